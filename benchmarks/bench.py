@@ -1,0 +1,53 @@
+"""`make bench`: how fast builds, the demo and the readers are. Writes a dated result and the tables of README.md."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from benchmarks.builds import measured_builds
+from benchmarks.demo_runs import measured_demo, measured_parsing
+from benchmarks.measure import machine
+from benchmarks.results import Figures, keep
+from benchmarks.year import Shape, Year
+from pipeline.landing.project import Project
+
+
+def main() -> None:
+    asked = _arguments()
+    before = machine()
+    scratch = Path(tempfile.mkdtemp(prefix="breakeven-bench-", dir=asked.folder))
+    figures: dict[str, Figures] = {}
+    try:
+        if asked.only in (None, "demo"):
+            figures["demo"] = measured_demo(scratch / "demo")
+            parsing = measured_parsing(scratch / "demo" / "whole")
+            figures |= {f"parse_{name}": found for name, found in parsing.items()}
+            say(f"demo {figures['demo']['breakeven_demo_seconds']:.1f} s")
+        if asked.only in (None, "builds"):
+            year = Year(Project(scratch / "year"), Shape(days=asked.days, samples=asked.samples))
+            figures = {"builds": measured_builds(year, say=say), **figures}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    name = "bench" if asked.only is None else f"bench-{asked.only}"
+    say(f"wrote {keep(name, on=date.today(), machine=before, figures=figures).name}")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--samples", type=int, default=Shape.samples, help="telemetry samples in the generated year")
+    parser.add_argument("--days", type=int, default=Shape.days, help="days of the generated year")
+    parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
+    parser.add_argument("--only", choices=("builds", "demo"), default=None, help="measure one half only")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+-- One row per usage_date, source, account, workspace_id, api_key_id, model, charge_kind, token_class, service_tier,
+-- context_window, inference_geo, billing_currency.
+-- What every API bill charged, providers united, each charge said by one source. `is_book` marks the one dataset per
+-- issuer, account and month that is summed; the others are controls.
+-- partition: month
+with
+stated as (
+    select
+        usage_date,
+        'anthropic' as provider,
+        'anthropic_cost_api' as source,
+        1 as source_rank,
+        account,
+        workspace_id,
+        cast(null as varchar) as api_key_id,
+        false as is_key_named,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        speed,
+        billing_currency,
+        billed_cost,
+        cast(null as decimal(38, 18)) as stated_list_cost
+    from stg_anthropic_cost_api__costs_daily
+    union all
+    select
+        usage_date,
+        'anthropic' as provider,
+        'anthropic_console_csv' as source,
+        2 as source_rank,
+        account,
+        workspace_id,
+        api_key_id,
+        true as is_key_named,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        speed,
+        billing_currency,
+        billed_cost,
+        list_cost as stated_list_cost
+    from stg_anthropic_console_csv__costs_daily
+),
+
+owned as (
+    select
+        stated.*,
+        int_api_model_names_daily.model,
+        coalesce(config_sources.issuer, stated.provider) as issuer,
+        coalesce(config_sources.role, 'book') as role
+    from stated
+    left join int_api_model_names_daily
+        on
+            stated.usage_date = int_api_model_names_daily.usage_date
+            and stated.provider = int_api_model_names_daily.provider
+            and stated.raw_model = int_api_model_names_daily.raw_model
+    left join config_sources
+        on
+            stated.source = config_sources.source
+            and stated.account = config_sources.account
+),
+
+-- Two books of one month are a configuration error that a check names; the finer one is summed, never both.
+books as (
+    select
+        issuer,
+        account,
+        date_trunc('month', usage_date) as usage_month,
+        min(source_rank) as book_rank
+    from owned
+    where role = 'book'
+    group by all
+),
+
+final as (
+    select
+        owned.usage_date,
+        owned.provider,
+        owned.issuer,
+        owned.source,
+        owned.role,
+        coalesce(owned.role = 'book' and owned.source_rank = books.book_rank, false) as is_book,
+        owned.account,
+        owned.workspace_id,
+        owned.api_key_id,
+        owned.is_key_named,
+        owned.model,
+        owned.charge_kind,
+        owned.token_class,
+        owned.service_tier,
+        owned.context_window,
+        owned.inference_geo,
+        case
+            when count(distinct coalesce(owned.speed, 'standard')) = 1 then min(coalesce(owned.speed, 'standard'))
+            else 'mixed'
+        end as speed,
+        owned.billing_currency,
+        cast(sum(owned.billed_cost) as decimal(38, 18)) as billed_cost,
+        case
+            when count(owned.stated_list_cost) = count(*) then cast(sum(owned.stated_list_cost) as decimal(38, 18))
+        end as stated_list_cost
+    from owned
+    left join books
+        on
+            owned.issuer = books.issuer
+            and owned.account = books.account
+            and date_trunc('month', owned.usage_date) = books.usage_month
+    group by all
+)
+
+select * from final

@@ -1,0 +1,53 @@
+-- One row per usage_date, workload, model, token_class.
+-- Tokens the APIs metered on a day, for each workload, and whether the hours are known: the API half of daily demand.
+-- partition: month
+with
+hourly as (
+    select
+        usage_date,
+        workload,
+        model,
+        token_class,
+        cast(sum(tokens) as bigint) as hourly_tokens
+    from int_api_tokens_hourly
+    group by all
+),
+
+daily as (
+    select
+        int_api_usage_daily.usage_date,
+        int_api_workloads_daily.workload,
+        int_api_usage_daily.model,
+        int_api_usage_daily.token_class,
+        cast(sum(int_api_usage_daily.tokens) as bigint) as tokens
+    from int_api_usage_daily
+    inner join int_api_workloads_daily
+        on
+            int_api_usage_daily.usage_date = int_api_workloads_daily.usage_date
+            and int_api_usage_daily.provider = int_api_workloads_daily.provider
+            and int_api_usage_daily.account = int_api_workloads_daily.account
+            and int_api_usage_daily.workspace_id is not distinct from int_api_workloads_daily.workspace_id
+            and int_api_usage_daily.api_key_id is not distinct from int_api_workloads_daily.api_key_id
+            and int_api_usage_daily.model is not distinct from int_api_workloads_daily.model
+    where int_api_usage_daily.charge_kind = 'tokens'
+    group by all
+),
+
+final as (
+    select
+        daily.usage_date,
+        daily.workload,
+        daily.model,
+        daily.token_class,
+        daily.tokens,
+        case when daily.tokens = hourly.hourly_tokens then 'hourly' else 'daily' end as evidence
+    from daily
+    left join hourly
+        on
+            daily.usage_date = hourly.usage_date
+            and daily.workload = hourly.workload
+            and daily.model is not distinct from hourly.model
+            and daily.token_class = hourly.token_class
+)
+
+select * from final

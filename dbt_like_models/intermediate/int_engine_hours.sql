@@ -1,0 +1,186 @@
+-- One row per usage_date, host, gpu_uuid, usage_hour_at, target.
+-- How long each engine served, was loaded without a request, or was starting on each GPU. Engines that share a GPU
+-- share its minutes: claims beyond sixty seconds are cut in proportion, so no GPU-second is used twice.
+-- partition: day
+-- lookback: int_engine_intervals 1 days
+-- lookback: stg_nvml_spool__engine_scrapes 1 days
+with
+engine_intervals as (
+    select * from int_engine_intervals
+),
+
+failed_scrapes as (
+    select * from stg_nvml_spool__engine_scrapes
+    where not is_valid
+),
+
+gpu_hours as (
+    select * from stg_nvml_spool__gpu_hours
+),
+
+-- The ranks and models of one process are one engine: it serves when any of them does. An unread process whose GPUs
+-- are known is starting.
+claims as (
+    select
+        host,
+        target,
+        scraped_at,
+        max(gpu_uuids_json) as gpu_uuids_json,
+        case when bool_or(is_serving) then 'serving' else 'loaded_idle' end as state,
+        min(
+            case
+                when is_timed then epoch_ms(spread_from_at)
+                else epoch_ms(scraped_at) - least(interval_milliseconds, 900000)
+            end
+        ) as from_ms
+    from engine_intervals
+    group by host, target, scraped_at
+    union all
+    select
+        host,
+        target,
+        scraped_at,
+        max(gpu_uuids_json) as gpu_uuids_json,
+        'starting' as state,
+        min(epoch_ms(scraped_at) - least(interval_milliseconds, 900000)) as from_ms
+    from failed_scrapes
+    where gpu_uuids_json is not null and gpu_uuids_json != '[]'
+    group by host, target, scraped_at
+),
+
+disjoint_claims as (
+    select
+        host,
+        target,
+        gpu_uuids_json,
+        state,
+        greatest(
+            from_ms,
+            lag(epoch_ms(scraped_at)) over (partition by host, target order by scraped_at, state)
+        ) as from_ms,
+        epoch_ms(scraped_at) as to_ms
+    from claims
+),
+
+minute_parts as (
+    select
+        *,
+        unnest(range(from_ms // 60000, (to_ms - 1) // 60000 + 1)) as minute_number
+    from disjoint_claims
+    where to_ms > from_ms
+),
+
+target_minutes as (
+    select
+        minute_parts.host,
+        minute_parts.target,
+        minute_parts.gpu_uuids_json,
+        minute_parts.state,
+        minute_parts.minute_number,
+        sum(
+            least(minute_parts.to_ms, (minute_parts.minute_number + 1) * 60000)
+            - greatest(minute_parts.from_ms, minute_parts.minute_number * 60000)
+        ) as claimed_ms
+    from minute_parts
+    inner join calendar as days
+        on
+            minute_parts.minute_number >= epoch_ms(days.day_start_at) // 60000
+            and minute_parts.minute_number < epoch_ms(days.day_end_at) // 60000
+    group by
+        minute_parts.host, minute_parts.target, minute_parts.gpu_uuids_json, minute_parts.state,
+        minute_parts.minute_number
+),
+
+stated_lists as (
+    select distinct
+        host,
+        gpu_uuids_json
+    from target_minutes
+),
+
+stated_gpus as (
+    select
+        host,
+        gpu_uuids_json,
+        unnest(from_json(gpu_uuids_json, '["VARCHAR"]')) as gpu_uuid
+    from stated_lists
+),
+
+seen_gpus as (
+    select distinct
+        host,
+        gpu_uuid
+    from gpu_hours
+),
+
+-- An engine of which no GPU is known is taken to use all of its host's.
+gpu_claims as (
+    select
+        target_minutes.*,
+        coalesce(stated_gpus.gpu_uuid, seen_gpus.gpu_uuid) as gpu_uuid
+    from target_minutes
+    left join stated_gpus
+        on
+            target_minutes.host = stated_gpus.host
+            and target_minutes.gpu_uuids_json = stated_gpus.gpu_uuids_json
+    left join seen_gpus
+        on target_minutes.host = seen_gpus.host and stated_gpus.gpu_uuid is null
+),
+
+target_claims as (
+    select
+        host,
+        gpu_uuid,
+        minute_number,
+        target,
+        state,
+        sum(claimed_ms) as claimed_ms
+    from gpu_claims
+    where gpu_uuid is not null
+    group by host, gpu_uuid, minute_number, target, state
+),
+
+weighed as (
+    select
+        *,
+        sum(claimed_ms) over (partition by host, gpu_uuid, minute_number) as all_claimed_ms
+    from target_claims
+),
+
+floored as (
+    select
+        *,
+        case when all_claimed_ms <= 60000 then claimed_ms else 60000 * claimed_ms // all_claimed_ms end as floor_ms,
+        case when all_claimed_ms <= 60000 then 0 else 60000 * claimed_ms % all_claimed_ms end as remainder
+    from weighed
+),
+
+shared as (
+    select
+        *,
+        floor_ms + case
+            when
+                row_number() over (
+                    partition by host, gpu_uuid, minute_number order by remainder desc, target asc, state asc
+                ) <= least(all_claimed_ms, 60000) - sum(floor_ms) over (partition by host, gpu_uuid, minute_number)
+                then 1
+            else 0
+        end as shared_ms
+    from floored
+),
+
+final as (
+    select
+        cast(make_timestamp_ms(minute_number // 60 * 3600000) as date) as usage_date,
+        host,
+        gpu_uuid,
+        make_timestamp_ms(minute_number // 60 * 3600000) as usage_hour_at,
+        target,
+        cast(sum(case when state = 'serving' then shared_ms else 0 end) as bigint) as serving_milliseconds,
+        cast(sum(case when state = 'loaded_idle' then shared_ms else 0 end) as bigint) as loaded_idle_milliseconds,
+        cast(sum(case when state = 'starting' then shared_ms else 0 end) as bigint) as starting_milliseconds
+    from shared
+    group by host, gpu_uuid, minute_number // 60, target
+)
+
+select * from final

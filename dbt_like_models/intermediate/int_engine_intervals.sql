@@ -1,0 +1,195 @@
+-- One row per usage_date, host, target, replica_id, model_name, engine_rank, process_started_at, scraped_at.
+-- What an engine's counters moved by between two scrapes of the same process. A new process counts from zero if it
+-- began while it was being watched; otherwise its first reading is a baseline and the tokens before it are unknown.
+-- Nothing is extrapolated, and tokens between a last scrape and a crash stay lost.
+-- partition: day
+-- lookback: int_engine_day_ends 7 days
+with
+engine_scrapes as (
+    select * from stg_nvml_spool__engine_scrapes
+),
+
+day_ends as (
+    select int_engine_day_ends.*
+    from int_engine_day_ends
+    cross join this_partition
+    where int_engine_day_ends.usage_date < this_partition.from_date
+),
+
+known_scrapes as (
+    select
+        *,
+        false as is_of_this_day
+    from day_ends
+    union all by name
+    select
+        *,
+        true as is_of_this_day
+    from engine_scrapes
+),
+
+-- Two agents, or one upload twice, may have read the same instant of the same process.
+distinct_scrapes as (
+    select *
+    from known_scrapes
+    where is_valid
+    qualify
+        row_number() over (
+            partition by host, target, replica_id, model_name, engine_rank, process_started_at, scraped_at
+            order by is_of_this_day asc, usage_date asc, agent_start_id asc, sequence_number asc
+        ) = 1
+),
+
+target_instants as (
+    select distinct
+        host,
+        target,
+        scraped_at
+    from known_scrapes
+),
+
+target_scrapes as (
+    select
+        host,
+        target,
+        scraped_at,
+        lag(scraped_at) over (partition by host, target order by scraped_at) as previous_target_scraped_at
+    from target_instants
+),
+
+-- A process is its own series: when two answer behind one address in turn, each is still read on its own.
+paired as (
+    select
+        distinct_scrapes.*,
+        target_scrapes.previous_target_scraped_at,
+        lag(distinct_scrapes.scraped_at) over process as previous_scraped_at,
+        lag(distinct_scrapes.prompt_tokens_since_start) over process as previous_prompt_tokens,
+        lag(distinct_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
+        lag(distinct_scrapes.generation_tokens_since_start) over process as previous_generation_tokens,
+        lag(distinct_scrapes.requests_since_start) over process as previous_requests,
+        lag(distinct_scrapes.requests_running_count) over process as previous_running_count
+    from distinct_scrapes
+    inner join target_scrapes
+        on
+            distinct_scrapes.host = target_scrapes.host
+            and distinct_scrapes.target = target_scrapes.target
+            and distinct_scrapes.scraped_at = target_scrapes.scraped_at
+    window process as (
+        partition by
+            distinct_scrapes.host, distinct_scrapes.target, distinct_scrapes.replica_id,
+            distinct_scrapes.model_name, distinct_scrapes.engine_rank, distinct_scrapes.process_started_at
+        order by distinct_scrapes.scraped_at
+    )
+),
+
+judged as (
+    select
+        *,
+        case
+            when
+                previous_scraped_at is not null
+                and (
+                    prompt_tokens_since_start < previous_prompt_tokens
+                    or generation_tokens_since_start < previous_generation_tokens
+                )
+                then 'counter_fell'
+            when previous_scraped_at is not null then 'previous_scrape'
+            when
+                process_started_at >= cast(usage_date as timestamp)
+                or process_started_at >= previous_target_scraped_at
+                or process_started_at >= scraped_at - to_milliseconds(3 * interval_milliseconds)
+                then 'process_start'
+            else 'unknown'
+        end as baseline
+    from paired
+    where is_of_this_day
+),
+
+counted as (
+    select
+        *,
+        case
+            when baseline = 'previous_scrape' then prompt_tokens_since_start - previous_prompt_tokens
+            when baseline != 'unknown' then prompt_tokens_since_start
+        end as prompt_tokens,
+        case
+            when baseline = 'previous_scrape' and prompt_cached_tokens_since_start >= previous_cached_tokens
+                then prompt_cached_tokens_since_start - previous_cached_tokens
+            when baseline in ('counter_fell', 'process_start') then prompt_cached_tokens_since_start
+        end as stated_cached_tokens,
+        case
+            when baseline = 'previous_scrape' then generation_tokens_since_start - previous_generation_tokens
+            when baseline != 'unknown' then generation_tokens_since_start
+        end as output_tokens,
+        case
+            when baseline = 'previous_scrape' and requests_since_start >= previous_requests
+                then requests_since_start - previous_requests
+            when baseline in ('counter_fell', 'process_start') then requests_since_start
+        end as request_count,
+        case
+            when baseline in ('previous_scrape', 'counter_fell') then previous_scraped_at
+            when baseline = 'process_start' then process_started_at
+        end as counted_from_at
+    from judged
+),
+
+timed as (
+    select
+        *,
+        -- A prompt cannot be cached for more than its length; the classes stay disjoint and sum to the prompt.
+        -- least() passes over a NULL, which would make an unknown split a full one.
+        case
+            when stated_cached_tokens is not null then least(stated_cached_tokens, prompt_tokens)
+        end as input_cache_read_tokens,
+        counted_from_at is not null
+        and epoch_ms(scraped_at) - epoch_ms(counted_from_at) <= least(3 * interval_milliseconds, 900000)
+        and interval_milliseconds <= 900000 as is_timed
+    from counted
+),
+
+-- Timed tokens are spread from the previous scrape on; untimed ones are booked to the start of the scrape's own
+-- interval, which lies on its usage_date.
+final as (
+    select
+        usage_date,
+        host,
+        target,
+        replica_id,
+        model_name,
+        engine_rank,
+        process_started_at,
+        scraped_at,
+        agent_start_id,
+        sequence_number,
+        interval_milliseconds,
+        gpu_uuids_json,
+        gpu_method,
+        baseline,
+        is_timed,
+        counted_from_at,
+        least(
+            case
+                when is_timed then greatest(counted_from_at, cast(usage_date as timestamp))
+                else scraped_at - to_milliseconds(interval_milliseconds)
+            end,
+            scraped_at - to_milliseconds(1)
+        ) as spread_from_at,
+        case
+            when is_timed then scraped_at
+            else least(scraped_at, scraped_at - to_milliseconds(interval_milliseconds - 900000))
+        end as spread_to_at,
+        prompt_tokens - coalesce(input_cache_read_tokens, 0) as input_uncached_tokens,
+        input_cache_read_tokens,
+        output_tokens,
+        request_count,
+        input_cache_read_tokens is not null as has_cached_counter,
+        coalesce(
+            requests_running_count > 0
+            or (previous_running_count > 0 and baseline = 'previous_scrape')
+            or (is_timed and (prompt_tokens > 0 or output_tokens > 0 or request_count > 0)),
+            false
+        ) as is_serving
+    from timed
+)
+
+select * from final

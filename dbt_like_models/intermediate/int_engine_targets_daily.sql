@@ -1,0 +1,31 @@
+-- One row per usage_date, host, target, model_name.
+-- Which model names each engine answered to, and how many of its intervals could not be counted or timed.
+-- partition: day
+-- lookback: int_engine_intervals 1 days
+with
+-- An interval that ends after midnight is of both days, as its tokens are.
+engine_intervals as (
+    select int_engine_intervals.* replace (days.usage_date as usage_date)
+    from int_engine_intervals
+    inner join calendar as days
+        on
+            int_engine_intervals.spread_to_at > days.day_start_at
+            and int_engine_intervals.spread_from_at < days.day_end_at
+),
+
+final as (
+    select
+        usage_date,
+        host,
+        target,
+        model_name,
+        count(*) as scrape_count,
+        count(*) filter (where baseline = 'unknown') as uncounted_count,
+        count(*) filter (where baseline = 'counter_fell') as reset_count,
+        count(*) filter (where not is_timed) as untimed_count,
+        bool_and(has_cached_counter or baseline = 'unknown') as has_cached_counter
+    from engine_intervals
+    group by usage_date, host, target, model_name
+)
+
+select * from final

@@ -1,0 +1,125 @@
+-- One row per usage_date, issuer, account, resource_id, cost_measure, billing_currency.
+-- What a day of each GPU resource costs and how many GPU-milliseconds that pays for: billed or effective, else, once
+-- the day is over, accrued at the agreed rate. A day with any bill has no accrual: the bill supersedes it wholly.
+-- partition: month
+with
+charges as (
+    select * from int_gpu_charges_daily
+),
+
+days as (
+    select * from calendar
+),
+
+gpu_resources as (
+    select * from config_gpu_resources
+),
+
+sources as (
+    select * from config_sources
+),
+
+charged as (
+    select
+        usage_date,
+        issuer,
+        account,
+        resource_id,
+        cost_measure,
+        billing_currency,
+        max(host) as declared_host,
+        max(gpu_count) as gpu_count,
+        sum(gpu_milliseconds) as gpu_ms,
+        sum(realized_cost) as realized_cost
+    from charges
+    where is_gpu_charge
+    group by usage_date, issuer, account, resource_id, cost_measure, billing_currency
+),
+
+charged_days as (
+    select distinct
+        usage_date,
+        issuer,
+        resource_id
+    from charged
+),
+
+-- The account of an agreed resource is the issuer's only one; with several, nobody has said which.
+issuer_accounts as (
+    select
+        issuer,
+        case when count(distinct account) = 1 then min(account) end as account
+    from sources
+    where role is distinct from 'control' and issuer is not null
+    group by issuer
+),
+
+agreed as (
+    select
+        days.usage_date,
+        gpu_resources.issuer,
+        issuer_accounts.account,
+        gpu_resources.resource_id,
+        'accrued' as cost_measure,
+        gpu_resources.currency as billing_currency,
+        gpu_resources.host as declared_host,
+        gpu_resources.gpu_count,
+        cast(gpu_resources.gpu_count * 86400000 as hugeint) as gpu_ms,
+        cast(
+            gpu_resources.contract_rate_per_gpu_hour * (gpu_resources.gpu_count * 24) as decimal(38, 18)
+        ) as realized_cost
+    from gpu_resources
+    inner join days
+        on
+            days.is_over
+            and days.usage_date >= coalesce(gpu_resources.valid_from_date, days.usage_date)
+            and days.usage_date < coalesce(gpu_resources.valid_to_date, days.usage_date + 1)
+    left join issuer_accounts
+        on gpu_resources.issuer = issuer_accounts.issuer
+),
+
+united as (
+    select * from charged
+    union all by name
+    select agreed.*
+    from agreed
+    left join charged_days
+        on
+            agreed.usage_date = charged_days.usage_date
+            and agreed.issuer = charged_days.issuer
+            and agreed.resource_id = charged_days.resource_id
+    where charged_days.resource_id is null
+),
+
+agreed_resources as (
+    select
+        usage_date,
+        issuer,
+        resource_id,
+        max(declared_host) as declared_host,
+        max(gpu_count) as gpu_count
+    from agreed
+    group by usage_date, issuer, resource_id
+),
+
+final as (
+    select
+        united.usage_date,
+        united.issuer,
+        united.account,
+        united.resource_id,
+        united.cost_measure,
+        united.billing_currency,
+        coalesce(united.declared_host, agreed_resources.declared_host) as declared_host,
+        cast(coalesce(united.gpu_count, agreed_resources.gpu_count) as bigint) as gpu_count,
+        cast(united.gpu_ms as bigint) as gpu_milliseconds,
+        cast(united.realized_cost as decimal(38, 18)) as realized_cost
+    from united
+    left join agreed_resources
+        on
+            united.usage_date = agreed_resources.usage_date
+            and united.issuer = agreed_resources.issuer
+            and united.resource_id = agreed_resources.resource_id
+)
+
+select * from final

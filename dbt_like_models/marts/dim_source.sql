@@ -1,0 +1,46 @@
+-- One row per source, account, dataset.
+-- Every configured or landed dataset, what it covers, and since when it is silent. A configured source that never
+-- delivered has no dataset and no dates.
+-- partition: none
+with
+landed as (
+    select
+        source,
+        account,
+        dataset,
+        min(usage_date) as first_usage_date,
+        max(usage_date) as last_usage_date,
+        cast(sum(row_count) as bigint) as row_count
+    from landed_coverage
+    where is_complete
+    group by all
+),
+
+last_over as (
+    select max(usage_date) as last_over_date
+    from calendar
+    where is_over
+),
+
+final as (
+    select
+        coalesce(landed.source, config_sources.source) as source,
+        coalesce(landed.account, config_sources.account) as account,
+        landed.dataset,
+        config_sources.issuer,
+        config_sources.role,
+        landed.first_usage_date,
+        landed.last_usage_date,
+        landed.row_count,
+        case
+            when landed.last_usage_date < last_over.last_over_date then landed.last_usage_date + 1
+        end as silent_since_date
+    from landed
+    full outer join config_sources
+        on
+            landed.source = config_sources.source
+            and landed.account = config_sources.account
+    cross join last_over
+)
+
+select * from final

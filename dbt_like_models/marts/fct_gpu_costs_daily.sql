@@ -1,0 +1,108 @@
+-- One row per usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency.
+-- Where every dollar of the GPU bills went: GPU resources by state, and the bill's other lines beside them.
+-- partition: month
+with
+gpu_costs as (
+    select * from int_gpu_costs_daily
+),
+
+charges as (
+    select * from int_gpu_charges_daily
+    where not is_gpu_charge
+),
+
+resource_times as (
+    select * from int_gpu_resource_time_daily
+),
+
+companies as (
+    select * from config_company
+),
+
+rows_by_state as (
+    select
+        gpu_costs.usage_date,
+        gpu_costs.issuer,
+        gpu_costs.account,
+        gpu_costs.resource_id,
+        gpu_costs.deployment_id,
+        gpu_costs.state,
+        gpu_costs.cost_measure,
+        gpu_costs.billing_currency,
+        resource_times.host,
+        resource_times.holding_method,
+        gpu_costs.gpu_milliseconds,
+        gpu_costs.realized_cost
+    from gpu_costs
+    left join resource_times
+        on
+            gpu_costs.usage_date = resource_times.usage_date
+            and gpu_costs.issuer = resource_times.issuer
+            and gpu_costs.resource_id = resource_times.resource_id
+    union all
+    select
+        usage_date,
+        issuer,
+        account,
+        resource_id,
+        cast(null as varchar) as deployment_id,
+        case
+            when charge_kind = 'tax' then 'tax'
+            when charge_kind in ('credit', 'discount') then 'credit'
+            else 'overhead'
+        end as state,
+        cost_measure,
+        billing_currency,
+        cast(null as varchar) as host,
+        cast(null as varchar) as holding_method,
+        cast(null as bigint) as gpu_milliseconds,
+        realized_cost
+    from charges
+),
+
+-- Only a row whose every part has a price has one: an hour without a rate is not free.
+summed as (
+    select
+        usage_date,
+        issuer,
+        account,
+        resource_id,
+        deployment_id,
+        state,
+        cost_measure,
+        billing_currency,
+        min(host) as host,
+        min(holding_method) as holding_method,
+        cast(sum(gpu_milliseconds) as bigint) as gpu_milliseconds,
+        case
+            when count(*) = count(realized_cost) then cast(sum(realized_cost) as decimal(38, 18))
+        end as realized_cost
+    from rows_by_state
+    group by usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency
+),
+
+final as (
+    select
+        summed.usage_date,
+        summed.issuer,
+        summed.account,
+        summed.resource_id,
+        summed.deployment_id,
+        summed.state,
+        summed.cost_measure,
+        summed.host,
+        summed.holding_method,
+        summed.billing_currency,
+        summed.gpu_milliseconds,
+        summed.gpu_milliseconds / 3600000 as gpu_hours,
+        summed.realized_cost,
+        case when summed.billing_currency = companies.reporting_currency then summed.realized_cost end
+            as realized_cost_rc
+    from summed
+    left join companies
+        on
+            summed.usage_date >= coalesce(companies.valid_from_date, summed.usage_date)
+            and summed.usage_date < coalesce(companies.valid_to_date, summed.usage_date + 1)
+)
+
+select * from final

@@ -1,0 +1,103 @@
+-- One row per issuer, account, invoice_id.
+-- Each GPU invoice's own total beside its lines, and where the lines' money went so far: GPU resources, or lines that
+-- are no GPU's. A residual is shown, never spread.
+-- partition: none
+with
+invoice_lines as (
+    select * from stg_invoice_csv__lines
+),
+
+invoice_totals as (
+    select * from stg_invoice_csv__totals
+),
+
+charges as (
+    select * from int_gpu_charges_daily
+    where source = 'invoice_csv'
+),
+
+sources as (
+    select * from config_sources
+    where source = 'invoice_csv'
+),
+
+lines as (
+    select
+        account,
+        invoice_id,
+        min(billing_currency) as billing_currency,
+        count(distinct billing_currency) as currency_count,
+        cast(min(period_start_at) as date) as period_start_date,
+        cast(max(period_end_at) as date) as period_end_date,
+        sum(billed_cost) as lines_cost
+    from invoice_lines
+    group by account, invoice_id
+),
+
+totals as (
+    select
+        account,
+        invoice_id,
+        min(billing_currency) as billing_currency,
+        sum(payable_cost) as payable_cost
+    from invoice_totals
+    group by account, invoice_id
+),
+
+booked as (
+    select
+        account,
+        invoice_id,
+        sum(case when is_gpu_charge then realized_cost else 0 end) as allocated_cost,
+        sum(case when is_gpu_charge then 0 else realized_cost end) as unallocated_cost
+    from charges
+    group by account, invoice_id
+),
+
+invoices as (
+    select
+        account,
+        invoice_id
+    from lines
+    union
+    select
+        account,
+        invoice_id
+    from totals
+),
+
+final as (
+    select
+        coalesce(sources.issuer, invoices.account) as issuer,
+        invoices.account,
+        invoices.invoice_id,
+        coalesce(lines.billing_currency, totals.billing_currency) as billing_currency,
+        lines.period_start_date,
+        lines.period_end_date,
+        cast(totals.payable_cost as decimal(38, 18)) as payable_cost,
+        cast(lines.lines_cost as decimal(38, 18)) as lines_cost,
+        cast(totals.payable_cost - lines.lines_cost as decimal(38, 18)) as residual_cost,
+        cast(booked.allocated_cost as decimal(38, 18)) as allocated_cost,
+        cast(booked.unallocated_cost as decimal(38, 18)) as unallocated_cost,
+        case
+            when totals.payable_cost is null then 'no_control_total'
+            when
+                lines.currency_count = 1
+                and lines.billing_currency = totals.billing_currency
+                and totals.payable_cost = lines.lines_cost
+                then 'ties'
+            else 'residual'
+        end as status
+    from invoices
+    left join lines
+        on invoices.account = lines.account and invoices.invoice_id = lines.invoice_id
+    left join totals
+        on invoices.account = totals.account and invoices.invoice_id = totals.invoice_id
+    left join booked
+        on invoices.account = booked.account and invoices.invoice_id = booked.invoice_id
+    left join sources
+        on invoices.account = sources.account
+    where sources.role is distinct from 'control'
+)
+
+select * from final

@@ -1,0 +1,40 @@
+-- One row per usage_date, agent_start_id, model_name, engine_rank, sequence_number.
+-- Every scrape of an engine's metrics, also the failed ones: counters as the engine stated them since its start.
+-- partition: day
+with
+engine_scrapes as (
+    select * from landed_nvml_spool__engine_scrapes
+),
+
+final as (
+    select
+        engine_scrapes.usage_date,
+        engine_scrapes.host,
+        engine_scrapes.boot_id,
+        engine_scrapes.agent_start_id,
+        engine_scrapes.model_name,
+        engine_scrapes.engine_rank,
+        engine_scrapes.sequence_number,
+        engine_scrapes.at as scraped_at,
+        engine_scrapes.interval_ms as interval_milliseconds,
+        engine_scrapes.target,
+        engine_scrapes.replica_id,
+        engine_scrapes.engine,
+        engine_scrapes.engine_version,
+        engine_scrapes.process_started_at,
+        engine_scrapes.prompt_tokens as prompt_tokens_since_start,
+        engine_scrapes.prompt_tokens_cached as prompt_cached_tokens_since_start,
+        engine_scrapes.generation_tokens as generation_tokens_since_start,
+        engine_scrapes.requests_success as requests_since_start,
+        engine_scrapes.requests_running as requests_running_count,
+        engine_scrapes.requests_waiting as requests_waiting_count,
+        engine_scrapes.gpu_uuids as gpu_uuids_json,
+        engine_scrapes.gpu_method,
+        engine_scrapes.scrape_error,
+        engine_scrapes.scrape_error is null
+        and engine_scrapes.prompt_tokens is not null
+        and engine_scrapes.generation_tokens is not null as is_valid
+    from engine_scrapes
+)
+
+select * from final

@@ -1,0 +1,215 @@
+-- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id, usage_hour_at.
+-- What the samples prove about each GPU, by hour: the time their intervals cover, never their count. The bulk rows are
+-- read here and nowhere else, in one plain aggregate; only hours that two agents cover, or that claim to cover more
+-- time than passed, go through a sort. A sample's last seconds may fall on the next day: usage_hour_at says so.
+-- partition: day
+with
+gpu_samples as (
+    select * from landed_nvml_spool__gpu_samples
+),
+
+-- A sample vouches for its own interval and for no more than 15 minutes: an agent that slept has seen nothing.
+-- One without any reading proves nothing. NULL readings make these tests NULL, which count as no evidence.
+intervals as not materialized (
+    select
+        gpu_samples.usage_date,
+        gpu_samples.host,
+        gpu_samples.gpu_uuid,
+        gpu_samples.boot_id,
+        gpu_samples.provider_resource_id,
+        gpu_samples.agent_start_id,
+        gpu_samples.sequence_number,
+        epoch_ms(gpu_samples.at) - least(gpu_samples.interval_ms, 900000) as from_ms,
+        epoch_ms(gpu_samples.at) as to_ms,
+        gpu_samples.health = 'ok' as is_healthy,
+        gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_busy,
+        gpu_samples.compute_process_count > 0
+        or (gpu_samples.compute_process_count is null and gpu_samples.memory_used_bytes > 2147483648)
+        or gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_held
+    from gpu_samples
+    where
+        gpu_samples.interval_ms > 0
+        and (
+            gpu_samples.health != 'ok'
+            or (
+                gpu_samples.health = 'ok'
+                and (
+                    gpu_samples.util_gpu_pct is not null
+                    or gpu_samples.sm_active_ppm is not null
+                    or gpu_samples.memory_used_bytes is not null
+                    or gpu_samples.compute_process_count is not null
+                )
+            )
+        )
+),
+
+hour_parts as not materialized (
+    select
+        *,
+        from_ms // 3600000 as hour_number,
+        least(to_ms, (from_ms // 3600000 + 1) * 3600000) - from_ms as own_ms,
+        greatest(to_ms - (from_ms // 3600000 + 1) * 3600000, 0) as next_hour_ms
+    from intervals
+),
+
+bulk as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        agent_start_id,
+        hour_number,
+        min(from_ms) as first_from_ms,
+        max(to_ms) as last_to_ms,
+        sum(own_ms) as own_ms,
+        sum(own_ms) filter (where is_healthy) as own_healthy_ms,
+        sum(own_ms) filter (where is_healthy and is_held) as own_held_ms,
+        sum(own_ms) filter (where is_healthy and is_busy) as own_busy_ms,
+        sum(next_hour_ms) as next_hour_ms,
+        sum(next_hour_ms) filter (where is_healthy) as next_hour_healthy_ms,
+        sum(next_hour_ms) filter (where is_healthy and is_held) as next_hour_held_ms,
+        sum(next_hour_ms) filter (where is_healthy and is_busy) as next_hour_busy_ms
+    from hour_parts
+    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number
+),
+
+-- What crosses the full hour goes to the next one.
+own_and_next as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        agent_start_id,
+        hour_number,
+        first_from_ms,
+        least(last_to_ms, (hour_number + 1) * 3600000) as last_to_ms,
+        own_ms as observed_ms,
+        own_healthy_ms as healthy_ms,
+        own_held_ms as held_ms,
+        own_busy_ms as busy_ms
+    from bulk
+    union all
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        agent_start_id,
+        hour_number + 1 as hour_number,
+        (hour_number + 1) * 3600000 as first_from_ms,
+        last_to_ms,
+        next_hour_ms as observed_ms,
+        next_hour_healthy_ms as healthy_ms,
+        next_hour_held_ms as held_ms,
+        next_hour_busy_ms as busy_ms
+    from bulk
+    where next_hour_ms > 0
+),
+
+-- One agent's intervals follow each other by its monotonic clock, so they can be added up.
+hours as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        hour_number,
+        min(first_from_ms) as first_from_ms,
+        max(last_to_ms) as last_to_ms,
+        min(agent_start_id) != max(agent_start_id)
+        or sum(observed_ms) > max(last_to_ms) - min(first_from_ms) as is_contested,
+        sum(observed_ms) as observed_ms,
+        sum(healthy_ms) as healthy_ms,
+        sum(held_ms) as held_ms,
+        sum(busy_ms) as busy_ms
+    from own_and_next
+    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, hour_number
+),
+
+parts as (
+    select
+        hour_parts.*,
+        hours.hour_number as part_hour_number,
+        greatest(hour_parts.from_ms, hours.hour_number * 3600000) as part_from_ms,
+        least(hour_parts.to_ms, (hours.hour_number + 1) * 3600000) as part_to_ms
+    from hour_parts
+    inner join hours
+        on
+            hour_parts.usage_date = hours.usage_date
+            and hour_parts.host = hours.host
+            and hour_parts.gpu_uuid = hours.gpu_uuid
+            and hour_parts.boot_id is not distinct from hours.boot_id
+            and hour_parts.provider_resource_id is not distinct from hours.provider_resource_id
+            and hour_parts.from_ms < (hours.hour_number + 1) * 3600000
+            and hour_parts.to_ms > hours.hour_number * 3600000
+    where hours.is_contested
+),
+
+contested_parts as (
+    select
+        *,
+        greatest(
+            part_from_ms,
+            max(part_to_ms) over (
+                partition by
+                    usage_date, host, gpu_uuid, boot_id, provider_resource_id,
+                    part_hour_number
+                order by part_from_ms, agent_start_id, sequence_number
+                rows between unbounded preceding and 1 preceding
+            )
+        ) as uncovered_from_ms
+    from parts
+),
+
+contested_hours as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        part_hour_number as hour_number,
+        min(part_from_ms) as first_from_ms,
+        max(part_to_ms) as last_to_ms,
+        sum(part_to_ms - uncovered_from_ms) as observed_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy) as healthy_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_held) as held_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_busy) as busy_ms
+    from contested_parts
+    where part_to_ms > uncovered_from_ms
+    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, part_hour_number
+),
+
+united as (
+    select * exclude (is_contested)
+    from hours
+    where not is_contested
+    union all by name
+    select * from contested_hours
+),
+
+-- No healthy, held or busy sample in an observed hour is a measured 0, not a missing reading.
+final as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        make_timestamp_ms(hour_number * 3600000) as usage_hour_at,
+        make_timestamp_ms(first_from_ms) as first_observed_at,
+        make_timestamp_ms(last_to_ms) as last_observed_at,
+        cast(observed_ms as bigint) as observed_milliseconds,
+        cast(coalesce(healthy_ms, 0) as bigint) as healthy_milliseconds,
+        cast(coalesce(held_ms, 0) as bigint) as held_milliseconds,
+        cast(coalesce(busy_ms, 0) as bigint) as busy_milliseconds
+    from united
+)
+
+select * from final

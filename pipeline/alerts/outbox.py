@@ -1,0 +1,508 @@
+"""Say it once: claim, post, confirm. Everything it knows comes from landed events, so a rebuild sends nothing.
+
+Each sending is an *attempt* with a name of its own (`slack.<case>.attempt.<n>`) that exactly one worker can claim.
+A claim that was neither confirmed nor refused is *uncertain*: Slack may have taken the message. Where the channel's
+history can be read it is looked up by its metadata and adopted; where it surely is not there, the next attempt is
+claimed. Where history cannot be read, `slack.on_uncertain` decides. Promise: never lost silently, and at most one
+post where history can be read, as long as no worker is suspended between claim and send for longer than `GRACE`.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
+
+from pipeline.alerts.case import (
+    ACKNOWLEDGED,
+    OPENED,
+    POSTED,
+    PRINTED,
+    SNOOZED,
+    AlertRow,
+    Case,
+    EventLike,
+    Message,
+    VerdictRow,
+    cases_to_announce,
+    cases_to_update,
+    message_for,
+    utc_text,
+)
+from pipeline.errors import BreakevenError
+
+REFUSED = "message.refused"
+UNCERTAIN = "message.uncertain"
+ABSENT = "message.absent"
+HELD = "message.held"
+UPDATED = "message.updated"
+UPDATE_REFUSED = "message.update_refused"
+
+# Longer than any HTTP timeout and clock difference: within it another worker may still be sending.
+GRACE = timedelta(minutes=10)
+# History is read from a little before the claim: the two clocks are not the same.
+HISTORY_MARGIN = timedelta(hours=1)
+# A webhook that drops every connection must not fill the channel, even where a repost is wished for.
+UNCERTAIN_REPOST_LIMIT = 3
+ATTEMPTS_PER_RUN = 3
+
+OnUncertain = Literal["hold", "repost"]
+Result = Literal[
+    "posted", "adopted", "printed", "updated", "unchanged", "in_flight", "waiting", "uncertain", "held", "refused",
+    "deferred",
+]  # fmt: skip
+
+
+class AlertError(BreakevenError):
+    """An acknowledgement or a snooze that cannot be recorded, or a Slack setting that cannot be used."""
+
+    exit_code = 2
+
+
+class Events(Protocol):
+    """The part of landing's events that the outbox needs (pipeline/landing/events.py)."""
+
+    def claim(self, *, name: str, body: Mapping[str, Any], now: datetime) -> bool: ...
+    def claimed(self, name: str) -> Mapping[str, Any] | None: ...
+    def record(self, *, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> EventLike: ...
+    def events(self, kind: str | None = None) -> Sequence[EventLike]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """The outlet took the message. `timestamp` identifies it where it can be edited later."""
+
+    channel: str | None
+    timestamp: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The outlet surely did not take the message (or the edit). `is_outlet_wide`: no other message can pass either."""
+
+    code: str
+    detail: str
+    retry_after_seconds: int | None = None
+    is_outlet_wide: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertain:
+    """The connection ended, or the server failed, after the request may have been taken."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A message in the channel's history that carries this claim."""
+
+    channel: str
+    timestamp: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotFound:
+    """History was read without a gap back to the time asked for, and the message is not in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """History could not be read, or not far enough. `is_passing`: another run may be able to."""
+
+    code: str
+    detail: str
+    is_passing: bool
+
+
+class Outlet(Protocol):
+    """Where messages go. It returns outcomes; it does not raise for what the other side says."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def channel(self) -> str | None: ...
+    @property
+    def can_read_history(self) -> bool: ...
+    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain: ...
+    def update(
+        self, *, message: Message, claim_id: str, channel: str, timestamp: str
+    ) -> Posted | Refused | Uncertain: ...
+    def find(
+        self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime
+    ) -> Found | NotFound | Unreadable: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one case in this run, in a sentence a person can act on."""
+
+    case_key: str
+    result: Result
+    detail: str
+    message: Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A case that somebody should know is not, or not surely, in the channel."""
+
+    case_key: str
+    kind: str
+    code: str
+    detail: str
+    at: str
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    number: int
+    claim: Mapping[str, Any]
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromisoformat(self.claim["claimed_at"])
+
+
+def _new_claim_id() -> str:
+    return uuid.uuid4().hex
+
+
+class Outbox:
+    """Delivers cases to one outlet. `outlet=None` prints: the message is stored, nothing is claimed as posted.
+
+    `clock` returns an aware datetime; `sleep` waits for a Retry-After of at most `wait_limit` in all of a run.
+    """
+
+    def __init__(
+        self,
+        *,
+        events: Events,
+        outlet: Outlet | None,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        company: str,
+        currency: str,
+        on_uncertain: OnUncertain = "hold",
+        wait_limit: timedelta = timedelta(seconds=60),
+        new_claim_id: Callable[[], str] = _new_claim_id,
+    ) -> None:
+        self._events = events
+        self._outlet = outlet
+        self._clock = clock
+        self._sleep = sleep
+        self._company = company
+        self._currency = currency
+        self._on_uncertain = on_uncertain
+        self._wait_left = wait_limit.total_seconds()
+        self._new_claim_id = new_claim_id
+        self._outlet_refusal: Refused | None = None
+
+    def announce(self, *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -> list[Outcome]:
+        """Adopt what is uncertain, post the cases that are new, edit the posts whose facts moved. Order of subject."""
+        verdicts, alerts = list(verdicts), list(alerts)
+        self._adopt_pending()
+        now = self._clock()
+        events = self._events.events()
+        new = cases_to_announce(verdicts=verdicts, alerts=alerts, events=events, now=now)
+        outcomes = [self.deliver(case) for case in new]
+        if self._outlet is None:
+            return outcomes
+        events = self._events.events()
+        announced = {case.key for case in new}
+        for case in cases_to_update(verdicts=verdicts, alerts=alerts, events=events):
+            outcome = None if case.key in announced else self._update(case, self._outlet, events)
+            if outcome is not None:
+                outcomes.append(outcome)
+        return outcomes
+
+    def deliver(self, case: Case) -> Outcome:
+        """Post one case at most once."""
+        message = message_for(case, currency=self._currency, company=self._company)
+        if self._outlet is None:
+            return self._print(case, message)
+        outcome = _outcome(message, "deferred", "Not sent.")
+        for _ in range(ATTEMPTS_PER_RUN):
+            if self._outlet_refusal is not None:
+                return _outcome(message, "deferred", f"Not sent: {self._outlet_refusal.detail}")
+            outcome, wait_seconds = self._step(case, message, self._outlet)
+            if wait_seconds is None or wait_seconds > self._wait_left:
+                return outcome
+            self._wait_left -= wait_seconds
+            self._sleep(wait_seconds)
+        return outcome
+
+    def acknowledge(self, subject: str, *, by: str) -> EventLike:
+        """Record that somebody took note of the subject's newest case: it is not announced (again)."""
+        newest: EventLike | None = None
+        for event in self._events.events():
+            if event.subject == subject and event.kind in (OPENED, PRINTED, POSTED):
+                newest = event if newest is None or event.body["ordinal"] >= newest.body["ordinal"] else newest
+        if newest is None:
+            raise AlertError(f"{subject!r} has no case to acknowledge: no message about it was posted or printed yet.")
+        facts = {name: newest.body[name] for name in ("case_key", "ordinal", "state", "previous_state", "usage_date")}
+        return self._events.record(kind=ACKNOWLEDGED, subject=subject, body={**facts, "by": by}, now=self._clock())
+
+    def snooze(self, subject: str, *, until: datetime, by: str) -> EventLike:
+        """Keep quiet about the subject until then. What still differs after that is announced."""
+        if until.tzinfo is None:
+            raise AlertError(f"Snooze until {until.isoformat()} has no time zone. Give one, for instance +00:00.")
+        body = {"until": utc_text(until), "by": by}
+        return self._events.record(kind=SNOOZED, subject=subject, body=body, now=self._clock())
+
+    # One step of the protocol
+
+    def _step(self, case: Case, message: Message, outlet: Outlet) -> tuple[Outcome, int | None]:
+        """The outcome, and how long to wait for another try in this run (None: no other try)."""
+        now = self._clock()
+        if self._events.claimed(_attempt_name(case.key, 1)) is None:
+            # Recorded before the claim, so that a worker killed right after it leaves a trace to follow.
+            self._events.record(kind=OPENED, subject=case.subject, body=_facts(case, message), now=now)
+            return self._send(case, message, outlet, number=1)
+        journal = self._journal(case.key)
+        if _last(journal, POSTED) is not None:
+            return _outcome(message, "unchanged", "Posted before."), None
+        attempt = self._newest_attempt(case.key, journal)
+        if attempt is None:
+            return _outcome(message, "in_flight", "Another worker is sending it."), None
+        verdict = _last(journal, REFUSED, ABSENT, attempt=attempt.number)
+        if verdict is not None:
+            not_before = verdict.body.get("not_before")
+            if not_before is not None and now < datetime.fromisoformat(not_before):
+                return _outcome(message, "waiting", f"Slack asked to wait until {not_before}."), None
+            return self._send(case, message, outlet, number=attempt.number + 1)
+        gave_up = _last(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
+        is_old = now - attempt.at >= GRACE
+        if not gave_up and not is_old:
+            return _outcome(message, "in_flight", "Another worker is sending it."), None
+        return self._reconcile(case, message, outlet, attempt=attempt, journal=journal, is_old=is_old)
+
+    def _reconcile(
+        self,
+        case: Case,
+        message: Message,
+        outlet: Outlet,
+        *,
+        attempt: _Attempt,
+        journal: Sequence[EventLike],
+        is_old: bool,
+    ) -> tuple[Outcome, int | None]:
+        found = _look_up(outlet, attempt)
+        if isinstance(found, Found):
+            self._confirm(case.subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted")
+            return _outcome(message, "adopted", "Slack had taken it: found in the channel's history."), None
+        if isinstance(found, NotFound):
+            if not is_old:
+                return _outcome(message, "uncertain", "Not in the channel's history yet; looked up again later."), None
+            self._note(ABSENT, case.subject, attempt, {"detail": "Not in the channel's history."})
+            return self._send(case, message, outlet, number=attempt.number + 1)
+        if found.is_passing:
+            return _outcome(message, "uncertain", found.detail), None
+        uncertain_count = len({event.body["attempt"] for event in journal if event.kind in (UNCERTAIN, HELD)})
+        if self._on_uncertain == "repost" and uncertain_count < UNCERTAIN_REPOST_LIMIT:
+            if not is_old:
+                return _outcome(message, "uncertain", f"{found.detail} It is sent again after {GRACE}."), None
+            if _last(journal, UNCERTAIN, attempt=attempt.number) is None:
+                self._note(UNCERTAIN, case.subject, attempt, {"code": "no_confirm", "detail": "The worker stopped."})
+            return self._send(case, message, outlet, number=attempt.number + 1)
+        detail = (
+            f"{found.detail} Look in the channel. If it is not there, set slack.on_uncertain: repost and run again."
+        )
+        if _last(journal, HELD, attempt=attempt.number) is None:
+            self._note(HELD, case.subject, attempt, {"code": found.code, "detail": detail})
+        return _outcome(message, "held", detail), None
+
+    def _send(self, case: Case, message: Message, outlet: Outlet, *, number: int) -> tuple[Outcome, int | None]:
+        now = self._clock()
+        claim = {
+            **_facts(case, message),
+            "attempt": number,
+            "claim_id": self._new_claim_id(),
+            "claimed_at": utc_text(now),
+            "outlet": outlet.kind,
+            "channel": outlet.channel,
+        }
+        if not self._events.claim(name=_attempt_name(case.key, number), body=claim, now=now):
+            return _outcome(message, "in_flight", "Another worker is sending it."), None
+        attempt = _Attempt(number=number, claim=claim)
+        if self._clock() - now >= GRACE / 2:
+            detail = "This worker was suspended after its claim and did not send."
+            self._note(REFUSED, case.subject, attempt, {"code": "suspended", "detail": detail})
+            return _outcome(message, "refused", detail), 0
+        answer = outlet.post(message=message, claim_id=claim["claim_id"])
+        if isinstance(answer, Posted):
+            self._confirm(case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted")
+            return _outcome(message, "posted", "Posted."), None
+        if isinstance(answer, Uncertain):
+            self._note(UNCERTAIN, case.subject, attempt, {"code": answer.code, "detail": answer.detail})
+            journal = self._journal(case.key)
+            return self._reconcile(case, message, outlet, attempt=attempt, journal=journal, is_old=False)
+        body: dict[str, Any] = {"code": answer.code, "detail": answer.detail}
+        wait_seconds = answer.retry_after_seconds
+        if wait_seconds is not None:
+            body["not_before"] = utc_text(self._clock() + timedelta(seconds=wait_seconds))
+        self._note(REFUSED, case.subject, attempt, body)
+        if answer.is_outlet_wide or (wait_seconds is not None and wait_seconds > self._wait_left):
+            self._outlet_refusal = answer
+        return _outcome(message, "refused", answer.detail), wait_seconds
+
+    def _update(self, case: Case, outlet: Outlet, events: Sequence[EventLike]) -> Outcome | None:
+        """Edit the case's post where its text moved on. None: nothing to say."""
+        journal = [event for event in events if event.body.get("case_key") == case.key]
+        posted = _last(journal, POSTED)
+        if posted is None or posted.body["timestamp"] is None or posted.body["outlet"] != outlet.kind:
+            return None
+        message = message_for(case, currency=self._currency, company=self._company)
+        shown = _last(journal, UPDATED) or posted
+        if shown.body["text_hash"] == message.text_hash or case.usage_date < date.fromisoformat(
+            shown.body["usage_date"]
+        ):
+            return None
+        if self._outlet_refusal is not None:
+            return _outcome(message, "deferred", f"Not edited: {self._outlet_refusal.detail}")
+        refusal = _last(journal, UPDATE_REFUSED)
+        if refusal is not None and refusal.body["is_final"]:
+            return None
+        channel, timestamp = posted.body["channel"], posted.body["timestamp"]
+        answer = outlet.update(message=message, claim_id=posted.body["claim_id"], channel=channel, timestamp=timestamp)
+        facts = {**_facts(case, message), "channel": channel, "timestamp": timestamp}
+        if isinstance(answer, Posted):
+            self._events.record(kind=UPDATED, subject=case.subject, body=facts, now=self._clock())
+            return _outcome(message, "updated", "The post was edited: same state, newer facts.")
+        # An edit that may or may not have been taken is simply made again: it is the same text.
+        is_final = isinstance(answer, Refused) and not answer.is_outlet_wide and answer.retry_after_seconds is None
+        if isinstance(answer, Refused) and answer.is_outlet_wide:
+            self._outlet_refusal = answer
+        body = {**facts, "code": answer.code, "detail": answer.detail, "is_final": is_final}
+        if refusal is None or refusal.body["code"] != answer.code:
+            self._events.record(kind=UPDATE_REFUSED, subject=case.subject, body=body, now=self._clock())
+        return _outcome(message, "refused", answer.detail)
+
+    def _print(self, case: Case, message: Message) -> Outcome:
+        printed = [event.body["text_hash"] for event in self._journal(case.key) if event.kind == PRINTED]
+        if message.text_hash not in printed:
+            body = {**_facts(case, message), "plain": message.plain}
+            self._events.record(kind=PRINTED, subject=case.subject, body=body, now=self._clock())
+        return _outcome(message, "printed", "No Slack token: printed and stored, not posted.")
+
+    # What is known
+
+    def _adopt_pending(self) -> None:
+        """Find posts that were taken without a confirm, also those whose state no longer holds."""
+        outlet = self._outlet
+        if outlet is None or not outlet.can_read_history:
+            return
+        events = self._events.events()
+        posted = {event.body["case_key"] for event in events if event.kind == POSTED}
+        opened = {event.body["case_key"]: event.subject for event in events if event.kind == OPENED}
+        for case_key, subject in sorted(opened.items()):
+            if case_key in posted:
+                continue
+            journal = [event for event in events if event.body.get("case_key") == case_key]
+            attempt = self._newest_attempt(case_key, journal)
+            if attempt is None:
+                continue
+            if _last(journal, REFUSED, ABSENT, attempt=attempt.number) is not None:
+                continue
+            gave_up = _last(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
+            is_old = self._clock() - attempt.at >= GRACE
+            if not gave_up and not is_old:
+                continue
+            found = _look_up(outlet, attempt)
+            if isinstance(found, Found):
+                self._confirm(subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted")
+            elif isinstance(found, NotFound) and is_old:
+                self._note(ABSENT, subject, attempt, {"detail": "Not in the channel's history."})
+
+    def _newest_attempt(self, case_key: str, journal: Sequence[EventLike]) -> _Attempt | None:
+        newest: _Attempt | None = None
+        number = max((event.body["attempt"] for event in journal if "attempt" in event.body), default=1)
+        while (claim := self._events.claimed(_attempt_name(case_key, number))) is not None:
+            newest = _Attempt(number=number, claim=claim)
+            number += 1
+        return newest
+
+    def _journal(self, case_key: str) -> list[EventLike]:
+        return [event for event in self._events.events() if event.body.get("case_key") == case_key]
+
+    def _confirm(
+        self, subject: str, attempt: _Attempt, *, channel: str | None, timestamp: str | None, how: str
+    ) -> None:
+        body = {**attempt.claim, "channel": channel, "timestamp": timestamp, "how": how}
+        self._events.record(kind=POSTED, subject=subject, body=body, now=self._clock())
+
+    def _note(self, kind: str, subject: str, attempt: _Attempt, body: Mapping[str, Any]) -> None:
+        facts = {"case_key": attempt.claim["case_key"], "attempt": attempt.number}
+        self._events.record(kind=kind, subject=subject, body={**facts, **body}, now=self._clock())
+
+
+def open_problems(events: Sequence[EventLike]) -> list[Problem]:
+    """What `breakeven status` shows: cases refused, uncertain or held, and posts that could not be edited."""
+    posted = {event.body["case_key"] for event in events if event.kind == POSTED}
+    settled = {event.body["case_key"] for event in events if event.kind == ACKNOWLEDGED}
+    problems: dict[str, Problem] = {}
+    for event in events:
+        key = event.body.get("case_key")
+        if key is None:
+            continue
+        is_send = event.kind in (REFUSED, UNCERTAIN, HELD) and key not in posted and key not in settled
+        if is_send or event.kind == UPDATE_REFUSED:
+            at = getattr(event, "at", None)
+            problems[key] = Problem(
+                case_key=key,
+                kind=event.kind,
+                code=event.body.get("code", ""),
+                detail=event.body.get("detail", ""),
+                at=at.astimezone(UTC).isoformat() if isinstance(at, datetime) else "",
+            )
+        elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
+            problems.pop(key, None)
+    return [problem for _, problem in sorted(problems.items())]
+
+
+def _facts(case: Case, message: Message) -> dict[str, Any]:
+    return {
+        "case_key": case.key,
+        "ordinal": case.ordinal,
+        "state": case.state,
+        "previous_state": case.previous_state,
+        "usage_date": case.usage_date.isoformat(),
+        "text_hash": message.text_hash,
+    }
+
+
+def _attempt_name(case_key: str, number: int) -> str:
+    return f"slack.{_name_of(case_key)}.attempt.{number}"
+
+
+def _name_of(case_key: str) -> str:
+    """The case key as a name without separators, whatever the workload is called."""
+    name = quote(case_key, safe="")
+    return name if len(name) <= 150 else hashlib.sha256(case_key.encode()).hexdigest()
+
+
+def _look_up(outlet: Outlet, attempt: _Attempt) -> Found | NotFound | Unreadable:
+    # A message that went through a webhook carries no metadata: not finding it would prove nothing.
+    if not outlet.can_read_history or attempt.claim["outlet"] != outlet.kind:
+        detail = "Slack may or may not have taken the message, and a webhook cannot read the channel's history."
+        return Unreadable(code="no_history", detail=detail, is_passing=False)
+    return outlet.find(
+        case_key=attempt.claim["case_key"],
+        claim_id=attempt.claim["claim_id"],
+        channel=attempt.claim["channel"],
+        oldest=attempt.at - HISTORY_MARGIN,
+    )
+
+
+def _last(events: Sequence[EventLike], *kinds: str, attempt: int | None = None) -> EventLike | None:
+    for event in reversed(events):
+        if event.kind in kinds and (attempt is None or event.body.get("attempt") == attempt):
+            return event
+    return None
+
+
+def _outcome(message: Message, result: Result, detail: str) -> Outcome:
+    return Outcome(case_key=message.case_key, result=result, detail=detail, message=message)

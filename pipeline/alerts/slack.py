@@ -1,0 +1,297 @@
+"""Slack as an outlet: bot token (post, edit, read history) or webhook (post only). The only import of slack_sdk.
+
+The SDK retries a dropped connection by default, which posts twice: `retry_handlers=[]`. No text of an exception and
+no URL leaves this module: codes and our own sentences do, so that neither token nor webhook URL can.
+"""
+
+import http.client
+import json
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.webhook import WebhookClient
+
+from pipeline import config
+from pipeline.alerts.case import EVENT_TYPE, Message
+from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Posted, Refused, Uncertain, Unreadable
+
+TIMEOUT_SECONDS = 30
+HISTORY_PAGES = 20
+HISTORY_PAGE_MESSAGES = 200
+CHANNEL_PAGES = 20
+CHANNEL_PAGE_CHANNELS = 200
+
+# Slack says of these that the call may have succeeded in part (docs.slack.dev, chat.postMessage, errors).
+_MAY_HAVE_PASSED = frozenset({"internal_error", "fatal_error", "service_unavailable"})
+_NEXT_STEPS: Mapping[str, str] = {
+    "invalid_auth": "Slack does not know the token. Check the bot token's environment variable.",
+    "not_authed": "Slack saw no token. Check the bot token's environment variable.",
+    "token_revoked": "The token was revoked. Reinstall the app and set the new bot token.",
+    "token_expired": "The token has expired. Set a new bot token.",
+    "account_inactive": "The app was removed from the workspace. Reinstall it and set the new bot token.",
+    "missing_scope": "The token lacks a scope. It needs chat:write, and channels:history to look up what was sent.",
+    "channel_not_found": "Slack does not know the channel. Check slack.channel and invite the app to it.",
+    "not_in_channel": "The app is not in the channel. Invite it, or change slack.channel.",
+    "is_archived": "The channel is archived. Unarchive it, or change slack.channel.",
+    "channel_is_archived": "The webhook's channel is archived. Unarchive it, or make a new webhook.",
+    "restricted_action": "A workspace rule forbids posting there. Ask an administrator, or change slack.channel.",
+    "no_service": "The webhook was removed or disabled. Make a new one and set it.",
+    "no_team": "The webhook's workspace is gone. Make a new one and set it.",
+    "ratelimited": "Slack asks to wait.",
+    "rate_limited": "Slack asks to wait.",
+    "message_not_found": "The post was deleted in the channel.",
+    "cant_update_message": "The post belongs to another app.",
+    "edit_window_closed": "The workspace no longer allows editing the post.",
+}  # fmt: skip
+_ONE_MESSAGE_ONLY = frozenset({
+    "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text", "invalid_payload",
+    "metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "message_not_found",
+    "cant_update_message", "edit_window_closed", "duplicate_message_not_found",
+})  # fmt: skip
+_RATE_LIMITED = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+_PASSING = _RATE_LIMITED | _MAY_HAVE_PASSED
+_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_DEFAULT_RETRY_AFTER_SECONDS = 30
+_NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+_NETWORK = (OSError, http.client.HTTPException, SlackClientError, json.JSONDecodeError, UnicodeDecodeError)
+
+
+def outlet_from_config(slack: config.Slack, *, environment: Mapping[str, str]) -> Outlet | None:
+    """The outlet that config and environment allow: bot token before webhook, None when neither is there."""
+    token = environment.get(slack.token_env, "").strip() if slack.token_env else ""
+    if token and slack.channel:
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise AlertError(f"The environment variable {slack.token_env} holds more than a Slack token. Set it anew.")
+        return SlackOutlet(token=token, channel=slack.channel, api_url=slack.api_url)
+    url = environment.get(slack.webhook_env, "").strip() if slack.webhook_env else ""
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or not url.isprintable():
+            raise AlertError(
+                f"The environment variable {slack.webhook_env} does not hold a webhook URL (https://...). Set it anew."
+            )
+        return WebhookOutlet(url=url)
+    return None
+
+
+def metadata_of(*, case_key: str, claim_id: str) -> dict[str, Any]:
+    """By what a post is found again. The claim id tells apart two installations that share a channel."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"case_key": case_key, "claim_id": claim_id}}
+
+
+class SlackOutlet:
+    """A bot token: posts with metadata, edits, and reads history for at most `HISTORY_PAGES` pages."""
+
+    kind = "slack_bot"
+    can_read_history = True
+
+    def __init__(
+        self, *, token: str, channel: str, api_url: str | None = None, timeout_seconds: int = TIMEOUT_SECONDS
+    ) -> None:
+        self.channel = channel
+        self._client = WebClient(
+            token=token,
+            base_url=api_url or WebClient.BASE_URL,
+            timeout=timeout_seconds,
+            retry_handlers=[],
+            logger=_silent_logger(),
+        )
+
+    def __repr__(self) -> str:
+        return f"SlackOutlet(channel={self.channel!r})"
+
+    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain:
+        return self._write(
+            lambda: self._client.chat_postMessage(
+                channel=self.channel,
+                text=message.text,
+                blocks=[dict(block) for block in message.blocks],
+                metadata=metadata_of(case_key=message.case_key, claim_id=claim_id),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        )
+
+    def update(self, *, message: Message, claim_id: str, channel: str, timestamp: str) -> Posted | Refused | Uncertain:
+        return self._write(
+            lambda: self._client.chat_update(
+                channel=channel,
+                ts=timestamp,
+                text=message.text,
+                blocks=[dict(block) for block in message.blocks],
+                metadata=metadata_of(case_key=message.case_key, claim_id=claim_id),
+            )
+        )
+
+    def find(
+        self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime
+    ) -> Found | NotFound | Unreadable:
+        """The message of this claim among those since `oldest`, newest first."""
+        try:
+            channel_id = self._channel_id(channel or self.channel)
+            if isinstance(channel_id, Unreadable):
+                return channel_id
+            return self._find_in(channel_id, case_key=case_key, claim_id=claim_id, oldest=oldest)
+        except SlackApiError as error:
+            code = _code_of(error)
+            status = error.response.status_code
+            is_passing = code in _PASSING or status == 429 or status >= 500
+            return _unreadable(code, is_passing=is_passing)
+        except _NETWORK as error:
+            return _unreadable(type(error).__name__, is_passing=True)
+
+    def _find_in(
+        self, channel_id: str, *, case_key: str, claim_id: str, oldest: datetime
+    ) -> Found | NotFound | Unreadable:
+        wanted = metadata_of(case_key=case_key, claim_id=claim_id)
+        cursor: str | None = None
+        for _ in range(HISTORY_PAGES):
+            page = self._client.conversations_history(
+                channel=channel_id,
+                cursor=cursor,
+                include_all_metadata=True,
+                limit=HISTORY_PAGE_MESSAGES,
+                oldest=f"{oldest.timestamp():.6f}",
+            )
+            entries: list[dict[str, Any]] = page.get("messages") or []
+            for entry in entries:
+                metadata = entry.get("metadata") or {}
+                payload = metadata.get("event_payload") or {}
+                found = {name: payload.get(name) for name in ("case_key", "claim_id")}
+                if metadata.get("event_type") == EVENT_TYPE and found == wanted["event_payload"]:
+                    return Found(channel=channel_id, timestamp=str(entry["ts"]))
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+            if cursor is None:
+                return _unreadable("history_cut", is_passing=False) if page.get("has_more") else NotFound()
+        return _unreadable("history_too_long", is_passing=False)
+
+    def _channel_id(self, channel: str) -> str | Unreadable:
+        """History is read by id; config may name the channel instead."""
+        if _CHANNEL_ID.fullmatch(channel):
+            return channel
+        name = channel.removeprefix("#")
+        cursor: str | None = None
+        for _ in range(CHANNEL_PAGES):
+            page = self._client.conversations_list(
+                cursor=cursor, limit=CHANNEL_PAGE_CHANNELS, types="public_channel,private_channel"
+            )
+            entries: list[dict[str, Any]] = page.get("channels") or []
+            for entry in entries:
+                if entry.get("name") == name:
+                    return str(entry["id"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+            if cursor is None:
+                break
+        return _unreadable("channel_not_found", is_passing=False)
+
+    def _write(self, call: Callable[[], Any]) -> Posted | Refused | Uncertain:
+        try:
+            answer = call()
+        except SlackApiError as error:
+            return _refusal(_code_of(error), status=error.response.status_code, headers=error.response.headers)
+        except _NETWORK as error:
+            return _broken(error)
+        channel, timestamp = answer.get("channel"), answer.get("ts")
+        if not channel or not timestamp:
+            return Uncertain(code="unreadable_answer", detail="Slack said ok without saying where the message is.")
+        return Posted(channel=str(channel), timestamp=str(timestamp))
+
+
+class WebhookOutlet:
+    """An incoming webhook: posts, and can neither edit nor read. Its URL is a secret."""
+
+    kind = "slack_webhook"
+    channel = None
+    can_read_history = False
+
+    def __init__(self, *, url: str, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
+        self._client = WebhookClient(url, timeout=timeout_seconds, retry_handlers=[], logger=_silent_logger())
+
+    def __repr__(self) -> str:
+        return "WebhookOutlet()"
+
+    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain:
+        try:
+            answer = self._client.send(
+                text=message.text,
+                blocks=[dict(block) for block in message.blocks],
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        except _NETWORK as error:
+            return _broken(error)
+        if answer.status_code == 200:
+            return Posted(channel=None, timestamp=None)
+        return _refusal(_code(answer.body), status=answer.status_code, headers=answer.headers)
+
+    def update(self, *, message: Message, claim_id: str, channel: str, timestamp: str) -> Refused:
+        return Refused(code="cant_update_message", detail="A webhook cannot edit what it posted.")
+
+    def find(self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime) -> Unreadable:
+        return _unreadable("no_history", is_passing=False)
+
+
+def _refusal(code: str, *, status: int, headers: Mapping[str, Any]) -> Refused | Uncertain:
+    if status == 429 or code in _RATE_LIMITED:
+        seconds = _retry_after_seconds(headers)
+        return Refused(
+            code="ratelimited", detail=f"Slack asks to wait {seconds} s (HTTP {status}).", retry_after_seconds=seconds
+        )
+    if status >= 500 or code in _MAY_HAVE_PASSED or code == "unreadable_answer":
+        return Uncertain(code=code, detail=f"Slack failed (HTTP {status}, {code}) and may have taken the message.")
+    return Refused(
+        code=code,
+        detail=f"Slack refused (HTTP {status}, {code}). {_NEXT_STEPS.get(code, 'See docs.slack.dev for that code.')}",
+        is_outlet_wide=code not in _ONE_MESSAGE_ONLY,
+    )
+
+
+def _broken(error: Exception) -> Refused | Uncertain:
+    reason = error.reason if isinstance(error, URLError) else error
+    name = type(reason).__name__
+    if isinstance(reason, _NO_CONNECTION):
+        detail = f"No connection to Slack ({name}): nothing was sent. Check the network, the proxy and slack.api_url."
+        return Refused(code="no_connection", detail=detail, is_outlet_wide=True)
+    return Uncertain(
+        code="connection_lost",
+        detail=f"The connection to Slack ended before its answer ({name}); it may have taken the message.",
+    )
+
+
+def _unreadable(code: str, *, is_passing: bool) -> Unreadable:
+    step = _NEXT_STEPS.get(code, "")
+    detail = f"Slack may or may not have taken the message, and its channel could not be read ({code}). {step}".strip()
+    return Unreadable(code=code, detail=detail, is_passing=is_passing)
+
+
+def _code_of(error: SlackApiError) -> str:
+    data = error.response.data
+    return _code(data.get("error") if isinstance(data, dict) else None)
+
+
+def _code(text: object) -> str:
+    """Slack's own code, or `unreadable_answer`: what came from the wire is repeated only where it looks like a code."""
+    return text.strip() if isinstance(text, str) and _CODE.fullmatch(text.strip()) else "unreadable_answer"
+
+
+def _retry_after_seconds(headers: Mapping[str, Any]) -> int:
+    for name, value in headers.items():
+        text = str(value[0] if isinstance(value, list) and value else value).strip()
+        if name.lower() == "retry-after" and text.isdecimal() and len(text) <= 6:
+            return int(text)
+    return _DEFAULT_RETRY_AFTER_SECONDS
+
+
+def _silent_logger() -> logging.Logger:
+    """The SDK logs request bodies and webhook URLs at DEBUG; outcomes are recorded as events instead."""
+    return logging.Logger("breakeven.slack", level=logging.CRITICAL + 1)

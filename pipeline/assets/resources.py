@@ -1,0 +1,41 @@
+"""What every asset is handed: the project, the clock, and what this process has already fetched."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.landing.project import Project
+from pipeline.sources.ingest import Ingested
+
+# A run that replays a past moment (the demo, a test) carries it as a tag; else the wall clock is read, here only.
+AS_OF_TAG = "breakeven/as_of"
+
+_NOTHING: Mapping[tuple[str, str], Ingested] = {}
+
+
+@dataclass
+class ProjectResource:
+    """A folder with a `breakeven.yaml`. `brought`: (source, account) -> what this process fetched just before."""
+
+    folder: Path
+    brought: Mapping[tuple[str, str], Ingested] = field(default_factory=lambda: _NOTHING)
+
+    @cached_property
+    def project(self) -> Project:
+        """Opened once a process: its assets share the configuration and the catalog of landing."""
+        return Project(self.folder)
+
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def moment_of(tags: Mapping[str, str]) -> datetime:
+    """The moment a run speaks for."""
+    return datetime.fromisoformat(tags[AS_OF_TAG]) if AS_OF_TAG in tags else datetime.now(UTC)

@@ -1,0 +1,210 @@
+"""The SQL graph: one multi-asset. A build brings everything up to date and yields every selected asset."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from pipeline.assets.markdown import markdown_table
+from pipeline.assets.resources import ProjectResource, moment_of
+from pipeline.build.graph import BuildResult
+from pipeline.build.lineage import column_lineage
+from pipeline.build.relations import Columns, duckdb_type
+from pipeline.build.runner import Model
+from pipeline.build.snapshot import Snapshot
+from pipeline.build.sql_models import SqlModel
+from pipeline.decisions.check_results import CHECK_PREFIX, CheckResult, check_results, law_of
+from pipeline.decisions.graph import build_project, shipped_graph
+from pipeline.landing.dataset import Table
+from pipeline.paths import models_root
+from pipeline.reports.figures import visible
+from pipeline.sources.source import Source
+
+_GATED_FOLDERS = ("staging", "intermediate", "marts", "decisions")
+_INSTRUCTION = re.compile(r"-- (partition|lookback|date|law|scope): ")
+_DAY_STATUS = "fct_day_status_daily"
+_MOST_NAMED = 5
+_WHAT_TO_DO = "See the law under Checks in infra/RUNBOOK.md; `breakeven status` lists what is broken now."
+
+
+def model_key(name: str, folder: str) -> dg.AssetKey:
+    return dg.AssetKey([folder, name])
+
+
+def sql_graph(
+    landing_keys: Mapping[str, Sequence[dg.AssetKey]], sources: Sequence[Source], cache: Path
+) -> dg.AssetsDefinition:
+    """Every model as an asset, every law as an asset check. `landing_keys`: source name -> its landing assets."""
+    models = shipped_graph().models(cache)
+    folders = {model.name: model.folder for model in models}
+    landed = {
+        dataset.table_view(table): _Landed(tuple(landing_keys.get(source.name, ())), _landed_columns(table))
+        for source in sources
+        for dataset in source.datasets
+        for table in dataset.tables
+    }
+    everything_landed = [key for keys in landing_keys.values() for key in keys]
+    specs = [_spec(model, folders, landed, everything_landed) for model in models if model.folder in _GATED_FOLDERS]
+    laws = {law_of(model.name): model for model in models if model.name.startswith(CHECK_PREFIX)}
+    documented = _documented_columns(models_root())
+    sql_models = {model.name: model for model in models if isinstance(model, SqlModel)}
+
+    @dg.multi_asset(
+        name="sql_graph",
+        specs=specs,
+        check_specs=[
+            dg.AssetCheckSpec(law, asset=_subject(model, folders), description=_first_comment(model))
+            for law, model in laws.items()
+        ],
+        can_subset=True,
+    )
+    def build_graph(
+        context: dg.AssetExecutionContext,
+        project: dg.ResourceParam[ProjectResource],
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+        now = moment_of(context.run.tags)
+        project.project.land_config(now)
+        result = build_project(project.project, as_of=now)
+        # In the order in which they were built: Dagster wants every asset after what it reads.
+        for name in result.snapshot.nodes:
+            if (key := model_key(name, result.snapshot.folders[name])) in context.selected_asset_keys:
+                lineage = _lineage(sql_models.get(name), result.snapshot, landed, folders)
+                yield _materialized(key, result, documented.get(name, {}), lineage)
+        outcomes = check_results(result.snapshot)
+        for check in sorted(context.selected_asset_check_keys):
+            yield _law_result(check, [row for row in outcomes if row.law == check.name and not row.passed])
+
+    return build_graph
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """A table as landing hands it to SQL: the assets that bring it, and its columns."""
+
+    keys: tuple[dg.AssetKey, ...]
+    columns: Columns
+
+
+def _documented_columns(root: Path) -> dict[str, dict[str, str]]:
+    """Table -> column -> what its `.yml` says of it, unit first."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    documents = {path.stem: yaml.load(path.read_bytes(), Loader=loader) for path in root.rglob("*.yml")}
+    return {
+        table: {
+            column: ": ".join(str(said[part]) for part in ("unit", "description") if said.get(part))
+            for column, said in document.get("columns", {}).items()
+        }
+        for table, document in documents.items()
+    }
+
+
+def _landed_columns(table: Table) -> Columns:
+    return (("account", "VARCHAR"), *((name, duckdb_type(kind)) for name, kind in table.schema.items()))
+
+
+def _law_result(check: dg.AssetCheckKey, broken: Sequence[CheckResult]) -> dg.AssetCheckResult:
+    if not broken:
+        return dg.AssetCheckResult(check_name=check.name, asset_key=check.asset_key, passed=True)
+    scopes = sorted({row.scope for row in broken})
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=check.asset_key,
+        passed=False,
+        description=f"Broken for {', '.join(visible(scope) for scope in scopes[:_MOST_NAMED])}"
+        + (f" and {len(scopes) - _MOST_NAMED} more" if len(scopes) > _MOST_NAMED else ""),
+        metadata={
+            "what is so": dg.MetadataValue.md(
+                markdown_table(["scope", "detail"], [[row.scope, row.detail] for row in broken])
+            ),
+            "what to do": f"Figures, alerts and reports of these scopes are refused, of all others not. {_WHAT_TO_DO}",
+        },
+    )
+
+
+def _spec(
+    model: Model,
+    folders: Mapping[str, str],
+    landed: Mapping[str, _Landed],
+    everything_landed: Sequence[dg.AssetKey],
+) -> dg.AssetSpec:
+    deps: set[dg.AssetKey] = set()
+    for table in model.inputs:
+        if table in folders:
+            deps.add(model_key(table, folders[table]))
+        elif table in landed:
+            deps.update(landed[table].keys)
+        else:
+            deps.update(everything_landed if table == "landed_coverage" else ())
+    return dg.AssetSpec(
+        key=model_key(model.name, model.folder),
+        deps=sorted(deps),
+        code_version=model.code_hash[:16],
+        group_name=model.folder,
+        description=_first_comment(model),
+    )
+
+
+def _first_comment(model: Model) -> str:
+    """What a model's header says it is, without what it tells the runner."""
+    if not isinstance(model, SqlModel):
+        return model.build.__doc__ or ""
+    header = takewhile(lambda line: line.startswith("--"), model.sql.splitlines())
+    return " ".join(line[2:].strip() for line in header if not _INSTRUCTION.match(line))
+
+
+def _subject(model: Model, folders: Mapping[str, str]) -> dg.AssetKey:
+    """The asset a law is shown on: the last gated table that it reads, marts before others."""
+    gated = [name for name in model.inputs if folders.get(name) in _GATED_FOLDERS]
+    chosen = max(gated, key=lambda name: (_GATED_FOLDERS.index(folders[name]), name), default=_DAY_STATUS)
+    return model_key(chosen, folders[chosen])
+
+
+def _materialized(
+    key: dg.AssetKey, result: BuildResult, documented: Mapping[str, str], lineage: dg.TableColumnLineage | None
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    node = result.snapshot.node(key.path[-1])
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(part.rows for part in node.parts.values()),
+        "partitions rebuilt": len(result.ran.get(node.name, ())),
+        "snapshot": result.snapshot.snapshot_id,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(name=column, type=kind, description=documented.get(column))
+                for column, kind in node.columns
+            ]
+        ),
+    }
+    if lineage is not None:
+        metadata["dagster/column_lineage"] = lineage
+    return dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(node.content(None)[:32]), metadata=metadata)
+
+
+def _lineage(
+    model: SqlModel | None, snapshot: Snapshot, landed: Mapping[str, _Landed], folders: Mapping[str, str]
+) -> dg.TableColumnLineage | None:
+    """Where each column comes from, as far as that is an asset; configuration and seeds are not."""
+    if model is None:
+        return None
+    node = snapshot.node(model.name)
+    known = {name: table.columns for name, table in landed.items()}
+    known.update({name: snapshot.node(name).columns for name in model.inputs if name in snapshot.nodes})
+    traced = column_lineage(model, node.columns, inputs=known, cache=node.folder)
+    deps: dict[str, list[dg.TableColumnDep]] = {}
+    for column, sources in traced.items():
+        deps[column] = [
+            dg.TableColumnDep(asset_key=key, column_name=name)
+            for table, name in sources
+            for key in (
+                landed[table].keys
+                if table in landed
+                else (model_key(table, folders[table]),)
+                if folders.get(table) in _GATED_FOLDERS
+                else ()
+            )
+        ]
+    return dg.TableColumnLineage(deps_by_column=deps)

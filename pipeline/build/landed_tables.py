@@ -1,0 +1,271 @@
+"""Landing as relations: the rows that count, which buckets are covered, the calendar up to the as-of moment."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.build.parsed import ParsedObject, Unread, parse_objects, remembered_object
+from pipeline.build.relations import CountedPart, FrameRelation, LandedRelation, Relation
+from pipeline.landing.current import BucketKey, Current, NotCounted, current_buckets
+from pipeline.landing.dataset import Dataset
+from pipeline.landing.landing import Contents, Landing
+from pipeline.landing.records import Delivery, LandedObject
+from pipeline.landing.times import DAY, day_start, days_between
+
+ACCEPT_EVENT = "accept"
+
+_COVERAGE_SCHEMA: dict[str, pl.DataType] = {
+    "usage_date": pl.Date(),
+    "source": pl.String(),
+    "account": pl.String(),
+    "dataset": pl.String(),
+    "bucket": pl.String(),
+    "is_complete": pl.Boolean(),
+    "is_withdrawn": pl.Boolean(),
+    "is_accepted": pl.Boolean(),
+    "row_count": pl.Int64(),
+    "stated_at": pl.Datetime("us"),
+}
+_CALENDAR_SCHEMA: dict[str, pl.DataType] = {
+    "usage_date": pl.Date(),
+    "day_start_at": pl.Datetime("us"),
+    "day_end_at": pl.Datetime("us"),
+    "is_over": pl.Boolean(),
+}
+# A feed that goes on says nothing new about a day that ended this long ago.
+_FEED_MATURES = timedelta(days=7)
+
+ParsedByDelivery = Mapping[str, Mapping[str, ParsedObject]]
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An object that cannot be read: kept, listed, not counted; offered again when its reader changes."""
+
+    delivery: Delivery
+    landed: LandedObject
+    reason: str
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Everything visible in landing, read and decided: what the graph is built from."""
+
+    relations: Mapping[str, Relation]
+    current: Mapping[BucketKey, Current]
+    parsed: ParsedByDelivery
+    quarantined: tuple[Quarantined, ...]
+    not_counted: tuple[NotCounted, ...]
+
+
+def read_landed(
+    contents: Contents, *, datasets: Sequence[Dataset], landing: Landing, cache: Path, as_of: datetime
+) -> Landed:
+    """Parse what is new, decide what counts, and describe it as relations for the runner."""
+    by_name = {(dataset.source, dataset.name): dataset for dataset in datasets}
+    parsed = _parse(contents.deliveries, by_name, landing, cache)
+    quarantined = tuple(_quarantined(contents.deliveries, parsed))
+    current, not_counted = current_buckets(
+        contents.deliveries,
+        datasets=by_name,
+        rows_per_bucket={delivery_id: _rows_per_bucket(objects.values()) for delivery_id, objects in parsed.items()},
+        unreadable={item.delivery.delivery_id: f"{item.landed.name}: {item.reason}" for item in quarantined},
+    )
+    accepted = {event.subject for event in contents.events if event.kind == ACCEPT_EVENT}
+    counted = {
+        (dataset.source, dataset.name): _counted(dataset, contents.deliveries, current, parsed) for dataset in datasets
+    }
+    relations: dict[str, Relation] = {}
+    for dataset in datasets:
+        vouched = frozenset(
+            date.fromisoformat(key.bucket)
+            for key in current
+            if (key.source, key.dataset) == (dataset.source, dataset.name) and dataset.bucket == "utc_day"
+        )
+        for table in dataset.tables:
+            parts = counted[dataset.source, dataset.name].get(table.name, {})
+            name = dataset.table_view(table)
+            relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched)
+    coverage = [
+        *_replace_coverage(current, by_name, counted, accepted),
+        *_append_coverage(contents.deliveries, by_name, counted),
+    ]
+    relations["landed_coverage"] = FrameRelation(
+        name="landed_coverage",
+        frame=pl.DataFrame(coverage, schema=_COVERAGE_SCHEMA, orient="row"),
+        folder=cache,
+        date_column="usage_date",
+    )
+    relations["calendar"] = _calendar((row["usage_date"] for row in coverage), as_of=as_of, cache=cache)
+    return Landed(
+        relations=relations,
+        current=current,
+        parsed=parsed,
+        quarantined=quarantined,
+        not_counted=tuple(not_counted),
+    )
+
+
+def _parse(
+    deliveries: Iterable[Delivery], by_name: Mapping[tuple[str, str], Dataset], landing: Landing, cache: Path
+) -> dict[str, dict[str, ParsedObject]]:
+    """Delivery id -> object sha256 -> what it contains."""
+    found: dict[tuple[str, str], ParsedObject | Unread] = {}
+    for delivery in deliveries:
+        dataset = by_name.get((delivery.source, delivery.dataset))
+        if dataset is None:
+            continue
+        for item in delivery.objects:
+            found[delivery.delivery_id, item.sha256] = remembered_object(
+                item, dataset=dataset, settings=delivery.settings, cache=cache
+            )
+    unread = {item.folder: item for item in found.values() if isinstance(item, Unread)}
+    read = dict(zip(unread, parse_objects(list(unread.values()), landing=landing), strict=True))
+    parsed: dict[str, dict[str, ParsedObject]] = {}
+    for (delivery_id, sha256), known in found.items():
+        parsed.setdefault(delivery_id, {})[sha256] = read[known.folder] if isinstance(known, Unread) else known
+    return parsed
+
+
+def _quarantined(deliveries: Iterable[Delivery], parsed: ParsedByDelivery) -> Iterable[Quarantined]:
+    for delivery in deliveries:
+        for landed in delivery.objects:
+            item = parsed.get(delivery.delivery_id, {}).get(landed.sha256)
+            if item is not None and item.error is not None:
+                yield Quarantined(delivery, landed, item.error)
+
+
+def _rows_per_bucket(objects: Iterable[ParsedObject]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for item in objects:
+        for bucket, count in item.rows_per_bucket().items():
+            rows[bucket] = rows.get(bucket, 0) + count
+    return rows
+
+
+CountedTables = dict[str, dict[date, tuple[CountedPart, ...]]]
+
+
+def _counted(
+    dataset: Dataset, deliveries: Iterable[Delivery], current: Mapping[BucketKey, Current], parsed: ParsedByDelivery
+) -> CountedTables:
+    """Table -> day -> the parts that count."""
+    found: dict[str, dict[date, list[CountedPart]]] = {}
+    seen: set[tuple[str, str, str]] = set()
+    for delivery in deliveries:
+        if (delivery.source, delivery.dataset) != (dataset.source, dataset.name):
+            continue
+        for landed in delivery.objects:
+            item = parsed[delivery.delivery_id][landed.sha256]
+            if dataset.mode == "append":
+                identity = (delivery.account, landed.sha256, repr(sorted(delivery.settings.items())))
+                if identity in seen:
+                    continue
+                seen.add(identity)
+            for name, table in item.tables.items():
+                for part in table.parts:
+                    key = BucketKey(delivery.source, delivery.account, delivery.dataset, part.bucket)
+                    counts = dataset.mode == "append" or (key in current and current[key].delivery == delivery)
+                    if counts:
+                        counted = CountedPart(delivery.account, table, part.bucket, part.usage_date, part.content)
+                        found.setdefault(name, {}).setdefault(part.usage_date, []).append(counted)
+    return {name: {day: tuple(parts) for day, parts in days.items()} for name, days in found.items()}
+
+
+def _replace_coverage(
+    current: Mapping[BucketKey, Current],
+    by_name: Mapping[tuple[str, str], Dataset],
+    counted: Mapping[tuple[str, str], CountedTables],
+    accepted: set[str],
+) -> Iterable[dict[str, Any]]:
+    rows: dict[tuple[str, str, str, str], dict[date, int]] = {}
+    for (source, dataset), tables in counted.items():
+        for days in tables.values():
+            for day, parts in days.items():
+                for part in parts:
+                    per_day = rows.setdefault((source, part.account, dataset, part.bucket), {})
+                    per_day[day] = per_day.get(day, 0) + _part_rows(part)
+    for key, chosen in current.items():
+        per_day = rows.get((key.source, key.account, key.dataset, key.bucket), {})
+        if by_name[key.source, key.dataset].bucket == "utc_day":
+            per_day = {date.fromisoformat(key.bucket): sum(per_day.values())}
+        for day, row_count in per_day.items():
+            yield {
+                "usage_date": day,
+                "source": key.source,
+                "account": key.account,
+                "dataset": key.dataset,
+                "bucket": key.bucket,
+                "is_complete": True,
+                "is_withdrawn": chosen.is_withdrawn,
+                "is_accepted": accept_subject(key) in accepted,
+                "row_count": row_count,
+                "stated_at": chosen.delivery.stated_at.replace(tzinfo=None),
+            }
+
+
+def accept_subject(key: BucketKey) -> str:
+    """How an `accept` event names a bucket."""
+    return f"{key.source}/{key.account}/{key.dataset}/{key.bucket}"
+
+
+def _part_rows(part: CountedPart) -> int:
+    return next(
+        found.rows for found in part.table.parts if (found.bucket, found.usage_date) == (part.bucket, part.usage_date)
+    )
+
+
+def _append_coverage(
+    deliveries: Sequence[Delivery],
+    by_name: Mapping[tuple[str, str], Dataset],
+    counted: Mapping[tuple[str, str], CountedTables],
+) -> Iterable[dict[str, Any]]:
+    """A feed covers every day from its first row to what it last stated, also days on which it brought nothing."""
+    for (source, name), dataset in by_name.items():
+        if dataset.mode != "append":
+            continue
+        rows: dict[str, dict[date, int]] = {}
+        for days in counted[source, name].values():
+            for day, parts in days.items():
+                for part in parts:
+                    per_day = rows.setdefault(part.account, {})
+                    per_day[day] = per_day.get(day, 0) + _part_rows(part)
+        for account, per_day in rows.items():
+            stated = max(
+                delivery.stated_at
+                for delivery in deliveries
+                if (delivery.source, delivery.dataset, delivery.account) == (source, name, account)
+            )
+            last = max(stated.date(), max(per_day))
+            for day in days_between(min(per_day), last + DAY):
+                yield {
+                    "usage_date": day,
+                    "source": source,
+                    "account": account,
+                    "dataset": name,
+                    "bucket": day.isoformat(),
+                    "is_complete": True,
+                    "is_withdrawn": False,
+                    "is_accepted": False,
+                    "row_count": per_day.get(day, 0),
+                    "stated_at": min(stated, day_start(day) + DAY + _FEED_MATURES).replace(tzinfo=None),
+                }
+
+
+def _calendar(days: Iterable[date], *, as_of: datetime, cache: Path) -> FrameRelation:
+    first = min(days, default=as_of.date())
+    rows = [
+        {
+            "usage_date": day,
+            "day_start_at": day_start(day).replace(tzinfo=None),
+            "day_end_at": (day_start(day) + DAY).replace(tzinfo=None),
+            "is_over": day_start(day) + DAY <= as_of,
+        }
+        for day in days_between(first, as_of.date() + DAY)
+    ]
+    frame = pl.DataFrame(rows, schema=_CALENDAR_SCHEMA, orient="row")
+    return FrameRelation(name="calendar", frame=frame, folder=cache, date_column="usage_date")

@@ -1,0 +1,115 @@
+"""SQL models: load them, read their headers, find their order and lineage."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Literal
+
+from pipeline.build.files import written_once
+from pipeline.errors import BuildError
+
+PartitionBy = Literal["day", "month", "none"]
+
+_HEADER = re.compile(r"^-- (?P<key>partition|lookback|date): (?P<value>.+?)\s*$", re.MULTILINE)
+_LOOKBACK = re.compile(r"^(?P<input>[a-z0-9_]+) (?P<days>\d+) days?$")
+
+
+@dataclass(frozen=True)
+class SqlModel:
+    """One SELECT = one table. `inputs` are the tables it reads; `lookback` days of an input before the partition."""
+
+    name: str
+    sql: str
+    partition_by: PartitionBy
+    inputs: tuple[str, ...]
+    lookback: Mapping[str, int] = field(default_factory=dict)
+    date_column: str = "usage_date"
+    folder: str = ""
+
+    @property
+    def code_hash(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def load_models(root: Path, *, prefix: str = "", cache: Path | None = None) -> list[SqlModel]:
+    """Every `.sql` file below `root`. Raises BuildError naming the file and what its header lacks."""
+    models = [_load(path, prefix=prefix, cache=cache) for path in sorted(root.rglob("*.sql"))]
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise BuildError(f"Two SQL models are called {name}. Rename one of the files.")
+    return models
+
+
+def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
+    sql = path.read_text(encoding="utf-8")
+    header: dict[str, list[str]] = {}
+    for match in _HEADER.finditer(sql):
+        header.setdefault(match["key"], []).append(match["value"])
+    partition = header.get("partition", ["missing"])[0].split()[0]
+    if partition not in ("day", "month", "none"):
+        raise BuildError(f"{path.name}: the header says partition {partition!r}. It must be day, month or none.")
+    return SqlModel(
+        name=prefix + path.stem,
+        sql=sql,
+        partition_by=partition,  # type: ignore[arg-type]  # checked above
+        inputs=_tables_read(sql, cache=cache, name=path.name),
+        lookback=dict(_lookback(path.name, line) for line in header.get("lookback", [])),
+        date_column=header.get("date", ["usage_date"])[0],
+        folder=path.parent.name,
+    )
+
+
+def _lookback(name: str, line: str) -> tuple[str, int]:
+    match = _LOOKBACK.match(line)
+    if match is None:
+        raise BuildError(f"{name}: cannot read `-- lookback: {line}`. Write `-- lookback: <input> <n> days`.")
+    return match["input"], int(match["days"])
+
+
+def _tables_read(sql: str, *, cache: Path | None, name: str) -> tuple[str, ...]:
+    """Tables a SELECT reads, without its own CTEs; from the cache by the SQL's hash where it is known."""
+    remembered = cache / "lineage" / f"{hashlib.sha256(sql.encode()).hexdigest()}.json" if cache else None
+    if remembered is not None and remembered.exists():
+        return tuple(json.loads(remembered.read_bytes()))
+    tables = _parse_tables(sql, name)
+    if remembered is not None:
+        with written_once(remembered) as aside:
+            aside.write_text(json.dumps(tables))
+    return tables
+
+
+def _parse_tables(sql: str, name: str) -> tuple[str, ...]:
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = sqlglot.parse(sql, read="duckdb")
+    except sqlglot.errors.ParseError as error:
+        raise BuildError(f"{name} does not parse: {str(error).splitlines()[0]}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise BuildError(f"{name} must be exactly one SELECT.")
+    query = statements[0]
+    own = {cte.alias_or_name for cte in query.find_all(exp.CTE)}
+    read = {table.name for table in query.find_all(exp.Table) if isinstance(table.this, exp.Identifier)}
+    return tuple(sorted(read - own - {"this_partition"}))
+
+
+def in_order(nodes: Mapping[str, Sequence[str]], known: Iterable[str]) -> list[str]:
+    """Names of nodes, each after what it reads. Raises BuildError on an unknown input or a cycle."""
+    available = set(known) | set(nodes)
+    for name, inputs in nodes.items():
+        for table in inputs:
+            if table not in available:
+                raise BuildError(f"{name} reads {table}, which no source, seed or model provides.")
+    try:
+        order = TopologicalSorter(
+            {name: [i for i in inputs if i in nodes] for name, inputs in nodes.items()}
+        ).static_order()
+        return list(order)
+    except CycleError as error:
+        raise BuildError(f"The models read each other in a circle: {' -> '.join(error.args[1])}.") from None

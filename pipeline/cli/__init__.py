@@ -1,0 +1,107 @@
+"""`breakeven ...`: thin commands that call what Dagster calls."""
+
+import errno
+import importlib
+import sys
+
+import click
+
+from pipeline import __version__
+from pipeline.errors import BreakevenError, LandingError, MissingExtraError
+
+# name -> where it is; imported only when called, so that an agent's small install can still say `--help`.
+_COMMANDS = {
+    "demo": "pipeline.cli.run:demo",
+    "run": "pipeline.cli.run:run",
+    "rebuild": "pipeline.cli.run:rebuild",
+    "status": "pipeline.cli.show:status",
+    "costs": "pipeline.cli.show:costs",
+    "waste": "pipeline.cli.show:waste",
+    "verdict": "pipeline.cli.show:verdict",
+    "explain": "pipeline.cli.explain:explain",
+    "sql": "pipeline.cli.show:sql",
+    "accept": "pipeline.cli.events:accept",
+    "dismiss": "pipeline.cli.events:dismiss",
+    "ack": "pipeline.cli.events:ack",
+    "snooze": "pipeline.cli.events:snooze",
+    "report": "pipeline.cli.report:report",
+    "ui": "pipeline.cli.ui:ui",
+}
+
+
+class _LazyGroup(click.Group):
+    """Commands are imported when asked for; a missing optional dependency is named, not traced."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(command=cmd_name, module=error.name or "?") from None
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx=ctx) from None
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="breakeven")
+def group() -> None:
+    """What every LLM token really cost, what idle GPUs wasted, and when it is cheaper to fill, release, switch or buy.
+
+    \b
+    First look, on generated data:   breakeven demo
+    Your own data:                   breakeven run --project FOLDER     (FOLDER has a breakeven.yaml)
+
+    \b
+    Exit codes: 0 done · 1 refused or failed · 2 wrong call or configuration · 3 a source failed
+                4 landing is damaged or full · 5 a build failed
+    """
+
+
+def main() -> None:
+    """Entry point: errors made to be read are printed in one line, with an exit code that means something."""
+    try:
+        group.main(standalone_mode=False)
+    except BreakevenError as error:
+        click.echo(f"breakeven: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("breakeven: stopped. What was landed stays; run again to go on.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if not _says_disk_is_full(error):
+            raise
+        click.echo(
+            "breakeven: no space left on the disk. What was landed stays and nothing counts twice: free some space and "
+            "run again.",
+            err=True,
+        )
+        sys.exit(LandingError.exit_code)
+
+
+def _says_disk_is_full(error: Exception) -> bool:
+    """As the operating system says it, or as a library that lost the number repeats it."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in full
+    return any(f"os error {number})" in str(error) for number in full)

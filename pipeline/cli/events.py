@@ -1,0 +1,114 @@
+"""`accept`, `dismiss`, `ack`, `snooze`: what a person did, landed as an event."""
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from pipeline.alerts.outbox import Outbox
+from pipeline.build.landed_tables import ACCEPT_EVENT
+from pipeline.cli.options import console, open_project, printable, project_option
+from pipeline.decisions.quarantine import DISMISS_EVENT, quarantine_list
+from pipeline.errors import BreakevenError
+from pipeline.landing.project import Project
+from pipeline.landing.times import parse_stamp
+
+
+@click.command()
+@project_option
+@click.argument("bucket")
+@click.option("--why", required=True, help="Why the provider's word is right; kept with the event.")
+def accept(folder: Path | None, bucket: str, why: str) -> None:
+    """Accept that a bucket which had rows now has none, so that decisions use it again.
+
+    \b
+    BUCKET is source/account/dataset/bucket, as `breakeven status` prints it. Example:
+      breakeven accept anthropic_cost_api/acme/cost_report/2026-11-03 --why "refunded in full, see ticket 123"
+    """
+    if bucket.count("/") != 3:
+        raise click.BadParameter(
+            "BUCKET is source/account/dataset/bucket, e.g. anthropic_cost_api/acme/cost_report/2026-11-03"
+        )
+    project = open_project(folder)
+    project.landing.record(kind=ACCEPT_EVENT, subject=bucket, body={"why": why, "by": _who()}, now=datetime.now(UTC))
+    console().print(f"Accepted: {bucket}. Run `breakeven run` to use it.", markup=False)
+
+
+@click.command()
+@project_option
+@click.argument("sha256")
+@click.option("--why", required=True, help="Why this file needs no mending; kept with the event.")
+def dismiss(folder: Path | None, sha256: str, why: str) -> None:
+    """Stop listing a quarantined file (its bytes stay in landing).
+
+    \b
+    Example:
+      breakeven dismiss 3fa9c01b22de --why "a test upload"
+    """
+    project = open_project(folder)
+    now = datetime.now(UTC)
+    found = [entry for entry in quarantine_list(project, as_of=now) if entry.sha256.startswith(sha256)]
+    # The same bytes may have come under several names or accounts: they are one file to a person.
+    matching = {entry.sha256 for entry in found}
+    if len(matching) != 1 or len(sha256) < 8:
+        raise BreakevenError(
+            f"{len(matching)} quarantined files start with {sha256!r}. Give at least 8 digits of exactly one."
+        )
+    project.landing.record(kind=DISMISS_EVENT, subject=found[0].sha256, body={"why": why, "by": _who()}, now=now)
+    console().print(printable(f"Dismissed: {found[0]}"), markup=False)
+
+
+@click.command()
+@project_option
+@click.argument("subject")
+def ack(folder: Path | None, subject: str) -> None:
+    """Say that somebody took note of a case: it is not announced again.
+
+    \b
+    Example:
+      breakeven ack workload:support-chat
+    """
+    _outbox(open_project(folder)).acknowledge(subject, by=_who())
+    console().print(f"Acknowledged: {subject}.", markup=False)
+
+
+@click.command()
+@project_option
+@click.argument("subject")
+@click.option("--days", type=click.IntRange(1, 365), default=None, help="For so many days from now.")
+@click.option("--until", default=None, metavar="INSTANT", help="Until an instant, like 2026-12-01T08:00Z.")
+def snooze(folder: Path | None, subject: str, days: int | None, until: str | None) -> None:
+    """Keep a case quiet until a moment.
+
+    \b
+    Example:
+      breakeven snooze workload:support-chat --days 14
+    """
+    if (days is None) == (until is None):
+        raise click.UsageError("Give either --days or --until.")
+    now = datetime.now(UTC)
+    try:
+        moment = now + timedelta(days=days) if days is not None else parse_stamp(str(until))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    _outbox(open_project(folder)).snooze(subject, until=moment, by=_who())
+    console().print(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC.", markup=False)
+
+
+def _outbox(project: Project) -> Outbox:
+    return Outbox(
+        events=project.landing,
+        outlet=None,
+        clock=lambda: datetime.now(UTC),
+        sleep=lambda seconds: None,
+        company=project.config.company,
+        currency=project.config.reporting_currency,
+    )
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:
+        return "unknown"

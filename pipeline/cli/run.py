@@ -1,0 +1,122 @@
+"""`demo`, `run`, `rebuild`: bring everything up to date and say what is so."""
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from pipeline.build.graph import BuildResult
+from pipeline.cli.in_process import run_daily
+from pipeline.cli.options import console, moment, open_project, printable, project_option
+from pipeline.cli.summary import print_summary
+from pipeline.decisions.graph import build_project
+from pipeline.landing.project import Project
+from pipeline.reports.monthly import write_report
+from pipeline.sources.ingest import Ingested, ingest
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"))
+def demo(folder: Path) -> None:
+    """Generate a labelled demo company and run the whole pipeline on it.
+
+    \b
+    Examples:
+      breakeven demo              into ./demo
+      breakeven demo /some/place  elsewhere
+    """
+    from pipeline.demo import AS_OF, generate
+
+    out = console()
+    started = time.monotonic()
+    if folder.exists() and not (folder / "truth.json").exists() and any(folder.iterdir()):
+        raise click.BadParameter(f"{folder} holds something that is not a demo. Name an empty folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    out.print(
+        f"[dim]Generating a demo company in {folder}/ (all data is generated; the company does not exist) ...[/dim]"
+    )
+    generate(folder)
+    project = Project(folder)
+    bring_up_to_date(project, now=AS_OF, days=7)
+    report = write_report(project, build_project(project, as_of=AS_OF).snapshot, month="2026-10")
+    print_summary(project)
+    out.print(f"\n[bold]Report[/bold]     {report}")
+    out.print(f"[bold]Took[/bold]       {time.monotonic() - started:.1f} s")
+    out.print("[bold]Next[/bold]       breakeven explain cost --model claude-haiku-4-5     where a figure comes from")
+    out.print(
+        "[bold]Your own[/bold]   copy demo/breakeven.yaml, name your accounts, then: breakeven run --project FOLDER"
+    )
+
+
+@click.command()
+@project_option
+@click.option("--as-of", "as_of", default=None, metavar="MOMENT", help="Pretend that now is this moment (UTC).")
+@click.option("--offline", is_flag=True, help="Build from what has landed; fetch and poll nothing.")
+def run(folder: Path | None, as_of: str | None, offline: bool) -> None:
+    """Fetch and poll every source, bring the snapshot up to date, say what changed.
+
+    \b
+    Examples:
+      breakeven run
+      breakeven run --project /srv/breakeven
+      breakeven run --offline
+    """
+    project = open_project(folder)
+    bring_up_to_date(project, now=moment(as_of, now=datetime.now(UTC)), offline=offline)
+    print_summary(project)
+
+
+@click.command()
+@project_option
+@click.option("--as-of", "as_of", default=None, metavar="MOMENT", help="Pretend that now is this moment (UTC).")
+def rebuild(folder: Path | None, as_of: str | None) -> None:
+    """Throw the cache away and build everything again from landing. Sends nothing.
+
+    \b
+    Example:
+      breakeven rebuild
+    """
+    project = open_project(folder)
+    shutil.rmtree(project.paths.cache, ignore_errors=True)
+    result = build_with_progress(project, now=moment(as_of, now=datetime.now(UTC)))
+    console().print(f"Snapshot {result.snapshot.snapshot_id}: {sum(map(len, result.ran.values()))} parts built.")
+
+
+def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, days: int = 1) -> None:
+    """Land, build with a bar, then the daily job for the newest complete days: review assets, laws, messages."""
+    project.land_config(now)
+    brought = [] if offline else ingest(project, now=now, environment=os.environ, sleep=time.sleep)
+    for source in brought:
+        _print_ingested(source)
+    build_with_progress(project, now=now)
+    last = now.date() - timedelta(days=1)
+    for problem in run_daily(project, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought):
+        console().print(problem, style="red", markup=False)
+
+
+def _print_ingested(brought: Ingested) -> None:
+    out = console()
+    name = f"{brought.source}/{brought.account}"
+    if brought.error is not None:
+        out.print(printable(f"  {name}: {brought.error}"), style="red", markup=False)
+    if brought.deliveries:
+        objects = sum(len(delivery.objects) for delivery in brought.deliveries)
+        out.print(
+            f"  landed {name}: {len(brought.deliveries)} deliveries, {objects} objects", style="dim", markup=False
+        )
+
+
+def build_with_progress(project: Project, *, now: datetime) -> BuildResult:
+    """Build with a bar on a terminal, and nothing but the result in a pipe."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task("reading landing", total=None)
+
+        def watch(*, node: str, done: int, total: int) -> None:
+            bar.update(task, description=node, completed=done, total=total)
+
+        return build_project(project, as_of=now, progress=watch)

@@ -1,0 +1,187 @@
+"""`status`, `costs`, `waste`, `verdict`, `sql`: what is so, from the snapshot."""
+
+from datetime import date
+from pathlib import Path
+
+import click
+import duckdb
+
+from pipeline.alerts.outbox import open_problems
+from pipeline.cli.options import (
+    as_of_option,
+    console,
+    emit,
+    format_option,
+    open_project,
+    period,
+    period_options,
+    printable,
+    project_option,
+    snapshot_for,
+)
+from pipeline.decisions.check_results import check_results
+from pipeline.decisions.quarantine import quarantine_list
+from pipeline.errors import BreakevenError
+from pipeline.reports.questions import Questions
+
+
+def _answer(
+    question: str,
+    folder: Path | None,
+    as_of: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    output_format: str,
+    title: str,
+) -> None:
+    project = open_project(folder)
+    snapshot = snapshot_for(project, as_of)
+    from_date, to_date = period(snapshot, from_text, to_text)
+    with Questions(snapshot) as questions:
+        frame = questions.ask(question, from_date=from_date, to_date=to_date)
+    emit(
+        frame,
+        output_format,
+        title=f"{title}, {from_date} to {to_date} UTC (end excluded), snapshot {snapshot.snapshot_id}",
+    )
+
+
+@click.command()
+@project_option
+@as_of_option
+@period_options
+@format_option
+def costs(
+    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+) -> None:
+    """What a million tokens really cost, per lane, model and deployment.
+
+    \b
+    Examples:
+      breakeven costs
+      breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
+    """
+    _answer("unit_costs", folder, as_of, from_text, to_text, output_format, "Realized unit costs")
+
+
+@click.command()
+@project_option
+@as_of_option
+@period_options
+@format_option
+def waste(
+    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+) -> None:
+    """Where the GPU bill went, by deployment and state. Unobserved is never called idle.
+
+    \b
+    Examples:
+      breakeven waste
+      breakeven waste --from 2026-11-01 --format json
+    """
+    _answer("waste", folder, as_of, from_text, to_text, output_format, "GPU-hours and money by state")
+
+
+@click.command()
+@project_option
+@as_of_option
+@format_option
+@click.option("--workload", default=None, help="Only this one, with all its days.")
+def verdict(folder: Path | None, as_of: str | None, output_format: str, workload: str | None) -> None:
+    """For each workload: stay, fill, release or switch, and at which volume that changes.
+
+    \b
+    Examples:
+      breakeven verdict
+      breakeven verdict --workload support-chat --format json
+    """
+    project = open_project(folder)
+    snapshot = snapshot_for(project, as_of)
+    with Questions(snapshot) as questions:
+        if workload is None:
+            frame = questions.ask("verdicts", to_date=date.max)
+        else:
+            frame = questions.select(
+                "select * from fct_verdicts_daily where workload = $workload order by usage_date",
+                {"workload": workload},
+            )
+    if output_format == "table":
+        names = ("usage_date", "workload", "status", "state", "recommendation", "demand_tokens_per_day", "demand_ratio")
+        costs_named = ("api_only_cost_rc", "all_self_host_cost_rc", "best_cost_rc", "best_replica_count")
+        frame = frame.select([name for name in (*names, *costs_named) if name in frame.columns])
+    emit(frame, output_format, title=f"Verdicts, snapshot {snapshot.snapshot_id}")
+
+
+@click.command()
+@project_option
+@as_of_option
+@period_options
+@format_option
+def status(
+    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+) -> None:
+    """Sources, days, laws, quarantine, messages: what is settled, what is missing, what needs a person.
+
+    \b
+    Exit code 1 when a law is broken, a file is in quarantine or a message may not have arrived.
+
+    \b
+    Examples:
+      breakeven status
+      breakeven status --format json
+    """
+    project = open_project(folder)
+    snapshot = snapshot_for(project, as_of)
+    from_date, to_date = period(snapshot, from_text, to_text)
+    with Questions(snapshot) as questions:
+        coverage = questions.ask("coverage", from_date=from_date, to_date=to_date)
+    laws = check_results(snapshot)
+    quarantined = quarantine_list(project, as_of=snapshot.as_of)
+    problems = open_problems(project.landing.events())
+    emit(coverage, output_format, title=f"Sources, {from_date} to {to_date} UTC, snapshot {snapshot.snapshot_id}")
+    if output_format == "table":
+        out = console()
+        for item in quarantined:
+            out.print(printable(f"QUARANTINE {item}"), style="red", markup=False)
+        for law in laws:
+            if not law.passed:
+                broken = f"LAW BROKEN {law.law} ({law.scope}): {law.detail}"
+                out.print(printable(broken), style="red", markup=False)
+        for problem in problems:
+            out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
+        held = sum(law.passed for law in laws)
+        out.print(
+            f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."
+        )
+    if quarantined or problems or any(not law.passed for law in laws):
+        raise SystemExit(1)
+
+
+@click.command()
+@project_option
+@as_of_option
+@format_option
+@click.argument("query", required=False)
+def sql(folder: Path | None, as_of: str | None, output_format: str, query: str | None) -> None:
+    """Ask the snapshot's tables directly; without a query, list them.
+
+    \b
+    Examples:
+      breakeven sql
+      breakeven sql "select usage_date, sum(billed_cost_rc) from fct_api_costs_daily group by 1 order by 1"
+    """
+    snapshot = snapshot_for(open_project(folder), as_of)
+    with Questions(snapshot) as questions:
+        try:
+            frame = questions.select(query or _TABLES)
+        except duckdb.Error as error:
+            raise BreakevenError(f"DuckDB says: {' '.join(str(error).split())[:400]}") from None
+    emit(frame, output_format)
+
+
+_TABLES = """
+select view_name as table_name, column_count as columns_count
+from duckdb_views()
+where not internal
+order by view_name
+"""

@@ -1,0 +1,174 @@
+"""What `demo` and `run` print: the answers, in the order a person asks them."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from pipeline.alerts.case import PRINTED
+from pipeline.alerts.outbox import open_problems
+from pipeline.cli.options import console, print_table, printable
+from pipeline.decisions.check_results import check_results
+from pipeline.decisions.graph import current_snapshot
+from pipeline.landing.project import Project
+from pipeline.reports.questions import Questions
+from pipeline.reports.words import gpu_hours, million, money, per_mtok, ratio
+
+_PERIOD_DAYS = 30
+_IDLE = ("loaded_idle", "unallocated")
+
+
+def print_summary(project: Project) -> None:
+    """Unit costs, idle GPUs, verdicts, messages, laws; from the current snapshot."""
+    snapshot = current_snapshot(project)
+    currency = project.config.reporting_currency
+    to_date = snapshot.as_of.date()
+    from_date = to_date - timedelta(days=_PERIOD_DAYS)
+    period = f"{from_date} to {to_date - timedelta(days=1)} UTC"
+    with Questions(snapshot) as questions:
+        _unit_costs(questions, period, currency, from_date=from_date, to_date=to_date)
+        _waste(questions, period, currency, from_date=from_date, to_date=to_date)
+        _verdicts(questions, currency, to_date=to_date)
+    _messages(project)
+    _laws(project)
+    console().print(f"[dim]snapshot {snapshot.snapshot_id}, as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
+
+
+def _unit_costs(questions: Questions, period: str, currency: str, **days: object) -> None:
+    rows = questions.ask("unit_costs", **days).to_dicts()
+    print_table(
+        [
+            "lane",
+            "model",
+            "served by",
+            "cost is",
+            "tokens",
+            f"{currency} spent",
+            "full $/1M",
+            "active $/1M",
+            "marginal $/1M",
+        ],
+        [
+            [
+                row["lane"],
+                row["model"] or "—",
+                row["served_by"] or "—",
+                row["cost_measures"],
+                million(row["tokens"]),
+                money(row["full_cost_rc"], currency),
+                per_mtok(row["full_rc_per_mtok"]),
+                per_mtok(row["active_rc_per_mtok"]),
+                per_mtok(row["marginal_rc_per_mtok"]),
+            ]
+            for row in rows
+        ],
+        f"What a million tokens really cost, {period}",
+    )
+
+
+def _waste(questions: Questions, period: str, currency: str, **days: object) -> None:
+    totals: dict[str, dict[str, _Held]] = {}
+    for row in questions.ask("waste", **days).to_dicts():
+        if row["gpu_milliseconds"] is None:
+            continue
+        kind = (
+            "idle" if row["state"] in _IDLE else row["state"] if row["state"] in ("unobserved", "serving") else "other"
+        )
+        held = totals.setdefault(row["deployment_id"], {}).setdefault(kind, _Held())
+        held.milliseconds += row["gpu_milliseconds"]
+        held.costs.append(row["realized_cost_rc"])
+    print_table(
+        [
+            "deployment",
+            "serving GPU-hours",
+            "idle GPU-hours",
+            f"idle {currency}",
+            "unobserved GPU-hours",
+            "other GPU-hours",
+        ],
+        [
+            [
+                deployment,
+                _hours(kinds, "serving"),
+                _hours(kinds, "idle"),
+                money(kinds["idle"].cost() if "idle" in kinds else Decimal(0), currency),
+                _hours(kinds, "unobserved"),
+                _hours(kinds, "other"),
+            ]
+            for deployment, kinds in sorted(totals.items())
+        ],
+        f"What idle GPUs cost, {period} (unobserved is never called idle)",
+    )
+
+
+@dataclass
+class _Held:
+    """GPU time of one kind, and its cost: unknown as soon as a part of it is."""
+
+    milliseconds: int = 0
+    costs: list[Decimal | None] = field(default_factory=list)
+
+    def cost(self) -> Decimal | None:
+        known = [cost for cost in self.costs if cost is not None]
+        return sum(known, start=Decimal(0)) if len(known) == len(self.costs) else None
+
+
+def _hours(kinds: dict[str, _Held], kind: str) -> str:
+    return gpu_hours(kinds[kind].milliseconds) if kind in kinds else "0.0"
+
+
+def _verdicts(questions: Questions, currency: str, **days: object) -> None:
+    rows = questions.ask("verdicts", **days).to_dicts()
+    print_table(
+        ["workload", "day", "Mtok/day", "first break-even", "ratio", "API only", "all self-hosted", "best", "advice"],
+        [
+            [
+                row["workload"],
+                str(row["usage_date"]),
+                million(row["demand_tokens_per_day"]),
+                million(row["breakeven_first_tokens_per_day"]),
+                ratio(row["demand_ratio"]),
+                money(row["api_only_cost_rc"], currency),
+                money(row["all_self_host_cost_rc"], currency),
+                _best(row, currency),
+                _advice(row),
+            ]
+            for row in rows
+        ],
+        "What each workload's own traffic says (28 settled days)",
+    )
+
+
+def _best(row: dict[str, Any], currency: str) -> str:
+    if row["best_cost_rc"] is None:
+        return "—"
+    return f"{money(row['best_cost_rc'], currency)} ({row['best_replica_count']} replicas)"
+
+
+def _advice(row: dict[str, Any]) -> str:
+    if row["status"] == "decided":
+        return str(row["recommendation"]).replace("_", " ")
+    return str(row["status"]).replace("_", " ")
+
+
+def _messages(project: Project) -> None:
+    out = console()
+    events = project.landing.events()
+    printed = [event for event in events if event.kind == PRINTED]
+    for event in printed:
+        out.print("\n[bold]Slack would be told[/bold] (no token is set, so it is stored and printed):")
+        out.print(str(event.body["plain"]), markup=False)
+    for problem in open_problems(events):
+        out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
+    if not printed:
+        out.print("\nNothing new to tell Slack.")
+
+
+def _laws(project: Project) -> None:
+    out = console()
+    results = check_results(current_snapshot(project))
+    broken = [result for result in results if not result.passed]
+    laws = {result.law for result in results}
+    out.print(f"\n{len(laws) - len({result.law for result in broken})} of {len(laws)} laws held.", end=" ")
+    for result in broken:
+        out.print(printable(f"\nLAW BROKEN {result.law} ({result.scope}): {result.detail}"), style="red", markup=False)

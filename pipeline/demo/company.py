@@ -1,0 +1,234 @@
+"""The made-up company: names, dates, prices and magnitudes. Everything here is invented, and says so by its name.
+
+The arithmetic behind the magnitudes (economics of one day, US dollars)
+- Price of support-chat's API mix (per 1M tokens: 0.40 uncached, 0.40 cache read, 0.04 cache write 5m, 0.16 output) at
+  claude-haiku-4-5's list: 0.40 x 1.00 + 0.40 x 0.10 + 0.04 x 1.25 + 0.16 x 5.00 = 1.29; less the 10% contract: 1.161.
+- One chat-llama replica: 2 GPUs x 24 h x 2.69 = 129.12 a day. Itemised overhead: 600 a month = 19.35 (31-day month).
+- First crossing with one replica: (129.12 + 19.35) / 1.161 = 127.9M tokens a day. Alert threshold 1.10 x that = 140.7M.
+- Capacity of that replica: 0.44M / 9,000 + 0.40M / 90,000 + 0.16M / 2,200 = 126.1 replica-seconds per 1M tokens; of
+  86,400 x 0.85 replica-seconds a day it can do 582M. Full-replica margin 1.161 x 582 - 148.47 = +527: there is one.
+- Demand 88M tokens a day growing by 1.8% a day: level 127.9M on day 21, so the trailing 7-day mean (which lags 3 days)
+  crosses about 2026-10-24 and passes 1.10 about 2026-10-29; it is near 1.4 at the end.
+- internal-search: (129.12 + 9.68) / 1.33 (list, its own mix) = 104M a day needed, 12M served: ratio 0.1.
+- coding-assistant on claude-sonnet-4-6: its mix lists at 2.415, less 10% = 2.17; (129.12 + 19.35) / 2.17 = 68M needed,
+  6M used: ratio below 0.1.
+- document-batch: the owned node is 90.00 + 15.00 + 12.7008 = 117.70 a day in October for 4 replicas; at list 1.80 per
+  1M a first replica (29.43 + 6.45 a day) breaks even at 20M tokens a day; it serves about 190M.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+FIRST_DAY = date(2026, 10, 1)
+LAST_DAY = date(2026, 11, 14)
+AS_OF = datetime(2026, 11, 15, 6, tzinfo=UTC)
+SEED = 20261001
+
+DAYS: tuple[date, ...] = tuple(FIRST_DAY + timedelta(days=offset) for offset in range((LAST_DAY - FIRST_DAY).days + 1))
+
+API_ACCOUNT = "demo-org"
+LABS_ACCOUNT = "demo-labs"
+GPU_CLOUD = "demo-gpu-cloud"
+BASEMENT = "demo-basement"
+FLEET = "demo-fleet"
+
+SUPPORT_WORKSPACE = "wrkspc_01DemoSupport"
+CODING_WORKSPACE = "wrkspc_01DemoCoding"
+SUPPORT_WEB_KEY = "apikey_01DemoSupportWeb"
+SUPPORT_MOBILE_KEY = "apikey_01DemoSupportMobile"
+CODING_KEY = "apikey_01DemoCodingEditors"
+PRIORITY_KEY = "apikey_01DemoAdhoc"
+
+HAIKU = "claude-haiku-4-5"
+SONNET = "claude-sonnet-4-6"
+DISPLAY_NAMES = {HAIKU: "Claude Haiku 4.5", SONNET: "Claude Sonnet 4.6"}
+INFERENCE_GEO = {HAIKU: "not_available", SONNET: "global"}
+
+# List price in US cents per 1M tokens, as published; read in genai-prices 0.2.3 on 2026-11-21.
+LIST_PRICE_CENTS_PER_MTOK: dict[str, dict[str, int]] = {
+    HAIKU: {"input_uncached": 100, "input_cache_read": 10, "input_cache_write_5m": 125, "output": 500},
+    SONNET: {"input_uncached": 300, "input_cache_read": 30, "input_cache_write_5m": 375, "output": 1500},
+}
+WEB_SEARCH_LIST_CENTS = 1  # 10 dollars per 1,000 searches
+CONTRACT_PERCENT_OF_LIST = 90  # demo-org's negotiated discount: 10%
+
+TOKEN_CLASSES = ("input_uncached", "input_cache_read", "input_cache_write_5m", "output")
+
+GPU_HOUR_RATE_CENTS = 269
+RESTATED_DAY = date(2026, 11, 3)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU of the demo fleet. `index` is its place in the host."""
+
+    uuid: str
+    index: int
+    pci_bus_id: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """One node of four GPUs."""
+
+    name: str
+    resource_id: str | None
+    boot_id: str
+    agent_start_id: str
+    gpus: tuple[Gpu, ...]
+    booted_at: datetime
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One copy of a model on some GPUs of one host."""
+
+    replica_id: str
+    deployment: str
+    workload: str
+    model: str
+    host: str
+    gpu_indexes: tuple[int, ...]
+    port: int
+    process_started_at: datetime
+
+
+def _host(*, number: int, name: str, resource_id: str | None) -> Host:
+    gpus = tuple(
+        Gpu(
+            uuid=f"GPU-de300000-000{number}-4000-8000-00000000000{index}",
+            index=index,
+            pci_bus_id=f"00000000:{0x19 + 0x10 * index:02X}:00.0",
+        )
+        for index in range(4)
+    )
+    return Host(
+        name=name,
+        resource_id=resource_id,
+        boot_id=f"de300000-b007-4000-8000-00000000000{number}",
+        agent_start_id=f"de300000-a6e7-4000-8000-0000000000{number}1",
+        gpus=gpus,
+        booted_at=datetime(2026, 9, 28, 6, number, tzinfo=UTC),
+    )
+
+
+NODE_1 = _host(number=1, name="demo-h100-1", resource_id="i-demo-h100-1")
+NODE_2 = _host(number=2, name="demo-h100-2", resource_id="i-demo-h100-2")
+NODE_3 = _host(number=3, name="demo-basement-1", resource_id=None)
+HOSTS = (NODE_1, NODE_2, NODE_3)
+OWNED_ASSET = "asset-demo-basement-1"
+
+LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
+QWEN = "Qwen/Qwen3-32B"
+GEMMA = "google/gemma-3-27b-it"
+
+
+def _replica(
+    *, deployment: str, workload: str, model: str, host: Host, number: int, gpu_indexes: tuple[int, ...]
+) -> Replica:
+    return Replica(
+        replica_id=f"{deployment}-{number}",
+        deployment=deployment,
+        workload=workload,
+        model=model,
+        host=host.name,
+        gpu_indexes=gpu_indexes,
+        port=8000 + number,
+        process_started_at=host.booted_at + timedelta(hours=2, minutes=number),
+    )
+
+
+REPLICAS: tuple[Replica, ...] = (
+    *(
+        _replica(
+            deployment="chat-llama",
+            workload="support-chat",
+            model=LLAMA,
+            host=NODE_1,
+            number=number,
+            gpu_indexes=(2 * number - 2, 2 * number - 1),
+        )
+        for number in (1, 2)
+    ),
+    *(
+        _replica(
+            deployment="search-qwen",
+            workload="internal-search",
+            model=QWEN,
+            host=NODE_2,
+            number=number,
+            gpu_indexes=(2 * number - 2, 2 * number - 1),
+        )
+        for number in (1, 2)
+    ),
+    *(
+        _replica(
+            deployment="batch-gemma",
+            workload="document-batch",
+            model=GEMMA,
+            host=NODE_3,
+            number=number,
+            gpu_indexes=(number - 1,),
+        )
+        for number in (1, 2, 3, 4)
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A replica that did not serve in [from_at, ready_at). Its new process runs from `process_started_at`."""
+
+    replica_id: str
+    from_at: datetime
+    process_started_at: datetime
+    ready_at: datetime
+    reason: str
+    is_scraped: bool = True
+
+
+def _at(month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, minute, tzinfo=UTC)
+
+
+OUTAGES = (
+    Outage(
+        replica_id="chat-llama-1",
+        from_at=_at(10, 19, 10),
+        process_started_at=_at(10, 19, 10),
+        ready_at=_at(10, 19, 10, 10),
+        reason="engine_restarted",
+    ),
+    Outage(
+        replica_id="search-qwen-2",
+        from_at=_at(10, 26),
+        process_started_at=_at(11, 2),
+        ready_at=_at(11, 2, 0, 10),
+        reason="replica_stopped",
+        is_scraped=False,
+    ),
+    Outage(
+        replica_id="batch-gemma-3",
+        from_at=_at(11, 2, 3),
+        process_started_at=_at(11, 2, 8),
+        ready_at=_at(11, 2, 8, 10),
+        reason="gpu_is_lost",
+    ),
+)
+
+# While search-qwen-2 was stopped: a notebook on one of its two GPUs, nothing on the other.
+NOTEBOOK_GPU = NODE_2.gpus[2]
+UNALLOCATED_GPU = NODE_2.gpus[3]
+
+LOST_GPU = NODE_3.gpus[2]
+LOST_FROM_AT, LOST_TO_AT = _at(11, 2, 3), _at(11, 2, 8)
+
+GAP_HOST = NODE_2.name
+GAP_FROM_AT, GAP_TO_AT = _at(10, 22, 13), _at(10, 22, 16)
+
+AGENT_UPGRADE_HOST = NODE_3.name
+AGENT_UPGRADE_DAY = date(2026, 10, 29)
+
+DUPLICATE_HOST, DUPLICATE_DAY = NODE_1.name, date(2026, 10, 20)
+TORN_HOST, TORN_DAY = NODE_3.name, date(2026, 11, 5)
+TORN_GPU = NODE_3.gpus[3]

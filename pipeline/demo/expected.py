@@ -1,0 +1,103 @@
+"""Which way each workload's verdict must point, by schoolbook arithmetic on the generated totals."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+from pipeline.demo import company
+from pipeline.demo.truth import ExpectedVerdict, TokenTotal
+
+_RATE_PER_GPU_HOUR = Decimal(company.GPU_HOUR_RATE_CENTS) / 100
+# Monthly overhead by deployment, as breakeven.yaml declares it; a November day is 1/30 of it.
+_OVERHEAD_MONTHLY = {"chat-llama": Decimal(600), "search-qwen": Decimal(300), "batch-gemma": Decimal(200)}
+_OWNED_NOVEMBER_DAY = Decimal("93") + Decimal("15.50") + Decimal("12.7008")
+
+# A realized rate (storage, support, tax on top) or another month length moves a break-even by this much at most.
+_TOLERANCE = Decimal("0.12")
+
+
+def replica_day_cost(deployment: str) -> Decimal:
+    """Dollars one replica costs on a November day, without overhead."""
+    if deployment == "batch-gemma":
+        return _OWNED_NOVEMBER_DAY / 4
+    return _RATE_PER_GPU_HOUR * 2 * 24
+
+
+def demand_by_day(tokens: Sequence[TokenTotal], workload: str) -> dict[date, int]:
+    """Tokens a day of a workload, both lanes, all classes."""
+    days: dict[date, int] = defaultdict(int)
+    for row in tokens:
+        if row.workload == workload:
+            days[row.usage_date] += row.tokens
+    return dict(days)
+
+
+def mean_7_day(days: dict[date, int], last: date) -> int:
+    """Mean of the 7 days that end with `last`; a day without traffic counts as 0 here, because all was observed."""
+    return sum(days.get(last - timedelta(days=back), 0) for back in range(7)) // 7
+
+
+def break_even_tokens(tokens: Sequence[TokenTotal], *, workload: str, model: str, deployment: str) -> int:
+    """(replica + overhead) a day / price per token at the workload's own mix of the last 28 days.
+
+    The price is list x 0.9 where the workload is billed by demo-org, list where it is only a comparator.
+    """
+    since = company.LAST_DAY - timedelta(days=27)
+    rows = [row for row in tokens if row.workload == workload and row.usage_date >= since]
+    is_billed = any(row.lane == "api" for row in rows)
+    rows = [row for row in rows if row.lane == "api"] if is_billed else rows
+    percent = company.CONTRACT_PERCENT_OF_LIST if is_billed else 100
+    prices = company.LIST_PRICE_CENTS_PER_MTOK[model]
+    cost = sum((Decimal(row.tokens * prices[row.token_class] * percent) for row in rows), Decimal()) / (10**6 * 10**4)
+    price = cost / sum(row.tokens for row in rows)
+    day = replica_day_cost(deployment) + _OVERHEAD_MONTHLY[deployment] / 30
+    return int(day / price)
+
+
+def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ...]:
+    """One line per workload of breakeven.yaml, for the last day."""
+    known = (
+        ("support-chat", company.HAIKU, "chat-llama", "self_host", "demand grew past 1.10 of the break-even volume"),
+        ("coding-assistant", company.SONNET, "chat-llama", "api", "far too little traffic to fill a replica"),
+        (
+            "internal-search",
+            company.HAIKU,
+            "search-qwen",
+            "api",
+            "two replicas nearly empty; the API would cost a tenth",
+        ),
+        ("document-batch", company.HAIKU, "batch-gemma", "self_host", "the owned node is well used every night"),
+    )
+    verdicts = []
+    for workload, model, deployment, direction, why in known:
+        volume = break_even_tokens(tokens, workload=workload, model=model, deployment=deployment)
+        mean = mean_7_day(demand_by_day(tokens, workload), company.LAST_DAY)
+        ratio = Decimal(mean) / volume
+        verdicts.append(
+            ExpectedVerdict(
+                workload=workload,
+                direction=direction,
+                break_even_tokens=volume,
+                mean_7_day_tokens=mean,
+                ratio_low=_three(ratio * (1 - _TOLERANCE)),
+                ratio_high=_three(ratio * (1 + _TOLERANCE)),
+                why=why,
+            )
+        )
+    verdicts.append(
+        ExpectedVerdict(
+            workload="labs-experiments",
+            direction="no_hourly_evidence",
+            break_even_tokens=None,
+            mean_7_day_tokens=None,
+            ratio_low=None,
+            ratio_high=None,
+            why="only a daily Console export in dollars: no tokens, no hours",
+        )
+    )
+    return tuple(verdicts)
+
+
+def _three(ratio: Decimal) -> str:
+    return str(ratio.quantize(Decimal("0.001"), rounding=ROUND_HALF_UP))

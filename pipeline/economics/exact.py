@@ -1,0 +1,63 @@
+"""Exact numbers at the border of the economics: Decimal, int or Fraction in, Fraction inside, Decimal out."""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+
+Exact = Decimal | int | Fraction
+
+# 60 significant digits: 22 more than DECIMAL(38,18) holds, so storing a result is the only rounding that shows.
+_RESULT_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def exact_fraction(value: Exact, name: str) -> Fraction:
+    """The number as a Fraction, without loss.
+
+    Raises ValueError for a float (it is not the number that was written), a bool, NaN and infinity.
+    """
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | Fraction):
+        raise ValueError(
+            f"{name} is {value!r}, a {type(value).__name__}: pass a Decimal, an int or a Fraction, which are exact."
+        )
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"{name} is {value}: pass a finite number, or leave the case out when it is unknown.")
+    return Fraction(value)
+
+
+def not_negative(value: Exact, name: str) -> Fraction:
+    """The number as a Fraction; ValueError when it is below zero."""
+    fraction = exact_fraction(value, name)
+    if fraction < 0:
+        raise ValueError(f"{name} is {value}, below zero: pass zero or more.")
+    return fraction
+
+
+def positive(value: Exact, name: str) -> Fraction:
+    """The number as a Fraction; ValueError when it is zero or below."""
+    fraction = exact_fraction(value, name)
+    if fraction <= 0:
+        raise ValueError(f"{name} is {value}, not above zero: pass a number above zero.")
+    return fraction
+
+
+def whole_count(value: int, name: str) -> int:
+    """The count itself; ValueError when it is not a whole number of zero or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} is {value!r}: pass a whole number of zero or more.")
+    return value
+
+
+def to_decimal(value: Fraction) -> Decimal:
+    """The Fraction as a Decimal: exact when 60 digits can say it, else rounded half to even there."""
+    return _RESULT_CONTEXT.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def to_places(value: Fraction, places: int) -> Decimal:
+    """The Fraction rounded once, half to even, to so many decimal places."""
+    # round() of a Fraction is half to even and exact, so there is no double rounding on the way to Decimal.
+    digits = Decimal(round(value * 10**places))
+    return digits.scaleb(-places, Context(prec=max(60, len(digits.as_tuple().digits))))
+
+
+def money_text(amount: Fraction) -> str:
+    """Money for a sentence, two places and no currency: 1,500.00."""
+    return f"{to_places(amount, 2):,.2f}"

@@ -1,0 +1,58 @@
+"""What a million tokens really cost: full, active and marginal, never one number alone."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.economics.exact import Exact, exact_fraction, to_places
+
+TOKENS_PER_MTOK = 1_000_000
+UNIT_COST_PLACES = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitCosts:
+    """Money per 1M tokens actually served, each None when it is undefined or its cost is unknown.
+
+    full: the whole bill; what the API price is compared with.
+    active: the useful work alone; what ranks models.
+    marginal: what one more token costs while there is free capacity; what routes traffic.
+    """
+
+    full_per_mtok: Decimal | None
+    active_per_mtok: Decimal | None
+    marginal_per_mtok: Decimal | None
+
+
+def cost_per_mtok(*, cost: Exact | None, tokens: int) -> Decimal | None:
+    """Money per 1M tokens, rounded once to 18 places, half to even.
+
+    None when no tokens were served (undefined, not 0) or when the cost is unknown (None). A negative cost is a
+    credit and keeps its sign. Raises ValueError for negative tokens.
+    Source: economics.md 11, 1M = 10^6 and unit cost with zero tokens is undefined.
+    """
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        raise ValueError(f"tokens is {tokens!r}: pass a whole number of served tokens, zero or more.")
+    if cost is None or tokens == 0:
+        return None
+    return to_places(exact_fraction(cost, "cost") * TOKENS_PER_MTOK / tokens, UNIT_COST_PLACES)
+
+
+def unit_costs(
+    *,
+    bill_cost: Exact | None,
+    serving_cost: Exact | None,
+    variable_cost: Exact | None,
+    served_tokens: int,
+) -> UnitCosts:
+    """The three unit costs of one deployment over one period.
+
+    `bill_cost` is everything paid for it; `serving_cost` the part of the bill that fell on GPU time doing
+    useful work; `variable_cost` the part that grows with each token (measured energy; 0 for GPUs rented by the
+    hour, which is a fact to state, not a default). Money in one currency; None says unknown and stays unknown.
+    Source: economics.md 0, finding 3.
+    """
+    return UnitCosts(
+        full_per_mtok=cost_per_mtok(cost=bill_cost, tokens=served_tokens),
+        active_per_mtok=cost_per_mtok(cost=serving_cost, tokens=served_tokens),
+        marginal_per_mtok=cost_per_mtok(cost=variable_cost, tokens=served_tokens),
+    )

@@ -1,0 +1,339 @@
+"""`explain cost`: what API tokens cost, from the lines of the bill that say so."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from pipeline.economics.split import split_exactly
+from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
+from pipeline.explain.explanation import Equality, Explanation, Rows, dollars, exact_text, from_quanta, quanta, total
+from pipeline.explain.landed import object_rows, traced_rows
+from pipeline.explain.near import nearest
+
+_MTOK = 1_000_000
+_FILTERS = ("model", "account", "workspace", "token_class", "api_key", "workload")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostFigure:
+    """Which rows of fct_api_costs_daily a figure sums: days [from_date, to_date) and any of the dimensions."""
+
+    from_date: date
+    to_date: date
+    model: str | None = None
+    account: str | None = None
+    workspace: str | None = None
+    token_class: str | None = None
+    api_key: str | None = None
+    workload: str | None = None
+
+    def __str__(self) -> str:
+        named = [f"{name.replace('_', ' ')} {value}" for name in _FILTERS if (value := getattr(self, name)) is not None]
+        return ", ".join([*named, f"{self.from_date} to {self.to_date} UTC (end excluded)"])
+
+
+def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
+    """The billed cost and the price per million tokens of a figure, traced to the bill's lines and the meter's rows."""
+    filters = {name: getattr(figure, name) for name in _FILTERS}
+    chosen = evidence.keep("chosen_costs", "api_costs", from_date=figure.from_date, to_date=figure.to_date, **filters)
+    if not chosen:
+        raise _nothing(evidence, figure)
+    days = {row["usage_date"] for row in chosen}
+    for view in ("anthropic_cost_api__costs", "anthropic_console_csv__costs", "anthropic_usage_api__usage"):
+        evidence.trace(f"landed_{view}", days)
+    cells = {row["cell_number"]: row for row in evidence.keep("chosen_cells", "api_cells")}
+    charges = evidence.ask("api_charge_rows")
+    usage = evidence.ask("api_usage_rows")
+    siblings = evidence.ask("api_cell_costs")
+    shares = _shares(cells, charges, usage, siblings)
+    return Explanation(
+        title=f"API cost: {figure}",
+        snapshot_id=evidence.snapshot.snapshot_id,
+        formula=_formula(chosen, shares),
+        figures=(_prices(chosen),),
+        inputs=(
+            Rows.of("fct_api_costs_daily: the rows this figure sums", [_without_number(row) for row in chosen]),
+            _allocation(cells, shares),
+        ),
+        objects=(
+            object_rows(evidence, "Objects", [*charges, *usage]),
+            traced_rows(evidence, "Bill lines", charges, ("usage_date", "amount")),
+            traced_rows(evidence, "Metered rows", usage, ("usage_date", "token_class", "metered_count")),
+        ),
+        equalities=_equalities(evidence, figure, chosen, cells, charges, usage, siblings, shares),
+        outside_check=tuple(_outside(figure, cells, charges, usage, chosen)),
+    )
+
+
+def _without_number(row: Record) -> Record:
+    return {name: value for name, value in row.items() if name != "row_number"}
+
+
+# --- the bill's cells and their split -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One key's part of a cell's charge: by weight, recomputed, beside what the mart says."""
+
+    cell_number: int
+    api_key_id: str | None
+    row_number: int | None
+    weight: int | None
+    cell_quanta: int
+    cell_weight: int | None
+    quanta: int
+    published: Decimal
+
+
+def _amount(row: Mapping[str, object]) -> Fraction:
+    """A line's amount in the currency's unit, from the vendor's own spelling."""
+    units: int = 10 ** int(str(row["decimal_places"]))
+    return Fraction(str(row["amount"])) / units
+
+
+def _shares(
+    cells: Mapping[int, Record], charges: Sequence[Record], usage: Sequence[Record], siblings: Sequence[Record]
+) -> list[_Share]:
+    """Every billed mart row of the chosen cells, recomputed from landed lines and landed counts only."""
+    totals: dict[int, Fraction] = defaultdict(Fraction)
+    for row in charges:
+        totals[row["cell_number"]] += _amount(row)
+    weights: dict[int, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+    for row in usage:
+        weights[row["cell_number"]][row["api_key_id"]] += row["metered_count"]
+    parts = {number: _split(cells[number], amount, weights[number]) for number, amount in totals.items()}
+    shares = []
+    for row in siblings:
+        if row["billed_cost"] is None:
+            continue
+        number, key = row["cell_number"], row["api_key_id"]
+        is_split = row["attribution"] == "allocated"
+        share = _Share(
+            cell_number=number,
+            api_key_id=key,
+            row_number=row["row_number"],
+            weight=weights[number].get(key) if is_split else None,
+            cell_quanta=round(totals[number] * 10**18),
+            cell_weight=sum(weights[number].values()) if is_split else None,
+            quanta=parts.get(number, {}).get(key, 0),
+            published=row["billed_cost"],
+        )
+        shares.append(share)
+    return shares
+
+
+def _split(cell: Record, amount: Fraction, weights: Mapping[str | None, int]) -> dict[str | None, int]:
+    """api key -> quanta. A cell that names its key, or has no usage, is not split."""
+    whole = round(amount * 10**18)
+    used = {key: weight for key, weight in weights.items() if weight > 0}
+    if cell["is_key_named"]:
+        return {cell["direct_api_key_id"]: whole}
+    if not used:
+        return {None: whole}
+    ordered = sorted(used, key=_key_order)
+    parts = split_exactly(whole, [used[key] for key in ordered], [_key_order(key) for key in ordered])
+    return dict(zip(ordered, parts, strict=True))
+
+
+def _key_order(key: str | None) -> str:
+    """Keys by code point and no key last, as the bill's split orders them."""
+    return "1" if key is None else f"0{key}"
+
+
+def _allocation(cells: Mapping[int, Record], shares: Sequence[_Share]) -> Rows:
+    """The arithmetic of the split for the figure's own rows."""
+    rows = [
+        {
+            "usage_date": cells[share.cell_number]["usage_date"],
+            "model": cells[share.cell_number]["model"],
+            "token_class": cells[share.cell_number]["token_class"],
+            "charge_of_the_cell": from_quanta(share.cell_quanta),
+            "tokens_of_the_cell": share.cell_weight,
+            "api_key_id": share.api_key_id,
+            "tokens_of_the_key": share.weight,
+            "share": from_quanta(share.quanta),
+        }
+        for share in shares
+        if share.weight is not None and share.row_number is not None
+    ]
+    return Rows.of("Split of each charge among the keys that used it", rows)
+
+
+# --- figures and equalities -----------------------------------------------------------------------------------------
+
+
+def _is_priced(row: Record) -> bool:
+    return row["charge_kind"] == "tokens" and row["billed_cost"] is not None and row["tokens"] is not None
+
+
+def _prices(chosen: Sequence[Record]) -> Rows:
+    """Per class and in all: billed, and over what is both billed and metered the price per million tokens."""
+    groups: dict[tuple[str | None, str], list[Record]] = defaultdict(list)
+    for row in chosen:
+        currency = row["billing_currency"]
+        groups[currency, row["token_class"] or row["charge_kind"]].append(row)
+        if row["billed_cost"] is not None:
+            groups[currency, "all"].append(row)
+    rows = []
+    for (currency, name), held in sorted(groups.items(), key=lambda item: (str(item[0][0]), item[0][1] == "all", item)):
+        billed = [row["billed_cost"] for row in held if row["billed_cost"] is not None]
+        both = [row for row in held if _is_priced(row)]
+        cost, tokens = total([row["billed_cost"] for row in both]), sum(row["tokens"] for row in both)
+        rows.append(
+            {
+                "token_class": name,
+                "currency": currency,
+                "billed_cost": total(billed),
+                "tokens": sum(row["tokens"] for row in held if row["tokens"] is not None),
+                "billed_and_metered_cost": cost,
+                "billed_and_metered_tokens": tokens if both else None,
+                "per_mtok": None if cost is None or not tokens else Fraction(cost) * _MTOK / tokens,
+            }
+        )
+    return Rows.of("The figure", rows)
+
+
+def _formula(chosen: Sequence[Record], shares: Sequence[_Share]) -> tuple[str, ...]:
+    lines = [
+        "billed cost = the sum of the bill's lines of these days and dimensions, as the vendor states them "
+        "(cost report: cents / 100; Console export: dollars).",
+        "price per million tokens = billed cost / tokens x 1,000,000, over rows that are both billed and metered.",
+    ]
+    if any(share.weight is not None for share in shares):
+        lines.append(
+            "The cost report names no API key: each charge is split among the keys of its own cell by the tokens they "
+            "used: charge x tokens of the key / tokens of the cell, in units of 10^-18, leftover units to the largest "
+            "remainders."
+        )
+    if any(row["attribution"] == "unattributed" for row in chosen):
+        lines.append("unattributed: a charge whose cell has no metered usage; its key is unknown.")
+    if any(row["attribution"] == "metered_only" for row in chosen):
+        lines.append("metered_only: usage that no line of the bill charges; its cost is unknown, not 0.")
+    return tuple(lines)
+
+
+def _equalities(
+    evidence: Evidence,
+    figure: CostFigure,
+    chosen: Sequence[Record],
+    cells: Mapping[int, Record],
+    charges: Sequence[Record],
+    usage: Sequence[Record],
+    siblings: Sequence[Record],
+    shares: Sequence[_Share],
+) -> tuple[Equality, ...]:
+    own = [share for share in shares if share.row_number is not None]
+    equalities = [
+        Equality(
+            f"{len(charges)} bill lines = all mart rows of their cells",
+            sum((_amount(row) for row in charges), Fraction(0)),
+            sum((Fraction(row["billed_cost"]) for row in siblings if row["billed_cost"] is not None), Fraction(0)),
+        ),
+        Equality(
+            "the figure's share of those lines, recomputed = the figure's billed cost",
+            from_quanta(sum(share.quanta for share in own)),
+            from_quanta(sum(quanta(row["billed_cost"]) for row in chosen if row["billed_cost"] is not None)),
+        ),
+        Equality(
+            "mart rows whose own share differs from the one recomputed = none",
+            sum(share.quanta != quanta(share.published) for share in shares),
+            0,
+        ),
+    ]
+    keys = {(share["cell_number"], share["api_key_id"]) for share in siblings if share["row_number"] is not None}
+    metered = [row for row in usage if (row["cell_number"], row["api_key_id"]) in keys]
+    counted = sum(
+        (row["tokens"] if row["tokens"] is not None else row["web_search_request_count"] or 0) for row in chosen
+    )
+    equalities.append(
+        Equality(
+            f"{len(metered)} metered counts = the figure's tokens and searches",
+            sum(row["metered_count"] for row in metered),
+            counted,
+        )
+    )
+    if figure.account is None and figure.workspace is None and figure.api_key is None and figure.workload is None:
+        said = evidence.ask(
+            "api_unit_costs",
+            from_date=figure.from_date,
+            to_date=figure.to_date,
+            model=figure.model,
+            token_class=figure.token_class,
+        )[0]
+        both = [row for row in chosen if _is_priced(row) and row["billed_cost_rc"] is not None]
+        equalities.append(
+            Equality(
+                "these rows, billed and metered = fct_unit_costs_daily of the same days and classes",
+                from_quanta(sum(quanta(row["billed_cost_rc"]) for row in both)),
+                said["full_cost_rc"] or Decimal(0),
+            )
+        )
+    return tuple(equalities)
+
+
+# --- outside ---------------------------------------------------------------------------------------------------------
+
+
+def _outside(
+    figure: CostFigure,
+    cells: Mapping[int, Record],
+    charges: Sequence[Record],
+    usage: Sequence[Record],
+    chosen: Sequence[Record],
+) -> Iterable[str]:
+    """What the vendor's own pages and reports show for the same days and filters."""
+    first = min(row["usage_date"] for row in chosen)
+    after = max(row["usage_date"] for row in chosen) + timedelta(days=1)
+    last = after - timedelta(days=1)
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for row in charges:
+        groups[row["source"], row["account"], row["billing_currency"]].append(row)
+    for (source, account, currency), rows in sorted(groups.items()):
+        amount = sum((_amount(row) for row in rows), Fraction(0))
+        models = ", ".join(sorted({row["raw_model"] or "(none)" for row in rows}))
+        spaces = ", ".join(sorted({row["workspace_id"] or "Default" for row in rows}))
+        kinds = ", ".join(sorted({str(cells[row["cell_number"]]["token_class"]) for row in rows}))
+        yield (
+            f"Claude Console, {account}, Cost: {first} to {last} (both included, UTC), workspace {spaces}, "
+            f"model {models}, token type {kinds}: expect {dollars(amount, currency)}."
+        )
+        if source == "anthropic_cost_api":
+            cents = sum((Fraction(str(row["amount"])) for row in rows), Fraction(0))
+            yield (
+                f"Or the API, {account}: curl -G https://api.anthropic.com/v1/organizations/cost_report "
+                f"-d starting_at={first}T00:00:00Z -d ending_at={after}T00:00:00Z -d 'group_by[]=workspace_id' "
+                "-d 'group_by[]=description' -d bucket_width=1d -d limit=31 -H 'anthropic-version: 2023-06-01' "
+                f'-H "x-api-key: $ANTHROPIC_ADMIN_KEY": the amounts of {models} in {spaces}, {kinds}, sum to '
+                f"{exact_text(cents)} cents (follow next_page)."
+            )
+        else:
+            yield f"Or export that range as CSV: cost_usd of the same rows sums to {exact_text(amount)}."
+    if figure.api_key is not None or figure.workload is not None:
+        yield "These are totals of the whole cells: the vendor's cost pages know no split by key."
+    counts: dict[str, int] = defaultdict(int)
+    for row in usage:
+        counts[row["token_class"] or row["charge_kind"]] += row["metered_count"]
+    if counts:
+        listed = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+        yield f"Claude Console, Usage, same days and filters: expect {listed}."
+
+
+def _nothing(evidence: Evidence, figure: CostFigure) -> NothingToExplainError:
+    """What there is instead: the names that are known, the days that have rows."""
+    return nearest(
+        evidence,
+        mart="fct_api_costs_daily",
+        what=f"No API cost for {figure}.",
+        wanted={
+            "model": figure.model,
+            "account": figure.account,
+            "coalesce(workspace_id, 'Default')": figure.workspace,
+            "coalesce(token_class, charge_kind)": figure.token_class,
+            "coalesce(api_key_id, 'none')": figure.api_key,
+            "workload": figure.workload,
+        },
+    )

@@ -1,0 +1,105 @@
+"""From landed charges to the rows of fct_gpu_costs_daily: the money side of `explain waste`."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pipeline.explain.evidence import Evidence, Record
+from pipeline.explain.explanation import exact_text, from_quanta, quanta
+from pipeline.explain.gpu_charges import BookedDay, accrued, booked_days, other_state, state_shares
+
+RESOURCE_DAY = ("usage_date", "issuer", "account", "resource_id", "cost_measure", "billing_currency")
+ROW = (*RESOURCE_DAY, "deployment_id", "state")
+
+
+@dataclass(frozen=True)
+class GpuMoney:
+    """The landed rows behind the chosen ones, and what they make of each mart row, in quanta."""
+
+    lines: Sequence[Record]
+    owned: Sequence[Record]
+    agreements: Sequence[Record]
+    arithmetic: Sequence[Record]
+    costs: Mapping[tuple[Any, ...], int]
+
+
+def key_of(row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
+
+
+def gpu_money(evidence: Evidence, chosen: Sequence[Record], states: Sequence[Record]) -> GpuMoney:
+    charges = evidence.ask("gpu_charges")
+    invoices = sorted({row["invoice_id"] for row in charges if row["invoice_id"] is not None})
+    assets = sorted({row["resource_id"] for row in charges if row["source"] == "owned_gpus"})
+    used = {(row["account"], row["invoice_id"], row["line_number"]) for row in charges}
+    lines = [
+        row
+        for row in evidence.ask("gpu_invoice_lines", invoices=invoices)
+        if (row["account"], row["invoice_id"], row["line_number"]) in used
+    ]
+    days = {row["usage_date"] for row in chosen}
+    owned = [row for row in evidence.ask("gpu_owned_charges", assets=assets) if row["usage_date"] in days]
+    agreements = evidence.ask("gpu_agreements")
+    booked = {(row["account"], row["invoice_id"], row["line_number"]): booked_days(row) for row in lines}
+    amounts: dict[tuple[Any, ...], int] = defaultdict(int)
+    for row in owned:
+        amounts[_owned_key(row)] += quanta(Decimal(row["amount"]))
+    whole: dict[tuple[Any, ...], int] = defaultdict(int)
+    costs: dict[tuple[Any, ...], int] = defaultdict(int)
+    arithmetic: list[Record] = []
+    for charge in charges:
+        if charge["source"] == "owned_gpus":
+            held = amounts[_owned_key(charge | {"currency": charge["billing_currency"]})]
+            step = f"declared {charge['charge_kind']} of the day"
+        else:
+            day = booked[charge["account"], charge["invoice_id"], charge["line_number"]][charge["usage_date"]]
+            held, step = day.quanta, _day_text(charge, lines, day)
+        arithmetic.append(_step(charge, charge["charge_id"], step, held))
+        if charge["is_gpu_charge"]:
+            whole[key_of(charge, RESOURCE_DAY)] += held
+        else:
+            costs[(*key_of(charge, RESOURCE_DAY), None, other_state(charge["charge_kind"]))] += held
+    agreed = {key_of(row, ("usage_date", "issuer", "resource_id")): row for row in agreements}
+    for key in dict.fromkeys(key_of(row, RESOURCE_DAY) for row in chosen if row["cost_measure"] == "accrued"):
+        row = agreed[key[0], key[1], key[3]]
+        if row["contract_rate_per_gpu_hour"] is None:
+            continue
+        whole[key] = accrued(row)
+        rate = exact_text(row["contract_rate_per_gpu_hour"])
+        step = f"{rate} per GPU-hour x {row['gpu_count']} GPUs x 24 h (no bill yet)"
+        arithmetic.append(_step(dict(zip(RESOURCE_DAY, key, strict=True)), "agreement", step, whole[key]))
+    cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for row in states:
+        cells[key_of(row, ("usage_date", "issuer", "resource_id"))].append(row)
+    for key, cost in whole.items():
+        for (deployment, state), part in state_shares(cost, cells[key[0], key[1], key[3]]).items():
+            costs[(*key, deployment, state)] += part
+    return GpuMoney(lines, owned, agreements, arithmetic, costs)
+
+
+def _owned_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    asset = row.get("asset_id") or row["resource_id"]
+    return row["usage_date"], row["account"], asset, row["charge_kind"], row["currency"]
+
+
+def _day_text(charge: Record, lines: Sequence[Record], day: BookedDay) -> str:
+    amount = next(
+        row["amount"]
+        for row in lines
+        if key_of(row, ("account", "invoice_id", "line_number"))
+        == key_of(charge, ("account", "invoice_id", "line_number"))
+    )
+    return f"{amount} x {day.day_milliseconds:,} ms of the day / {day.period_milliseconds:,} ms of its period"
+
+
+def _step(row: Mapping[str, Any], charge_id: str, step: str, held: int) -> Record:
+    return {
+        "usage_date": row["usage_date"],
+        "resource_id": row["resource_id"],
+        "charge_id": charge_id,
+        "arithmetic": step,
+        "cost": from_quanta(held),
+        "currency": row["billing_currency"],
+    }

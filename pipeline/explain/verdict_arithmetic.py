@@ -1,0 +1,344 @@
+"""A verdict's arithmetic in the open: each step is a line `what = expression = value` that a reader can recompute.
+
+Formulas: economics.md sections 1 to 4, written out here from the inputs; the published row is compared with them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from pipeline.explain.explanation import Equality, exact_text
+from pipeline.explain.verdict_inputs import VerdictInputs, days_in_month
+
+_MTOK = 1_000_000
+_MOST_STAIRS = 100_000
+_HEADROOM = Fraction(20, 100)
+_QUANTILE = Fraction(99, 100)
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """So many replicas over the window, the API taking what lies above them."""
+
+    replicas: int
+    self_host_cost: Fraction
+    overflow_replica_seconds: Fraction
+    overflow_hours: int
+    api_overflow_cost: Fraction
+
+    @property
+    def total_cost(self) -> Fraction:
+        return self.self_host_cost + self.api_overflow_cost
+
+
+@dataclass
+class Arithmetic:
+    """What was written out so far. `work`: replica-seconds of each hour."""
+
+    lines: list[str] = field(default_factory=list)
+    equalities: list[Equality] = field(default_factory=list)
+    alternatives: list[Alternative] = field(default_factory=list)
+    work: list[tuple[datetime, Fraction]] = field(default_factory=list)
+
+    def step(self, what: str, expression: str, value: Fraction | int, unit: str = "") -> None:
+        self.lines.append(f"{what} = {expression} = {exact_text(Fraction(value))}{' ' + unit if unit else ''}")
+
+    def check(self, column: str, computed: Fraction | None, published: Decimal | float | int | None) -> None:
+        """Money and counts to 18 places, as they are held; the floating ones to 12 digits."""
+        if computed is None or published is None:
+            self.equalities.append(
+                Equality(f"{column}: both are unknown", int(computed is None), int(published is None))
+            )
+        elif isinstance(published, float):
+            claim = f"{column}, to 12 digits: recomputed = published"
+            self.equalities.append(Equality(claim, _digits(computed), _digits(Fraction(published))))
+        else:
+            places = Fraction(round(computed * 10**18), 10**18)
+            self.equalities.append(Equality(f"{column}: recomputed = published", places, Fraction(published)))
+
+
+def _digits(value: Fraction) -> Fraction:
+    if value == 0:
+        return value
+    exponent = 12 - len(str(int(abs(value)))) if abs(value) >= 1 else 12
+    return Fraction(round(value * Fraction(10) ** exponent)) / Fraction(10) ** exponent
+
+
+def _n(value: Fraction | Decimal | int) -> str:
+    return exact_text(value)
+
+
+def write_out(inputs: VerdictInputs) -> Arithmetic:
+    """As much of the arithmetic as the evidence carries: the same steps in the same order as the verdict."""
+    done = Arithmetic()
+    row, demand = inputs.row, inputs.tokens()
+    week = inputs.week_tokens()
+    if week is not None:
+        done.step("demand a day, mean of the last 7 days", f"{week} / 7", Fraction(week, 7), "tokens")
+    done.check("demand_tokens_per_day", None if week is None else Fraction(week, 7), row["demand_tokens_per_day"])
+    api_only = _prices(done, inputs, demand)
+    rate = _rate(done, inputs)
+    if api_only is None or rate is None or inputs.deployment is None or row["capacity_tokens_per_replica_hour"] is None:
+        return done
+    capacity = _capacity(done, inputs, demand)
+    if capacity is None:
+        return done
+    per_hour, seconds = capacity
+    _economics(done, inputs, demand, api_only=api_only, rate=rate, per_hour=per_hour, seconds=seconds, week=week)
+    return done
+
+
+def _prices(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) -> Fraction | None:
+    """Price per class, then what all of the window's demand would cost at them."""
+    parts = {name: inputs.price_parts(name) for name in demand}
+    for name, found in parts.items():
+        if found is None:
+            done.lines.append(f"price of {name}: neither billed to this workload nor listed for its API model")
+            continue
+        money, tokens, basis = found
+        expression = f"{_n(money)} / {tokens} x {_MTOK}"
+        done.step(f"price of {name} ({basis})", expression, money * _MTOK / tokens, "per 1M tokens")
+    known = {name: found for name, found in parts.items() if found is not None}
+    if not demand or len(known) < len(demand):
+        return None
+    api_only = sum((money / tokens * demand[name] for name, (money, tokens, _) in known.items()), Fraction(0))
+    expression = " + ".join(f"{_n(money)} / {tokens} x {demand[name]}" for name, (money, tokens, _) in known.items())
+    done.step("all of the window's tokens on the API", expression, api_only)
+    whole = sum(demand.values())
+    done.step("API price at this mix", f"({expression}) / {whole} x {_MTOK}", api_only / whole * _MTOK, "per 1M tokens")
+    done.check("api_price_rc_per_mtok", api_only / whole * _MTOK, inputs.row["api_price_rc_per_mtok"])
+    return api_only
+
+
+def _rate(done: Arithmetic, inputs: VerdictInputs) -> Fraction | None:
+    """The deployment's GPU money over its GPU-hours, all states of the window."""
+    if not inputs.gpu or any(row["unpriced_count"] for row in inputs.gpu):
+        done.check("gpu_hour_rate_rc", None, inputs.row["gpu_hour_rate_rc"])
+        return None
+    cost = sum((Fraction(row["realized_cost_rc"]) for row in inputs.gpu), Fraction(0))
+    milliseconds = sum(int(row["gpu_milliseconds"]) for row in inputs.gpu)
+    rate = cost * 3_600_000 / milliseconds
+    done.step("GPU-hour rate", f"{_n(cost)} / {milliseconds} x 3600000", rate, "per GPU-hour")
+    done.check("gpu_hour_rate_rc", rate, inputs.row["gpu_hour_rate_rc"])
+    return rate
+
+
+def _capacity(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) -> tuple[Fraction, Fraction] | None:
+    """(tokens of this mix per replica-hour, replica-seconds of work that a replica-hour takes)."""
+    rates, whole = inputs.class_rates(), sum(demand.values())
+    assert inputs.deployment is not None
+    if rates is not None:
+        allowance = Fraction(inputs.deployment["peak_allowance"])
+        work = sum((count / rates[name] for name, count in demand.items()), Fraction(0))
+        expression = " + ".join(f"{count} / {_n(rates[name])}" for name, count in demand.items())
+        done.step("work of the window (tokens / declared tokens per second)", expression, work, "replica-seconds")
+        per_hour = 3600 * allowance * whole / work
+        spelled = f"3600 x {_n(allowance)} x {whole} / ({expression})"
+        done.step("capacity of a replica-hour at this mix", spelled, per_hour, "tokens")
+        done.check("capacity_tokens_per_replica_hour", per_hour, inputs.row["capacity_tokens_per_replica_hour"])
+        done.work = [
+            (hour, sum((count / rates[name] for name, count in tokens.items()), Fraction(0)))
+            for hour, tokens in inputs.hourly_tokens()
+        ]
+        return per_hour, 3600 * allowance
+    best, replicas = inputs.best_hour(), inputs.provisioned_replicas()
+    if best is None or not replicas:
+        return None
+    hour, tokens = best
+    per_hour = tokens / replicas
+    done.step(
+        f"capacity of a replica-hour, at least (best observed hour, {hour:%Y-%m-%d %H}:00)",
+        f"{tokens} / {_n(replicas)}",
+        per_hour,
+        "tokens",
+    )
+    done.check("capacity_tokens_per_replica_hour", per_hour, inputs.row["capacity_tokens_per_replica_hour"])
+    done.work = [(at, sum(counts.values()) / (per_hour / 3600)) for at, counts in inputs.hourly_tokens()]
+    return per_hour, Fraction(3600)
+
+
+def _economics(
+    done: Arithmetic,
+    inputs: VerdictInputs,
+    demand: Mapping[str, int],
+    *,
+    api_only: Fraction,
+    rate: Fraction,
+    per_hour: Fraction,
+    seconds: Fraction,
+    week: int | None,
+) -> None:
+    row, deployment, hours = inputs.row, inputs.deployment, inputs.hour_count
+    assert deployment is not None
+    days, whole = len(inputs.days), sum(demand.values())
+    gpus = int(deployment["gpus_per_replica"])
+    rent = _held(rate * gpus * hours)
+    cost = sum((Fraction(found["realized_cost_rc"]) for found in inputs.gpu), Fraction(0))
+    milliseconds = sum(int(found["gpu_milliseconds"]) for found in inputs.gpu)
+    done.step("R, one replica over the window", f"{_n(cost)} / {milliseconds} x 3600000 x {gpus} x {hours}", rent)
+    done.check("replica_cost_rc", rent, row["replica_cost_rc"])
+    monthly = [Fraction(found["monthly_cost"]) for found in inputs.overheads]
+    of_months = inputs.days_by_month_length()
+    fixed = _held(sum(monthly, Fraction(0)) * sum(Fraction(count, length) for length, count in of_months.items()))
+    spelled = " + ".join(_n(amount) for amount in monthly) or "0"
+    in_months = " + ".join(f"{count} / {length}" for length, count in of_months.items())
+    done.step("F, overheads over the window", f"({spelled}) x ({in_months})", fixed)
+    done.check("fixed_cost_rc", fixed, row["fixed_cost_rc"])
+    capacity, price = per_hour * hours, api_only / whole
+    done.step("c, what a replica serves over the window", f"{_n(per_hour)} x {hours}", capacity, "tokens")
+    done.step("p, the API price of one token", f"{_n(api_only)} / {whole}", price)
+    margin = price * capacity - rent
+    done.step("margin of a full replica", f"{_n(price)} x {_n(capacity)} - {_n(rent)}", margin)
+    done.check("full_replica_margin_rc", margin, row["full_replica_margin_rc"])
+    done.step("break-even utilization", f"{_n(rent)} / ({_n(price)} x {_n(capacity)})", rent / (price * capacity))
+    done.check("breakeven_utilization_ratio", rent / (price * capacity), row["breakeven_utilization_ratio"])
+    stairs = _Stairs(
+        rent=rent,
+        fixed=fixed,
+        price=price,
+        capacity=capacity,
+        minimum=max(1, int(deployment["minimum_replicas"])),
+        spare=int(deployment["spare_replicas"]),
+    )
+    first, stable = stairs.first(), stairs.stable()
+    for name, column, found in (
+        ("first break-even", "breakeven_first_tokens_per_day", first),
+        ("stable break-even", "breakeven_stable_tokens_per_day", stable),
+    ):
+        if found is None:
+            done.lines.append(f"{name}: none, at no volume")
+            done.check(column, None, row[column])
+            continue
+        count, volume = found
+        done.step(
+            f"{name} ({count} serving replicas, {stairs.spare} spare)",
+            f"({_n(fixed)} + ({count} + {stairs.spare}) x {_n(rent)}) / {_n(price)} / {days}",
+            volume / days,
+            "tokens a day",
+        )
+        done.check(column, volume / days, row[column])
+    ratio = None
+    if week is not None and first is not None and first[1]:
+        ratio = Fraction(week, 7) / (first[1] / days)
+        done.step("demand ratio", f"{week} / 7 / {_n(first[1] / days)}", ratio)
+    done.check("demand_ratio", ratio, row["demand_ratio"])
+    done.check("api_only_cost_rc", api_only, row["api_only_cost_rc"])
+    if row["best_replica_count"] is not None:
+        best = _hybrid(done, inputs, stairs, api_only=api_only, seconds=seconds)
+        _current(done, inputs, cost=cost, fixed=fixed, best=best.total_cost)
+
+
+def _held(value: Fraction) -> Fraction:
+    """Money as a mart holds it: 18 places."""
+    return Fraction(round(value * 10**18), 10**18)
+
+
+@dataclass(frozen=True)
+class _Stairs:
+    """S(v) = F + (n + spare) R with n = max(minimum, ceil(v / c)), against p v."""
+
+    rent: Fraction
+    fixed: Fraction
+    price: Fraction
+    capacity: Fraction
+    minimum: int
+    spare: int
+
+    def volume(self, count: int) -> Fraction:
+        """Where the API costs what so many serving replicas cost."""
+        return (self.fixed + (count + self.spare) * self.rent) / self.price
+
+    def first(self) -> tuple[int, Fraction] | None:
+        """The lowest stair whose own break-even lies on it."""
+        return next(((n, self.volume(n)) for n in self._counts() if self.volume(n) <= n * self.capacity), None)
+
+    def stable(self) -> tuple[int, Fraction] | None:
+        """The last stair that begins behind: beyond its break-even no further edge falls behind again."""
+        margin = self.price * self.capacity - self.rent
+        if margin <= 0:
+            return None
+        last = math.ceil((self.fixed + (self.spare + 1) * self.rent) / margin)
+        behind = [n for n in range(max(last + 1, self.minimum), self.minimum - 1, -1) if self._begins_behind(n)]
+        return (behind[0], self.volume(behind[0])) if behind else None
+
+    def _begins_behind(self, count: int) -> bool:
+        begins_at = 0 if count == self.minimum else (count - 1) * self.capacity
+        return self.volume(count) > begins_at
+
+    def _counts(self) -> Iterator[int]:
+        yield from range(self.minimum, self.minimum + _MOST_STAIRS)
+
+
+def _hybrid(
+    done: Arithmetic, inputs: VerdictInputs, stairs: _Stairs, *, api_only: Fraction, seconds: Fraction
+) -> Alternative:
+    """C(n) = n R + F (if n > 0) + price of the work above n replicas, for every n that could matter."""
+    work = [found for _, found in done.work]
+    whole = sum(work, Fraction(0))
+    unit_price = api_only / whole
+    done.step("price of a replica-second of work", f"{_n(api_only)} / {_n(whole)}", unit_price)
+    for count in range(math.ceil(max(work) / seconds) + 1):
+        done.alternatives.append(_alternative(count, work, stairs, unit_price=unit_price, seconds=seconds))
+    best = min(done.alternatives, key=lambda found: (found.total_cost, found.replicas))
+    for found in done.alternatives:
+        fixed = _n(stairs.fixed) if found.replicas else "0"
+        spelled = (
+            f"{found.replicas} x {_n(stairs.rent)} + {fixed} + {_n(unit_price)} x {_n(found.overflow_replica_seconds)}"
+        )
+        done.step(f"C({found.replicas}), {found.overflow_hours} hours above", spelled, found.total_cost)
+    done.check("best_replica_count", Fraction(best.replicas), inputs.row["best_replica_count"])
+    done.check("best_cost_rc", best.total_cost, inputs.row["best_cost_rc"])
+    done.check("overflow_hours", Fraction(best.overflow_hours), inputs.row["overflow_hours"])
+    rank = math.ceil(_QUANTILE * len(work))
+    peak = sorted(work)[rank - 1]
+    needed = max(stairs.minimum, math.ceil(peak / ((1 - _HEADROOM) * seconds))) + stairs.spare
+    done.step(
+        f"replicas if all is self-hosted (hour {rank} of {len(work)} by work, 20% headroom)",
+        f"max({stairs.minimum}, ceil({_n(peak)} / (0.8 x {_n(seconds)}))) + {stairs.spare}",
+        needed,
+    )
+    done.check("all_self_host_replica_count", Fraction(needed), inputs.row["all_self_host_replica_count"])
+    every = _alternative(needed, work, stairs, unit_price=unit_price, seconds=seconds)
+    done.check("all_self_host_cost_rc", every.total_cost, inputs.row["all_self_host_cost_rc"])
+    return best
+
+
+def _alternative(
+    count: int, work: Sequence[Fraction], stairs: _Stairs, *, unit_price: Fraction, seconds: Fraction
+) -> Alternative:
+    above = [found - count * seconds for found in work if found > count * seconds]
+    overflow = sum(above, Fraction(0))
+    return Alternative(
+        replicas=count,
+        self_host_cost=count * stairs.rent + (stairs.fixed if count else 0),
+        overflow_replica_seconds=overflow,
+        overflow_hours=len(above),
+        api_overflow_cost=unit_price * overflow,
+    )
+
+
+def _current(done: Arithmetic, inputs: VerdictInputs, *, cost: Fraction, fixed: Fraction, best: Fraction) -> None:
+    """How it is done today: API tokens at their price, a share of the deployment's whole bill, its overheads."""
+    api = inputs.tokens("api")
+    parts = []
+    current = Fraction(0)
+    for name, count in api.items():
+        found = inputs.price_parts(name)
+        if found is not None:
+            current += found[0] / found[1] * count
+            parts.append(f"{_n(found[0])} / {found[1]} x {count}")
+    own = sum(int(row["own_tokens"] or 0) for row in inputs.served)
+    everyone = sum(int(row["tokens"] or 0) for row in inputs.served)
+    if own:
+        current += Fraction(own, everyone) * cost + fixed
+        parts.append(f"{own} / {everyone} x {_n(cost)} + {_n(fixed)}")
+    done.step("cost as it is done today", " + ".join(parts) or "0", current)
+    done.check("current_cost_rc", current, inputs.row["current_cost_rc"])
+    days = len(inputs.days)
+    month = days_in_month(inputs.day)
+    saving = (current - best) / days * month
+    done.step(f"saving a month of {month} days", f"({_n(current)} - {_n(best)}) / {days} x {month}", saving)
+    done.check("saving_rc_per_month", saving, inputs.row["saving_rc_per_month"])

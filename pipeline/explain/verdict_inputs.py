@@ -1,0 +1,129 @@
+"""What a verdict is made of, read from the marts of its window. Nothing is decided here."""
+
+from calendar import monthrange
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+
+from pipeline.explain.evidence import Evidence, Record
+
+_PREFILL = ("input_uncached", "input_cache_write_5m", "input_cache_write_1h")
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class VerdictInputs:
+    """The published row and the marts' rows behind it. Tokens by class leave out classes without any."""
+
+    row: Record
+    days: Sequence[date]
+    demand: Sequence[Record]
+    hours: Sequence[Record]
+    billed: Sequence[Record]
+    listed: Sequence[Record]
+    gpu: Sequence[Record]
+    served: Sequence[Record]
+    deployment: Record | None
+    overheads: Sequence[Record]
+
+    @property
+    def day(self) -> date:
+        day = self.row["usage_date"]
+        assert isinstance(day, date)
+        return day
+
+    @property
+    def hour_count(self) -> int:
+        return 24 * len(self.days)
+
+    def tokens(self, lane: str | None = None) -> dict[str, int]:
+        """Demand by class over the window, of one lane or of both."""
+        found: dict[str, int] = {}
+        for row in self.demand:
+            if row["tokens"] is not None and lane in (None, row["lane"]):
+                found[row["token_class"]] = found.get(row["token_class"], 0) + int(row["tokens"])
+        return {name: count for name, count in sorted(found.items()) if count}
+
+    def week_tokens(self) -> int | None:
+        """Tokens of the last seven days; None when one of them is not settled."""
+        week = {self.day - timedelta(days=back) for back in range(7)}
+        if not week <= set(self.days) or not self.demand:
+            return None
+        return sum(int(row["tokens"] or 0) for row in self.demand if row["usage_date"] in week)
+
+    def price_parts(self, name: str) -> tuple[Fraction, int, str] | None:
+        """(money, tokens, basis) of a class: what was billed for how many, else the list price of a million."""
+        for row in self.billed:
+            if row["token_class"] == name:
+                return Fraction(row["billed_cost_rc"]), int(row["tokens"]), "realized"
+        prices = [row for row in self.listed if row["token_class"] == name]
+        return (Fraction(prices[-1]["list_cost_per_mtok"]), 1_000_000, "list") if prices else None
+
+    def class_rates(self) -> dict[str, Fraction] | None:
+        """Declared tokens per second of one replica by class; None where nothing is declared."""
+        declared = self.deployment
+        if declared is None or declared["prefill_tokens_per_second"] is None:
+            return None
+        if declared["decode_tokens_per_second"] is None:
+            return None
+        prefill = Fraction(declared["prefill_tokens_per_second"])
+        cached = declared["cached_tokens_per_second"]
+        rates = dict.fromkeys(_PREFILL, prefill)
+        rates["input_cache_read"] = Fraction(cached) if cached else prefill
+        rates["output"] = Fraction(declared["decode_tokens_per_second"])
+        return rates
+
+    def provisioned_replicas(self) -> Fraction | None:
+        """Replicas paid for on the verdict's day."""
+        if self.deployment is None:
+            return None
+        today = sum(int(row["gpu_milliseconds"]) for row in self.gpu if row["usage_date"] == self.day)
+        return Fraction(today, _DAY_MS * int(self.deployment["gpus_per_replica"]))
+
+    def days_by_month_length(self) -> dict[int, int]:
+        """Days of the window in months of 31 days, of 30, ...: a month's overhead is spread over its own days."""
+        found: dict[int, int] = {}
+        for day in self.days:
+            found[days_in_month(day)] = found.get(days_in_month(day), 0) + 1
+        return found
+
+    def best_hour(self) -> tuple[datetime, int] | None:
+        """The hour in which the deployment served most; the earlier one of equals."""
+        best = min(self.served, key=lambda row: (-int(row["tokens"] or 0), row["usage_hour_at"]), default=None)
+        return None if best is None or not best["tokens"] else (best["usage_hour_at"], int(best["tokens"]))
+
+    def hourly_tokens(self) -> list[tuple[datetime, Mapping[str, int]]]:
+        """Every hour of the settled days; an hour nothing metered had no demand."""
+        known: dict[datetime, dict[str, int]] = {}
+        for row in self.hours:
+            known.setdefault(row["usage_hour_at"], {})[row["token_class"]] = int(row["tokens"] or 0)
+        hours = [datetime(day.year, day.month, day.day, hour) for day in self.days for hour in range(24)]  # noqa: DTZ001
+        return [(hour, known.get(hour, {})) for hour in hours]
+
+
+def days_in_month(day: date) -> int:
+    return monthrange(day.year, day.month)[1]
+
+
+def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
+    """The inputs of one published verdict, by the rules that its node states."""
+    named = {"workload": row["workload"], "deployment": row["deployment_id"], "usage_date": row["usage_date"]}
+    days = [found["usage_date"] for found in evidence.ask("verdict_days", **named)]
+
+    def ask(name: str) -> list[Record]:
+        return evidence.ask(name, days=days, **named)
+
+    deployments = ask("verdict_deployment")
+    return VerdictInputs(
+        row=row,
+        days=days,
+        demand=ask("verdict_demand"),
+        hours=ask("verdict_hours"),
+        billed=ask("verdict_api_costs"),
+        listed=ask("verdict_list_prices"),
+        gpu=ask("verdict_gpu_costs"),
+        served=ask("verdict_served"),
+        deployment=deployments[-1] if deployments else None,
+        overheads=ask("verdict_overheads"),
+    )

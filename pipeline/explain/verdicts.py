@@ -1,0 +1,167 @@
+"""`explain verdict`: every number of a verdict, recomputable by hand."""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from pipeline.explain.api_costs import CostFigure, explain_cost
+from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
+from pipeline.explain.explanation import Explanation, Rows
+from pipeline.explain.gpu_costs import WasteFigure, explain_waste
+from pipeline.explain.near import nearest
+from pipeline.explain.verdict_arithmetic import Arithmetic, write_out
+from pipeline.explain.verdict_inputs import VerdictInputs, read_inputs
+
+
+def explain_verdict(evidence: Evidence, *, workload: str, usage_date: date | None = None) -> Explanation:
+    """Window, prices, rate, capacity, break-even, alternatives, alert states, and whence the money came."""
+    row = _published(evidence, workload, usage_date)
+    inputs = read_inputs(evidence, row)
+    done = write_out(inputs)
+    money = list(_money(evidence, inputs))
+    return Explanation(
+        title=f"Verdict of {workload} on {row['usage_date']}: {row['recommendation'] or row['status']}",
+        snapshot_id=evidence.snapshot.snapshot_id,
+        formula=(_window(inputs), *done.lines, *([f"reason: {row['reason']}"] if row["reason"] else [])),
+        figures=(_as_list(row),),
+        inputs=(*_inputs(inputs, done), *_states(evidence, inputs)),
+        objects=tuple(_objects(evidence, inputs, money)),
+        equalities=(
+            *done.equalities,
+            *(replace(found, claim=f"{part.title}: {found.claim}") for part in money for found in part.equalities),
+        ),
+        outside_check=tuple(_outside(inputs, money)),
+    )
+
+
+def _published(evidence: Evidence, workload: str, usage_date: date | None) -> Record:
+    if usage_date is None:
+        newest = evidence.select(
+            "select max(usage_date) as usage_date from fct_verdicts_daily "
+            "where workload = $workload and status != 'not_settled'",
+            {"workload": workload},
+        )
+        usage_date = newest[0]["usage_date"]
+    found = [] if usage_date is None else evidence.ask("verdict", workload=workload, usage_date=usage_date)
+    if not found:
+        raise _nothing(evidence, workload, usage_date)
+    return found[0]
+
+
+def _window(inputs: VerdictInputs) -> str:
+    if not inputs.days:
+        return "window: no settled day"
+    return (
+        f"window: {len(inputs.days)} settled days of the 28 up to {inputs.day} "
+        f"({inputs.days[0]} to {inputs.days[-1]}), {inputs.hour_count} hours; "
+        "an hour of them that nothing metered had no demand"
+    )
+
+
+def _as_list(row: Record) -> Rows:
+    """A wide row, one field a line."""
+    return Rows(
+        "The figure: fct_verdicts_daily",
+        ("field", "value"),
+        tuple((name, value) for name, value in row.items() if value is not None),
+    )
+
+
+def _inputs(inputs: VerdictInputs, done: Arithmetic) -> Iterable[Rows]:
+    demand = inputs.tokens()
+    rows = []
+    for name, count in demand.items():
+        parts = inputs.price_parts(name)
+        rows.append(
+            {
+                "token_class": name,
+                "demand_tokens": count,
+                "of_which_api_tokens": inputs.tokens("api").get(name, 0),
+                "price_basis": None if parts is None else parts[2],
+                "price_numerator": None if parts is None else parts[0],
+                "price_denominator_tokens": None if parts is None else parts[1],
+                "per_mtok": None if parts is None else parts[0] * 1_000_000 / parts[1],
+            }
+        )
+    yield Rows.of("Demand and prices by class, over the window", rows)
+    yield Rows.of("GPU money and hours by day", inputs.gpu)
+    yield Rows.of("Overheads", inputs.overheads)
+    if inputs.deployment is not None:
+        fields = [(name, value) for name, value in inputs.deployment.items() if value is not None]
+        yield Rows("The deployment as declared", ("field", "value"), tuple(fields))
+    yield Rows.of(
+        "Alternatives: n replicas, the API for what lies above",
+        [
+            {
+                "replicas": found.replicas,
+                "self_host_cost": found.self_host_cost,
+                "overflow_replica_seconds": found.overflow_replica_seconds,
+                "overflow_hours": found.overflow_hours,
+                "api_overflow_cost": found.api_overflow_cost,
+                "total_cost": found.total_cost,
+            }
+            for found in done.alternatives
+        ],
+    )
+    yield Rows.of(
+        "Work by hour, replica-seconds (busiest first)",
+        [
+            {"usage_hour_at": hour, "work_replica_seconds": work}
+            for hour, work in sorted(done.work, key=lambda found: (-found[1], found[0]))
+        ],
+    )
+
+
+def _states(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
+    yield Rows.of("Alert rule", evidence.ask("verdict_rule"))
+    yield Rows.of(
+        "Alert states, newest first",
+        evidence.ask("verdict_states", workload=inputs.row["workload"], usage_date=inputs.day),
+    )
+
+
+def _money(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Explanation]:
+    """The two bills behind the verdict, each traced as its own command does; days in between are theirs too."""
+    if not inputs.days:
+        return
+    start, end = inputs.days[0], inputs.days[-1] + timedelta(days=1)
+    with contextlib.suppress(NothingToExplainError):
+        yield explain_cost(evidence, CostFigure(from_date=start, to_date=end, workload=inputs.row["workload"]))
+    if inputs.row["deployment_id"] is None:
+        return
+    figure = WasteFigure(from_date=start, to_date=end, deployment=inputs.row["deployment_id"])
+    with contextlib.suppress(NothingToExplainError):
+        yield explain_waste(evidence, figure, has_samples=False)
+
+
+def _objects(evidence: Evidence, inputs: VerdictInputs, money: Iterable[Explanation]) -> Iterable[Rows]:
+    for part in money:
+        for rows in part.objects:
+            if rows.rows and rows.title.startswith(("Objects", "Invoice lines", "Agreed rates")):
+                yield Rows(f"{part.title}: {rows.title}", rows.columns, rows.rows)
+    if inputs.row["deployment_id"] is None or not inputs.days:
+        return
+    evidence.trace("landed_nvml_spool__engine_scrapes", inputs.days)
+    scrapes = evidence.ask("verdict_scrapes", deployment=inputs.row["deployment_id"])
+    yield Rows.of(
+        "Objects of the token counters",
+        [{**evidence.object_record(row["object_number"]), "scrapes": row["scrape_count"]} for row in scrapes],
+    )
+
+
+def _outside(inputs: VerdictInputs, money: Iterable[Explanation]) -> Iterable[str]:
+    for part in money:
+        yield from part.outside_check
+    if inputs.row["deployment_id"] is not None and inputs.days:
+        yield (
+            "Token counters, day by day with their PromQL: breakeven explain tokens --deployment "
+            f"{inputs.row['deployment_id']} --date {inputs.days[-1]}"
+        )
+
+
+def _nothing(evidence: Evidence, workload: str, usage_date: date | None) -> NothingToExplainError:
+    when = f" on {usage_date}" if usage_date is not None else ""
+    return nearest(
+        evidence, mart="fct_verdicts_daily", what=f"No verdict of {workload}{when}.", wanted={"workload": workload}
+    )

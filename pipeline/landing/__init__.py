@@ -1,0 +1,1 @@
+"""Deliveries and events, immutable: the only truth."""

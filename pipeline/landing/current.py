@@ -1,0 +1,108 @@
+"""Which delivery counts: for every bucket of every dataset, exactly one. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from pipeline.landing.dataset import Dataset
+from pipeline.landing.records import Delivery
+from pipeline.landing.times import DAY, day_start, days_between
+
+
+@dataclass(frozen=True, order=True)
+class BucketKey:
+    """An issuer's own unit of restatement."""
+
+    source: str
+    account: str
+    dataset: str
+    bucket: str
+
+
+@dataclass(frozen=True)
+class Current:
+    """The delivery whose rows of a bucket count. `is_open`: the bucket had not ended when it was stated."""
+
+    delivery: Delivery
+    is_open: bool
+    is_withdrawn: bool
+
+
+@dataclass(frozen=True)
+class NotCounted:
+    """A delivery that is never current, and why."""
+
+    delivery: Delivery
+    reason: str
+
+
+def may_count(delivery: Delivery, dataset: Dataset, unreadable: Mapping[str, str]) -> str | None:
+    """None when the delivery may vouch for buckets; else the reason why it never does."""
+    if not delivery.is_complete:
+        return "the page chain did not close"
+    if delivery.grouping != dataset.grouping:
+        return f"grouped by {delivery.grouping!r}, not by {dataset.grouping!r}"
+    if dataset.bucket == "utc_day" and (delivery.from_at is None or delivery.to_at is None):
+        return "nobody knows which days it speaks for: neither its name nor its request says so"
+    return unreadable.get(delivery.delivery_id)
+
+
+def vouched_days(delivery: Delivery) -> tuple[list[date], date | None]:
+    """UTC days wholly inside [max(from, horizon), min(to, stated_at)), and the open day it speaks for, if any."""
+    if delivery.from_at is None or delivery.to_at is None:
+        return [], None
+    start = max(delivery.from_at, delivery.horizon_at or delivery.from_at)
+    first = start.date() if start == day_start(start.date()) else start.date() + DAY
+    end = min(delivery.to_at, delivery.stated_at)
+    last = end.date()
+    closed = days_between(first, last) if last > first else []
+    speaks_for_open_day = first <= last and delivery.stated_at < delivery.to_at and end > day_start(last)
+    return closed, last if speaks_for_open_day else None
+
+
+def _newness(delivery: Delivery) -> tuple[datetime, datetime, str]:
+    return delivery.stated_at, delivery.landed_at, delivery.delivery_id
+
+
+def current_buckets(
+    deliveries: Iterable[Delivery],
+    *,
+    datasets: Mapping[tuple[str, str], Dataset],
+    rows_per_bucket: Mapping[str, Mapping[str, int]],
+    unreadable: Mapping[str, str],
+) -> tuple[dict[BucketKey, Current], list[NotCounted]]:
+    """Per (source, account, dataset, bucket) the delivery with the greatest (stated_at, landed_at, sha256).
+
+    `rows_per_bucket`: delivery id -> bucket -> rows, from parsing. `unreadable`: delivery id -> reason.
+    Append-mode datasets are not decided here: every object of theirs counts.
+    """
+    chosen: dict[BucketKey, Current] = {}
+    had_rows: set[BucketKey] = set()
+    not_counted: list[NotCounted] = []
+    for delivery in sorted(deliveries, key=_newness):
+        dataset = datasets.get((delivery.source, delivery.dataset))
+        if dataset is None or dataset.mode != "replace":
+            continue
+        reason = may_count(delivery, dataset, unreadable)
+        if reason is not None:
+            not_counted.append(NotCounted(delivery, reason))
+            continue
+        present = rows_per_bucket.get(delivery.delivery_id, {})
+        for bucket, is_open in _buckets(delivery, dataset, present):
+            key = BucketKey(delivery.source, delivery.account, delivery.dataset, bucket)
+            has_rows = present.get(bucket, 0) > 0
+            chosen[key] = Current(delivery, is_open, is_withdrawn=key in had_rows and not has_rows)
+            if has_rows:
+                had_rows.add(key)
+    return chosen, not_counted
+
+
+def _buckets(delivery: Delivery, dataset: Dataset, present: Mapping[str, int]) -> Iterable[tuple[str, bool]]:
+    """The buckets a delivery vouches for. Invoices and billing periods vouch for those they contain."""
+    if dataset.bucket != "utc_day":
+        return [(bucket, False) for bucket in sorted(present)]
+    closed, open_day = vouched_days(delivery)
+    buckets = [(day.isoformat(), False) for day in closed]
+    if open_day is not None:
+        buckets.append((open_day.isoformat(), True))
+    return buckets

@@ -1,0 +1,193 @@
+"""Landing: put what arrived, list what is visible. Objects first, the record that names them last."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import LandingError
+from pipeline.landing.fetched import Fetched
+from pipeline.landing.records import Delivery, Event, LandedObject, canonical, digest, read_record
+from pipeline.landing.store import Store
+from pipeline.landing.times import as_utc, stamp
+
+_CATALOG_FORMAT = "breakeven.catalog/1"
+# Clocks of several writers disagree; a record may be written this much after its own landed date.
+_LISTING_MARGIN = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A record of landing that this release cannot read. Listed, never guessed at."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything visible in landing at one moment, in landed order."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    events: tuple[Event, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def as_of(self, moment: datetime) -> "Contents":
+        """What had landed by then. The filter behind `--as-of`."""
+        return Contents(
+            deliveries=tuple(delivery for delivery in self.deliveries if delivery.landed_at <= moment),
+            events=tuple(event for event in self.events if event.at <= moment),
+            unreadable=self.unreadable,
+        )
+
+    def identity(self) -> str:
+        """One hash for this set of deliveries and events."""
+        return digest(
+            [
+                sorted(delivery.delivery_id for delivery in self.deliveries),
+                sorted(event.event_id for event in self.events),
+            ]
+        )
+
+
+@dataclass
+class Landing:
+    """One landing root. `catalog` is a local file that remembers records already read; it may be deleted."""
+
+    store: Store
+    catalog: Path | None = None
+    _known: dict[str, bytes] = field(default_factory=dict)
+    _loaded: bool = False
+    _parsed: dict[str, Delivery | Event | Unreadable] = field(default_factory=dict)
+
+    def land(self, fetched: Fetched, *, source: str, account: str, now: datetime) -> Delivery:
+        """Store the objects, then the delivery that names them. Safe to repeat, safe to kill anywhere."""
+        delivery = as_delivery(fetched, source=source, account=account, now=now)
+        for landed, payload in zip(delivery.objects, fetched.payloads, strict=True):
+            self.store.put_if_absent(landed.key, payload.content)
+        self.store.put_if_absent(delivery.key, delivery.to_json())
+        return delivery
+
+    def read_object(self, landed: LandedObject) -> bytes:
+        """The object's bytes, checked against their name."""
+        content = self.store.read(landed.key)
+        if digest(content) != landed.sha256:
+            raise LandingError(f"{landed.key} does not have the sha256 it is named by. Restore it from a backup.")
+        return content
+
+    def record(self, *, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> Event:
+        """Land an event."""
+        event = Event(kind=kind, subject=subject, body=json.loads(canonical(dict(body))), at=as_utc(now))
+        self.store.put_if_absent(event.key, event.to_json())
+        return event
+
+    def events(self, kind: str | None = None) -> list[Event]:
+        """Events in landed order, all or of one kind."""
+        return [event for event in self.contents().events if kind is None or event.kind == kind]
+
+    def claim(self, *, name: str, body: Mapping[str, Any], now: datetime) -> bool:
+        """Exactly one caller, on any machine, ever gets True for a name."""
+        content = canonical({"name": name, "at": stamp(now), "body": dict(body)})
+        return self.store.put_if_absent(_claim_key(name), content)
+
+    def claimed(self, name: str) -> Mapping[str, Any] | None:
+        """The body given by whoever claimed this name, or None."""
+        content = self.store.find(_claim_key(name))
+        if content is None:
+            return None
+        body: Mapping[str, Any] = json.loads(content)["body"]
+        return body
+
+    def contents(self) -> Contents:
+        """Everything landed, reading only what the catalog does not know yet."""
+        self._load_catalog()
+        known_before = len(self._known)
+        for prefix in ("deliveries", "events"):
+            newest = max((key for key in self._known if key.startswith(f"{prefix}/")), default="")
+            for key in self.store.keys(prefix, after=_margin_before(prefix, newest)):
+                if key not in self._known:
+                    self._known[key] = self.store.read(key)
+        if len(self._known) != known_before:
+            self._save_catalog()
+        records = [self._record(key) for key in sorted(self._known, key=lambda key: key.partition("/")[2])]
+        return Contents(
+            deliveries=tuple(record for record in records if isinstance(record, Delivery)),
+            events=tuple(record for record in records if isinstance(record, Event)),
+            unreadable=tuple(record for record in records if isinstance(record, Unreadable)),
+        )
+
+    def _record(self, key: str) -> Delivery | Event | Unreadable:
+        if key not in self._parsed:
+            try:
+                self._parsed[key] = read_record(self._known[key])
+            except LandingError as error:
+                self._parsed[key] = Unreadable(key=key, reason=str(error))
+        return self._parsed[key]
+
+    def _load_catalog(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        if self.catalog is None or not self.catalog.exists():
+            return
+        lines = self.catalog.read_bytes().split(b"\n")
+        if lines[0] != _CATALOG_FORMAT.encode() or lines[-1] != b"end":
+            return
+        self._known.update(
+            (key.decode(), content) for key, _, content in (line.partition(b"\t") for line in lines[1:-1])
+        )
+
+    def _save_catalog(self) -> None:
+        if self.catalog is None:
+            return
+        single_line = [(key, content) for key, content in sorted(self._known.items()) if b"\n" not in content]
+        lines = [key.encode() + b"\t" + content for key, content in single_line]
+        self.catalog.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.catalog.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
+        aside.write_bytes(b"\n".join([_CATALOG_FORMAT.encode(), *lines, b"end"]))
+        aside.replace(self.catalog)
+
+
+def _claim_key(name: str) -> str:
+    return f"claims/{digest(name.encode())}.json"
+
+
+def _margin_before(prefix: str, newest_key: str) -> str:
+    """Where to list from: a little before the newest record known, or from the start."""
+    if not newest_key:
+        return ""
+    newest_date = datetime.strptime(newest_key.split("/")[1], "%Y-%m-%d")  # noqa: DTZ007 - a date in a key
+    return f"{prefix}/{(newest_date - _LISTING_MARGIN):%Y-%m-%d}"
+
+
+def as_delivery(fetched: Fetched, *, source: str, account: str, now: datetime) -> Delivery:
+    """The delivery that landing this would write, without writing it."""
+    now = as_utc(now)
+    return Delivery(
+        source=source,
+        account=account,
+        dataset=fetched.dataset,
+        objects=tuple(
+            LandedObject(
+                sha256=digest(payload.content),
+                size_bytes=len(payload.content),
+                name=payload.name,
+                media_type=payload.media_type,
+            )
+            for payload in fetched.payloads
+        ),
+        landed_at=now,
+        stated_at=as_utc(fetched.stated_at) if fetched.stated_at else now,
+        stated_by=fetched.stated_by if fetched.stated_at else "landed_at",
+        from_at=fetched.from_at and as_utc(fetched.from_at),
+        to_at=fetched.to_at and as_utc(fetched.to_at),
+        horizon_at=fetched.horizon_at and as_utc(fetched.horizon_at),
+        is_complete=fetched.complete,
+        grouping=fetched.grouping,
+        settings=json.loads(canonical(dict(fetched.settings))),
+        request=json.loads(canonical(dict(fetched.request))),
+    )

@@ -1,0 +1,1 @@
+"""What people read: the questions asked of a snapshot, and the month's report."""

@@ -1,0 +1,124 @@
+"""How the report writes figures: one way for each unit, exact rounding, no locale; what is unknown is a dash."""
+
+import unicodedata
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from babel.numbers import get_currency_precision
+
+from pipeline.reports.words import inert
+
+UNKNOWN = "—"
+NAME_LIMIT = 200
+TEXT_LIMIT = 600
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+Number = Decimal | int | float
+
+
+def fixed(value: Number | None, decimals: int) -> str:
+    """Rounded half to even. What is not zero is never written as zero."""
+    if value is None:
+        return UNKNOWN
+    exact = Decimal(str(value))
+    step = Decimal(1).scaleb(-decimals)
+    rounded = exact.quantize(step, rounding=ROUND_HALF_EVEN)
+    if rounded == 0 and exact != 0:
+        return f"<{step:f}" if exact > 0 else f">−{step:f}"
+    return f"{abs(rounded) if rounded == 0 else rounded:,f}".replace("-", "−")
+
+
+def money(amount: Number | None, currency: str) -> str:
+    """An amount in the currency's minor units, the currency being in the column's head."""
+    return fixed(amount, get_currency_precision(currency))
+
+
+def priced(amount: Number | None, currency: str) -> str:
+    """An amount with its currency, for a sentence."""
+    if amount is None:
+        return "an unknown amount"
+    text = money(amount, currency)
+    if currency != "USD":
+        return f"{text} {currency}"
+    sign, digits = ("−", text[1:]) if text.startswith("−") else ("", text)
+    return f"{sign}${digits}" if digits[:1].isdigit() else f"{text} USD"
+
+
+def per_mtok(price: Number | None) -> str:
+    """Money per million tokens, four decimals."""
+    return fixed(price, 4)
+
+
+def hours(value: Number | None) -> str:
+    """GPU-hours, two decimals."""
+    return fixed(value, 2)
+
+
+def millions(count: Number | None) -> str:
+    """A count in millions, two decimals."""
+    return UNKNOWN if count is None else fixed(Decimal(str(count)) / 1_000_000, 2)
+
+
+def count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def ratio(value: Number | None) -> str:
+    return fixed(value, 2)
+
+
+def percent(part: Number | None, whole: Number | None) -> str:
+    """One decimal; unknown where there is no whole."""
+    if part is None or not whole:
+        return UNKNOWN
+    return f"{fixed(Decimal(str(part)) * 100 / Decimal(str(whole)), 1)}%"
+
+
+def day(value: date | None) -> str:
+    return UNKNOWN if value is None else f"{value.day} {_MONTHS[value.month - 1][:3]} {value.year}"
+
+
+def month_name(value: date) -> str:
+    return f"{_MONTHS[value.month - 1]} {value.year}"
+
+
+def moment(value: datetime) -> str:
+    """To the second, in UTC."""
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """`1 day`, `2 days`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def visible(text: object, limit: int = NAME_LIMIT) -> str:
+    """Text from data on one line: no formula, and no character that hides or reorders what is read (U+FFFD instead)."""
+    characters = []
+    for character in str(text):
+        if character in "\t\n\r\v\f\x85\u2028\u2029":
+            characters.append(" ")
+        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn"):
+            characters.append("\ufffd")
+        else:
+            characters.append(character)
+    line = str(inert("".join(characters)))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def name(text: object | None, otherwise: str = UNKNOWN) -> str:
+    """A name from data, or what stands for none."""
+    return otherwise if text is None else visible(text)

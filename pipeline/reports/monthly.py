@@ -1,0 +1,153 @@
+"""The month's report: one self-contained HTML file. Same release and same snapshot, same bytes."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from pipeline.build.config_tables import config_versions
+from pipeline.build.files import swapped
+from pipeline.build.snapshot import Snapshot
+from pipeline.config import Config
+from pipeline.decisions.check_results import CheckResult, check_results
+from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
+from pipeline.errors import BreakevenError
+from pipeline.landing.project import Project
+from pipeline.landing.times import stamp
+from pipeline.reports import figures
+from pipeline.reports.page import Fact, Page, Section, render
+from pipeline.reports.proof import Proof
+from pipeline.reports.questions import Questions
+from pipeline.reports.sections import gpus, money, trust, workloads
+from pipeline.reports.sections.month import Asks, Month
+
+
+def write_report(project: Project, snapshot: Snapshot, *, month: str) -> Path:
+    """Write `<state>/reports/<month>.html` (month: `2026-10`, UTC), swapped in whole. Returns its path.
+
+    Raises BreakevenError for what is not a month, or for one that begins after the snapshot's day.
+    """
+    first_day = _first_day(month)
+    if first_day > snapshot.as_of.date():
+        raise BreakevenError(
+            f"{month} begins after {snapshot.as_of:%Y-%m-%d}, the day of snapshot {snapshot.snapshot_id}. "
+            "Name an earlier month, or run `breakeven run` first."
+        )
+    text = report_text(
+        snapshot,
+        config=_config_of(project, snapshot),
+        quarantined=_quarantined(project, snapshot),
+        first_day=first_day,
+    )
+    target = project.paths.reports / f"{month}.html"
+    swapped(target, lambda aside: _write(aside, text))
+    return target
+
+
+def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> str:
+    """The report of the month that begins on `first_day`. Reads nothing but its arguments."""
+    results = check_results(snapshot)
+    with Questions(snapshot) as questions:
+        month = month_of(questions, results, currency=config.reporting_currency, first_day=first_day)
+        statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
+        parts = sections_of(month, results, quarantined)
+    return render(
+        Page(
+            company=figures.visible(config.company),
+            month=figures.month_name(first_day),
+            period=(
+                f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
+                f"UTC. Money in {config.reporting_currency}. {figures.UNKNOWN} is unknown or undefined, never zero."
+            ),
+            state=_day_states(statuses, month.days_count),
+            sections=parts,
+            facts=(
+                Fact("Snapshot", snapshot.snapshot_id),
+                Fact("As of", figures.moment(snapshot.as_of)),
+                Fact("Release", f"breakeven {snapshot.release}"),
+                Fact("Landing", snapshot.landing_identity),
+                Fact(
+                    "Read",
+                    f"{figures.counted(snapshot.delivery_count, 'delivery', 'deliveries')}, "
+                    f"{figures.counted(snapshot.event_count, 'event')}",
+                ),
+            ),
+            reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
+            warnings=_warnings(snapshot, month, results),
+        )
+    )
+
+
+def month_of(asks: Asks, results: Sequence[CheckResult], *, currency: str, first_day: date) -> Month:
+    """The month with its questions and what its laws refuse."""
+    to_date = _next_month(first_day)
+    feeds = asks.ask("scope_feeds", from_date=first_day, to_date=to_date).to_dicts()
+    return Month(from_date=first_day, to_date=to_date, currency=currency, asks=asks, proof=Proof.of(results, feeds))
+
+
+def sections_of(
+    month: Month, results: Sequence[CheckResult], quarantined: Sequence[QuarantineEntry]
+) -> tuple[Section, ...]:
+    """In the order in which a finance reader asks."""
+    return (
+        money.headline(month),
+        money.spend(month),
+        money.unit_costs(month),
+        gpus.waste(month),
+        workloads.verdicts(month),
+        trust.reconciliation(month),
+        trust.coverage(month, quarantined),
+        trust.laws(results),
+    )
+
+
+def _first_day(month: str) -> date:
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) is None or month.startswith("0000"):
+        raise BreakevenError(f"{month!r} is not a month. Write it like 2026-10.")
+    return date.fromisoformat(f"{month}-01")
+
+
+def _next_month(first_day: date) -> date:
+    return date(first_day.year + first_day.month // 12, first_day.month % 12 + 1, 1)
+
+
+def _config_of(project: Project, snapshot: Snapshot) -> Config:
+    """The configuration that the snapshot was built with: the last one landed by then."""
+    versions = config_versions(project.landing.contents().as_of(snapshot.as_of).events)
+    return versions[-1][1] if versions else project.config
+
+
+def _quarantined(project: Project, snapshot: Snapshot) -> list[QuarantineEntry]:
+    """What could not be read then. Records of landing itself have no time and are left to `breakeven status`."""
+    entries = quarantine_list(project, as_of=snapshot.as_of)
+    return sorted(
+        (entry for entry in entries if entry.source != "landing"),
+        key=lambda entry: (entry.source, entry.account, entry.name, entry.sha256),
+    )
+
+
+def _day_states(statuses: dict[str, int], days_count: int) -> str:
+    known = [
+        f"{statuses[status]} {status}" for status in ("settled", "provisional", "open", "missing") if status in statuses
+    ]
+    unknown = days_count - sum(statuses.values())
+    if unknown > 0:
+        known.append(f"{unknown} with no data at all" if known else "no data at all")
+    return f"Of {days_count} days: {', '.join(known)}."
+
+
+def _warnings(snapshot: Snapshot, month: Month, results: Sequence[CheckResult]) -> tuple[str, ...]:
+    warnings = []
+    if snapshot.as_of.date() < month.to_date:
+        warnings.append(
+            f"The month is not over in this snapshot: figures reach {figures.moment(snapshot.as_of)} and will grow."
+        )
+    broken = sorted({result.law for result in results if not result.passed})
+    if broken:
+        count = figures.counted(len(broken), "law is", "laws are")
+        warnings.append(f"{count} broken: figures made from the scopes listed under Laws are marked as not proven.")
+    return tuple(warnings)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

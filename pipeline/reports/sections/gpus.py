@@ -1,0 +1,232 @@
+"""Waste: every GPU-hour and every dollar of the GPU bills in one state, and the bill beside the sum."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from markupsafe import Markup
+
+from pipeline import charts
+from pipeline.reports import figures
+from pipeline.reports.page import Block, Column, Figure, Legend, Row, Section, Table
+from pipeline.reports.sections.month import (
+    LINE_KINDS,
+    OTHER_LINES,
+    Answer,
+    Month,
+    by_measure,
+    marked,
+    measures_of,
+    total,
+)
+
+_NO_DEPLOYMENT = "(no deployment)"
+
+
+_MOST_BARS = 20
+
+
+def waste(month: Month) -> Section:
+    """Every GPU-hour and every dollar of the GPU bill in one state, and the bill beside the sum."""
+    states = month.ask("gpu_states")
+    bills = month.ask("gpu_bill")
+    leftovers = month.ask("leftovers")
+    blocks: list[Block] = []
+    with_hours = [line for line in states if line["gpu_hours"]]
+    if with_hours:
+        blocks.append(_states_figure(month, with_hours))
+    blocks.append(_states_table(month, states, bills))
+    if bills:
+        blocks.append(_bills_table(month, bills))
+    blocks.append(
+        Table(
+            caption="What joins to nothing",
+            columns=(
+                Column("What"),
+                Column("Issuer"),
+                Column("Resource"),
+                Column("Host"),
+                Column("Days", is_number=True),
+                Column("GPU-hours", "h", is_number=True),
+            ),
+            rows=tuple(
+                Row(
+                    (
+                        {"billed_never_seen": "billed, never seen", "seen_never_billed": "seen, never billed"}.get(
+                            line["kind"], line["kind"]
+                        ),
+                        figures.name(line["issuer"]),
+                        figures.name(line["resource_id"]),
+                        figures.name(line["host"]),
+                        figures.count(line["days_count"]),
+                        figures.hours(line["gpu_hours"]),
+                    )
+                )
+                for line in leftovers
+            ),
+            empty="Every billed GPU was seen, and every GPU that was seen is billed or agreed.",
+        )
+    )
+    return Section("waste", "Waste", _waste_sentence(month, states), blocks)
+
+
+def _waste_sentence(month: Month, states: Sequence[Answer]) -> str:
+    hours = total(states, "gpu_hours", empty=None)
+    if not hours:
+        return "No GPU-hour is billed or agreed for this month."
+    serving = total([line for line in states if line["state"] == "serving"], "gpu_hours", empty=0)
+    idle = [line for line in states if line["state"] in ("loaded_idle", "unallocated")]
+    says = f"{figures.percent(serving, hours)} of {figures.hours(hours)} paid GPU-hours served requests"
+    if idle:
+        share = figures.percent(total(idle, "gpu_hours", empty=0), hours)
+        says = f"{says}; {share} stood idle: {by_measure(month, idle)}"
+    else:
+        says = f"{says}; none was seen idle"
+    return f"{marked(says, month.proof.of_time(lane='self_host'))}."
+
+
+def _deployment(line: Answer) -> str:
+    return figures.name(line["deployment_id"], _NO_DEPLOYMENT)
+
+
+def _states_figure(month: Month, states: Sequence[Answer]) -> Figure:
+    totals: dict[str, float] = {}
+    for line in states:
+        totals[_deployment(line)] = totals.get(_deployment(line), 0.0) + line["gpu_hours"]
+    largest = sorted(totals, key=lambda name: (-totals[name], name))[:_MOST_BARS]
+    shown = [name for name in totals if name in largest]
+    hours: dict[tuple[str, str], float] = {}
+    for line in states:
+        key = (_deployment(line), figures.visible(line["state"]))
+        hours[key] = hours.get(key, 0.0) + line["gpu_hours"]
+    rows = [
+        charts.StateHours(deployment=name, state=state, gpu_hours=hours[name, state])
+        for name in shown
+        for found, state in hours
+        if found == name
+    ]
+    present = {row.state for row in rows}
+    known = [state for state in charts.GPU_STATES if state in present]
+    described = "; ".join(
+        f"{name}: "
+        + ", ".join(f"{charts.state_label(row.state)} {row.gpu_hours:,.1f}" for row in rows if row.deployment == name)
+        for name in shown
+    )
+    left_out = len(totals) - len(shown)
+    return Figure(
+        svg=Markup(
+            charts.as_svg(
+                charts.gpu_states_chart(rows),
+                chart_id="chart-gpu-states",
+                title="GPU-hours of each deployment by state",
+                description=f"GPU-hours. {described}.",
+            )
+        ),
+        caption="GPU-hours of each deployment by state. The share of its hours is written where there is room."
+        + (f" {figures.counted(left_out, 'smaller deployment')} only in the table." if left_out else ""),
+        legend=tuple(
+            Legend(charts.state_label(state), charts.state_colour(state))
+            for state in (*known, *sorted(present - set(known)))
+        ),
+    )
+
+
+def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer]) -> Table:
+    measures = measures_of([*states, *bills])
+    order = {state: place for place, state in enumerate((*charts.GPU_STATES, *OTHER_LINES))}
+
+    def cells(label: str, lines: Sequence[Answer]) -> tuple[str, ...]:
+        has_hours = any(line["gpu_hours"] is not None for line in lines)
+        amounts = []
+        for measure in measures:
+            own = [line["realized_cost_rc"] for line in lines if line["cost_measure"] == measure]
+            unknown = any(amount is None for amount in own)
+            amounts.append("unknown" if unknown else month.money(sum(own)) if own else "")
+        return (label, figures.hours(total(lines, "gpu_hours", empty=None)) if has_hours else "", *amounts)
+
+    rows: list[Row] = []
+    for deployment in dict.fromkeys(line["deployment_id"] for line in states):
+        own = [line for line in states if line["deployment_id"] == deployment]
+        rows.append(
+            Row(
+                cells(figures.name(deployment, _NO_DEPLOYMENT), own),
+                refused=month.proof.of_time(lane="self_host", deployment_id=deployment),
+            )
+        )
+        for state in sorted({line["state"] for line in own}, key=lambda state: (order.get(state, len(order)), state)):
+            is_line = state in OTHER_LINES
+            rows.append(
+                Row(
+                    cells(
+                        LINE_KINDS[state] if is_line else charts.state_label(figures.visible(state)),
+                        [line for line in own if line["state"] == state],
+                    ),
+                    kind="part",
+                    swatch="" if is_line else charts.state_colour(state),
+                )
+            )
+    if states:
+        rows.append(
+            Row(cells("Sum of the states", states), kind="total", refused=month.proof.of_time(lane="self_host"))
+        )
+        billed = ["The GPU bill" + (" (accrued: as agreed)" if "accrued" in measures else ""), ""]
+        for measure in measures:
+            own_bills = [bill for bill in bills if bill["cost_measure"] == measure]
+            known = all(bill["is_converted"] and bill["bill_cost"] is not None for bill in own_bills)
+            billed.append(
+                month.money(sum(bill["bill_cost"] for bill in own_bills)) if own_bills and known else "unknown"
+            )
+        rows.append(Row(tuple(billed), kind="total"))
+    return Table(
+        caption="GPU-hours and money by deployment and state",
+        columns=(
+            Column("Deployment and state"),
+            Column("GPU-hours", "h", is_number=True),
+            *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
+        ),
+        rows=tuple(rows),
+        empty="No GPU-hour is billed or agreed for this month.",
+        note="Each column sums to its own bill; columns never add. An empty cell: nothing of that measure.",
+    )
+
+
+def _bills_table(month: Month, bills: Sequence[Answer]) -> Table:
+    apart = [bill for bill in bills if bill["difference_cost"] != 0]
+    return Table(
+        caption="The GPU bill beside the sum of its states, to the last digit",
+        columns=(
+            Column("Issuer"),
+            Column("Account"),
+            Column("Measure"),
+            Column("Currency"),
+            Column("Bill", "in its currency", is_number=True),
+            Column("Sum of the states", "in its currency", is_number=True),
+            Column("Difference", "in its currency", is_number=True),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    figures.name(bill["issuer"]),
+                    figures.name(bill["account"]),
+                    bill["cost_measure"],
+                    figures.name(bill["billing_currency"]),
+                    _exact(bill["bill_cost"]),
+                    _exact(bill["states_cost"]),
+                    _exact(bill["difference_cost"]),
+                ),
+                refused=month.proof.of_money(lane="self_host", issuer=bill["issuer"], account=bill["account"]),
+            )
+            for bill in bills
+        ),
+        note=f"{figures.counted(len(apart), 'line')} differ or cannot be compared: see Laws." if apart else "",
+    )
+
+
+def _exact(amount: Decimal | None) -> str:
+    """All digits that say something, at least two."""
+    if amount is None:
+        return "unknown"
+    text = format(amount, ",f")
+    if "." not in text:
+        return f"{text}.00"
+    whole, digits = text.split(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}".replace("-", "−")

@@ -1,0 +1,398 @@
+"""Headline, spend and unit costs: what was paid, by whom, and what a million tokens cost."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pipeline.reports import figures
+from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
+from pipeline.reports.sections.month import (
+    LINE_KINDS,
+    MEASURES,
+    OTHER_LINES,
+    TOKEN_CLASSES,
+    Answer,
+    Month,
+    by_measure,
+    in_words,
+    lane_name,
+    marked,
+    measures_of,
+    served_by,
+    total,
+)
+
+_MOST_NAMES = 3
+
+
+def headline(month: Month) -> Section:
+    """Spend by lane and measure, what a million tokens cost, what stood idle, what nobody saw."""
+    spent = month.ask("headline")
+    states = month.ask("gpu_states")
+    prices = [line for line in month.ask("unit_costs_by_class") if line["token_class"] == "blended"]
+    unknown = month.ask("unknown_costs")
+    tiles = [
+        Tile(
+            title=f"{lane_name(line['lane'])}, {line['cost_measure']}",
+            figure=month.money(line["realized_cost_rc"]),
+            unit=month.currency,
+            detail=MEASURES.get(line["cost_measure"], ""),
+            refused=month.proof.of_money(lane=line["lane"]),
+        )
+        for line in spent
+    ]
+    for title, names, words in (
+        ("GPUs, idle", ("loaded_idle", "unallocated"), "loaded and waiting, or with nothing on them"),
+        ("GPUs, unobserved", ("unobserved",), "no telemetry: not called idle, not called busy"),
+    ):
+        chosen = [line for line in states if line["state"] in names]
+        if states:
+            tiles.append(
+                Tile(
+                    title=title,
+                    figure=figures.hours(total(chosen, "gpu_hours", empty=0)),
+                    unit="GPU-hours",
+                    detail=f"{by_measure(month, chosen)}: {_deployments(chosen)}; {words}" if chosen else words,
+                    refused=month.proof.of_time(lane="self_host"),
+                )
+            )
+    blocks: list[Block] = [Tiles(tuple(tiles))] if tiles else []
+    if spent:
+        blocks.append(Note("Billed, effective and accrued money are different claims: they stand apart and never add."))
+    if unknown:
+        blocks.append(Note(_unknown_sentence(unknown), is_warning=True))
+    blocks.append(
+        Table(
+            caption="What a million tokens cost, all token classes together",
+            columns=(
+                Column("Model"),
+                Column("Lane"),
+                Column("Served by"),
+                Column("Measure"),
+                Column("Tokens", "million", is_number=True),
+                Column("Full cost", f"{month.currency} per 1M tokens", is_number=True),
+            ),
+            rows=tuple(
+                Row(
+                    (
+                        figures.name(line["model"], "no model"),
+                        lane_name(line["lane"]),
+                        served_by(line),
+                        figures.name(line["cost_measure"]),
+                        figures.millions(line["tokens"]),
+                        _price(line, "full_rc_per_mtok"),
+                    ),
+                    refused=_unit_laws(month, line),
+                )
+                for line in prices
+            ),
+        )
+    )
+    return Section("headline", "Headline", _headline_sentence(month, spent, states), blocks)
+
+
+def spend(month: Month) -> Section:
+    """Who was paid, for what, and by which account, model and team."""
+    api, gpu, unknown = month.ask("spend_api"), month.ask("spend_gpu"), month.ask("unknown_costs")
+    billed = [line for line in api if line["billed_cost_rc"] is not None or line["tokens"] is not None]
+    metered_only = total(api, "metered_only_tokens", empty=None)
+    unpriced = total(api, "unpriced_tokens", empty=None)
+    unattributed = total(api, "of_which_unattributed_cost_rc", empty=None)
+    notes = [
+        f"{figures.millions(metered_only)} million tokens were metered and are on no bill; they are in no figure here."
+        if metered_only
+        else "",
+        f"{figures.millions(unpriced)} million tokens have no list price on their day: the list column is empty there."
+        if unpriced
+        else "",
+        f"{month.priced(unattributed)} of the bill names no key that used anything." if unattributed else "",
+    ]
+    blocks: list[Block] = [
+        Table(
+            caption="API spend, billed",
+            columns=(
+                Column("Account"),
+                Column("Provider"),
+                Column("Model"),
+                Column("Team"),
+                Column("Tokens", "million", is_number=True),
+                Column("Billed", month.currency, is_number=True),
+                Column("At list price", month.currency, is_number=True),
+            ),
+            rows=(
+                *(
+                    Row(
+                        (
+                            figures.name(line["account"]),
+                            figures.name(line["provider"]),
+                            figures.name(line["model"], "no model"),
+                            figures.name(line["team"], "no team"),
+                            figures.millions(line["tokens"]),
+                            _money_or_unknown(month, line["billed_cost_rc"]),
+                            month.money(line["list_cost_rc"]),
+                        ),
+                        refused=month.proof.of_money(lane="api", account=line["account"]),
+                    )
+                    for line in billed
+                ),
+                *_sum_row(month, billed, "billed_cost_rc", "Billed", before=("", "", "", ""), after=("",), lane="api"),
+            ),
+            note=" ".join(note for note in notes if note),
+        ),
+        Table(
+            caption="GPU spend, by who sends the bill",
+            columns=(
+                Column("Issuer"),
+                Column("Account"),
+                Column("Lines"),
+                Column("Measure"),
+                Column("GPU-hours", "h", is_number=True),
+                Column("Cost", month.currency, is_number=True),
+            ),
+            rows=(
+                *(
+                    Row(
+                        (
+                            figures.name(line["issuer"]),
+                            figures.name(line["account"]),
+                            LINE_KINDS.get(line["line_kind"], line["line_kind"]),
+                            line["cost_measure"],
+                            "" if line["line_kind"] in OTHER_LINES else figures.hours(line["gpu_hours"]),
+                            _money_or_unknown(month, line["realized_cost_rc"]),
+                        ),
+                        refused=month.proof.of_money(lane="self_host", issuer=line["issuer"], account=line["account"]),
+                    )
+                    for line in gpu
+                ),
+                *(
+                    row
+                    for measure in measures_of(gpu)
+                    for row in _sum_row(
+                        month,
+                        [line for line in gpu if line["cost_measure"] == measure],
+                        "realized_cost_rc",
+                        measure,
+                        before=("", "", measure, ""),
+                        after=(),
+                        lane="self_host",
+                    )
+                ),
+            ),
+        ),
+    ]
+    if unknown:
+        blocks.append(
+            Table(
+                caption=f"In no figure above: not in {month.currency}, or without a rate",
+                columns=(
+                    Column("Issuer"),
+                    Column("Account"),
+                    Column("Measure"),
+                    Column("Why"),
+                    Column("GPU-hours", "h", is_number=True),
+                    Column("Amount", "in its own currency", is_number=True),
+                    Column("Currency"),
+                ),
+                rows=tuple(
+                    Row(
+                        (
+                            figures.name(line["issuer"]),
+                            figures.name(line["account"]),
+                            line["cost_measure"],
+                            "no exchange rate" if line["reason"] == "unconverted" else "no price agreed or billed",
+                            figures.hours(line["gpu_hours"]),
+                            figures.fixed(line["realized_cost"], 2),
+                            figures.name(line["billing_currency"]),
+                        ),
+                    )
+                    for line in unknown
+                ),
+            )
+        )
+    return Section("spend", "Spend", _spend_sentence(month, billed, gpu), blocks)
+
+
+def unit_costs(month: Month) -> Section:
+    """Full, active and marginal cost of a million tokens, by class and blended."""
+    lines = sorted(month.ask("unit_costs_by_class"), key=_unit_order)
+    blended = [line for line in lines if line["token_class"] == "blended"]
+    uncounted = sum(line["uncounted_days_count"] for line in blended)
+    note = (
+        "Full: the whole bill of what served, over the tokens it served. Active: its serving hours alone. Marginal: "
+        "one token more; nothing while there is room, the full price on the API. Undefined: no token was counted."
+    )
+    if uncounted:
+        note += (
+            f" {figures.counted(uncounted, 'deployment-day')} had a cost but no token count: "
+            "they are in spend and waste, and in no price here."
+        )
+    rows = [
+        Row(
+            (
+                figures.name(line["model"], "no model") if line["token_class"] == "blended" else _class(line),
+                served_by(line) if line["token_class"] == "blended" else "",
+                figures.name(line["cost_measure"]) if line["token_class"] == "blended" else "",
+                figures.millions(line["tokens"]),
+                _price(line, "full_rc_per_mtok"),
+                _price(line, "active_rc_per_mtok"),
+                _price(line, "marginal_rc_per_mtok"),
+                _split_by(line),
+            ),
+            refused=_unit_laws(month, line) if line["token_class"] == "blended" else (),
+            kind="line" if line["token_class"] == "blended" else "part",
+        )
+        for line in lines
+    ]
+    unit = f"{month.currency} per 1M tokens"
+    table = Table(
+        caption="Cost of a million tokens, blended and by token class",
+        columns=(
+            Column("Model and class"),
+            Column("Served by"),
+            Column("Measure"),
+            Column("Tokens", "million", is_number=True),
+            Column("Full", unit, is_number=True),
+            Column("Active", unit, is_number=True),
+            Column("Marginal", unit, is_number=True),
+            Column("Classes split by"),
+        ),
+        rows=tuple(rows),
+        note=note,
+    )
+    return Section("unit-costs", "Unit costs", _unit_sentence(month, blended), (table,))
+
+
+def _split_by(line: Answer) -> str:
+    if line["token_class"] != "blended":
+        return ""
+    return figures.name(line["class_weight_methods"]).replace("_", " ")
+
+
+def _unit_order(line: Answer) -> tuple[object, ...]:
+    """Lane, model and what serves it, as asked; then the whole before its classes, in the order of a request."""
+    names = tuple(str(line[name] or "") for name in ("lane", "model", "deployment_id", "provider", "cost_measure"))
+    token_class = line["token_class"]
+    place = TOKEN_CLASSES.index(token_class) if token_class in TOKEN_CLASSES else len(TOKEN_CLASSES)
+    return (*names, place, token_class)
+
+
+def _class(line: Answer) -> str:
+    return figures.name(line["token_class"]).replace("_", " ")
+
+
+def _price(line: Answer, column: str) -> str:
+    if not line["tokens"]:
+        return "undefined"
+    return "unknown" if line[column] is None else figures.per_mtok(line[column])
+
+
+def _unit_laws(month: Month, line: Answer) -> tuple[str, ...]:
+    if line["deployment_id"] is not None:
+        return month.proof.of_time(deployment_id=line["deployment_id"])
+    return month.proof.of_money(lane=line["lane"], provider=line["provider"], model=line["model"])
+
+
+def _money_or_unknown(month: Month, amount: Decimal | None) -> str:
+    return "unknown" if amount is None else month.money(amount)
+
+
+def _sum_row(
+    month: Month,
+    lines: Sequence[Answer],
+    column: str,
+    measure: str,
+    *,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    lane: str,
+) -> tuple[Row, ...]:
+    if not lines:
+        return ()
+    is_whole = all(line[column] is not None for line in lines)
+    label = "Sum" if is_whole else "Sum of what is known"
+    cells = (label, *before, month.money(total(lines, column, empty=None)), *after)
+    return (Row(cells, refused=month.proof.of_money(lane=lane), kind="total"),)
+
+
+def _deployments(lines: Sequence[Answer]) -> str:
+    """The deployments with most of these GPU-hours, by name."""
+    hours: dict[str, float] = {}
+    for line in lines:
+        name = figures.name(line["deployment_id"], "no deployment")
+        hours[name] = hours.get(name, 0.0) + (line["gpu_hours"] or 0.0)
+    names = sorted(hours, key=lambda name: (-hours[name], name))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(f"{name} {figures.hours(hours[name])} h" for name in names[:_MOST_NAMES]) + more
+
+
+def _headline_sentence(month: Month, spent: Sequence[Answer], states: Sequence[Answer]) -> str:
+    if not spent:
+        return "No money is known for this month: no source delivered a cost for any of its days."
+    parts = []
+    for line in spent:
+        lane = {"api": "the API"}.get(line["lane"], lane_name(line["lane"]))
+        claim = f"{month.priced(line['realized_cost_rc'])} {line['cost_measure']} for {lane}"
+        parts.append(marked(claim, month.proof.of_money(lane=line["lane"])))
+    says = f"{in_words(parts)}."
+    hours = total(states, "gpu_hours", empty=None)
+    idle = total([line for line in states if line["state"] in ("loaded_idle", "unallocated")], "gpu_hours", empty=0)
+    if hours:
+        says += f" GPUs stood idle for {figures.hours(idle)} of {figures.hours(hours)} GPU-hours"
+        says = marked(says, month.proof.of_time(lane="self_host"))
+        unseen = total([line for line in states if line["state"] == "unobserved"], "gpu_hours", empty=0)
+        says += f"; {figures.hours(unseen)} more went unobserved." if unseen else "; none went unobserved."
+    return says[:1].upper() + says[1:]
+
+
+def _unknown_sentence(unknown: Sequence[Answer]) -> str:
+    unconverted = [line for line in unknown if line["reason"] == "unconverted"]
+    unrated = [line for line in unknown if line["reason"] != "unconverted"]
+    parts = [
+        f"{figures.fixed(line['realized_cost'], 2)} {figures.name(line['billing_currency'], 'of no stated currency')} "
+        f"{line['cost_measure']} by {figures.name(line['issuer'])} (no exchange rate)"
+        for line in unconverted
+    ]
+    parts += [
+        f"{figures.hours(line['gpu_hours'])} GPU-hours of {figures.name(line['issuer'])} (no price)" for line in unrated
+    ]
+    return f"In no total here: {in_words(parts)}. They are listed under Spend."
+
+
+def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer]) -> str:
+    if not api and not gpu:
+        return "No bill and no agreement covers a day of this month."
+    parts = []
+    if api:
+        accounts = len({line["account"] for line in api})
+        parts.append(f"{figures.counted(accounts, 'account')} of API providers")
+    if gpu:
+        parts.append(f"{figures.counted(len({line['issuer'] for line in gpu}), 'GPU issuer')}")
+    models = [line for line in api if line["billed_cost_rc"] is not None]
+    if not models:
+        return f"Money went to {in_words(parts)}."
+    most = max(models, key=lambda line: (line["billed_cost_rc"], str(line["model"])))
+    largest = (
+        f"{figures.name(most['model'], 'no model')} of {figures.name(most['account'])}, "
+        f"{month.priced(most['billed_cost_rc'])}"
+    )
+    largest = marked(largest, month.proof.of_money(lane="api", account=most["account"]))
+    return f"Money went to {in_words(parts)}. The largest API line is {largest}."
+
+
+def _unit_sentence(month: Month, blended: Sequence[Answer]) -> str:
+    defined = [line for line in blended if line["full_rc_per_mtok"] is not None]
+    if not defined:
+        return "Nothing that was paid for served a counted token: no price per token is defined."
+    low = min(defined, key=lambda line: (line["full_rc_per_mtok"], served_by(line)))
+    high = max(defined, key=lambda line: (line["full_rc_per_mtok"], served_by(line)))
+    if low is high:
+        return f"A million tokens of {figures.name(low['model'], 'no model')} cost {_full(month, low)} in full."
+    return (
+        f"A million tokens cost from {_full(month, low)} ({figures.name(low['model'], 'no model')}, {served_by(low)}) "
+        f"to {_full(month, high)} ({figures.name(high['model'], 'no model')}, {served_by(high)}) in full."
+    )
+
+
+def _full(month: Month, line: Answer) -> str:
+    text = figures.per_mtok(line["full_rc_per_mtok"])
+    shown = f"${text}" if month.currency == "USD" and text[:1].isdigit() else f"{text} {month.currency}"
+    return marked(shown, _unit_laws(month, line))

@@ -1,0 +1,25 @@
+"""One file an export format. Adding one: the file, its entry here, a staging model, a fixture and its test."""
+
+from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_CSV
+from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
+from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
+from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
+from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
+from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
+from pipeline.sources.source import Source
+
+__all__ = ["SOURCES", "source_named"]
+
+SOURCES: tuple[Source, ...] = (
+    ANTHROPIC_COST_API,
+    ANTHROPIC_USAGE_API,
+    ANTHROPIC_CONSOLE_CSV,
+    INVOICE_CSV,
+    OWNED_GPUS,
+    NVML_SPOOL,
+)
+
+
+def source_named(name: str) -> Source | None:
+    """The source of that name, or None."""
+    return next((source for source in SOURCES if source.name == name), None)

@@ -1,0 +1,383 @@
+"""Pages of an Admin API: over HTTP, following `next_page` to the end, or in dropped files of the same pages.
+
+An answer is `{"data": [bucket, ...], "has_more": bool, "next_page": token | null}`; a bucket has `starting_at`,
+`ending_at` and `results`, and lies on one page only (`limit` counts buckets).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+
+from pipeline.errors import ConfigError, QuarantineError, SourceError
+from pipeline.formats.values import exact_json, instant, json_documents
+from pipeline.landing.times import DAY, as_utc, day_start, stamp
+from pipeline.sources.source import FetchContext, Fetched, Payload
+
+_ATTEMPTS = 6
+_FIRST_BACKOFF_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 300.0
+_MOST_PAGES = 1000
+_TIMEOUT = urllib3.Timeout(connect=10, read=60)
+_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+
+Params = Sequence[tuple[str, str]]
+Bucket = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PagedApi:
+    """One endpoint of one account. The key is read from the environment and appears in nothing printed."""
+
+    source: str
+    url: str
+    key_env: str
+    permission: str
+    headers: Mapping[str, str]
+    sleep: Callable[[float], None]
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The pages of one question, in order. `stated_at`: the HTTP Date of the last one."""
+
+    payloads: tuple[Payload, ...]
+    is_closed: bool
+    stated_at: datetime | None
+
+
+def paged_api(
+    context: FetchContext,
+    *,
+    source: str,
+    base_url: str,
+    path: str,
+    key_env: str,
+    key_header: str,
+    permission: str,
+    headers: Mapping[str, str],
+) -> PagedApi:
+    """The endpoint as configured. Raises ConfigError for an unusable address, SourceError for a missing key."""
+    base = str(context.settings.get("base_url") or base_url)
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ConfigError(
+            key=f"sources.{source}.base_url",
+            value=f"{parts.scheme}://{parts.hostname}",
+            fix="It must be http(s)://host[:port][/path], without user, password or query.",
+        )
+    name = str(context.settings.get("key_env") or key_env)
+    key = context.environment.get(name, "").strip()
+    if not key:
+        raise SourceError(
+            f"{source} of {context.account}: the environment variable {name} is not set. It must hold {permission}. "
+            "Set it, or name another variable in key_env."
+        )
+    # An odd character would be refused deep in the HTTP client by an error that prints the key.
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SourceError(
+            f"{source} of {context.account}: the environment variable {name} holds spaces, line breaks or characters "
+            "that no key has. Set it again, without them."
+        )
+    return PagedApi(
+        source=f"{source} of {context.account}",
+        url=base.rstrip("/") + path,
+        key_env=name,
+        permission=permission,
+        headers={**headers, key_header: key},
+        sleep=context.sleep,
+        key=key,
+    )
+
+
+def day_windows(context: FetchContext, *, source: str, days: int) -> Iterator[tuple[datetime, datetime]]:
+    """Windows of at most `days` whole UTC days that cover [from_at, to_at): the day under way is asked for too.
+
+    Without a `from_at` (the first run) they start at the declared horizon.
+    """
+    start = day_start(as_utc(context.from_at or _horizon(context, source)).date())
+    to_at = as_utc(context.to_at)
+    end = day_start(to_at.date())
+    end = end if end == to_at else end + DAY
+    while start < end:
+        stop = min(start + timedelta(days=days), end)
+        yield start, stop
+        start = stop
+
+
+def fetch_chain(api: PagedApi, params: Params) -> Chain:
+    """Every page of one question. Raises SourceError when a page cannot be had; the chain before it is dropped."""
+    payloads: list[Payload] = []
+    tokens: set[str] = set()
+    seen: set[datetime] = set()
+    stated_at: datetime | None = None
+    token: str | None = None
+    with urllib3.PoolManager(timeout=_TIMEOUT, retries=False, headers=dict(api.headers)) as pool:
+        while len(payloads) < _MOST_PAGES:
+            asked = [*params, ("page", token)] if token else list(params)
+            content, page, stated_at = _page(api, pool, asked)
+            _refuse_repeated_buckets(api, page, seen)
+            payloads.append(
+                Payload(name=f"page-{len(payloads) + 1:04d}.json", content=content, media_type="application/json")
+            )
+            if page.get("has_more") is False:
+                return Chain(payloads=tuple(payloads), is_closed=True, stated_at=stated_at)
+            token = page.get("next_page")
+            if page.get("has_more") is not True or not isinstance(token, str) or not token or token in tokens:
+                break
+            tokens.add(token)
+    return Chain(payloads=tuple(payloads), is_closed=False, stated_at=stated_at)
+
+
+def fetch_windows(
+    context: FetchContext, api: PagedApi, *, source: str, dataset: str, params: Params, grouping: str
+) -> Iterator[Fetched]:
+    """One delivery for each window of at most 31 days. Each is yielded before the next is asked for, so that what
+    was fetched before an error is already landed and the next run goes on from there."""
+    for start, stop in day_windows(context, source=source, days=31):
+        asked = [("starting_at", _seconds(start)), ("ending_at", _seconds(stop)), *params]
+        chain = fetch_chain(api, asked)
+        yield Fetched(
+            dataset=dataset,
+            payloads=chain.payloads,
+            from_at=start,
+            to_at=stop,
+            complete=chain.is_closed,
+            stated_at=chain.stated_at,
+            stated_by="http_date" if chain.stated_at else "landed_at",
+            grouping=grouping,
+            settings=window_settings(start, stop),
+            request={"url": api.url, "params": [list(pair) for pair in asked]},
+        )
+
+
+def window_settings(start: datetime, stop: datetime) -> dict[str, str]:
+    """The window as parsing is told it: rows outside it are another window's, and quarantine the file."""
+    return {"window_from": stamp(start), "window_to": stamp(stop)}
+
+
+def window_of(settings: Mapping[str, object]) -> tuple[date, date] | None:
+    """The days [from, to) that a delivery's settings say its rows lie in."""
+    start, stop = settings.get("window_from"), settings.get("window_to")
+    if not isinstance(start, str) or not isinstance(stop, str):
+        return None
+    return datetime.fromisoformat(start).date(), datetime.fromisoformat(stop).date()
+
+
+def check_in_window(day: date, *, settings: Mapping[str, object], where: str) -> None:
+    """Raise QuarantineError when a row's day lies outside the delivery's window."""
+    window = window_of(settings)
+    if window is not None and not window[0] <= day < window[1]:
+        raise QuarantineError(
+            f"{where}: dated {day.isoformat()}, outside the window {window[0].isoformat()} to "
+            f"{(window[1] - DAY).isoformat()} of this delivery. Is it another month's file?"
+        )
+
+
+def buckets_in(content: bytes) -> list[tuple[str, Bucket]]:
+    """(where, bucket) of every bucket in a file of one page, an array of pages or one page a line."""
+    buckets: list[tuple[str, Bucket]] = []
+    starts: set[datetime] = set()
+    for page_number, page in enumerate(json_documents(content), start=1):
+        if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+            raise QuarantineError(f"page {page_number}: no list `data`. This is not a page of the Admin API.")
+        for bucket_number, bucket in enumerate(page["data"], start=1):
+            where = f"page {page_number}, bucket {bucket_number}"
+            if not isinstance(bucket, dict) or not isinstance(bucket.get("results"), list):
+                raise QuarantineError(f"{where}: no list `results`.")
+            start = instant(bucket.get("starting_at"), name="starting_at", where=where)
+            stop = instant(bucket.get("ending_at"), name="ending_at", where=where)
+            if not start < stop <= day_start(start.date()) + DAY:
+                raise QuarantineError(f"{where}: {stamp(start)} to {stamp(stop)} does not lie within one UTC day.")
+            if start in starts:
+                raise QuarantineError(
+                    f"{where}: the bucket of {stamp(start)} is in the file twice; it would be counted twice. "
+                    "Drop each fetch as a file of its own."
+                )
+            starts.add(start)
+            buckets.append((where, bucket))
+    return buckets
+
+
+def results_in(content: bytes, settings: Mapping[str, object]) -> Iterator[tuple[str, date, Bucket, Mapping[str, Any]]]:
+    """(where, UTC day, bucket, result) of every result of every bucket, in the file's order."""
+    for place, bucket in buckets_in(content):
+        day = instant(bucket["starting_at"], name="starting_at", where=place).date()
+        for number, result in enumerate(bucket["results"], start=1):
+            where = f"{place}, result {number}"
+            if not isinstance(result, dict):
+                raise QuarantineError(f"{where}: not an object.")
+            check_in_window(day, settings=settings, where=where)
+            yield where, day, bucket, result
+
+
+def bucket_extras(bucket: Bucket) -> dict[str, object]:
+    """Fields of a bucket that no schema names, as other columns of its rows."""
+    known = ("starting_at", "ending_at", "results", "object")
+    return {f"bucket.{name}": value for name, value in bucket.items() if name not in known}
+
+
+def dropped_pages(
+    name: str, content: bytes, *, dataset: str, grouping_of: Callable[[Sequence[Mapping[str, Any]]], str]
+) -> Fetched:
+    """A dropped file of pages as a delivery; the window is what its buckets cover. An unreadable file still lands.
+
+    It is complete when exactly one of its pages is the last of a chain. A stamp in its name, `20261104T060000Z`,
+    says when the pages were saved; without one they count as stated when they landed.
+    """
+    payloads = (Payload(name=name, content=content, media_type="application/json"),)
+    try:
+        buckets = [bucket for _, bucket in buckets_in(content)]
+        pages = json_documents(content)
+    except QuarantineError:
+        return Fetched(dataset=dataset, payloads=payloads)
+    if not buckets:
+        return Fetched(dataset=dataset, payloads=payloads)
+    start = min(instant(bucket["starting_at"], name="starting_at", where=name) for bucket in buckets)
+    stop = max(instant(bucket["ending_at"], name="ending_at", where=name) for bucket in buckets)
+    has_more = [page.get("has_more") for page in pages]
+    results = [result for bucket in buckets for result in bucket["results"] if isinstance(result, dict)]
+    return Fetched(
+        dataset=dataset,
+        payloads=payloads,
+        from_at=start,
+        to_at=stop,
+        complete=has_more.count(False) == 1 and has_more.count(True) == len(pages) - 1,
+        stated_at=stamp_in_name(name),
+        stated_by="file_name",
+        grouping=grouping_of(results),
+    )
+
+
+def stamp_in_name(name: str) -> datetime | None:
+    """The UTC instant that a file's name carries as `20261104T060000Z`, if it does."""
+    found = re.search(r"(?<![0-9])([0-9]{8}T[0-9]{6})Z(?![A-Za-z0-9])", name)
+    if found is None:
+        return None
+    try:
+        return datetime.strptime(found.group(1), "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[bytes, Mapping[str, Any], datetime | None]:
+    """One page that is whole: asked for again, a bounded number of times, while the failure may pass."""
+    url = f"{api.url}?{urlencode(params, safe='[]:')}"
+    problem = ""
+    for attempt in range(_ATTEMPTS):
+        wait = min(_FIRST_BACKOFF_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
+        try:
+            # A redirect is not followed: the client would send the key to wherever it points.
+            response = pool.request("GET", url, redirect=False)
+        except urllib3.exceptions.SSLError as error:
+            raise _failed(api, f"the connection is not trusted ({type(error).__name__})") from None
+        except urllib3.exceptions.HTTPError as error:
+            problem = f"the connection failed ({type(error).__name__}: {_without_key(api, error)})"
+        else:
+            if response.status == 200:
+                try:
+                    page = exact_json(response.data)
+                except QuarantineError as error:
+                    page, problem = None, f"the answer is cut or not JSON ({error})"
+                if isinstance(page, dict) and isinstance(page.get("data"), list):
+                    return response.data, page, _http_date(response.headers.get("date"))
+                problem = problem or "the answer is not a page: it has no list `data`"
+            else:
+                problem = _status_problem(api, response)
+                wait = _retry_after(response.headers, default=wait)
+        if wait > _LONGEST_WAIT_SECONDS:
+            raise _failed(api, f"{problem} and asks to wait {wait:.0f} s")
+        if attempt + 1 < _ATTEMPTS:
+            api.sleep(wait)
+    raise _failed(api, f"{problem}, {_ATTEMPTS} times")
+
+
+def _status_problem(api: PagedApi, response: urllib3.BaseHTTPResponse) -> str:
+    """What a refusal that may pass says; raises SourceError for one that will not pass by asking again."""
+    status = response.status
+    if status in (401, 403):
+        raise SourceError(
+            f"{api.source}: {urlsplit(api.url).netloc} refused the key (HTTP {status}). The environment variable "
+            f"{api.key_env} must hold {api.permission}; this one is expired, revoked or of another kind. "
+            "What was landed before still counts."
+        )
+    if status in _TRY_AGAIN:
+        return f"it answered HTTP {status}"
+    if 300 <= status < 400:
+        raise _failed(api, f"it answered HTTP {status}, a redirect; the key is not sent on. Check base_url")
+    raise _failed(api, f"it answered HTTP {status}{_vendor_message(api, response.data)}")
+
+
+def _vendor_message(api: PagedApi, content: bytes) -> str:
+    try:
+        message = exact_json(content)["error"]["message"]
+    except (QuarantineError, KeyError, TypeError):
+        return ""
+    return f": {_without_key(api, message)}"
+
+
+def _without_key(api: PagedApi, message: object) -> str:
+    return str(message).replace(api.key, "(key)")[:200]
+
+
+def _failed(api: PagedApi, problem: str) -> SourceError:
+    return SourceError(
+        f"{api.source}: {urlsplit(api.url).netloc}: {problem}. Nothing of this window counts; what was landed before "
+        "still does. Run again later."
+    )
+
+
+def _retry_after(headers: Mapping[str, str], *, default: float) -> float:
+    """Seconds the server asks to wait, as a number or as a date relative to its own Date; at least the backoff."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return max(default, float(asked[:9]))
+    until, now = _http_date(asked), _http_date(headers.get("date"))
+    if until is None or now is None:
+        return default
+    return max(default, (until - now).total_seconds())
+
+
+def _http_date(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return as_utc(parsedate_to_datetime(text))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _refuse_repeated_buckets(api: PagedApi, page: Mapping[str, Any], seen: set[datetime]) -> None:
+    """A bucket lies on one page only; one that comes twice would be counted twice."""
+    for number, bucket in enumerate(page["data"], start=1):
+        if not isinstance(bucket, dict) or not bucket.get("results"):
+            continue
+        try:
+            start = instant(bucket.get("starting_at"), name="starting_at", where=f"bucket {number}")
+        except QuarantineError:
+            continue
+        if start in seen:
+            raise _failed(api, f"the bucket of {stamp(start)} came on two pages of one chain")
+        seen.add(start)
+
+
+def _horizon(context: FetchContext, source: str) -> datetime:
+    declared = context.settings.get("horizon")
+    try:
+        return day_start(date.fromisoformat(str(declared)[:10]))
+    except ValueError:
+        raise ConfigError(
+            key=f"sources.{source}.horizon",
+            value="missing" if declared is None else declared,
+            fix="Say the first day to fetch, as 2026-01-01.",
+        ) from None
+
+
+def _seconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

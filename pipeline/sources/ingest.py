@@ -1,0 +1,232 @@
+"""Bring what is new into landing: poll folders, pull APIs. One source's failure stops no other."""
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.build.files import swapped
+from pipeline.config import SourceConfig
+from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
+from pipeline.landing.fetched import Fetched, Payload
+from pipeline.landing.landing import Contents, as_delivery
+from pipeline.landing.project import Project
+from pipeline.landing.records import Delivery, digest
+from pipeline.landing.times import day_start
+from pipeline.sources import SOURCES, source_named
+from pipeline.sources.inbox import Waiting, links_leading_out, waiting_files
+from pipeline.sources.source import FetchContext, Source
+
+_HEAD_BYTES = 65_536
+# A larger drop is a mistake or an attack: exports of this size come in parts.
+_MOST_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one source brought, and why it brought no more."""
+
+    source: str
+    account: str
+    deliveries: tuple[Delivery, ...] = ()
+    error: str | None = None
+
+
+def _configured_source(name: str) -> Source:
+    """The shipped source of that name; ConfigError lists the names there are."""
+    source = source_named(name)
+    if source is None:
+        known = ", ".join(sorted(source.name for source in SOURCES))
+        raise ConfigError(key="sources.source", value=name, fix=f"No such source. There are: {known}.")
+    return source
+
+
+def ingest(
+    project: Project,
+    *,
+    now: datetime,
+    environment: Mapping[str, str],
+    sleep: Callable[[float], None],
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    only: Iterable[SourceConfig] | None = None,
+) -> list[Ingested]:
+    """Every configured source once: its dropped files, then its API.
+
+    An API is asked from its watermark until now. With a window [from_at, to_at): from the watermark or `from_at`,
+    whichever is earlier, so that no day in between is left out; days before the horizon are not asked for.
+    """
+    for configured in project.config.sources:
+        _configured_source(configured.source)
+    results = []
+    for configured in project.config.sources if only is None else only:
+        deliveries: list[Delivery] = []
+        problem = None
+        try:
+            for delivery in _one_source(
+                project, configured, now=now, environment=environment, sleep=sleep, from_at=from_at, to_at=to_at
+            ):
+                deliveries.append(delivery)
+        except BreakevenError as error:
+            problem = str(error)
+        results.append(Ingested(configured.source, configured.account, tuple(deliveries), problem))
+    return results
+
+
+def _one_source(
+    project: Project,
+    configured: SourceConfig,
+    *,
+    now: datetime,
+    environment: Mapping[str, str],
+    sleep: Callable[[float], None],
+    from_at: datetime | None,
+    to_at: datetime | None,
+) -> Iterator[Delivery]:
+    source = _configured_source(configured.source)
+    contents = project.landing.contents()
+    not_read = yield from _poll(project, configured, source, contents, now)
+    if source.fetch is not None and (configured.inbox is None or configured.key_env is not None):
+        yield from _pull(
+            project, configured, source, contents, now=now, environment=environment, sleep=sleep,
+            from_at=from_at, to_at=to_at,
+        )  # fmt: skip
+    if not_read:
+        raise SourceError(
+            f"{source.name} of {configured.account}: not read from {configured.inbox}: {'; '.join(not_read)}. "
+            "Put that right or take it away; every other file there is landed."
+        )
+
+
+def _pull(
+    project: Project,
+    configured: SourceConfig,
+    source: Source,
+    contents: Contents,
+    *,
+    now: datetime,
+    environment: Mapping[str, str],
+    sleep: Callable[[float], None],
+    from_at: datetime | None,
+    to_at: datetime | None,
+) -> Iterator[Delivery]:
+    """Land what the API answers for the window, each delivery before the next is asked for."""
+    assert source.fetch is not None
+    start, end = _watermark(contents, configured, source), min(to_at, now) if to_at else now
+    if from_at is not None and start is not None:
+        start = max(min(start, from_at), _horizon(configured) or from_at)
+    if start is not None and start >= end:
+        return
+    context = FetchContext(
+        account=configured.account,
+        settings=_settings(configured),
+        from_at=start,
+        to_at=end,
+        now=now,
+        environment=environment,
+        sleep=sleep,
+    )
+    for fetched in source.fetch(context):
+        yield project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+
+
+def _settings(configured: SourceConfig) -> dict[str, Any]:
+    horizon = configured.horizon.isoformat() if configured.horizon else None
+    named = {"base_url": configured.base_url, "key_env": configured.key_env, "horizon": horizon}
+    return {**configured.settings, **{name: value for name, value in named.items() if value is not None}}
+
+
+def _watermark(contents: Contents, configured: SourceConfig, source: Source) -> datetime | None:
+    """Where the last complete fetch ended, less what the provider may have restated; at first, the horizon."""
+    ends = [
+        delivery.to_at
+        for delivery in contents.deliveries
+        if (delivery.source, delivery.account) == (configured.source, configured.account)
+        and delivery.is_complete
+        and delivery.to_at is not None
+    ]
+    horizon = _horizon(configured)
+    if not ends:
+        return horizon
+    start = day_start(max(ends).date()) - timedelta(days=source.trailing_days)
+    return max(start, horizon) if horizon else start
+
+
+def _horizon(configured: SourceConfig) -> datetime | None:
+    return datetime.combine(configured.horizon, time.min, tzinfo=UTC) if configured.horizon else None
+
+
+def _poll(
+    project: Project, configured: SourceConfig, source: Source, contents: Contents, now: datetime
+) -> Generator[Delivery, None, list[str]]:
+    """Land every file of the inbox that landing does not have yet. Returns what could not be read there, and why."""
+    settings = configured.settings
+    seen = _Seen(project.paths.cache / "polled" / f"{configured.source}-{configured.account}.json", settings)
+    landed = frozenset(delivery.content_id for delivery in contents.deliveries)
+    not_read = links_leading_out(project, configured)
+    for waiting in waiting_files(project, configured):
+        if seen.unchanged(waiting):
+            continue
+        try:
+            fetched = _dropped(source, waiting, settings)
+        except FileNotFoundError:
+            continue  # Taken away since it was listed.
+        except (OSError, QuarantineError, SourceError) as error:
+            not_read.append(f"{waiting.name}: {error.strerror if isinstance(error, OSError) else error}")
+            continue
+        delivery = as_delivery(fetched, source=source.name, account=configured.account, now=now)
+        if delivery.content_id not in landed:
+            yield project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+        seen.remember(waiting)
+    seen.save()
+    return not_read
+
+
+def _dropped(source: Source, waiting: Waiting, settings: Mapping[str, Any]) -> Fetched:
+    """A dropped file as a delivery. One that is not recognised still lands, to be quarantined with its reason."""
+    name = waiting.name
+    if waiting.size_bytes > _MOST_BYTES:
+        raise QuarantineError(f"{name} is larger than {_MOST_BYTES // 1024**3} GiB. Drop the export in parts.")
+    content = waiting.read()
+    fetched = Fetched(
+        dataset=source.datasets[0].name, payloads=(Payload(name=name, content=content),), settings=dict(settings)
+    )
+    if source.recognise(name, content[:_HEAD_BYTES]) is not None:
+        # Its reader says the same again when it is parsed, and then it is listed with the reason.
+        with suppress(QuarantineError):
+            fetched = source.drop(name, content, settings)
+    if fetched.stated_at is None and waiting.modified_at is not None:
+        return replace(fetched, stated_at=waiting.modified_at, stated_by="last_modified")
+    return fetched
+
+
+class _Seen:
+    """Which files of an inbox were looked at in their present size and time. Derived; may be deleted."""
+
+    def __init__(self, file: Path, settings: Mapping[str, Any]) -> None:
+        self._file = file
+        self._settings = digest(dict(settings))
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        if file.exists():
+            try:
+                self._known = json.loads(file.read_bytes())
+            except ValueError:
+                self._known = {}
+
+    def unchanged(self, waiting: Waiting) -> bool:
+        return self._known.get(waiting.name) == [waiting.version, self._settings]
+
+    def remember(self, waiting: Waiting) -> None:
+        self._known[waiting.name] = [waiting.version, self._settings]
+        self._changed = True
+
+    def save(self) -> None:
+        if self._changed:
+            swapped(self._file, self._write)
+
+    def _write(self, aside: Path) -> None:
+        aside.write_text(json.dumps(self._known))

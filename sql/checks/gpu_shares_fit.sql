@@ -1,0 +1,22 @@
+-- law: gpu_shares_fit_the_gpu
+-- scope: account
+-- partition: none
+-- No GPU-hour is claimed for more than an hour by the engines on it, and no GPU-day is observed for more than a day.
+select
+    'gpu_shares_fit_the_gpu' as law,
+    'host:' || host as scope,
+    concat(
+        gpu_uuid, ' ', usage_hour_at, ': engines claim ',
+        sum(serving_milliseconds + loaded_idle_milliseconds + starting_milliseconds), ' of 3600000 ms.'
+    ) as detail
+from int_engine_hours
+group by host, gpu_uuid, usage_hour_at
+having sum(serving_milliseconds + loaded_idle_milliseconds + starting_milliseconds) > 3600000
+union all
+select
+    'gpu_shares_fit_the_gpu' as law,
+    'host:' || host as scope,
+    concat(gpu_uuid, ' ', usage_date, ': observed for ', sum(gpu_milliseconds), ' of 86400000 ms.') as detail
+from int_gpu_observed_states_daily
+group by host, gpu_uuid, usage_date
+having sum(gpu_milliseconds) > 86400000

@@ -1,0 +1,13 @@
+-- The invoice's lines as booked to days.
+select
+    account,
+    line_number,
+    usage_date,
+    charge_kind,
+    is_gpu_charge,
+    resource_id,
+    billing_currency,
+    realized_cost
+from int_gpu_charges_daily
+where source = 'invoice_csv' and invoice_id = $invoice_id
+order by account, line_number, usage_date

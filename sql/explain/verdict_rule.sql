@@ -1,0 +1,8 @@
+-- The rule that decides when a side has changed.
+select
+    enter_ratio,
+    exit_ratio,
+    dwell_days,
+    cooldown_days
+from config_company
+where valid_to_date is null

@@ -1,0 +1,11 @@
+-- Every configured or landed dataset and since when it is silent, whatever the period.
+select
+    source,
+    account,
+    dataset,
+    issuer,
+    role,
+    last_usage_date,
+    silent_since_date
+from dim_source
+order by source, account, dataset nulls last

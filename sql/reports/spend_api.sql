@@ -1,0 +1,30 @@
+-- What the API cost by provider, account, model and team. A cost of which a part is unknown is unknown (NULL); what is
+-- metered and on no bill has no cost and is counted apart.
+with
+costs as (
+    select * from fct_api_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date
+)
+
+select
+    provider,
+    issuer,
+    account,
+    model,
+    team,
+    sum(tokens) filter (where attribution != 'metered_only') as tokens,
+    case
+        when count(billed_cost_rc) = count(*) filter (where attribution != 'metered_only') then sum(billed_cost_rc)
+    end as billed_cost_rc,
+    case
+        when
+            count(list_cost_rc) filter (where attribution != 'metered_only')
+            = count(*) filter (where attribution != 'metered_only' and charge_kind = 'tokens')
+            then sum(list_cost_rc) filter (where attribution != 'metered_only')
+    end as list_cost_rc,
+    sum(billed_cost_rc) filter (where attribution = 'unattributed') as of_which_unattributed_cost_rc,
+    sum(tokens) filter (where attribution = 'metered_only') as metered_only_tokens,
+    sum(tokens) filter (where price_status = 'unpriced' and attribution != 'metered_only') as unpriced_tokens
+from costs
+group by provider, issuer, account, model, team
+order by provider asc, account asc, billed_cost_rc desc nulls last, model asc nulls last, team asc nulls last

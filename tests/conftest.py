@@ -1,0 +1,44 @@
+"""What several test files share: the demo company, generated, landed and built once for all workers."""
+
+import fcntl
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from pipeline.demo import Truth
+
+# The gate runs the same examples every time and never judges by the clock; `make soak` searches further.
+settings.register_profile("check", deadline=None, derandomize=True, database=None)
+settings.register_profile("soak", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo as `breakeven demo` leaves it. Shared between workers: read it, or copy it first."""
+    from pipeline.cli.run import bring_up_to_date
+    from pipeline.demo import AS_OF, generate
+    from pipeline.landing.project import Project
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-demo"
+    shared.mkdir(exist_ok=True)
+    folder = shared / "demo"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "built").exists():
+            truth = generate(folder)
+            (shared / "truth.pickle").write_bytes(pickle.dumps(truth))
+            bring_up_to_date(Project(folder), now=AS_OF, days=2)
+            (shared / "built").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_truth(demo_folder: Path) -> Truth:
+    """What the generator knows to be true of the demo."""
+    truth: Truth = pickle.loads((demo_folder.parent / "truth.pickle").read_bytes())
+    return truth

@@ -1,0 +1,159 @@
+"""Splits conserve the amount to the last quantum."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.economics.split import gpu_second_weights, split_exactly
+
+amounts = st.integers(-(2**127) + 1, 2**127 - 1) | st.integers(-1000, 1000)
+weight_lists = st.lists(st.integers(0, 50) | st.integers(0, 2**58), min_size=1, max_size=20).filter(
+    lambda weights: sum(weights) > 0
+)
+
+
+def keys_for(weights: list[int]) -> list[str]:
+    return [f"key{index:02d}" for index in range(len(weights))]
+
+
+@settings(max_examples=500, deadline=None)
+@given(amount=amounts, weights=weight_lists)
+def test_the_parts_sum_to_the_amount_exactly(amount: int, weights: list[int]) -> None:
+    assert sum(split_exactly(amount, weights, keys_for(weights))) == amount
+
+
+@settings(max_examples=500, deadline=None)
+@given(amount=amounts, weights=weight_lists)
+def test_no_part_is_a_whole_quantum_from_its_share_and_none_goes_to_a_weight_of_zero(
+    amount: int, weights: list[int]
+) -> None:
+    for part, weight in zip(split_exactly(amount, weights, keys_for(weights)), weights, strict=True):
+        assert abs(part - Fraction(amount * weight, sum(weights))) < 1
+        assert part == 0 or weight > 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(amount=amounts, weights=weight_lists, data=st.data())
+def test_the_order_of_the_parts_does_not_matter(amount: int, weights: list[int], data: st.DataObject) -> None:
+    keys = keys_for(weights)
+    straight = dict(zip(keys, split_exactly(amount, weights, keys), strict=True))
+    order = data.draw(st.permutations(range(len(weights))))
+    mixed_keys = [keys[index] for index in order]
+    mixed = split_exactly(amount, [weights[index] for index in order], mixed_keys)
+    assert dict(zip(mixed_keys, mixed, strict=True)) == straight
+
+
+@settings(max_examples=300, deadline=None)
+@given(amount=amounts, weights=weight_lists)
+def test_a_credit_splits_as_the_mirror_of_the_charge(amount: int, weights: list[int]) -> None:
+    keys = keys_for(weights)
+    assert split_exactly(-amount, weights, keys) == [-part for part in split_exactly(amount, weights, keys)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(amount=st.integers(0, 2000), weights=st.lists(st.integers(0, 12), min_size=1, max_size=8).filter(any))
+def test_leftover_quanta_go_to_the_largest_remainders(amount: int, weights: list[int]) -> None:
+    """Largest remainder by its textbook definition, in fractions."""
+    shares = [Fraction(amount * weight, sum(weights)) for weight in weights]
+    floors = [int(share) for share in shares]
+    order = sorted(range(len(weights)), key=lambda index: (floors[index] - shares[index], index))
+    winners = set(order[: amount - sum(floors)])
+    expected = [floor + (index in winners) for index, floor in enumerate(floors)]
+    assert split_exactly(amount, weights, keys_for(weights)) == expected
+
+
+def test_a_hundred_by_three_is_33_34_and_twice_33_33() -> None:
+    assert split_exactly(10000, [1, 1, 1], ["a", "b", "c"]) == [3334, 3333, 3333]
+    assert split_exactly(10000, [1, 1, 1], ["c", "b", "a"]) == [3333, 3333, 3334]
+    assert split_exactly(-10000, [1, 1, 1], ["a", "b", "c"]) == [-3334, -3333, -3333]
+
+
+def test_a_larger_remainder_comes_before_a_smaller_key() -> None:
+    # 10 / 7 each unit: 1.43, 2.86, 5.71.
+    assert split_exactly(10, [1, 2, 4], ["a", "b", "c"]) == [1, 3, 6]
+
+
+def test_one_cent_goes_to_one_owner() -> None:
+    assert split_exactly(1, [5, 5], ["b", "a"]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("amount", "weights", "keys", "message"),
+    [
+        (5, [0, 0], ["a", "b"], "unallocated"),
+        (5, [], [], "unallocated"),
+        (5, [1, -1], ["a", "b"], "weight of 'b'"),
+        (5, [2**62, 2**62], ["a", "b"], r"2\^63 or more"),
+        (2**127, [1], ["a"], r"below 2\^127"),
+        (5, [1, 1], ["a", "a"], "one distinct key"),
+        (5, [1, 1], ["a"], "one distinct key"),
+        (5.0, [1], ["a"], "whole quanta"),
+        (5, [1.5], ["a"], "weight of 'a'"),
+    ],
+)
+def test_a_split_without_a_sound_weight_is_refused(
+    amount: int, weights: list[int], keys: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_exactly(amount, weights, keys)
+
+
+def test_the_largest_weight_sum_sql_can_hold_is_split() -> None:
+    assert split_exactly(3, [2**62, 2**62 - 1], ["a", "b"]) == [2, 1]
+
+
+def test_gpu_second_weights_are_tokens_over_declared_throughput() -> None:
+    """9,000 prefill at 3,000 tokens/s and 1,000 decode at 500: 3 s and 2 s, ordered by class."""
+    weights = gpu_second_weights(
+        tokens_by_class={"output": 1000, "input_uncached": 9000},
+        tokens_per_second_by_class={"input_uncached": 3000, "output": Decimal(500)},
+    )
+    assert weights.weights == (("input_uncached", 3_000_000_000), ("output", 2_000_000_000))
+    assert (weights.basis, weights.fallback_reason) == ("gpu_seconds", None)
+
+
+def test_a_gpu_second_weight_is_rounded_once_to_the_nearest_nanosecond() -> None:
+    weights = gpu_second_weights(tokens_by_class={"output": 2}, tokens_per_second_by_class={"output": 3})
+    assert weights.weights == (("output", 666_666_667),)
+
+
+@pytest.mark.parametrize("rates", [None, {}, {"output": 500}])
+def test_one_class_without_a_throughput_makes_all_fall_back_to_token_count(rates: dict[str, int] | None) -> None:
+    weights = gpu_second_weights(
+        tokens_by_class={"output": 1000, "input_cache_read": 4000}, tokens_per_second_by_class=rates
+    )
+    assert weights.weights == (("input_cache_read", 4000), ("output", 1000))
+    assert weights.basis == "token_count"
+    assert weights.fallback_reason is not None
+    assert "input_cache_read (4000 tokens)" in weights.fallback_reason
+
+
+def test_a_class_without_tokens_needs_no_throughput() -> None:
+    weights = gpu_second_weights(
+        tokens_by_class={"output": 500, "input_cache_read": 0}, tokens_per_second_by_class={"output": 500}
+    )
+    assert weights.weights == (("input_cache_read", 0), ("output", 1_000_000_000))
+    assert weights.basis == "gpu_seconds"
+
+
+def test_a_bill_without_tokens_has_no_owner() -> None:
+    weights = gpu_second_weights(tokens_by_class={"output": 0}, tokens_per_second_by_class={"output": 500})
+    with pytest.raises(ValueError, match="unallocated"):
+        split_exactly(100, [weight for _, weight in weights.weights], [name for name, _ in weights.weights])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rates", "message"),
+    [
+        ({"output": -1}, {"output": 1}, "tokens of output"),
+        ({"output": 1}, {"output": 0}, "tokens_per_second of output"),
+    ],
+)
+def test_gpu_second_weights_refuse_what_is_no_count_or_rate(
+    tokens: dict[str, int], rates: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        gpu_second_weights(tokens_by_class=tokens, tokens_per_second_by_class=rates)

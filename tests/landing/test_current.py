@@ -1,0 +1,196 @@
+"""Which delivery counts: the law, over random deliveries, against a brute-force reading of its words."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.landing.current import BucketKey, current_buckets, may_count, vouched_days
+from pipeline.landing.dataset import Dataset, Table
+from pipeline.landing.records import Delivery, LandedObject, digest
+from pipeline.landing.times import DAY, day_start
+
+BILL = Dataset(
+    source="bills",
+    name="bill",
+    mode="replace",
+    bucket="utc_day",
+    measure="billed",
+    tables=(Table(name="costs", columns={"amount": pl.String()}),),
+    parse=lambda payload, settings: {},
+)
+FIRST = date(2026, 10, 1)
+
+
+def at(day: int, hour: int = 0) -> datetime:
+    return datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=day, hours=hour)
+
+
+def delivery(
+    *,
+    from_day: int,
+    to_day: int,
+    stated: datetime,
+    landed: datetime | None = None,
+    horizon: datetime | None = None,
+    complete: bool = True,
+    grouping: str = "",
+    content: str = "x",
+) -> Delivery:
+    landed_object = LandedObject(
+        sha256=digest(content.encode()), size_bytes=1, name="page", media_type="application/json"
+    )
+    return Delivery(
+        source="bills",
+        account="acme",
+        dataset="bill",
+        objects=(landed_object,),
+        from_at=at(from_day),
+        to_at=at(to_day),
+        horizon_at=horizon,
+        stated_at=stated,
+        stated_by="http_date",
+        landed_at=landed or stated,
+        is_complete=complete,
+        grouping=grouping,
+    )
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> list[Delivery]:
+    found = []
+    for number in range(draw(st.integers(1, 8))):
+        from_day = draw(st.integers(0, 6))
+        to_day = from_day + draw(st.integers(1, 5))
+        stated = at(0, draw(st.integers(0, 24 * 12)))
+        found.append(
+            delivery(
+                from_day=from_day,
+                to_day=to_day,
+                stated=stated,
+                landed=stated + timedelta(hours=draw(st.integers(0, 100))),
+                horizon=draw(st.none() | st.integers(0, 6).map(at)),
+                complete=draw(st.booleans() | st.just(True)),
+                grouping=draw(st.sampled_from(["", "", "", "workspace"])),
+                content=str(draw(st.integers(0, 3)) * 100 + number),
+            )
+        )
+    return found
+
+
+def brute_force(found: list[Delivery], day: date) -> Delivery | None:
+    """House rules, word by word, for one day."""
+    candidates = []
+    for item in found:
+        if not item.is_complete or item.grouping:
+            continue
+        start = max(item.from_at, item.horizon_at or item.from_at)
+        end = min(item.to_at, item.stated_at)
+        whole = start <= day_start(day) and day_start(day) + DAY <= end
+        is_open = day_start(day) < item.stated_at < day_start(day) + DAY
+        provisional = is_open and start <= day_start(day) and item.to_at > item.stated_at
+        if whole or provisional:
+            candidates.append(item)
+    return max(candidates, key=lambda item: (item.stated_at, item.landed_at, item.delivery_id), default=None)
+
+
+def chosen(found: list[Delivery]) -> dict[BucketKey, Delivery]:
+    current, _ = current_buckets(found, datasets={("bills", "bill"): BILL}, rows_per_bucket={}, unreadable={})
+    return {key: counted.delivery for key, counted in current.items()}
+
+
+@given(deliveries())
+@settings(max_examples=300, deadline=None)
+def test_each_day_is_counted_from_the_delivery_that_was_stated_last(found):
+    """B9, B10."""
+    counted = chosen(found)
+    for offset in range(14):
+        day = FIRST + timedelta(days=offset)
+        key = BucketKey("bills", "acme", "bill", day.isoformat())
+        assert counted.get(key) == brute_force(found, day)
+
+
+@given(deliveries(), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_order_of_arrival_does_not_matter(found, shuffler: random.Random):
+    shuffled = list(found)
+    shuffler.shuffle(shuffled)
+    assert chosen(found) == chosen(shuffled)
+
+
+@given(deliveries())
+@settings(max_examples=100, deadline=None)
+def test_a_delivery_landed_twice_changes_nothing(found):
+    again = [*found, *found]
+    assert chosen(found) == chosen(again)
+
+
+def test_trailing_pulls_and_a_month_pull_count_each_day_once():
+    """The trap of house.md: seven-day trailing pulls plus one of the month. B9."""
+    trailing = [
+        delivery(from_day=max(0, day - 7), to_day=day, stated=at(day, 6), content=str(day)) for day in range(1, 31)
+    ]
+    month = delivery(from_day=0, to_day=30, stated=at(31, 6), content="month")
+    counted = chosen([*trailing, month])
+    assert len(counted) == 30
+    assert all(item == month for item in counted.values())
+
+
+def test_the_open_day_is_provisional_and_superseded_by_any_later_word():
+    morning = delivery(from_day=0, to_day=3, stated=at(2, 9), content="morning")
+    closed, open_day = vouched_days(morning)
+    assert closed == [FIRST, FIRST + DAY]
+    assert open_day == FIRST + 2 * DAY
+    evening = delivery(from_day=2, to_day=3, stated=at(3, 1), content="evening")
+    assert chosen([evening, morning])[BucketKey("bills", "acme", "bill", "2026-10-03")] == evening
+
+
+def test_a_late_old_file_does_not_undo_a_restatement():
+    """B10."""
+    restated = delivery(from_day=0, to_day=1, stated=at(5), landed=at(5), content="new")
+    late = delivery(from_day=0, to_day=1, stated=at(2), landed=at(9), content="old")
+    assert list(chosen([restated, late]).values()) == [restated]
+
+
+def test_days_before_the_horizon_are_not_vouched_for_as_empty():
+    """A provider that keeps 30 days answers an older window with nothing: that nothing is not a zero."""
+    early = delivery(from_day=0, to_day=5, stated=at(6), content="full")
+    later = delivery(from_day=0, to_day=5, stated=at(9), horizon=at(3), content="cut")
+    counted = chosen([early, later])
+    assert counted[BucketKey("bills", "acme", "bill", "2026-10-02")] == early
+    assert counted[BucketKey("bills", "acme", "bill", "2026-10-04")] == later
+
+
+def test_a_bucket_that_had_rows_and_has_none_is_withdrawn():
+    full = delivery(from_day=0, to_day=1, stated=at(2), content="full")
+    empty = delivery(from_day=0, to_day=1, stated=at(3), content="empty")
+    rows = {full.delivery_id: {"2026-10-01": 3}, empty.delivery_id: {}}
+    current, _ = current_buckets([full, empty], datasets={("bills", "bill"): BILL}, rows_per_bucket=rows, unreadable={})
+    counted = current[BucketKey("bills", "acme", "bill", "2026-10-01")]
+    assert counted.delivery == empty
+    assert counted.is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (delivery(from_day=0, to_day=1, stated=at(2), complete=False), "did not close"),
+        (delivery(from_day=0, to_day=1, stated=at(2), grouping="workspace"), "grouped by"),
+    ],
+)
+def test_an_open_chain_and_another_grouping_never_count_and_say_why(item, reason):
+    assert reason in (may_count(item, BILL, {}) or "")
+    assert chosen([item]) == {}
+
+
+def test_a_delivery_with_one_unreadable_page_never_counts():
+    item = delivery(from_day=0, to_day=1, stated=at(2))
+    unreadable = {item.delivery_id: "cut in the middle of a number"}
+    current, not_counted = current_buckets(
+        [item], datasets={("bills", "bill"): BILL}, rows_per_bucket={}, unreadable=unreadable
+    )
+    assert current == {}
+    assert "cut in the middle" in not_counted[0].reason

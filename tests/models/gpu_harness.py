@@ -1,0 +1,338 @@
+"""The GPU half of the SQL graph over hand-made rows: every input typed as its source does, empty unless given."""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
+from pipeline.build.relations import FrameRelation, Relation
+from pipeline.build.runner import Built, Model, Runner
+from pipeline.build.sql_models import SqlModel, load_models
+from pipeline.paths import models_root, sql_root
+from pipeline.sources.invoice_csv import LINES, TOTALS
+from pipeline.sources.owned_gpus import CHARGES
+
+Row = Mapping[str, Any]
+Rows = list[dict[str, Any]]
+
+SAMPLES = "landed_nvml_spool__gpu_samples"
+SCRAPES = "landed_nvml_spool__engine_scrapes"
+RECORDS = "landed_nvml_spool__agent_records"
+INVOICE_LINES = "landed_invoice_csv__lines"
+INVOICE_TOTALS = "landed_invoice_csv__totals"
+OWNED = "landed_owned_gpus__charges"
+API_COSTS = "fct_api_costs_daily"
+
+GPU_CHECKS = (
+    "check_gpu_deployment_is_one",
+    "check_gpu_hours_are_known",
+    "check_gpu_invoice_reconciles",
+    "check_gpu_money_conserved",
+    "check_gpu_one_workload_per_cell",
+    "check_gpu_seen_within_bill",
+    "check_gpu_shares_fit",
+    "check_gpu_time_conserved",
+    "check_gpu_unit_cost_needs_tokens",
+)
+
+TEXT, WHOLE, MOMENT = pl.String(), pl.Int64(), pl.Datetime("us")
+_DATED = {"account": TEXT, "bucket": TEXT, "usage_date": pl.Date()}
+_AGENT = {"host": TEXT, "boot_id": TEXT, "agent_start_id": TEXT}
+_ACCOUNT: dict[str, pl.DataType] = {"account": TEXT}
+
+_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
+    SAMPLES: {
+        **_DATED,
+        **_AGENT,
+        "sequence_number": WHOLE,
+        "at": MOMENT,
+        "interval_ms": WHOLE,
+        "gpu_uuid": TEXT,
+        "provider_resource_id": TEXT,
+        "util_gpu_pct": WHOLE,
+        "util_memory_pct": WHOLE,
+        "memory_used_bytes": WHOLE,
+        "energy_millijoules": WHOLE,
+        "power_milliwatts": WHOLE,
+        "sm_active_ppm": WHOLE,
+        "clocks_event_reasons": WHOLE,
+        "compute_process_count": WHOLE,
+        "health": TEXT,
+        "samples_lost": WHOLE,
+        "other_columns": TEXT,
+    },
+    SCRAPES: {
+        **_DATED,
+        **_AGENT,
+        "model_name": TEXT,
+        "engine_rank": TEXT,
+        "sequence_number": WHOLE,
+        "at": MOMENT,
+        "interval_ms": WHOLE,
+        "target": TEXT,
+        "replica_id": TEXT,
+        "engine": TEXT,
+        "engine_version": TEXT,
+        "process_started_at": MOMENT,
+        "prompt_tokens": WHOLE,
+        "prompt_tokens_cached": WHOLE,
+        "generation_tokens": WHOLE,
+        "requests_success": WHOLE,
+        "requests_running": WHOLE,
+        "requests_waiting": WHOLE,
+        "gpu_uuids": TEXT,
+        "gpu_method": TEXT,
+        "http_status": WHOLE,
+        "duration_ms": WHOLE,
+        "scrape_error": TEXT,
+        "other_columns": TEXT,
+    },
+    RECORDS: {
+        **_DATED,
+        **_AGENT,
+        "sequence_number": WHOLE,
+        "at": MOMENT,
+        "record": TEXT,
+        "gpu_uuid": TEXT,
+        "interval_ms": WHOLE,
+        "provider_resource_id": TEXT,
+        "reason": TEXT,
+        "detail": TEXT,
+        "other_columns": TEXT,
+    },
+    INVOICE_LINES: _ACCOUNT | LINES.schema,
+    INVOICE_TOTALS: _ACCOUNT | TOTALS.schema,
+    OWNED: _ACCOUNT | CHARGES.schema,
+    API_COSTS: {
+        "usage_date": pl.Date(),
+        "provider": TEXT,
+        "model": TEXT,
+        "token_class": TEXT,
+        "charge_kind": TEXT,
+        "tokens": WHOLE,
+        "billed_cost": pl.Decimal(38, 18),
+        "billed_cost_rc": pl.Decimal(38, 18),
+    },
+    "calendar": {"usage_date": pl.Date(), "day_start_at": MOMENT, "day_end_at": MOMENT, "is_over": pl.Boolean()},
+}
+
+DAY = date(2025, 11, 3)
+COMPANY = {"company": "Acme", "reporting_currency": "USD"}
+SOURCES = (
+    {"source": "nvml_spool", "account": "fleet", "issuer": "fleet", "role": "metered"},
+    {"source": "invoice_csv", "account": "gpucloud", "issuer": "gpucloud", "role": "book"},
+    {"source": "owned_gpus", "account": "rack", "issuer": "rack", "role": "book"},
+)
+NODE = {"issuer": "gpucloud", "resource_id": "node-1", "host": "host-1", "gpu_count": 1, "currency": "USD"}
+
+
+def at(hour: float = 0, *, day: date = DAY) -> datetime:
+    """A moment of the day, hours after its UTC start; whole milliseconds."""
+    return datetime.combine(day, datetime.min.time()) + timedelta(milliseconds=round(hour * 3_600_000))
+
+
+def sample(ended_at: datetime, interval_ms: int, **fields: Any) -> Row:
+    """A sample of a healthy GPU that a process holds and nothing uses."""
+    row: dict[str, Any] = {
+        "account": "fleet",
+        "usage_date": (ended_at - timedelta(milliseconds=interval_ms)).date(),
+        "host": "host-1",
+        "boot_id": "boot-1",
+        "agent_start_id": "agent-1",
+        "sequence_number": int((ended_at - at(day=date(2025, 1, 1))).total_seconds() * 1000),
+        "at": ended_at,
+        "interval_ms": interval_ms,
+        "gpu_uuid": "GPU-1",
+        "provider_resource_id": "node-1",
+        "util_gpu_pct": 0,
+        "memory_used_bytes": 60_000_000_000,
+        "compute_process_count": 1,
+        "health": "ok",
+        "samples_lost": 0,
+    }
+    return {**row, **fields}
+
+
+def watched(from_hour: float, to_hour: float, *, step_ms: int = 600_000, day: date = DAY, **fields: Any) -> list[Row]:
+    """Samples back to back over a part of the day."""
+    rows: list[Row] = []
+    start, end = at(from_hour, day=day), at(to_hour, day=day)
+    while start < end:
+        stop = min(start + timedelta(milliseconds=step_ms), end)
+        rows.append(sample(stop, round((stop - start).total_seconds() * 1000), **fields))
+        start = stop
+    return rows
+
+
+def scrape(scraped_at: datetime, interval_ms: int, prompt: int | None, output: int | None, **fields: Any) -> Row:
+    """A valid scrape of a vLLM engine on GPU-1 that started long before the day."""
+    gpus = fields.pop("gpus", ("GPU-1",))
+    row: dict[str, Any] = {
+        "account": "fleet",
+        "usage_date": (scraped_at - timedelta(milliseconds=interval_ms)).date(),
+        "host": "host-1",
+        "boot_id": "boot-1",
+        "agent_start_id": "agent-1",
+        "model_name": "llama",
+        "engine_rank": "0",
+        "sequence_number": int((scraped_at - at(day=date(2025, 1, 1))).total_seconds() * 1000) + 1,
+        "at": scraped_at,
+        "interval_ms": interval_ms,
+        "target": "http://127.0.0.1:8000/metrics",
+        "replica_id": "r-1",
+        "engine": "vllm",
+        "process_started_at": at(day=date(2025, 10, 1)),
+        "prompt_tokens": prompt,
+        "prompt_tokens_cached": 0 if prompt is not None else None,
+        "generation_tokens": output,
+        "requests_running": 0,
+        "gpu_uuids": json.dumps(sorted(gpus)) if gpus is not None else None,
+        "gpu_method": "compute_pids",
+        "http_status": 200,
+    }
+    return {**row, **fields}
+
+
+def invoice_line(amount: str, *, day: date = DAY, days: int = 1, **fields: Any) -> Row:
+    """A line for node-1 of whole days."""
+    row: dict[str, Any] = {
+        "account": "gpucloud",
+        "bucket": fields.get("invoice_id", "INV-1"),
+        "usage_date": day,
+        "invoice_id": "INV-1",
+        "line_number": 1,
+        "charge_kind": "gpu_instance",
+        "resource_id": "node-1",
+        "gpu_count": "1",
+        "quantity": str(24 * days),
+        "unit": "hours",
+        "amount": amount,
+        "currency": "USD",
+        "period_start": f"{day.isoformat()}T00:00:00Z",
+        "period_end": f"{(day + timedelta(days=days)).isoformat()}T00:00:00Z",
+    }
+    return {**row, **fields}
+
+
+def invoice_total(amount: str, *, day: date = DAY, days: int = 1, **fields: Any) -> Row:
+    row: dict[str, Any] = {
+        "account": "gpucloud",
+        "bucket": fields.get("invoice_id", "INV-1"),
+        "usage_date": day,
+        "invoice_id": "INV-1",
+        "total_amount": amount,
+        "currency": "USD",
+        "period_start": f"{day.isoformat()}T00:00:00Z",
+        "period_end": f"{(day + timedelta(days=days)).isoformat()}T00:00:00Z",
+    }
+    return {**row, **fields}
+
+
+def owned_charge(kind: str, amount: str, *, day: date = DAY, **fields: Any) -> Row:
+    row: dict[str, Any] = {
+        "account": "rack",
+        "bucket": day.isoformat(),
+        "usage_date": day,
+        "asset_id": "dgx-1",
+        "host": "host-1",
+        "gpu_count": "1",
+        "charge_kind": kind,
+        "quantity": "1",
+        "unit": "day",
+        "amount": amount,
+        "currency": "USD",
+    }
+    return {**row, **fields}
+
+
+def deployment(**fields: Any) -> Row:
+    row: dict[str, Any] = {"deployment_id": "chat", "model": "llama-70b", "gpus_per_replica": 1, "minimum_replicas": 1}
+    return {**row, **fields}
+
+
+def days_of(first: date, last: date, *, as_of: datetime | None = None) -> list[Row]:
+    """The calendar of [first, last]; all days are over unless an as-of says otherwise."""
+    rows: list[Row] = []
+    for offset in range((last - first).days + 1):
+        start = at(day=first + timedelta(days=offset))
+        end = start + timedelta(days=1)
+        over = as_of is None or end <= as_of
+        rows.append({"usage_date": start.date(), "day_start_at": start, "day_end_at": end, "is_over": over})
+    return rows
+
+
+@functools.cache
+def _models() -> tuple[SqlModel, ...]:
+    return (*load_models(models_root()), *load_models(sql_root() / "checks", prefix="check_"))
+
+
+def _needed(targets: Iterable[str]) -> list[Model]:
+    by_name: dict[str, Model] = {model.name: model for model in _models() if model.name not in _SCHEMAS}
+    needed: dict[str, Model] = {}
+    waiting = list(targets)
+    while waiting:
+        name = waiting.pop()
+        if name in by_name and name not in needed:
+            needed[name] = by_name[name]
+            waiting.extend(by_name[name].inputs)
+    return list(needed.values())
+
+
+def _relations(tables: Mapping[str, Sequence[Row]], cache: Path) -> dict[str, Relation]:
+    schemas = {**_SCHEMAS, **CONFIG_SCHEMAS}
+    relations: dict[str, Relation] = {}
+    for name, rows in tables.items():
+        stray = {column for row in rows for column in row} - set(schemas[name])
+        if stray:
+            raise KeyError(f"{name} has no column {', '.join(sorted(stray))}")
+    for name, schema in schemas.items():
+        rows = [{column: row.get(column) for column in schema} for row in tables.get(name, ())]
+        relations[name] = FrameRelation(
+            name=name,
+            frame=pl.DataFrame(rows, schema=schema, orient="row"),
+            folder=cache,
+            date_column="usage_date" if name in _SCHEMAS else None,
+        )
+    return relations
+
+
+def build_tables(
+    cache: Path, tables: Mapping[str, Sequence[Row]], targets: Iterable[str], *, replaced: Sequence[Model] = ()
+) -> Built:
+    """Run what `targets` need. The calendar is DAY and its neighbours; one company and its sources are configured."""
+    given = {
+        "config_company": [COMPANY],
+        "config_sources": SOURCES,
+        "calendar": days_of(DAY - timedelta(days=2), DAY + timedelta(days=2)),
+        **tables,
+    }
+    models = [next((other for other in replaced if other.name == model.name), model) for model in _needed(targets)]
+    return Runner(models=models, relations=_relations(given, cache), cache=cache, threads=1).build()
+
+
+def rows_of(built: Built, name: str) -> Rows:
+    """Every row of a built table, in order of all its columns."""
+    connection = duckdb.connect()
+    result = connection.execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
+    columns = [column[0] for column in result.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def broken_laws(built: Built, names: Iterable[str] = GPU_CHECKS) -> list[str]:
+    """What the checks found, as sentences."""
+    return [f"{row['law']} {row['scope']}: {row['detail']}" for name in names for row in rows_of(built, name)]
+
+
+def broken(name: str, old: str, new: str) -> Model:
+    """The model with a fault planted: `old` in its text made `new`."""
+    model = next(model for model in _models() if model.name == name)
+    if old not in model.sql:
+        raise KeyError(f"{name} does not say {old!r}")
+    return replace(model, sql=model.sql.replace(old, new))

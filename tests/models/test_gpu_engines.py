@@ -1,0 +1,307 @@
+"""What engines served, from their counters: resets, restarts, gaps, shared addresses."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models.gpu_harness import (
+    DAY,
+    GPU_CHECKS,
+    INVOICE_LINES,
+    SAMPLES,
+    SCRAPES,
+    Row,
+    at,
+    broken_laws,
+    build_tables,
+    deployment,
+    invoice_line,
+    rows_of,
+    scrape,
+    watched,
+)
+
+MINUTE = 60_000
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gpu_engines")
+
+
+def tokens(cache: Path, scrapes: Sequence[Row], **tables: Sequence[Row]) -> dict[str, int]:
+    """token_class -> tokens of all days."""
+    found: dict[str, int] = {}
+    built = build_tables(cache, {SCRAPES: scrapes, **tables}, ("fct_self_host_tokens_daily",))
+    for row in rows_of(built, "fct_self_host_tokens_daily"):
+        found[row["token_class"]] = found.get(row["token_class"], 0) + row["tokens"]
+    return found
+
+
+def minute_scrape(
+    minute: float, prompt: int | None, output: int | None, *, interval_ms: int = MINUTE, **fields: Any
+) -> Row:
+    return scrape(at(minute / 60), interval_ms, prompt, output, **fields)
+
+
+def test_a_lifetime_counter_is_a_baseline_not_a_days_tokens(cache: Path) -> None:
+    """The first reading of an engine that has run for a month counts nothing. B16."""
+    scrapes = [minute_scrape(10, 9_000_000, 500_000), minute_scrape(11, 9_000_100, 500_007)]
+    assert tokens(cache, scrapes) == {"input_uncached": 100, "input_cache_read": 0, "output": 7}
+
+
+def test_a_single_first_reading_is_unknown_not_zero(cache: Path) -> None:
+    """No row: nothing is known. Missing is not zero. B14, B16."""
+    assert tokens(cache, [minute_scrape(10, 9_000_000, 500_000)]) == {}
+
+
+def test_an_engine_that_started_while_watched_counts_from_zero(cache: Path) -> None:
+    """Tokens before the first scrape of a process begun today are today's. B15."""
+    started = {"process_started_at": at(9 / 60)}
+    assert tokens(cache, [minute_scrape(10, 120, 30, **started)]) == {
+        "input_uncached": 120,
+        "input_cache_read": 0,
+        "output": 30,
+    }
+
+
+def test_a_restart_counts_the_new_process_from_zero(cache: Path) -> None:
+    """1000 -> 1500, restart, 40 -> 90: 500 + 40 + 50; also where the new counter is above the old one. B15."""
+    new = {"process_started_at": at(11.5 / 60)}
+    scrapes = [
+        minute_scrape(10, 1000, 0),
+        minute_scrape(11, 1500, 0),
+        minute_scrape(12, 40, 0, **new),
+        minute_scrape(13, 90, 0, **new),
+        minute_scrape(14, 9000, 0, process_started_at=at(13.5 / 60)),
+    ]
+    assert tokens(cache, scrapes)["input_uncached"] == 500 + 40 + 50 + 9000
+
+
+def test_a_counter_that_falls_in_one_process_restarts_at_its_new_value(cache: Path) -> None:
+    """Without a process start the fall alone says so. B15."""
+    silent = {"process_started_at": None}
+    scrapes = [minute_scrape(m, v, 0, **silent) for m, v in ((10, 1000), (11, 1400), (12, 30), (13, 50))]
+    assert tokens(cache, scrapes)["input_uncached"] == 400 + 30 + 20
+
+
+def test_two_pods_behind_one_address_are_not_endless_resets(cache: Path) -> None:
+    """Values alternate between two processes: each is read on its own, 10 + 10 + 20, not thousands. B15."""
+    first, second = {"process_started_at": at(-30)}, {"process_started_at": at(-20)}
+    scrapes = [
+        minute_scrape(10, 5000, 0, **first),
+        minute_scrape(11, 800, 0, **second),
+        minute_scrape(12, 5010, 0, **first),
+        minute_scrape(13, 820, 0, **second),
+        minute_scrape(14, 5020, 0, **first),
+    ]
+    assert tokens(cache, scrapes)["input_uncached"] == 10 + 10 + 20
+
+
+def test_a_second_reading_of_the_same_instant_counts_once(cache: Path) -> None:
+    """Two agents, one instant. B9, B15."""
+    scrapes = [minute_scrape(10, 1000, 0), minute_scrape(11, 1500, 0)]
+    again = [{**row, "agent_start_id": "agent-2"} for row in scrapes]
+    assert tokens(cache, [*again, *scrapes])["input_uncached"] == 500
+
+
+def test_tokens_of_a_gap_are_booked_untimed_and_not_extrapolated(cache: Path) -> None:
+    """Two hours without a scrape: the counter's difference is kept whole, in one hour, and flagged. B15."""
+    scrapes = [minute_scrape(10, 1000, 0), minute_scrape(130, 8000, 0)]
+    built = build_tables(cache, {SCRAPES: scrapes}, ("int_engine_tokens_hourly",))
+    rows = [r for r in rows_of(built, "int_engine_tokens_hourly") if r["token_class"] == "input_uncached"]
+    assert [(row["usage_hour_at"], row["tokens"], row["of_which_untimed_tokens"]) for row in rows] == [
+        (at(2), 7000, 7000)
+    ]
+
+
+def test_failed_scrapes_lose_no_tokens_and_invent_none(cache: Path) -> None:
+    """A failed scrape is a gap in the readings, not a counter of 0. B15, B19."""
+    failed = minute_scrape(
+        11, None, None, scrape_error="timeout", model_name="", engine_rank="", process_started_at=None
+    )
+    scrapes = [minute_scrape(10, 1000, 0), failed, minute_scrape(12, 1700, 0)]
+    assert tokens(cache, scrapes)["input_uncached"] == 700
+
+
+def test_cached_prompt_tokens_are_a_class_of_their_own(cache: Path) -> None:
+    """Cached is a part of the prompt: the classes are disjoint and sum to it. B1."""
+    scrapes = [
+        minute_scrape(10, 0, 0, prompt_tokens_cached=0),
+        minute_scrape(11, 1000, 50, prompt_tokens_cached=640),
+    ]
+    assert tokens(cache, scrapes) == {"input_uncached": 360, "input_cache_read": 640, "output": 50}
+
+
+def test_an_engine_without_a_cache_counter_has_no_cached_class(cache: Path) -> None:
+    """Unknown is not zero: all of the prompt is uncached and the class is absent. B1, B17."""
+    scrapes = [minute_scrape(m, v, 0, prompt_tokens_cached=None) for m, v in ((10, 0), (11, 1000))]
+    assert tokens(cache, scrapes) == {"input_uncached": 1000, "output": 0}
+
+
+def test_the_hours_of_an_interval_share_its_tokens_exactly(cache: Path) -> None:
+    """[10:59:40, 11:00:40) moved by 101: a third before the hour, 34 + 67. B8."""
+    scrapes = [minute_scrape(659 + 40 / 60, 1000, 0), minute_scrape(660 + 40 / 60, 1101, 0)]
+    built = build_tables(cache, {SCRAPES: scrapes}, ("int_engine_tokens_hourly",))
+    rows = [r for r in rows_of(built, "int_engine_tokens_hourly") if r["token_class"] == "input_uncached"]
+    assert [(row["usage_hour_at"], row["tokens"]) for row in rows] == [(at(10), 34), (at(11), 67)]
+
+
+def test_midnight_splits_tokens_between_days_and_loses_none(cache: Path) -> None:
+    """The first scrape of a day continues the last of the day before. B8, B29."""
+    scrapes = [minute_scrape(1439.5, 1000, 0), minute_scrape(1440.5, 1101, 0), minute_scrape(1441.5, 1201, 0)]
+    built = build_tables(cache, {SCRAPES: scrapes}, ("fct_self_host_tokens_daily",))
+    rows = [r for r in rows_of(built, "fct_self_host_tokens_daily") if r["token_class"] == "input_uncached"]
+    assert [(row["usage_date"], row["tokens"]) for row in rows] == [(DAY, 51), (DAY + timedelta(days=1), 150)]
+
+
+def test_a_quiet_engine_served_nothing_and_an_unwatched_one_is_unknown(cache: Path) -> None:
+    """A row with 0 tokens is a measurement; no row is none. B14."""
+    scrapes = [minute_scrape(10, 1000, 10), minute_scrape(11, 1000, 10)]
+    assert tokens(cache, scrapes) == {"input_uncached": 0, "input_cache_read": 0, "output": 0}
+
+
+def test_tokens_go_to_the_one_workload_whose_rule_names_them(cache: Path) -> None:
+    rules = [
+        {"rule_id": "chat#1", "workload": "chat", "served_name": "llama"},
+        {"rule_id": "api#1", "workload": "api", "provider": "anthropic"},
+    ]
+    tables = {
+        SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 5, 5)],
+        "config_workload_rules": rules,
+        "config_deployments": [deployment()],
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    built = build_tables(cache, tables, ("fct_self_host_tokens_daily", *GPU_CHECKS))
+    assert {row["workload"] for row in rows_of(built, "fct_self_host_tokens_daily")} == {"chat"}
+    assert broken_laws(built) == []
+
+
+def test_tokens_that_two_workloads_claim_are_unassigned_and_named(cache: Path) -> None:
+    """Both rules are named. B12."""
+    rules = [
+        {"rule_id": "chat#1", "workload": "chat", "served_name": "llama"},
+        {"rule_id": "batch#1", "workload": "batch", "deployment_id": "chat"},
+    ]
+    tables = {
+        SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 5, 5)],
+        "config_workload_rules": rules,
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    built = build_tables(cache, tables, ("fct_self_host_tokens_daily", *GPU_CHECKS))
+    rows = rows_of(built, "fct_self_host_tokens_daily")
+    assert {(row["workload"], row["tokens"]) for row in rows} == {("unassigned", 0), ("unassigned", 5)}
+    assert len(rows) == 3
+    (law,) = broken_laws(built)
+    assert "batch#1, chat#1" in law
+
+
+def test_two_deployments_that_mean_the_same_engine_get_none_of_it(cache: Path) -> None:
+    tables = {
+        SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 5, 5)],
+        "config_deployment_served_names": [
+            {"deployment_id": "one", "served_name": "llama"},
+            {"deployment_id": "two", "served_name": "llama"},
+        ],
+    }
+    built = build_tables(cache, tables, ("fct_self_host_tokens_daily", *GPU_CHECKS))
+    assert {row["deployment_id"] for row in rows_of(built, "fct_self_host_tokens_daily")} == {None}
+    assert all("one, two" in law for law in broken_laws(built))
+    assert broken_laws(built)
+
+
+def hours_by_state(cache: Path, tables: Mapping[str, Sequence[Row]]) -> dict[tuple[str | None, str], float]:
+    built = build_tables(cache, tables, ("fct_gpu_costs_daily", *GPU_CHECKS))
+    assert broken_laws(built) == []
+    return {(row["deployment_id"], row["state"]): row["gpu_hours"] for row in rows_of(built, "fct_gpu_costs_daily")}
+
+
+def test_loaded_without_requests_is_idle_and_with_tokens_is_serving(cache: Path) -> None:
+    """Utilisation says nothing about either. B18."""
+    counters = [0, 0, 0, 0, 500, 900]
+    tables = {
+        SAMPLES: watched(0, 1, util_gpu_pct=100),
+        SCRAPES: [minute_scrape(10 * (n + 1), value, 0, interval_ms=10 * MINUTE) for n, value in enumerate(counters)],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    assert hours_by_state(cache, tables) == {
+        ("chat", "loaded_idle"): pytest.approx(40 / 60),
+        ("chat", "serving"): pytest.approx(20 / 60),
+    }
+
+
+def test_an_engine_that_does_not_answer_yet_is_starting(cache: Path) -> None:
+    failed = {"scrape_error": "connection refused", "model_name": "", "engine_rank": "", "process_started_at": None}
+    tables = {
+        SAMPLES: watched(0, 1),
+        SCRAPES: [
+            *[minute_scrape(10 * n, None, None, interval_ms=10 * MINUTE, **failed) for n in (1, 2, 3)],
+            *[minute_scrape(10 * n, 0, 0, interval_ms=10 * MINUTE) for n in (4, 5, 6)],
+        ],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    assert hours_by_state(cache, tables) == {("chat", "loaded_idle"): 0.5, ("chat", "starting"): 0.5}
+
+
+def test_a_declared_engine_without_a_process_is_not_starting(cache: Path) -> None:
+    """Nothing holds the GPU: it is unallocated, whatever the declaration says."""
+    failed = {"scrape_error": "connection refused", "model_name": "", "engine_rank": "", "gpu_method": "declared"}
+    tables = {
+        SAMPLES: watched(0, 1, compute_process_count=0),
+        SCRAPES: [minute_scrape(10 * n, None, None, interval_ms=10 * MINUTE, **failed) for n in range(1, 7)],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+    }
+    assert hours_by_state(cache, tables) == {(None, "unallocated"): 1.0}
+
+
+def test_engines_that_share_a_gpu_share_its_hour(cache: Path) -> None:
+    """One serves, one waits, both loaded the whole hour: half each, one GPU-hour in all. B18."""
+    tables = {
+        SAMPLES: watched(0, 1),
+        SCRAPES: [
+            row
+            for n in range(1, 7)
+            for row in (
+                minute_scrape(10 * n, 100 * n, 0, interval_ms=10 * MINUTE, requests_running=1),
+                minute_scrape(10 * n, 0, 0, interval_ms=10 * MINUTE, target="second", model_name="qwen"),
+            )
+        ],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_served_names": [
+            {"deployment_id": "chat", "served_name": "llama"},
+            {"deployment_id": "code", "served_name": "qwen"},
+        ],
+    }
+    assert hours_by_state(cache, tables) == {("chat", "serving"): 0.5, ("code", "loaded_idle"): 0.5}
+
+
+def test_the_ranks_of_one_process_are_one_engine(cache: Path) -> None:
+    """Data-parallel ranks add their tokens, not their GPU time. B15."""
+    tables = {
+        SAMPLES: watched(0, 1),
+        SCRAPES: [
+            minute_scrape(10 * n, 100 * n, 0, interval_ms=10 * MINUTE, engine_rank=rank, requests_running=1)
+            for n in range(1, 7)
+            for rank in ("0", "1")
+        ],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    assert hours_by_state(cache, tables) == {("chat", "serving"): 1.0}
+    assert tokens(cache, tables[SCRAPES])["input_uncached"] == 2 * 500
+
+
+def test_a_restart_in_a_gap_over_midnight_is_counted_from_zero(cache: Path) -> None:
+    """Last read at 22:00, restarted at 23:00, read again at 01:00: whatever the new process counts is new. B15, B29."""
+    scrapes = [
+        minute_scrape(22 * 60, 1000, 0),
+        minute_scrape(25 * 60, 300, 0, process_started_at=at(23)),
+    ]
+    built = build_tables(cache, {SCRAPES: scrapes}, ("fct_self_host_tokens_daily",))
+    rows = [r for r in rows_of(built, "fct_self_host_tokens_daily") if r["token_class"] == "input_uncached"]
+    assert [(row["usage_date"], row["tokens"]) for row in rows] == [(DAY + timedelta(days=1), 300)]

@@ -1,0 +1,64 @@
+"""Every published figure the oracle knows, from a state folder: table -> grain -> columns."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.oracle import coverage, engines, gpu_time, served, verdicts
+from tests.oracle.api import api_figures
+from tests.oracle.gpu_bills import Seen, gpu_figures
+from tests.oracle.landed import Project, read_project
+from tests.oracle.spool import read_spool
+from tests.oracle.unit_costs import unit_costs
+
+Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    project: Project
+    days: list[date]
+    seen: Seen
+    tables: dict[str, Rows]
+
+
+def figures(state: Path, *, as_of: datetime) -> Figures:
+    """The whole second route, once."""
+    project = read_project(state, as_of=as_of)
+    spool = read_spool(project)
+    covered = coverage.covered_days(project, spool)
+    days = coverage.calendar_days(project, covered)
+    known_days = set(days)
+
+    found = engines.intervals(spool.scrapes)
+    claims = engines.claims_by_gpu(spool.scrapes, found)
+    seen = Seen(
+        states=gpu_time.states_by_day(spool, claims, days=known_days),
+        sightings=gpu_time.sightings(spool, days=known_days),
+        watched_ms=gpu_time.watched_by_host(spool),
+        engine_names=engines.served_names(found, days=known_days),
+    )
+    hours = served.served_hours(project, engines.tokens_by_hour(found, days=known_days))
+    served_days = served.served_days(hours)
+    served_hourly, served_daily = served.served_demand(hours)
+    api = api_figures(project)
+    gpu = gpu_figures(project, seen, days=days)
+    source_days = coverage.source_days(project, covered, days=days)
+    tables = {
+        "dim_gpu_holding": gpu.holdings,
+        "dim_source": coverage.sources(project, covered),
+        "fct_api_costs_daily": api.costs,
+        "fct_day_status_daily": coverage.day_statuses(project, source_days, days=days),
+        "fct_demand_daily": api.demand_daily | served_daily,
+        "fct_demand_hourly": api.demand_hourly | served_hourly,
+        "fct_gpu_costs_daily": gpu.costs,
+        "fct_gpu_leftovers_daily": gpu.leftovers,
+        "fct_reconciliation_invoice": gpu.reconciliation,
+        "fct_self_host_tokens_daily": served_days,
+        "fct_source_coverage_daily": source_days,
+        "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
+    }
+    tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
+    tables["fct_alert_states_daily"] = verdicts.alert_rows(project, tables["fct_verdicts_daily"])
+    return Figures(project=project, days=days, seen=seen, tables=tables)

@@ -1,0 +1,244 @@
+"""The demo's published figures, recomputed from landing by a second route, and both held against what is true of it.
+
+The oracle (plain Python, fractions, no code of the pipeline) reads the same landing as the build did. Rows are compared
+in both directions; money, integers, dates and texts exactly.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from pipeline.demo import AS_OF, Truth
+from pipeline.landing.project import Project
+from pipeline.paths import models_root
+from tests.oracle.compare import differences
+from tests.oracle.figures import Figures, figures
+
+DAY_MS = 86_400_000
+
+# Tables of decisions have no model file that states their grain.
+DECISIONS = {
+    "fct_verdicts_daily": ("usage_date", "workload"),
+    "fct_alert_states_daily": ("usage_date", "workload"),
+}
+MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
+# A price book read elsewhere, and sentences, are no figures of the demo.
+NOT_FIGURES = {"list_prices", "snapshot"}
+SENTENCES = {"reason"}
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Demo:
+    truth: Truth = field(repr=False)
+    warehouse: Path
+    oracle: Figures = field(repr=False)
+
+    def rows(self, table: str) -> Rows:
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            found = connection.execute(f"select * from {table}")
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def tables(self) -> set[str]:
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            return {name for (name,) in connection.execute("show tables").fetchall()}
+
+
+@pytest.fixture(scope="module")
+def demo(demo_folder: Path, demo_truth: Truth) -> Demo:
+    """The demo as it was built; then recomputed once."""
+    state = Project(demo_folder).paths
+    oracle = figures(state.root, as_of=AS_OF)
+    return Demo(truth=demo_truth, warehouse=state.published / "warehouse.duckdb", oracle=oracle)
+
+
+def _grain(table: str) -> tuple[str, ...]:
+    if table in DECISIONS:
+        return DECISIONS[table]
+    return tuple(yaml.safe_load((models_root() / "marts" / f"{table}.yml").read_text(encoding="utf-8"))["grain"])
+
+
+@pytest.mark.parametrize("table", [*MARTS, *DECISIONS])
+def test_every_published_row_is_the_second_routes_row(demo: Demo, table: str) -> None:
+    """B1, B7, B9, B10, B12, B13, B15, B22, B24, B25, B30, as far as the demo meets them: each would change a row."""
+    found = differences(
+        published=demo.rows(table),
+        expected=demo.oracle.tables[table],
+        grain=_grain(table),
+        is_derived=table == "fct_verdicts_daily",
+    )
+    assert not found, f"{table}:\n  " + "\n  ".join(found)
+
+
+def test_no_published_table_is_left_out(demo: Demo) -> None:
+    checks = {name for name in demo.tables() if name.startswith("check_")}
+    assert demo.tables() - checks - NOT_FIGURES == demo.oracle.tables.keys() == {*MARTS, *DECISIONS}
+
+
+@pytest.mark.parametrize("table", [*MARTS, *DECISIONS])
+def test_every_published_column_is_compared(demo: Demo, table: str) -> None:
+    if not demo.rows(table):
+        assert not demo.oracle.tables[table]
+        return
+    stated = {name for row in demo.oracle.tables[table].values() for name in row}
+    published = {name for row in demo.rows(table) for name in row}
+    assert published - stated - SENTENCES == set(_grain(table))
+
+
+# --- what is true by construction ------------------------------------------------------------------------------------
+
+
+def _sum(pairs: Iterator[tuple[tuple[Any, ...], Any]]) -> dict[tuple[Any, ...], Any]:
+    sums: dict[tuple[Any, ...], Any] = defaultdict(int)
+    for key, value in pairs:
+        sums[key] += value
+    return {key: value for key, value in sums.items() if value}
+
+
+def test_api_tokens_are_those_that_were_used(demo: Demo) -> None:
+    published = _sum(
+        ((row["usage_date"], row["workload"], row["model"], row["token_class"], row["service_tier"]), row["tokens"])
+        for row in demo.rows("fct_api_costs_daily")
+        if row["tokens"] is not None
+    )
+    true = _sum(
+        ((total.usage_date, total.workload, total.model, total.token_class, total.service_tier), total.tokens)
+        for total in demo.truth.tokens
+        if total.lane == "api"
+    )
+    assert published == true
+
+
+def test_served_tokens_are_those_that_were_served(demo: Demo) -> None:
+    published = _sum(
+        ((row["usage_date"], row["deployment_id"], row["workload"], row["token_class"]), row["tokens"])
+        for row in demo.rows("fct_self_host_tokens_daily")
+    )
+    true = _sum(
+        ((total.usage_date, total.deployment, total.workload, total.token_class), total.tokens)
+        for total in demo.truth.tokens
+        if total.lane == "self_host"
+    )
+    assert published == true
+
+
+def test_billed_days_are_those_of_the_bills(demo: Demo) -> None:
+    """B10: the day that was restated counts once, as last stated."""
+    published = _sum(
+        ((row["usage_date"], row["account"], "billed"), Fraction(row["billed_cost"]))
+        for row in demo.rows("fct_api_costs_daily")
+        if row["billed_cost"] is not None
+    ) | _sum(
+        ((row["usage_date"], row["account"], "effective"), Fraction(row["realized_cost"]))
+        for row in demo.rows("fct_gpu_costs_daily")
+        if row["cost_measure"] == "effective" and row["usage_date"] <= demo.truth.last_day
+    )
+    true = _sum(((day.usage_date, day.account, day.measure), Fraction(day.amount)) for day in demo.truth.billed_days)
+    assert published == true
+    for day in demo.truth.superseded_days:
+        assert published[day.usage_date, day.account, day.measure] != Fraction(day.amount)
+
+
+def test_the_invoice_is_spread_without_losing_a_quantum(demo: Demo) -> None:
+    (invoice,) = demo.truth.invoices
+    rows = [row for row in demo.rows("fct_gpu_costs_daily") if row["cost_measure"] == "billed"]
+    assert sum(Fraction(row["realized_cost"]) for row in rows) == Fraction(invoice.total)
+    assert {row["usage_date"] for row in rows} == set(_days(invoice.period_start, invoice.period_end))
+    for line in invoice.lines:
+        own = [row for row in rows if row["resource_id"] == line.resource_id]
+        if line.resource_id is not None:
+            assert sum(Fraction(row["realized_cost"]) for row in own) == Fraction(line.amount)
+            assert sum(row["gpu_milliseconds"] for row in own) == Fraction(line.gpu_hours or 0) * 3_600_000
+    (reconciled,) = demo.rows("fct_reconciliation_invoice")
+    assert (reconciled["status"], reconciled["payable_cost"]) == ("ties", Decimal(invoice.total))
+
+
+def test_days_without_an_invoice_are_accrued_at_the_agreed_rate(demo: Demo) -> None:
+    (invoice,) = demo.truth.invoices
+    accrued = _sum(
+        ((row["usage_date"], row["resource_id"]), Fraction(row["realized_cost"]))
+        for row in demo.rows("fct_gpu_costs_daily")
+        if row["cost_measure"] == "accrued"
+    )
+    day_cost = 4 * 24 * Fraction(demo.truth.contract_rate_per_gpu_hour)
+    days = _days(invoice.period_end, demo.truth.last_day + timedelta(days=1))
+    nodes = {line.resource_id for line in invoice.lines if line.resource_id is not None}
+    assert accrued == {(day, node): day_cost for day in days for node in nodes}
+
+
+def test_gpu_time_is_in_the_state_it_was_in(demo: Demo) -> None:
+    """B15, B18: every GPU, day and state; only the minutes after the agent's gap are less sure than the truth.
+
+    The first scrape after the gap counts tokens since before it, so it proves no serving in its own five minutes.
+    """
+    published = _sum(
+        ((cell.usage_date, cell.place.gpu_uuid, cell.state), milliseconds)
+        for cell, milliseconds in demo.oracle.seen.states.items()
+    )
+    true = _sum(
+        ((one.usage_date, one.gpu_uuid, one.state), one.gpu_milliseconds)
+        for one in demo.truth.gpu_time
+        if one.state != "unobserved"
+    )
+    gap = next(fault for fault in demo.truth.faults if fault.kind == "agent_gap")
+    differing = {key: published.get(key, 0) - true.get(key, 0) for key in published.keys() | true.keys()}
+    differing = {key: milliseconds for key, milliseconds in differing.items() if milliseconds}
+    assert {(day, state) for day, _, state in differing} <= {
+        (gap.from_at.date(), "serving"),
+        (gap.from_at.date(), "loaded_idle"),
+    }
+    assert {abs(milliseconds) for milliseconds in differing.values()} <= {300_000}
+    assert sum(differing.values()) == 0
+
+
+def test_unobserved_time_is_neither_idle_nor_busy(demo: Demo) -> None:
+    """B19: what nobody saw is unobserved, and each node's day has all of its paid hours in some state."""
+    published = _sum(
+        ((row["usage_date"], row["host"]), row["gpu_milliseconds"])
+        for row in demo.rows("fct_gpu_costs_daily")
+        if row["state"] == "unobserved" and row["usage_date"] <= demo.truth.last_day
+    )
+    true = _sum(
+        ((one.usage_date, one.host), one.gpu_milliseconds) for one in demo.truth.gpu_time if one.state == "unobserved"
+    )
+    assert published == true
+    paid = _sum(
+        ((row["usage_date"], row["host"]), row["gpu_milliseconds"])
+        for row in demo.rows("fct_gpu_costs_daily")
+        if row["gpu_milliseconds"] is not None
+    )
+    assert set(paid.values()) == {4 * DAY_MS}
+
+
+def test_the_last_verdicts_point_where_they_must(demo: Demo) -> None:
+    verdicts = {
+        row["workload"]: row for row in demo.rows("fct_verdicts_daily") if row["usage_date"] == demo.truth.last_day
+    }
+    sides = {
+        row["workload"]: row["state"]
+        for row in demo.rows("fct_alert_states_daily")
+        if row["usage_date"] == demo.truth.last_day
+    }
+    for expected in demo.truth.verdicts:
+        verdict = verdicts[expected.workload]
+        if expected.ratio_low is None or expected.ratio_high is None:
+            assert (verdict["status"], verdict["demand_ratio"]) == (expected.direction, None)
+            continue
+        assert sides[expected.workload] == expected.direction
+        assert verdict["demand_tokens_per_day"] == pytest.approx(expected.mean_7_day_tokens, rel=1e-6)
+        assert float(expected.ratio_low) <= verdict["demand_ratio"] <= float(expected.ratio_high)
+
+
+def _days(start: date, end: date) -> list[date]:
+    return [start + timedelta(days=offset) for offset in range((end - start).days)]

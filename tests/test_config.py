@@ -1,0 +1,105 @@
+"""`breakeven.yaml`: errors name the key, the value and the fix."""
+
+from decimal import Decimal
+
+import pytest
+
+from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
+from pipeline.config import parse_config
+from pipeline.errors import ConfigError
+from pipeline.landing.records import Event
+from pipeline.landing.times import parse_stamp
+
+MINIMAL = "company: example\n"
+
+
+def test_no_section_is_mandatory_but_the_name():
+    config = parse_config(MINIMAL)
+    assert config.reporting_currency == "USD"
+    assert config.sources == ()
+
+
+def test_a_rate_written_with_a_point_is_exactly_what_was_written():
+    """B7."""
+    config = parse_config(
+        MINIMAL
+        + "gpu_resources:\n  - {issuer: cloud, resource_id: i-1, gpu_count: 8, from: 2026-10-01, "
+        + "contract_rate_per_gpu_hour: 2.69}\n"
+    )
+    assert config.gpu_resources[0].contract_rate_per_gpu_hour == Decimal("2.69")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("compny: example\n", ["compny", "Did you mean 'company'?"]),
+        (MINIMAL + "workloads:\n  - {workload: chat, mach: []}\n", ["mach", "Did you mean 'match'?"]),
+        (MINIMAL + "reporting_currency: dollars\n", ["reporting_currency", "dollars"]),
+        (MINIMAL + "company: twice\n", ["company", "given twice", "line 2"]),
+        (MINIMAL + "sources: [\n", ["line", "YAML"]),
+        ("- a\n- b\n", ["must be a mapping"]),
+        (
+            MINIMAL + "workloads:\n  - {workload: chat, deployment: nowhere, match: [{account: a}]}\n",
+            ["workloads.0.deployment", "nowhere", "No such deployment"],
+        ),
+        (
+            MINIMAL + "workloads:\n  - {workload: chat, pinned_to: api, match: [{account: a}]}\n",
+            ["pin_reason", "says why"],
+        ),
+        (
+            MINIMAL + "sources:\n  - {source: nvml_spool, account: a}\n  - {source: nvml_spool, account: a}\n",
+            ["nvml_spool/a", "Declared twice"],
+        ),
+        (
+            MINIMAL + "gpu_resources:\n  - {issuer: c, resource_id: i, gpu_count: -8, from: 2026-10-01}\n",
+            ["gpu_count", "-8"],
+        ),
+    ],
+)
+def test_an_error_names_the_key_the_value_and_the_fix(text, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def _event(at: str, text: str) -> Event:
+    config = parse_config(text)
+    return Event(
+        kind="config",
+        subject="breakeven.yaml",
+        body={"config": config.model_dump(mode="json", by_alias=True)},
+        at=parse_stamp(at),
+    )
+
+
+def _deployment(rate: str) -> str:
+    return MINIMAL + f"overheads:\n  - {{item: on-call, monthly: {rate}}}\n"
+
+
+def test_an_undated_edit_applies_from_the_day_it_was_landed_and_history_keeps_the_old_value():
+    """B6."""
+    versions = config_versions(
+        [_event("2026-10-01T08:00:00Z", _deployment("100")), _event("2026-11-05T08:00:00Z", _deployment("250"))]
+    )
+    rows = config_frames(versions, [])["config_overheads"].sort("monthly_cost").to_dicts()
+    assert [(row["monthly_cost"], str(row["valid_from_date"]), str(row["valid_to_date"])) for row in rows] == [
+        (Decimal("100"), "None", "2026-11-05"),
+        (Decimal("250"), "2026-11-05", "None"),
+    ]
+
+
+def test_an_unchanged_row_is_one_interval_across_versions():
+    versions = config_versions(
+        [
+            _event("2026-10-01T08:00:00Z", _deployment("100")),
+            _event("2026-11-05T08:00:00Z", _deployment("100") + "alerts: {dwell_days: 5}\n"),
+        ]
+    )
+    (row,) = config_frames(versions, [])["config_overheads"].to_dicts()
+    assert row["valid_to_date"] is None
+
+
+def test_every_config_table_has_its_declared_schema_even_when_nothing_is_configured():
+    frames = config_frames([], [])
+    assert {name: dict(frame.schema) for name, frame in frames.items()} == SCHEMAS

@@ -1,0 +1,62 @@
+"""The wheel installs into an empty environment, and the demo works there."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def test_the_wheel_carries_the_sql_the_models_and_the_templates(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "pipeline/_bundled/dbt_like_models/marts/fct_unit_costs_daily.sql",
+        "pipeline/_bundled/dbt_like_models/seeds/model_aliases.csv",
+        "pipeline/_bundled/sql/checks/gpu_time_conserved.sql",
+        "pipeline/_bundled/sql/reports/unit_costs.sql",
+    ):
+        assert needed in names
+    assert any(name.startswith("pipeline/reports/templates/") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory) -> Path:
+    """A new virtual environment with the wheel installed in it.
+
+    Nothing is downloaded: the dependencies are those of this environment, seen through a path; the package itself is
+    the wheel's, since a checkout installed in editable mode is reached by a `.pth` that such a path does not follow.
+    """
+    folder = tmp_path_factory.mktemp("environment") / "env"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, timeout=120)
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-index", "--no-deps", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True, timeout=120)
+    (site,) = (folder / "lib").glob("python3*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return folder
+
+
+def test_the_wheel_installs_and_runs_the_demo_outside_the_checkout(environment, tmp_path):
+    done = subprocess.run(
+        [str(environment / "bin" / "breakeven"), "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for words in ("What a million tokens really cost", "What idle GPUs cost", "support-chat", "laws held"):
+        assert words in done.stdout
+    assert (tmp_path / "demo" / ".breakeven" / "reports" / "2026-10.html").exists()
+    where = [str(environment / "bin" / "python"), "-c", "import pipeline; print(pipeline.__file__)"]
+    found = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert str(environment) in found.stdout
