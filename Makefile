@@ -22,8 +22,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	fi; \
 	set -e; \
 	[ -x $(BIN)/python ] || $$UV venv --quiet --allow-existing --python $$($(PYTHON) -c 'import sys; print(sys.executable)') $(VENV); \
-	$$UV pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock; \
-	$$UV pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	$$UV pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock; \
+	$$UV pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
 demo: setup

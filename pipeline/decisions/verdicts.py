@@ -145,12 +145,16 @@ class _Window:
         return all(self.day - timedelta(days=back) in self.settled for back in range(_RATIO_DAYS))
 
 
+# Start of the hour, token class, tokens. Plain tuples: a verdict reads tens of thousands of them.
+_HourOfClass = tuple[datetime, str, int | None]
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """The marts' rows of the settled days, by what they are about."""
 
     window: _Window
-    hourly: Mapping[str, Rows]
+    hourly: Mapping[str, Sequence[_HourOfClass]]
     daily: Mapping[str, Rows]
     api_costs: Mapping[str, Rows]
     gpu_costs: Mapping[str, Rows]
@@ -215,9 +219,15 @@ def _evidence(frames: Mapping[str, pl.DataFrame], window: _Window) -> _Evidence:
                 rows.setdefault(str(group), []).append(dict(zip(names, values, strict=True)))
         return rows
 
+    hourly: dict[str, list[_HourOfClass]] = {}
+    demand = frames["fct_demand_hourly"]
+    columns = ("usage_date", "workload", "usage_hour_at", "token_class", "tokens")
+    for day, workload, hour_at, token_class, tokens in zip(*(demand[name].to_list() for name in columns), strict=True):
+        if workload is not None and day in settled:
+            hourly.setdefault(workload, []).append((hour_at, token_class, tokens))
     return _Evidence(
         window=window,
-        hourly=grouped("fct_demand_hourly", "workload", "usage_hour_at", "token_class", "tokens"),
+        hourly=hourly,
         daily=grouped("fct_demand_daily", "workload", "lane", "token_class", "tokens", "evidence"),
         api_costs=grouped("fct_api_costs_daily", "workload", "token_class", "tokens", "billed_cost_rc"),
         gpu_costs=grouped(
@@ -564,12 +574,12 @@ def _as_held(row: dict[str, Any]) -> dict[str, Any]:
     return {name: _decimal(Fraction(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
-def _hourly_tokens(rows: Rows, window: _Window) -> list[dict[str, int]]:
+def _hourly_tokens(rows: Sequence[_HourOfClass], window: _Window) -> list[dict[str, int]]:
     """Tokens by class of every hour of the settled days; an hour without a row had none."""
     hours: dict[datetime, dict[str, int]] = {}
-    for row in rows:
-        tokens = hours.setdefault(row["usage_hour_at"], {})
-        tokens[row["token_class"]] = tokens.get(row["token_class"], 0) + int(row["tokens"] or 0)
+    for hour_at, token_class, count in rows:
+        tokens = hours.setdefault(hour_at, {})
+        tokens[token_class] = tokens.get(token_class, 0) + int(count or 0)
     starts = (datetime(day.year, day.month, day.day) for day in window.settled)  # noqa: DTZ001 - marts hold UTC
     nothing: dict[str, int] = {}
     return [hours.get(start + timedelta(hours=hour), nothing) for start in starts for hour in range(_HOURS_PER_DAY)]
