@@ -81,15 +81,23 @@ class Deployment(_Section):
 
 
 class WorkloadMatch(_Section):
-    """All named fields must match. A field left out matches anything."""
+    """All named fields must match. A field left out matches anything. `workspace` and `project` are one vendor's or the
+    other's word for the same thing: a rule names one of them.
+    """
 
     provider: str | None = None
     account: str | None = None
     workspace: str | None = None
+    project: str | None = None
     api_key: str | None = None
     model: str | None = None
     served_name: str | None = None
     deployment: str | None = None
+
+    @property
+    def sub_account(self) -> str | None:
+        """The vendor's own division of the account that must match (FOCUS: SubAccountId)."""
+        return self.project if self.workspace is None else self.workspace
 
 
 class Workload(_Section):
@@ -271,6 +279,12 @@ def _check_references(config: Config) -> None:
                 fix=f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}.",
             )
         for number, match in enumerate(workload.match):
+            if match.workspace is not None and match.project is not None:
+                raise ConfigError(
+                    key=f"workloads.{index}.match.{number}.project",
+                    value=match.project,
+                    fix="`workspace` and `project` are one vendor's and the other's word for the same thing. Keep one.",
+                )
             if match.deployment is not None and match.deployment not in deployments:
                 raise ConfigError(
                     key=f"workloads.{index}.match.{number}.deployment",

@@ -95,12 +95,12 @@ def test_every_api_cost_is_the_sum_of_its_bill_lines(evidence: Evidence) -> None
     assert rows["t"] > 500
 
 
-@pytest.mark.parametrize("narrowed", ["api_key_id", "workload", "token_class", "workspace_id", "account"])
+@pytest.mark.parametrize("narrowed", ["api_key_id", "workload", "token_class", "sub_account_id", "account"])
 def test_any_cut_of_a_cell_is_its_exact_share(evidence: Evidence, narrowed: str) -> None:
     """B12: a figure that holds a part of a split charge still agrees, and the parts of a day sum to the day."""
     day = date(2026, 11, 10)
-    option = {"api_key_id": "api_key", "workspace_id": "workspace"}.get(narrowed, narrowed)
-    nothing = {"api_key_id": "none", "workspace_id": "Default", "token_class": "web_search"}.get(narrowed, "")
+    option = {"api_key_id": "api_key", "sub_account_id": "sub_account"}.get(narrowed, narrowed)
+    nothing = {"api_key_id": "none", "sub_account_id": "Default", "token_class": "web_search"}.get(narrowed, "")
     values = evidence.select(
         f"select coalesce({narrowed}, '{nothing}') as name, sum(billed_cost) as cost from fct_api_costs_daily "
         f"where usage_date = date '{day}' group by 1 order by 1"

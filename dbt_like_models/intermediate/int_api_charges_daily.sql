@@ -1,4 +1,4 @@
--- One row per usage_date, source, account, workspace_id, api_key_id, model, charge_kind, token_class, service_tier,
+-- One row per usage_date, source, account, sub_account_id, api_key_id, model, charge_kind, token_class, service_tier,
 -- context_window, inference_geo, billing_currency.
 -- What every API bill charged, providers united, each charge said by one source. `is_book` marks the one dataset per
 -- issuer, account and month that is summed; the others are controls.
@@ -9,9 +9,10 @@ stated as (
         usage_date,
         'anthropic' as provider,
         'anthropic_cost_api' as source,
+        'cost_report' as dataset,
         1 as source_rank,
         account,
-        workspace_id,
+        sub_account_id,
         cast(null as varchar) as api_key_id,
         false as is_key_named,
         raw_model,
@@ -30,9 +31,10 @@ stated as (
         usage_date,
         'anthropic' as provider,
         'anthropic_console_csv' as source,
+        'console_cost' as dataset,
         2 as source_rank,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         true as is_key_named,
         raw_model,
@@ -63,6 +65,7 @@ owned as (
     left join config_sources
         on
             stated.source = config_sources.source
+            and stated.dataset = config_sources.dataset
             and stated.account = config_sources.account
 ),
 
@@ -87,7 +90,7 @@ final as (
         owned.role,
         coalesce(owned.role = 'book' and owned.source_rank = books.book_rank, false) as is_book,
         owned.account,
-        owned.workspace_id,
+        owned.sub_account_id,
         owned.api_key_id,
         owned.is_key_named,
         owned.model,

@@ -1,4 +1,4 @@
--- One row per usage_date, account, workspace_id, api_key_id, model, charge_kind, token_class, service_tier,
+-- One row per usage_date, account, sub_account_id, api_key_id, model, charge_kind, token_class, service_tier,
 -- context_window, inference_geo, billing_currency, attribution.
 -- The book of record's charges with an API key: named by the bill (direct), split by the usage of the charge's own cell
 -- (allocated), without any usage (unattributed); and usage that no bill charges (metered_only, its cost unknown).
@@ -14,7 +14,7 @@ charges as (
                 usage_date,
                 source,
                 account,
-                workspace_id,
+                sub_account_id,
                 api_key_id,
                 model,
                 charge_kind,
@@ -34,7 +34,7 @@ geographies as (
         usage_date,
         provider,
         account,
-        workspace_id,
+        sub_account_id,
         model,
         charge_kind,
         token_class,
@@ -43,7 +43,7 @@ geographies as (
         min(inference_geo) as inference_geo
     from charges
     group by
-        usage_date, provider, account, workspace_id, model, charge_kind, token_class, service_tier, context_window
+        usage_date, provider, account, sub_account_id, model, charge_kind, token_class, service_tier, context_window
     having count(distinct inference_geo) = 1 and count(inference_geo) = count(*)
 ),
 
@@ -54,7 +54,7 @@ placed as (
         usage.issuer,
         usage.source,
         usage.account,
-        usage.workspace_id,
+        usage.sub_account_id,
         usage.api_key_id,
         usage.model,
         usage.charge_kind,
@@ -71,7 +71,7 @@ placed as (
             and usage.provider = geographies.provider
             and usage.account = geographies.account
             and usage.charge_kind = geographies.charge_kind
-            and usage.workspace_id is not distinct from geographies.workspace_id
+            and usage.sub_account_id is not distinct from geographies.sub_account_id
             and usage.model is not distinct from geographies.model
             and usage.token_class is not distinct from geographies.token_class
             and usage.service_tier is not distinct from geographies.service_tier
@@ -89,7 +89,7 @@ metered as (
                 usage_date,
                 source,
                 account,
-                workspace_id,
+                sub_account_id,
                 api_key_id,
                 model,
                 charge_kind,
@@ -121,7 +121,7 @@ matched as (
             and charges.provider = metered.provider
             and charges.account = metered.account
             and charges.charge_kind = metered.charge_kind
-            and charges.workspace_id is not distinct from metered.workspace_id
+            and charges.sub_account_id is not distinct from metered.sub_account_id
             and charges.model is not distinct from metered.model
             and charges.token_class is not distinct from metered.token_class
             and charges.service_tier is not distinct from metered.service_tier
@@ -166,7 +166,7 @@ charged as (
         charges.issuer,
         charges.source,
         charges.account,
-        charges.workspace_id,
+        charges.sub_account_id,
         case when charges.is_key_named then charges.api_key_id else split.api_key_id end as api_key_id,
         charges.model,
         charges.charge_kind,
@@ -208,7 +208,7 @@ unbilled as (
         metered.issuer,
         metered.source,
         metered.account,
-        metered.workspace_id,
+        metered.sub_account_id,
         metered.api_key_id,
         metered.model,
         metered.charge_kind,

@@ -26,7 +26,7 @@ daily as (
             int_api_usage_daily.usage_date = int_api_workloads_daily.usage_date
             and int_api_usage_daily.provider = int_api_workloads_daily.provider
             and int_api_usage_daily.account = int_api_workloads_daily.account
-            and int_api_usage_daily.workspace_id is not distinct from int_api_workloads_daily.workspace_id
+            and int_api_usage_daily.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and int_api_usage_daily.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and int_api_usage_daily.model is not distinct from int_api_workloads_daily.model
     where int_api_usage_daily.charge_kind = 'tokens'

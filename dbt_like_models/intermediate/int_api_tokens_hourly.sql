@@ -8,7 +8,7 @@ metered as (
         usage_hour_at,
         'anthropic' as provider,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         raw_model,
         token_class,
@@ -43,7 +43,7 @@ final as (
             named.usage_date = int_api_workloads_daily.usage_date
             and named.provider = int_api_workloads_daily.provider
             and named.account = int_api_workloads_daily.account
-            and named.workspace_id is not distinct from int_api_workloads_daily.workspace_id
+            and named.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and named.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and named.model is not distinct from int_api_workloads_daily.model
     group by all

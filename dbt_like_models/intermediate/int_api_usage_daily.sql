@@ -1,4 +1,4 @@
--- One row per usage_date, source, account, workspace_id, api_key_id, model, charge_kind, token_class, service_tier,
+-- One row per usage_date, source, account, sub_account_id, api_key_id, model, charge_kind, token_class, service_tier,
 -- context_window, inference_geo.
 -- What every API metered on a day, in the same cells as the bills. A search is not billed per model, so its model and
 -- the dimensions that belong to one are NULL here as they are on the bill.
@@ -9,8 +9,9 @@ metered as (
         usage_date,
         'anthropic' as provider,
         'anthropic_usage_api' as source,
+        'messages_usage' as dataset,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         charge_kind,
         token_class,
@@ -30,7 +31,7 @@ final as (
         coalesce(config_sources.issuer, metered.provider) as issuer,
         metered.source,
         metered.account,
-        metered.workspace_id,
+        metered.sub_account_id,
         metered.api_key_id,
         int_api_model_names_daily.model,
         metered.charge_kind,
@@ -49,6 +50,7 @@ final as (
     left join config_sources
         on
             metered.source = config_sources.source
+            and metered.dataset = config_sources.dataset
             and metered.account = config_sources.account
     group by all
 )

@@ -1,4 +1,4 @@
--- One row per usage_date, provider, account, workspace_id, api_key_id, model.
+-- One row per usage_date, provider, account, sub_account_id, api_key_id, model.
 -- The one workload each API cell belongs to, by the rules in force that day. Cells claimed by no workload, or by two,
 -- are `unassigned`; `claiming_rules` says which rules spoke, and a check fails where they disagree.
 -- partition: month
@@ -8,7 +8,7 @@ cells as (
         usage_date,
         provider,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         model
     from int_api_charges_daily
@@ -17,7 +17,7 @@ cells as (
         usage_date,
         provider,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         model
     from int_api_usage_daily
@@ -37,7 +37,7 @@ claims as (
         cells.usage_date,
         cells.provider,
         cells.account,
-        cells.workspace_id,
+        cells.sub_account_id,
         cells.api_key_id,
         cells.model,
         count(distinct rules.workload) as claiming_workload_count,
@@ -50,7 +50,7 @@ claims as (
             and (rules.valid_to_date is null or cells.usage_date < rules.valid_to_date)
             and (rules.provider is null or cells.provider = rules.provider)
             and (rules.account is null or cells.account = rules.account)
-            and (rules.workspace is null or coalesce(cells.workspace_id, 'Default') = rules.workspace)
+            and (rules.sub_account is null or coalesce(cells.sub_account_id, 'Default') = rules.sub_account)
             and (rules.api_key is null or cells.api_key_id = rules.api_key)
     left join model_aliases
         on
@@ -82,7 +82,7 @@ final as (
         cells.usage_date,
         cells.provider,
         cells.account,
-        cells.workspace_id,
+        cells.sub_account_id,
         cells.api_key_id,
         cells.model,
         case when claims.claiming_workload_count = 1 then claims.claiming_workload else 'unassigned' end as workload,
@@ -95,7 +95,7 @@ final as (
             cells.usage_date = claims.usage_date
             and cells.provider = claims.provider
             and cells.account = claims.account
-            and cells.workspace_id is not distinct from claims.workspace_id
+            and cells.sub_account_id is not distinct from claims.sub_account_id
             and cells.api_key_id is not distinct from claims.api_key_id
             and cells.model is not distinct from claims.model
     left join teams

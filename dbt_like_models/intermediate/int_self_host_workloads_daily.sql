@@ -49,7 +49,7 @@ claims as (
         on
             rules.provider is null
             and rules.account is null
-            and rules.workspace is null
+            and rules.sub_account is null
             and rules.api_key is null
             and (rules.model is null or named.model = rules.model)
             and (rules.served_name is null or named.model_name = rules.served_name)

@@ -1,6 +1,5 @@
 -- One row per source, account, dataset.
--- Every configured or landed dataset, what it covers, and since when it is silent. A configured source that never
--- delivered has no dataset and no dates.
+-- Every configured or landed dataset, what it covers, and since when it is silent. What never delivered has no dates.
 -- partition: none
 with
 landed as (
@@ -26,7 +25,7 @@ final as (
     select
         coalesce(landed.source, config_sources.source) as source,
         coalesce(landed.account, config_sources.account) as account,
-        landed.dataset,
+        coalesce(landed.dataset, config_sources.dataset) as dataset,
         config_sources.issuer,
         config_sources.role,
         landed.first_usage_date,
@@ -40,6 +39,7 @@ final as (
         on
             landed.source = config_sources.source
             and landed.account = config_sources.account
+            and landed.dataset = config_sources.dataset
     cross join last_over
 )
 

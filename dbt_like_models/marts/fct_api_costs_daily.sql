@@ -1,4 +1,4 @@
--- One row per usage_date, provider, issuer, account, workspace_id, api_key_id, model, token_class, service_tier,
+-- One row per usage_date, provider, issuer, account, sub_account_id, api_key_id, model, token_class, service_tier,
 -- context_window, inference_geo, charge_kind, attribution, billing_currency.
 -- What API usage cost, as billed, with the list price of the same tokens beside it and the workload it belongs to.
 -- partition: month
@@ -55,7 +55,7 @@ priced as (
             costs.usage_date = int_api_workloads_daily.usage_date
             and costs.provider = int_api_workloads_daily.provider
             and costs.account = int_api_workloads_daily.account
-            and costs.workspace_id is not distinct from int_api_workloads_daily.workspace_id
+            and costs.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and costs.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and costs.model is not distinct from int_api_workloads_daily.model
     left join list_prices
@@ -75,7 +75,7 @@ final as (
         provider,
         issuer,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         model,
         token_class,

@@ -32,6 +32,7 @@ expected as (
         on
             int_source_first_days.source = config_sources.source
             and int_source_first_days.account = config_sources.account
+            and int_source_first_days.dataset = config_sources.dataset
     where config_sources.settles_days
     union
     select
@@ -66,6 +67,7 @@ days as (
         on
             expected.source = config_sources.source
             and expected.account = config_sources.account
+            and expected.dataset = config_sources.dataset
 ),
 
 final as (

@@ -31,7 +31,7 @@ typed as (
         lines.usage_date,
         lines.account,
         -- The Console prints the default workspace by this name; the API prints null.
-        nullif(lines.workspace, 'Default') as workspace_id,
+        nullif(lines.workspace, 'Default') as sub_account_id,
         -- Files before August 2026 have labels only.
         coalesce(lines.api_key_id, lines.api_key) as api_key_id,
         lines.model as raw_model,
@@ -75,7 +75,7 @@ final as (
     select
         usage_date,
         account,
-        workspace_id,
+        sub_account_id,
         api_key_id,
         raw_model,
         raw_cost_type,

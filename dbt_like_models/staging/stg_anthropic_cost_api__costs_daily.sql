@@ -15,7 +15,7 @@ typed as (
     select
         lines.usage_date,
         lines.account,
-        lines.workspace_id,
+        lines.workspace_id as sub_account_id,
         lines.model as raw_model,
         lines.cost_type as raw_cost_type,
         case
@@ -47,7 +47,7 @@ final as (
     select
         usage_date,
         account,
-        workspace_id,
+        sub_account_id,
         raw_model,
         raw_cost_type,
         charge_kind,

@@ -15,7 +15,7 @@ hourly as (
                 then date_trunc('hour', cast(starting_at as timestamp))
         end as usage_hour_at,
         account,
-        workspace_id,
+        workspace_id as sub_account_id,
         api_key_id,
         model as raw_model,
         service_tier,
@@ -46,7 +46,7 @@ final as (
         hourly.usage_date,
         hourly.usage_hour_at,
         hourly.account,
-        hourly.workspace_id,
+        hourly.sub_account_id,
         hourly.api_key_id,
         hourly.raw_model,
         hourly.service_tier,

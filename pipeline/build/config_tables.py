@@ -19,6 +19,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "config_sources": {
         "source": pl.String(),
         "account": pl.String(),
+        "dataset": pl.String(),
         "issuer": pl.String(),
         "role": pl.String(),
         "settle_lag_hours": pl.Int64(),
@@ -64,7 +65,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "workload": pl.String(),
         "provider": pl.String(),
         "account": pl.String(),
-        "workspace": pl.String(),
+        "sub_account": pl.String(),
         "api_key": pl.String(),
         "model": pl.String(),
         "served_name": pl.String(),
@@ -144,6 +145,7 @@ def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
             yield {
                 "source": source.source,
                 "account": source.account,
+                "dataset": dataset.name,
                 "issuer": dataset.issuer or source.account,
                 "role": source.role if dataset.measure in ("billed", "effective") else "metered",
                 "settle_lag_hours": int(dataset.settle_lag.total_seconds() // 3600) if lag is None else lag,
@@ -221,7 +223,7 @@ def _workload_rules(config: Config) -> Iterator[Row]:
                 "workload": workload.workload,
                 "provider": match.provider,
                 "account": match.account,
-                "workspace": match.workspace,
+                "sub_account": match.sub_account,
                 "api_key": match.api_key,
                 "model": match.model,
                 "served_name": match.served_name,

@@ -112,7 +112,9 @@ class _Asked:
 @explain.command()
 @click.option("--model", default=None, help="Model, like claude-haiku-4-5.")
 @click.option("--account", default=None, help="Account as named in breakeven.yaml.")
-@click.option("--workspace", default=None, help="Workspace id; Default for the default one.")
+@click.option(
+    "--sub-account", default=None, help="Workspace or project, as the vendor calls it; Default for the default one."
+)
 @click.option("--class", "token_class", default=None, help="Token class (output, input_uncached, ...) or charge kind.")
 @click.option("--api-key", default=None, help="API key id; none for charges without one.")
 @click.option("--workload", default=None, help="Workload as named in breakeven.yaml.")

@@ -14,7 +14,7 @@ from pipeline.explain.landed import object_rows, traced_rows
 from pipeline.explain.near import nearest
 
 _MTOK = 1_000_000
-_FILTERS = ("model", "account", "workspace", "token_class", "api_key", "workload")
+_FILTERS = ("model", "account", "sub_account", "token_class", "api_key", "workload")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class CostFigure:
     to_date: date
     model: str | None = None
     account: str | None = None
-    workspace: str | None = None
+    sub_account: str | None = None
     token_class: str | None = None
     api_key: str | None = None
     workload: str | None = None
@@ -256,7 +256,7 @@ def _equalities(
             counted,
         )
     )
-    if figure.account is None and figure.workspace is None and figure.api_key is None and figure.workload is None:
+    if figure.account is None and figure.sub_account is None and figure.api_key is None and figure.workload is None:
         said = evidence.ask(
             "api_unit_costs",
             from_date=figure.from_date,
@@ -295,7 +295,7 @@ def _outside(
     for (source, account, currency), rows in sorted(groups.items()):
         amount = sum((_amount(row) for row in rows), Fraction(0))
         models = ", ".join(sorted({row["raw_model"] or "(none)" for row in rows}))
-        spaces = ", ".join(sorted({row["workspace_id"] or "Default" for row in rows}))
+        spaces = ", ".join(sorted({row["sub_account_id"] or "Default" for row in rows}))
         kinds = ", ".join(sorted({str(cells[row["cell_number"]]["token_class"]) for row in rows}))
         yield (
             f"Claude Console, {account}, Cost: {first} to {last} (both included, UTC), workspace {spaces}, "
@@ -331,7 +331,7 @@ def _nothing(evidence: Evidence, figure: CostFigure) -> NothingToExplainError:
         wanted={
             "model": figure.model,
             "account": figure.account,
-            "coalesce(workspace_id, 'Default')": figure.workspace,
+            "coalesce(sub_account_id, 'Default')": figure.sub_account,
             "coalesce(token_class, charge_kind)": figure.token_class,
             "coalesce(api_key_id, 'none')": figure.api_key,
             "workload": figure.workload,

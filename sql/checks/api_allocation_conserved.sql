@@ -8,7 +8,7 @@ charged as (
         usage_date,
         source,
         account,
-        workspace_id,
+        sub_account_id,
         model,
         charge_kind,
         token_class,
@@ -27,7 +27,7 @@ told as (
         usage_date,
         source,
         account,
-        workspace_id,
+        sub_account_id,
         model,
         charge_kind,
         token_class,
@@ -64,7 +64,7 @@ full outer join told
         and charged.account = told.account
         and charged.charge_kind = told.charge_kind
         and charged.billing_currency = told.billing_currency
-        and charged.workspace_id is not distinct from told.workspace_id
+        and charged.sub_account_id is not distinct from told.sub_account_id
         and charged.model is not distinct from told.model
         and charged.token_class is not distinct from told.token_class
         and charged.service_tier is not distinct from told.service_tier

@@ -8,8 +8,8 @@ select
     concat(
         'Rules ',
         claiming_rules,
-        ' claim the same traffic (workspace ',
-        coalesce(workspace_id, 'Default'),
+        ' claim the same traffic (sub-account ',
+        coalesce(sub_account_id, 'Default'),
         ', key ',
         coalesce(api_key_id, 'none'),
         ', model ',
@@ -24,4 +24,4 @@ select
     ) as detail
 from int_api_workloads_daily
 where claiming_workload_count > 1
-group by provider, account, workspace_id, api_key_id, model, claiming_rules
+group by provider, account, sub_account_id, api_key_id, model, claiming_rules

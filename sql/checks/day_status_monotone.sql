@@ -36,6 +36,7 @@ sources as (
         on
             fct_source_coverage_daily.source = config_sources.source
             and fct_source_coverage_daily.account = config_sources.account
+            and fct_source_coverage_daily.dataset = config_sources.dataset
     where coalesce(config_sources.role, 'book') != 'control' and coalesce(config_sources.settles_days, true)
 ),
 

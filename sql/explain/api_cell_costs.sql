@@ -15,7 +15,7 @@ inner join chosen_cells
         and costs.source = chosen_cells.source
         and costs.account = chosen_cells.account
         and costs.charge_kind = chosen_cells.charge_kind
-        and costs.workspace_id is not distinct from chosen_cells.workspace_id
+        and costs.sub_account_id is not distinct from chosen_cells.sub_account_id
         and costs.model is not distinct from chosen_cells.model
         and costs.token_class is not distinct from chosen_cells.token_class
         and costs.service_tier is not distinct from chosen_cells.service_tier
@@ -31,7 +31,7 @@ left join chosen_costs
         and costs.account = chosen_costs.account
         and costs.charge_kind = chosen_costs.charge_kind
         and costs.attribution = chosen_costs.attribution
-        and costs.workspace_id is not distinct from chosen_costs.workspace_id
+        and costs.sub_account_id is not distinct from chosen_costs.sub_account_id
         and costs.api_key_id is not distinct from chosen_costs.api_key_id
         and costs.model is not distinct from chosen_costs.model
         and costs.token_class is not distinct from chosen_costs.token_class

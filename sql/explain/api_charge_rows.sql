@@ -6,7 +6,7 @@ lines as (
         usage_date,
         'anthropic_cost_api' as source,
         account,
-        workspace_id,
+        workspace_id as sub_account_id,
         cast(null as varchar) as api_key_id,
         model as raw_model,
         case
@@ -28,7 +28,7 @@ lines as (
         usage_date,
         'anthropic_console_csv' as source,
         account,
-        nullif(nullif(workspace, ''), 'Default') as workspace_id,
+        nullif(nullif(workspace, ''), 'Default') as sub_account_id,
         coalesce(nullif(api_key_id, ''), nullif(api_key, '')) as api_key_id,
         nullif(model, '') as raw_model,
         case
@@ -72,7 +72,7 @@ select
     named.usage_date,
     named.source,
     named.account,
-    named.workspace_id,
+    named.sub_account_id,
     named.raw_model,
     named.billing_currency,
     named.amount,
@@ -86,7 +86,7 @@ inner join chosen_cells
         and named.source = chosen_cells.source
         and named.account = chosen_cells.account
         and named.charge_kind = chosen_cells.charge_kind
-        and named.workspace_id is not distinct from chosen_cells.workspace_id
+        and named.sub_account_id is not distinct from chosen_cells.sub_account_id
         and named.model is not distinct from chosen_cells.model
         and named.token_class is not distinct from chosen_cells.token_class
         and named.service_tier is not distinct from chosen_cells.service_tier

@@ -5,7 +5,7 @@ select
         order by
             usage_date,
             account,
-            workspace_id,
+            sub_account_id,
             api_key_id,
             model,
             charge_kind,
@@ -22,7 +22,7 @@ where
     and usage_date < cast($to_date as date)
     and (cast($model as varchar) is null or model = $model)
     and (cast($account as varchar) is null or account = $account)
-    and (cast($workspace as varchar) is null or coalesce(workspace_id, 'Default') = $workspace)
+    and (cast($sub_account as varchar) is null or coalesce(sub_account_id, 'Default') = $sub_account)
     and (cast($api_key as varchar) is null or coalesce(api_key_id, 'none') = $api_key)
     and (cast($workload as varchar) is null or workload = $workload)
     and (cast($token_class as varchar) is null or coalesce(token_class, charge_kind) = $token_class)

@@ -15,7 +15,7 @@ counts as (
     select
         usage.usage_date,
         usage.account,
-        usage.workspace_id,
+        usage.workspace_id as sub_account_id,
         usage.api_key_id,
         measures.charge_kind,
         cast(measures.token_class as varchar) as token_class,
@@ -42,7 +42,7 @@ geographies as (
         usage_date,
         provider,
         account,
-        workspace_id,
+        sub_account_id,
         model,
         charge_kind,
         token_class,
@@ -52,7 +52,7 @@ geographies as (
     from int_api_charges_daily
     where is_book
     group by
-        usage_date, provider, account, workspace_id, model, charge_kind, token_class, service_tier, context_window
+        usage_date, provider, account, sub_account_id, model, charge_kind, token_class, service_tier, context_window
     having count(distinct inference_geo) = 1 and count(inference_geo) = count(*)
 ),
 
@@ -73,7 +73,7 @@ named as (
             and geographies.provider = 'anthropic'
             and counts.account = geographies.account
             and counts.charge_kind = geographies.charge_kind
-            and counts.workspace_id is not distinct from geographies.workspace_id
+            and counts.sub_account_id is not distinct from geographies.sub_account_id
             and int_api_model_names_daily.model is not distinct from geographies.model
             and counts.token_class is not distinct from geographies.token_class
             and counts.service_tier is not distinct from geographies.service_tier
@@ -85,7 +85,7 @@ select
     chosen_cells.cell_number,
     named.usage_date,
     named.account,
-    named.workspace_id,
+    named.sub_account_id,
     named.api_key_id,
     named.raw_model,
     named.charge_kind,
@@ -99,7 +99,7 @@ inner join chosen_cells
         named.usage_date = chosen_cells.usage_date
         and named.account = chosen_cells.account
         and named.charge_kind = chosen_cells.charge_kind
-        and named.workspace_id is not distinct from chosen_cells.workspace_id
+        and named.sub_account_id is not distinct from chosen_cells.sub_account_id
         and named.model is not distinct from chosen_cells.model
         and named.token_class is not distinct from chosen_cells.token_class
         and named.service_tier is not distinct from chosen_cells.service_tier

@@ -92,6 +92,12 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     },
 }
 COMPANY = {"company": "Acme", "reporting_currency": "USD"}
+DATASETS = {
+    "anthropic_cost_api": "cost_report",
+    "anthropic_usage_api": "messages_usage",
+    "anthropic_console_csv": "console_cost",
+    "invoice_csv": "invoice",
+}
 SOURCES = (
     {"source": "anthropic_cost_api", "issuer": "anthropic", "role": "book"},
     {"source": "anthropic_usage_api", "issuer": "anthropic", "role": "metered"},
@@ -107,7 +113,7 @@ def utc(text: str) -> datetime:
 def configured_sources(*sources: Row, account: str = "acme") -> list[Row]:
     """Rows of config_sources, a day's settle lag unless said otherwise."""
     common = {"account": account, "settle_lag_hours": 24, "settles_days": True}
-    return [{**common, **source} for source in sources or SOURCES]
+    return [{**common, "dataset": DATASETS[source["source"]], **source} for source in sources or SOURCES]
 
 
 def cost_line(usage_date: date, amount_cents: str, **fields: Any) -> Row:

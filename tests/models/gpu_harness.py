@@ -126,9 +126,9 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
 DAY = date(2025, 11, 3)
 COMPANY = {"company": "Acme", "reporting_currency": "USD"}
 SOURCES = (
-    {"source": "nvml_spool", "account": "fleet", "issuer": "fleet", "role": "metered"},
-    {"source": "invoice_csv", "account": "gpucloud", "issuer": "gpucloud", "role": "book"},
-    {"source": "owned_gpus", "account": "rack", "issuer": "rack", "role": "book"},
+    {"source": "nvml_spool", "account": "fleet", "dataset": "spool", "issuer": "fleet", "role": "metered"},
+    {"source": "invoice_csv", "account": "gpucloud", "dataset": "invoice", "issuer": "gpucloud", "role": "book"},
+    {"source": "owned_gpus", "account": "rack", "dataset": "owned_charges", "issuer": "rack", "role": "book"},
 )
 NODE = {"issuer": "gpucloud", "resource_id": "node-1", "host": "host-1", "gpu_count": 1, "currency": "USD"}
 

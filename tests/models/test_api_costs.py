@@ -155,7 +155,7 @@ def test_usage_without_a_key_and_the_default_workspace_are_values_like_others(tm
             ],
         },
     )
-    assert {(row["workspace_id"], row["api_key_id"]): row["billed_cost"] for row in rows} == {
+    assert {(row["sub_account_id"], row["api_key_id"]): row["billed_cost"] for row in rows} == {
         (None, None): Decimal("0.25"),
         (None, "a"): Decimal("0.75"),
         ("wrkspc_1", None): Decimal(9),

@@ -161,7 +161,7 @@ def test_a_source_says_since_when_it_is_silent_and_one_that_never_spoke_is_liste
     assert sources == {
         COST[0]: (COST[1], DAY, date(2026, 11, 4)),
         USAGE[0]: (USAGE[1], date(2026, 11, 5), None),
-        CONSOLE[0]: (None, None, None),
+        CONSOLE[0]: ("console_cost", None, None),
     }
 
 

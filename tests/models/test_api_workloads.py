@@ -45,8 +45,8 @@ def test_two_rules_on_one_cell_leave_it_unassigned_and_are_both_named(tmp_path: 
     assert [(row["workload"], row["tokens"]) for row in rows_of(built, "fct_demand_daily")] == [("unassigned", 5)]
     assert [row["workload"] for row in rows_of(built, "fct_api_costs_daily")] == ["unassigned"]
     assert broken_laws(built, [CHECK]) == [
-        "one_workload_per_cell account:acme: Rules batch#2, chat#1 claim the same traffic (workspace Default, key k1, "
-        "model claude-opus-4-8) on 1 days from 2026-11-03 to 2026-11-03. It is unassigned: narrow one of them."
+        "one_workload_per_cell account:acme: Rules batch#2, chat#1 claim the same traffic (sub-account Default, "
+        "key k1, model claude-opus-4-8) on 1 days from 2026-11-03 to 2026-11-03. It is unassigned: narrow one of them."
     ]
 
 
@@ -93,8 +93,8 @@ def test_a_rule_may_name_the_default_workspace_and_a_model_as_any_export_does(tm
         usage_row(DAY, model="claude-haiku-4-5-20251001", workspace_id="wrkspc_1", output_tokens=1),
     ]
     rules = [
-        rule("default#1", workspace="Default", model="Claude Opus 4.8"),
-        rule("haiku#1", workspace="wrkspc_1", model="claude-haiku-4-5-20251001"),
+        rule("default#1", sub_account="Default", model="Claude Opus 4.8"),
+        rule("haiku#1", sub_account="wrkspc_1", model="claude-haiku-4-5-20251001"),
     ]
     rows = assigned(tmp_path, rules, usage)
     assert {row["model"]: row["workload"] for row in rows} == {

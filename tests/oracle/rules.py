@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tests.oracle.landed import Project
 
 UNASSIGNED = "unassigned"
-_API_ONLY = ("provider", "account", "workspace", "api_key")
+_API_ONLY = ("provider", "account", "workspace", "project", "api_key")
 _SERVED_ONLY = ("served_name", "deployment")
 
 
@@ -44,13 +44,18 @@ def served_owner(project: Project, *, served_name: str, deployment: str | None, 
     return _owner(project, said, silent=_API_ONLY)
 
 
+def _said_by(rule: dict[str, Any], name: str) -> str | None:
+    """What a rule says of a name: one vendor's workspace is another's project."""
+    return rule["workspace"] or rule["project"] if name == "workspace" else rule[name]
+
+
 def _owner(project: Project, said: dict[str, str | None], *, silent: tuple[str, ...]) -> Owner:
     claiming = {
         workload["workload"]: workload["team"]
         for workload in project.config["workloads"]
         for rule in workload["match"]
         if all(rule[name] is None for name in silent)
-        and all(rule[name] is None or rule[name] == value for name, value in said.items())
+        and all(_said_by(rule, name) in (None, value) for name, value in said.items())
     }
     if len(claiming) != 1:
         return Owner(UNASSIGNED, None)

@@ -75,9 +75,9 @@ def test_hostile_names_change_no_sum_and_come_back_as_they_came(shared: tuple[Sm
     assert built.api_cost("org") == Decimal(3 * len(MODELS))
     assert built.api_cost("acme") == Decimal(len(MODELS))
     assert built.gpu_cost("gpucloud") == Decimal(24 * (len(MODELS) - 2))
-    named = built.rows("select distinct model, workspace_id from fct_api_costs_daily where account = 'org'")
+    named = built.rows("select distinct model, sub_account_id from fct_api_costs_daily where account = 'org'")
     assert sorted(row["model"] for row in named) == sorted(MODELS)
-    assert sorted(row["workspace_id"] for row in named) == sorted(MODELS)
+    assert sorted(row["sub_account_id"] for row in named) == sorted(MODELS)
     assert built.rows("select law, scope, detail from check_api_money_conserved") == []
 
 
