@@ -14,10 +14,10 @@ from pipeline.build.sql_models import SqlModel, in_order
 
 @dataclass
 class Bare:
-    """What DuckDB alone made, still open, and how long each SQL model took it."""
+    """What DuckDB alone made, still open, and the CPU seconds that each SQL model took it."""
 
     connection: duckdb.DuckDBPyConnection
-    seconds: Mapping[str, float]
+    cpu_seconds: Mapping[str, float]
     took: Took
 
 
@@ -40,10 +40,10 @@ def build_bare(
     python_nodes = {name: node for name, node in snapshot.nodes.items() if name not in models}
     for name, relation in {**given, **python_nodes}.items():
         connection.execute(f"create view {quoted(name)} as {relation.sql(None)}")
-    seconds: dict[str, float] = {}
+    cpu_seconds: dict[str, float] = {}
     with took() as all_of_it:
         for name in in_order({name: model.inputs for name, model in models.items()}, [*given, *python_nodes]):
-            started = time.perf_counter()
+            started = time.process_time()
             connection.execute(f"create table {quoted(name)} as {models[name].sql}")
-            seconds[name] = time.perf_counter() - started
-    return Bare(connection=connection, seconds=seconds, took=all_of_it)
+            cpu_seconds[name] = time.process_time() - started
+    return Bare(connection=connection, cpu_seconds=cpu_seconds, took=all_of_it)

@@ -3,17 +3,21 @@
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
+from unittest.mock import patch
 
 from benchmarks.bare import Bare, build_bare
-from benchmarks.measure import Took, folder_gib, peak_memory_gib, took
+from benchmarks.measure import Took, folder_gib, forget_peak_memory, peak_memory_gib, took
 from benchmarks.year import Year
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.graph import BuildResult
 from pipeline.build.publish import open_snapshot
 from pipeline.build.relations import FrameRelation, Relation, quoted
+from pipeline.build.runner import Model, Runner
 from pipeline.build.seeds import load_seeds
 from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.graph import build_project, shipped_graph
@@ -22,55 +26,64 @@ from pipeline.landing.project import Project
 
 _NOTHING_CHANGED_TIMES = 5
 _MOST_DIFFERENCES_SHOWN = 3
+_SLOWEST = 8
 
 
-@dataclass
-class Stopwatch:
-    """A build's progress, turned into seconds per node: a node lasts until the next is announced."""
+@contextmanager
+def watched() -> Iterator[dict[str, float]]:
+    """Core seconds of each node in the builds inside: how long its partitions held a worker, all of them together."""
+    spent: list[tuple[str, float]] = []
+    found: dict[str, float] = {}
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
-    _current: tuple[str, float, float] | None = None
+    def timed(run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_timed(runner: Runner, model: Model, *rest: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return run(runner, model, *rest)
+            finally:
+                spent.append((model.name, time.perf_counter() - started))
 
-    def __call__(self, *, node: str, done: int, total: int) -> None:
-        self.stop()
-        self._current = (node, time.perf_counter(), time.process_time())
+        return run_timed
 
-    def stop(self) -> None:
-        if self._current is not None:
-            node, started, cpu_started = self._current
-            self.seconds[node] = time.perf_counter() - started
-            self.cpu_seconds[node] = time.process_time() - cpu_started
-        self._current = None
+    with (
+        patch.object(Runner, "_run_sql", timed(Runner._run_sql)),
+        patch.object(Runner, "_run_python", timed(Runner._run_python)),
+    ):
+        yield found
+    for name, seconds in spent:
+        found[name] = found.get(name, 0.0) + seconds
 
 
 @dataclass(frozen=True)
 class Cold:
-    """The first build of a year beside DuckDB alone on the same Parquet."""
+    """The first build of a year beside DuckDB alone on the same Parquet. Core seconds are by node."""
 
     result: BuildResult
     took: Took
-    python_nodes: Took
+    core_seconds: Mapping[str, float]
+    peak_memory_gib: float
     bare: Bare
-    slowest: Mapping[str, tuple[float, float]]
+    bare_peak_memory_gib: float
 
     @property
-    def ratio(self) -> float:
-        """All of the build but its Python nodes, over DuckDB alone."""
-        return (self.took.wall_seconds - self.python_nodes.wall_seconds) / self.bare.took.wall_seconds
+    def python_nodes(self) -> float:
+        """Core seconds of what bare DuckDB has nothing beside."""
+        return sum(seconds for name, seconds in self.core_seconds.items() if name not in self.bare.cpu_seconds)
 
     @property
-    def cpu_ratio(self) -> float:
-        """The same in CPU seconds, which other work on the machine changes less."""
-        return (self.took.cpu_seconds - self.python_nodes.cpu_seconds) / self.bare.took.cpu_seconds
+    def slowest(self) -> dict[str, list[float]]:
+        """SQL models: what they took the build, and DuckDB alone."""
+        alone = self.bare.cpu_seconds
+        slowest = sorted(alone, key=lambda name: -self.core_seconds.get(name, 0.0))[:_SLOWEST]
+        return {name: [round(self.core_seconds.get(name, 0.0), 2), round(alone[name], 2)] for name in slowest}
 
 
 def cold_build(year: Year, *, say: Callable[[str], None]) -> Cold:
     """Build the year into an empty cache, then let DuckDB alone do the same SQL."""
-    watch = Stopwatch()
-    with took() as build_took:
-        result = _build(year, progress=watch)
-        watch.stop()
+    forget_peak_memory()
+    with watched() as core_seconds, took() as build_took:
+        result = _build(year)
+    peak = peak_memory_gib()
     say(f"cold build {build_took.wall_seconds:.1f} s; now DuckDB alone")
     graph = shipped_graph()
     models = {model.name: model for model in graph.models(year.project.paths.cache) if isinstance(model, SqlModel)}
@@ -78,17 +91,15 @@ def cold_build(year: Year, *, say: Callable[[str], None]) -> Cold:
         raise BuildError("The folder already holds a build of this year. Name an empty --folder.")
     gc.collect()
     given = {**result.landed.relations, **_configuration_and_seeds(year)}
+    forget_peak_memory()
     bare = build_bare(models, given=given, snapshot=result.snapshot, threads=os.cpu_count() or 1)
-    slowest = sorted(bare.seconds, key=lambda name: -watch.seconds[name])[:8]
     return Cold(
         result=result,
         took=build_took,
-        python_nodes=Took(
-            wall_seconds=sum(seconds for name, seconds in watch.seconds.items() if name not in models),
-            cpu_seconds=sum(seconds for name, seconds in watch.cpu_seconds.items() if name not in models),
-        ),
+        core_seconds=core_seconds,
+        peak_memory_gib=peak,
         bare=bare,
-        slowest={name: (watch.seconds[name], bare.seconds[name]) for name in slowest},
+        bare_peak_memory_gib=peak_memory_gib(),
     )
 
 
@@ -105,7 +116,7 @@ def differences(cold: Cold) -> list[str]:
     found: list[str] = []
     connection = cold.bare.connection
     connection.execute("attach if not exists ':memory:' as built")
-    for name in cold.bare.seconds:
+    for name in cold.bare.cpu_seconds:
         connection.execute(
             f"create or replace view built.{quoted(name)} as {cold.result.snapshot.node(name).sql(None)}"
         )
@@ -146,22 +157,20 @@ class Dirty:
 def one_dirty_day(year: Year) -> Dirty:
     """A late spool file and a restated usage day, in the middle of the year."""
     year.write_late_file_and_restated_usage()
-    watch = Stopwatch()
-    with took() as found:
-        result = _build(year, progress=watch)
-        watch.stop()
+    with watched() as core_seconds, took() as found:
+        result = _build(year)
     if not result.ran:
         raise BuildError("One day changed, and yet nothing ran.")
-    slowest = sorted(watch.seconds, key=lambda name: -watch.seconds[name])[:8]
+    slowest = sorted(core_seconds, key=lambda name: -core_seconds[name])[:_SLOWEST]
     return Dirty(
         took=found,
         parts=sum(map(len, result.ran.values())),
-        slowest={name: watch.seconds[name] for name in slowest},
+        slowest={name: round(core_seconds[name], 2) for name in slowest},
     )
 
 
-def _build(year: Year, *, progress: Stopwatch) -> BuildResult:
-    return build_project(Project(year.project.folder), as_of=year.as_of, progress=progress)
+def _build(year: Year) -> BuildResult:
+    return build_project(Project(year.project.folder), as_of=year.as_of)
 
 
 def measured_builds(year: Year, *, say: Callable[[str], None]) -> dict[str, object]:
@@ -187,21 +196,20 @@ def measured_builds(year: Year, *, say: Callable[[str], None]) -> dict[str, obje
         "unit_cost_rows": rows,
         "cold_build_seconds": cold.took.wall_seconds,
         "cold_build_cpu_seconds": cold.took.cpu_seconds,
-        "cold_build_python_nodes_seconds": cold.python_nodes.wall_seconds,
+        "cold_build_python_nodes_core_seconds": cold.python_nodes,
         "cold_build_parts": sum(map(len, cold.result.ran.values())),
+        "cold_build_peak_memory_gib": cold.peak_memory_gib,
         "bare_duckdb_seconds": cold.bare.took.wall_seconds,
         "bare_duckdb_cpu_seconds": cold.bare.took.cpu_seconds,
-        "cold_build_over_bare_duckdb": cold.ratio,
-        "cold_build_over_bare_duckdb_in_cpu": cold.cpu_ratio,
-        "slowest_models_build_and_bare_seconds": {
-            name: [round(a, 2), round(b, 2)] for name, (a, b) in cold.slowest.items()
-        },
+        "bare_duckdb_peak_memory_gib": cold.bare_peak_memory_gib,
+        "cold_build_over_bare_duckdb": cold.took.wall_seconds / cold.bare.took.wall_seconds,
+        "cold_build_over_bare_duckdb_in_cpu": cold.took.cpu_seconds / cold.bare.took.cpu_seconds,
+        "slowest_models_build_and_bare_core_seconds": cold.slowest,
         "nothing_changed_seconds": unchanged.wall_seconds,
         "one_dirty_day_seconds": dirty.took.wall_seconds,
         "one_dirty_day_cpu_seconds": dirty.took.cpu_seconds,
         "one_dirty_day_parts": dirty.parts,
         "one_dirty_day_over_cold_build": dirty.took.wall_seconds / cold.took.wall_seconds,
-        "slowest_nodes_of_one_dirty_day_seconds": {name: round(found, 2) for name, found in dirty.slowest.items()},
-        "peak_memory_gib": peak_memory_gib(),
+        "slowest_nodes_of_one_dirty_day_core_seconds": dirty.slowest,
         "disk_gib": folder_gib(year.project.folder),
     }

@@ -5,12 +5,14 @@ import platform
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 @dataclass
@@ -34,9 +36,19 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
+def forget_peak_memory() -> None:
+    """Let `peak_memory_gib` begin anew, where the system can."""
+    with suppress(OSError):
+        _CLEAR_REFS.write_text("5")
+
+
 def peak_memory_gib() -> float:
-    """The most memory this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    """The most memory this process has held since it began, or since its peak was forgotten."""
+    try:
+        peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return int(peak.split()[1]) / 1024**2
 
 
 def machine() -> dict[str, str | int | float]:

@@ -17,7 +17,16 @@ import duckdb
 
 from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
-from pipeline.build.parsed import ParsedObject, ParsedTable, Part, Stream, Unread, announce, remembered_object
+from pipeline.build.parsed import (
+    ParsedObject,
+    ParsedTable,
+    Part,
+    Stream,
+    Unread,
+    announce,
+    index_parquet,
+    remembered_object,
+)
 from pipeline.build.relations import duckdb_type, literal, quoted
 from pipeline.decisions.graph import shipped_graph
 from pipeline.landing.dataset import Table
@@ -225,6 +234,8 @@ def _write_table(made: duckdb.DuckDBPyConnection, folder: Path, table: Table, ro
             f"copy (select {typed} from ({rows.sql})) to {literal(str(aside))} "
             "(format parquet, compression zstd, compression_level 1)"
         )
+    if table.money is not None:
+        return index_parquet(file, table)
     part = Part(bucket=rows.bucket, usage_date=rows.usage_date, rows=rows.count, content=digest(rows.sql.encode()))
     return ParsedTable(file=file, parts=(part,), streams=rows.streams)
 

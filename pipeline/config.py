@@ -1,13 +1,21 @@
-"""`breakeven.yaml`: who is who, what serves what, and at which declared rates. Facts only a person knows."""
+"""`breakeven.yaml`: who is who, what serves what, and at which declared rates. Facts only a person knows.
 
-from collections.abc import Mapping, Sequence
+The file a person edits now is held to every rule here. A version that was landed before is read by `landed_config`:
+rules change, what was said under older ones stays said.
+"""
+
+import functools
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
 
@@ -75,8 +83,8 @@ class Deployment(_Section):
     hosts: tuple[str, ...] = ()
     gpus_per_replica: int = Field(ge=1, le=1024)
     capacity: Capacity | None = None
-    minimum_replicas: int = Field(default=1, ge=0)
-    spare_replicas: int = Field(default=0, ge=0)
+    minimum_replicas: int = Field(default=1, ge=0, le=1024)
+    spare_replicas: int = Field(default=0, ge=0, le=1024)
     valid_from: date | None = Field(default=None, alias="from")
 
 
@@ -134,8 +142,8 @@ class AlertRule(_Section):
 
     enter_ratio: Money = Decimal("1.10")
     exit_ratio: Money = Decimal("0.90")
-    dwell_days: int = Field(default=7, ge=1)
-    cooldown_days: int = Field(default=14, ge=0)
+    dwell_days: int = Field(default=7, ge=1, le=3650)
+    cooldown_days: int = Field(default=14, ge=0, le=3650)
 
 
 class Config(_Section):
@@ -239,96 +247,254 @@ def _known_keys(location: Sequence[int | str], raw: Mapping[str, Any]) -> str:
     """The keys that exist where an unknown one was met, nearest spelling first."""
     import difflib
 
-    model: Any = Config
+    model: type[BaseModel] | None = Config
     for part in location[:-1]:
         if isinstance(part, int) or model is None:
             continue
-        model = _section_of(model, part)
+        model = _section_named(model, part)
     if model is None:
         return "Remove it."
-    known = [field.alias or name for name, field in model.model_fields.items()]
+    known = [key for key, _ in _fields(model)]
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
 
 
-def _section_of(model: Any, name: str) -> Any:
-    import typing
+def _section_named(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    return next((_section_of(field) for key, field in _fields(model) if key == name), None)
 
-    for field_name, field in model.model_fields.items():
-        if (field.alias or field_name) != name:
-            continue
-        candidates = [field.annotation, *typing.get_args(field.annotation)]
-        for candidate in candidates:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                return candidate
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """Every key as a person writes it, and its field."""
+    for name, field in model.model_fields.items():
+        yield field.alias or name, field
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section a field holds, alone or in a list; None for a plain value."""
+    for candidate in (field.annotation, *typing.get_args(field.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
     return None
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """An entry that the rest of the configuration does not allow, and the error that says so."""
+
+    where: tuple[str | int, ...]
+    error: ConfigError
 
 
 def _check_references(config: Config) -> None:
     """Names that must be unique are, and names that point at something do."""
-    _unique("sources", [f"{source.source}/{source.account}" for source in config.sources])
-    _unique("deployments", [deployment.deployment for deployment in config.deployments])
-    _unique("workloads", [workload.workload for workload in config.workloads])
-    _check_intervals(config.gpu_resources)
-    deployments = {deployment.deployment for deployment in config.deployments}
+    for problem in (*_contradictions(config), *_loose_ends(config)):
+        raise problem.error
+
+
+def _contradictions(config: Config) -> Iterator[_Problem]:
+    """Entries that cannot hold beside an earlier one, or in themselves: counted both, they would count double."""
+    yield from _declared_twice("sources", [f"{source.source}/{source.account}" for source in config.sources])
+    yield from _declared_twice("deployments", [deployment.deployment for deployment in config.deployments])
+    yield from _declared_twice("workloads", [workload.workload for workload in config.workloads])
+    yield from _bad_intervals(config.gpu_resources)
     for index, workload in enumerate(config.workloads):
-        if workload.deployment is not None and workload.deployment not in deployments:
-            raise ConfigError(
-                key=f"workloads.{index}.deployment",
-                value=workload.deployment,
-                fix=f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}.",
-            )
         for number, match in enumerate(workload.match):
             if match.workspace is not None and match.project is not None:
-                raise ConfigError(
-                    key=f"workloads.{index}.match.{number}.project",
+                yield _problem(
+                    "workloads", index, "match", number, "project",
                     value=match.project,
                     fix="`workspace` and `project` are one vendor's and the other's word for the same thing. Keep one.",
-                )
+                )  # fmt: skip
+
+
+def _loose_ends(config: Config) -> Iterator[_Problem]:
+    """What points at nothing, or lacks its reason: a slip now, and without effect where it was said long ago."""
+    deployments = {deployment.deployment for deployment in config.deployments}
+    no_such = f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}."
+    for index, workload in enumerate(config.workloads):
+        if workload.deployment is not None and workload.deployment not in deployments:
+            yield _problem("workloads", index, "deployment", value=workload.deployment, fix=no_such)
+        for number, match in enumerate(workload.match):
             if match.deployment is not None and match.deployment not in deployments:
-                raise ConfigError(
-                    key=f"workloads.{index}.match.{number}.deployment",
-                    value=match.deployment,
-                    fix=f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}.",
-                )
+                yield _problem("workloads", index, "match", number, "deployment", value=match.deployment, fix=no_such)
         if workload.pinned_to is not None and not workload.pin_reason:
-            raise ConfigError(
-                key=f"workloads.{index}.pin_reason",
-                value="missing",
-                fix="A pinned workload says why in pin_reason.",
-            )
+            fix = "A pinned workload says why in pin_reason."
+            yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
-            raise ConfigError(
-                key=f"overheads.{index}.deployment",
-                value=overhead.deployment,
-                fix=f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}.",
-            )
+            yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
 
 
-def _check_intervals(resources: Sequence[GpuResource]) -> None:
+def _problem(*where: str | int, value: object, fix: str) -> _Problem:
+    return _Problem(where, ConfigError(key=".".join(map(str, where)), value=value, fix=fix))
+
+
+def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            error = ConfigError(key=section, value=name, fix="Declared twice. Rename or remove one.")
+            yield _Problem((section, index), error)
+        seen.add(name)
+
+
+def _bad_intervals(resources: Sequence[GpuResource]) -> Iterator[_Problem]:
     """A resource is what it is on a day once: intervals are not empty and do not overlap."""
+    held: dict[tuple[str, str], list[GpuResource]] = {}
     for index, resource in enumerate(resources):
         if resource.valid_to is not None and resource.valid_to <= resource.valid_from:
-            raise ConfigError(
-                key=f"gpu_resources.{index}.to",
+            yield _problem(
+                "gpu_resources", index, "to",
                 value=resource.valid_to.isoformat(),
                 fix=f"It must be after `from`, which is {resource.valid_from}; `to` is the first day that is out.",
-            )
-        for earlier in resources[:index]:
-            if (earlier.issuer, earlier.resource_id) != (resource.issuer, resource.resource_id):
-                continue
-            if resource.valid_from < (earlier.valid_to or date.max) and earlier.valid_from < (
-                resource.valid_to or date.max
-            ):
-                raise ConfigError(
-                    key=f"gpu_resources.{index}",
-                    value=f"{resource.issuer}/{resource.resource_id} from {resource.valid_from}",
-                    fix=f"It overlaps the one from {earlier.valid_from}. Give the earlier one a `to`.",
+            )  # fmt: skip
+            continue
+        of_the_same = held.setdefault((resource.issuer, resource.resource_id), [])
+        overlapped = next((earlier for earlier in of_the_same if _overlap(earlier, resource)), None)
+        if overlapped is None:
+            of_the_same.append(resource)
+            continue
+        yield _problem(
+            "gpu_resources", index,
+            value=f"{resource.issuer}/{resource.resource_id} from {resource.valid_from}",
+            fix=f"It overlaps the one from {overlapped.valid_from}. Give the earlier one a `to`.",
+        )  # fmt: skip
+
+
+def _overlap(one: GpuResource, other: GpuResource) -> bool:
+    return one.valid_from < (other.valid_to or date.max) and other.valid_from < (one.valid_to or date.max)
+
+
+@dataclass(frozen=True)
+class LandedConfig:
+    """A landed version as this release reads it.
+
+    `config` is None where the version as a whole cannot be read. `left_out`: each entry that cannot, with its reason.
+    """
+
+    config: Config | None
+    left_out: tuple[str, ...] = ()
+
+
+def landed_config(said: object) -> LandedConfig:
+    """A version of `breakeven.yaml` as any release landed it. Raises nothing: what was said stays readable for ever.
+
+    Unknown keys are ignored and missing ones have their defaults. An entry of a list, or a section, is read whole or
+    left out with its reason, since half of it would be another statement. Of two that contradict each other the first
+    counts. A key that a release renames is unknown here: that release reads the old name too.
+    """
+    try:
+        config = Config.model_validate(said)
+    except ValidationError:
+        return _leniently(said)
+    return LandedConfig(config) if next(_contradictions(config), None) is None else _leniently(said)
+
+
+_Read = TypeVar("_Read", bound=BaseModel)
+# Rules about how a text is spelled. An older release had others, and a name is only ever compared.
+_SPELLING = frozenset({"string_pattern_mismatch", "string_too_short", "string_too_long"})
+_SHOWN_CHARACTERS = 60
+
+
+class _UnreadableError(Exception):
+    """An entry that cannot be read, and why."""
+
+
+def _leniently(said: object) -> LandedConfig:
+    left_out: list[str] = []
+    try:
+        config = _entry(Config, {"company": "", **said} if isinstance(said, dict) else said, "", left_out)
+    except _UnreadableError as error:
+        return LandedConfig(None, (str(error),))
+    problems = list(_contradictions(config))
+    left_out += [str(problem.error).removeprefix("breakeven.yaml: ") for problem in problems]
+    return LandedConfig(_without(config, [problem.where for problem in problems]), tuple(left_out))
+
+
+def _entry(model: type[_Read], said: object, where: str, left_out: list[str]) -> _Read:
+    """A section, or an entry of a list. _UnreadableError where a value of its own cannot be read."""
+    if not isinstance(said, Mapping):
+        raise _UnreadableError(f"{where or 'what was landed'} is {_shortly(said, where)}, not a mapping")
+    fields = dict(_fields(model))
+    unknown = [key for key in said if key not in fields and said[key] is not None]
+    if model is WorkloadMatch and unknown:
+        # Without the name that is unknown here the rule would match more than was said.
+        raise _UnreadableError(f"{where}.{unknown[0]} is unknown to this release")
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        place = f"{where}.{key}" if where else key
+        section = _section_of(field)
+        if key not in said and field.is_required():
+            raise _UnreadableError(f"{place} is missing")
+        if key not in said:
+            continue
+        try:
+            if section is None:
+                values[key] = _plain(_adapters(model)[key], said[key], place)
+            else:
+                values[key] = _sections(section, field, said[key], place, left_out)
+        except _UnreadableError as error:
+            if section is None or field.is_required():
+                raise
+            left_out.append(str(error))
+    return model.model_construct(**values)
+
+
+def _sections(section: type[BaseModel], field: FieldInfo, said: object, place: str, left_out: list[str]) -> Any:
+    """What a field of sections holds: one, none, or a list of those that can be read."""
+    if typing.get_origin(field.annotation) is not tuple:
+        return None if said is None and field.default is None else _entry(section, said, place, left_out)
+    if not isinstance(said, list):
+        raise _UnreadableError(f"{place} is {_shortly(said, place)}, not a list")
+    entries: list[BaseModel] = []
+    for number, one in enumerate(said):
+        try:
+            entries.append(_entry(section, one, f"{place}.{number}", left_out))
+        except _UnreadableError as error:
+            left_out.append(str(error))
+    return tuple(entries)
+
+
+def _plain(adapter: TypeAdapter[Any], said: object, place: str) -> Any:
+    try:
+        return adapter.validate_python(said)
+    except ValidationError as error:
+        if isinstance(said, str) and _SPELLING.issuperset(found["type"] for found in error.errors()):
+            return said
+        why = error.errors(include_url=False)[0]["msg"]
+        raise _UnreadableError(f"{place} is {_shortly(said, place)}: {why}") from None
+
+
+@functools.cache
+def _adapters(model: type[BaseModel]) -> Mapping[str, TypeAdapter[Any]]:
+    """Key -> how its plain value is read by itself."""
+    return {key: TypeAdapter(field.rebuild_annotation()) for key, field in _fields(model) if _section_of(field) is None}
+
+
+def _shortly(said: object, place: str) -> str:
+    """A value as a reason may repeat it: not what may be a secret, and not a page of it."""
+    text = "(not shown)" if place.endswith("_env") else repr(said)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
+    """The configuration less the entries at these places, or less the rules of a workload where a place is one's."""
+    gone = {place[:4] if place[2:3] == ("match",) else place[:2] for place in places}
+    workloads = tuple(
+        workload.model_copy(
+            update={
+                "match": tuple(
+                    rule
+                    for number, rule in enumerate(workload.match)
+                    if ("workloads", index, "match", number) not in gone
                 )
-
-
-def _unique(key: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(key=key, value=name, fix="Declared twice. Rename or remove one.")
+            }
+        )
+        for index, workload in enumerate(config.workloads)
+        if ("workloads", index) not in gone
+    )
+    kept = {
+        section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
+        for section in ("sources", "gpu_resources", "deployments")
+    }
+    return config.model_copy(update={**kept, "workloads": workloads})

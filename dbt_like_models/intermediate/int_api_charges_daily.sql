@@ -48,11 +48,60 @@ stated as (
         billed_cost,
         list_cost as stated_list_cost
     from stg_anthropic_console_csv__costs_daily
+    union all
+    select
+        usage_date,
+        'openai' as provider,
+        'openai_costs_api' as source,
+        'costs' as dataset,
+        1 as source_rank,
+        account,
+        sub_account_id,
+        cast(null as varchar) as api_key_id,
+        false as is_key_named,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        speed,
+        billing_currency,
+        billed_cost,
+        cast(null as decimal(38, 18)) as stated_list_cost
+    from stg_openai_costs_api__costs_daily
+    union all
+    select
+        usage_date,
+        'openai' as provider,
+        'openai_dashboard_csv' as source,
+        'cost' as dataset,
+        2 as source_rank,
+        account,
+        sub_account_id,
+        cast(null as varchar) as api_key_id,
+        false as is_key_named,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        speed,
+        billing_currency,
+        billed_cost,
+        cast(null as decimal(38, 18)) as stated_list_cost
+    from stg_openai_dashboard_csv__costs_daily
 ),
 
 owned as (
     select
-        stated.*,
+        stated.* replace (
+            case
+                when stated.provider = 'openai' then int_openai_tiers_daily.cell_service_tier
+                else stated.service_tier
+            end as service_tier
+        ),
         int_api_model_names_daily.model,
         coalesce(config_sources.issuer, stated.provider) as issuer,
         coalesce(config_sources.role, 'book') as role
@@ -62,6 +111,13 @@ owned as (
             stated.usage_date = int_api_model_names_daily.usage_date
             and stated.provider = int_api_model_names_daily.provider
             and stated.raw_model = int_api_model_names_daily.raw_model
+    left join int_openai_tiers_daily
+        on
+            stated.usage_date = int_openai_tiers_daily.usage_date
+            and stated.sub_account_id is not distinct from int_openai_tiers_daily.sub_account_id
+            and int_api_model_names_daily.model is not distinct from int_openai_tiers_daily.model
+            and stated.service_tier = int_openai_tiers_daily.service_tier
+            and stated.provider = 'openai'
     left join config_sources
         on
             stated.source = config_sources.source

@@ -2,7 +2,8 @@
 -- context_window, inference_geo, billing_currency, attribution.
 -- The book of record's charges with an API key: named by the bill (direct), split by the usage of the charge's own cell
 -- (allocated), without any usage (unattributed); and usage that no bill charges (metered_only, its cost unknown).
--- A split is exact: whole quanta of 10^-18 by largest remainder, ties by key, the sign put back last.
+-- A split is exact: whole quanta of 10^-18 by largest remainder, ties by key, the sign put back last. A bill that names
+-- its keys keeps every amount where it put it; only the tokens beside it are looked for.
 -- partition: month
 with
 charges as (
@@ -104,7 +105,6 @@ metered as (
 matched as (
     select
         charges.charge_number,
-        charges.is_key_named,
         metered.usage_number,
         metered.api_key_id,
         metered.weight,
@@ -128,7 +128,7 @@ matched as (
             and charges.context_window is not distinct from metered.context_window
             and charges.inference_geo is not distinct from metered.inference_geo
             and metered.weight > 0
-            and (not charges.is_key_named or charges.api_key_id is not distinct from metered.api_key_id)
+            and not charges.is_key_named
 ),
 
 shares as (
@@ -159,6 +159,198 @@ split as (
     from ranked
 ),
 
+-- A Console bill may name a key by a label that people choose, and a workspace likewise, where the meter has their ids.
+-- Both sides are laid in one table, so that what neither states meets too.
+sides as (
+    select
+        usage_date,
+        provider,
+        account,
+        sub_account_id,
+        api_key_id,
+        model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        true as is_charge,
+        charge_number,
+        billing_currency,
+        cost_quanta,
+        cast(null as bigint) as usage_number,
+        cast(null as bigint) as tokens,
+        cast(null as bigint) as web_search_request_count,
+        cast(null as bigint) as weight
+    from charges
+    where is_key_named
+    union all
+    select
+        usage_date,
+        provider,
+        account,
+        sub_account_id,
+        api_key_id,
+        model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        false as is_charge,
+        cast(null as bigint) as charge_number,
+        cast(null as varchar) as billing_currency,
+        cast(null as hugeint) as cost_quanta,
+        usage_number,
+        tokens,
+        web_search_request_count,
+        weight
+    from metered
+    where weight > 0
+),
+
+-- First by the key.
+met_by_key as (
+    select
+        *,
+        bool_or(is_charge) over same_key and not bool_and(is_charge) over same_key as is_met_by_key
+    from sides
+    window same_key as (
+        partition by
+            usage_date, provider, account, model, charge_kind, token_class, service_tier,
+            sub_account_id, context_window, inference_geo, api_key_id
+    )
+),
+
+-- Then, where no key that has a name is spelled alike, what is left in the cell without its key.
+met_in_cell as (
+    select
+        *,
+        not is_met_by_key
+        and bool_or(is_charge and not is_met_by_key) over cell
+        and bool_or(not is_charge and not is_met_by_key) over cell
+        and not bool_or(is_met_by_key and api_key_id is not null) over cell as is_met_in_cell
+    from met_by_key
+    window cell as (
+        partition by
+            usage_date, provider, account, model, charge_kind, token_class, service_tier,
+            sub_account_id, context_window, inference_geo
+    )
+),
+
+-- Then what is left of the account's day in the same model, class and tier: other names of the workspace, dimensions
+-- that older files do not state.
+met_on_day as (
+    select
+        *,
+        not is_met_by_key
+        and not is_met_in_cell
+        and bool_or(is_charge and not is_met_by_key and not is_met_in_cell) over account_day
+        and bool_or(not is_charge and not is_met_by_key and not is_met_in_cell) over account_day
+        and not bool_or(is_met_by_key and api_key_id is not null) over account_day as is_met_on_day
+    from met_in_cell
+    window account_day as (
+        partition by usage_date, provider, account, model, charge_kind, token_class, service_tier
+    )
+),
+
+meetings as (
+    select
+        *,
+        case
+            when is_met_by_key then 'key'
+            when is_met_in_cell then 'cell'
+            else 'account_day'
+        end as tokens_matched_by,
+        dense_rank() over (
+            order by
+                usage_date,
+                provider,
+                account,
+                model,
+                charge_kind,
+                token_class,
+                service_tier,
+                is_met_by_key,
+                is_met_in_cell,
+                case when not is_met_on_day then sub_account_id end,
+                case when not is_met_on_day then context_window end,
+                case when not is_met_on_day then inference_geo end,
+                case when is_met_by_key then api_key_id end
+        ) as meeting_number
+    from met_on_day
+    where is_met_by_key or is_met_in_cell or is_met_on_day
+),
+
+met_units as (
+    select
+        meeting_number,
+        min(billing_currency) as first_currency,
+        count(tokens) > 0 as has_tokens,
+        count(web_search_request_count) > 0 as has_searches,
+        cast(sum(weight) as bigint) as units
+    from meetings
+    group by meeting_number
+),
+
+-- One price holds for all tokens of a meeting: each charge is for as many as its part of the money, in millionths of
+-- the currency so that W stays below 2^63, or the cast stops the build. Charges that are all nothing share alike.
+-- Usage that is billed in two currencies is counted beside the first.
+met_charges as (
+    select
+        meetings.charge_number,
+        meetings.tokens_matched_by,
+        met_units.meeting_number,
+        met_units.has_tokens,
+        met_units.has_searches,
+        met_units.units,
+        case
+            when sum(meetings.cost_quanta // 1000000000000) over meeting = 0 then 1
+            else meetings.cost_quanta // 1000000000000
+        end as weight
+    from meetings
+    inner join met_units
+        on
+            meetings.meeting_number = met_units.meeting_number
+            and meetings.billing_currency = met_units.first_currency
+    where meetings.is_charge
+    window meeting as (partition by meetings.meeting_number)
+),
+
+met_totals as (
+    select
+        *,
+        cast(sum(weight) over (partition by meeting_number) as bigint) as total_weight
+    from met_charges
+),
+
+met_floors as (
+    select
+        *,
+        units // total_weight * weight + units % total_weight * weight // total_weight as floor_units,
+        units % total_weight * weight % total_weight as units_remainder
+    from met_totals
+),
+
+named as (
+    select
+        charge_number,
+        tokens_matched_by,
+        has_tokens,
+        has_searches,
+        cast(
+            floor_units + case
+                when
+                    row_number() over (
+                        partition by meeting_number order by units_remainder desc, charge_number asc
+                    ) <= units - sum(floor_units) over (partition by meeting_number)
+                    then 1
+                else 0
+            end as bigint
+        ) as units
+    from met_floors
+),
+
 charged as (
     select
         charges.usage_date,
@@ -181,8 +373,14 @@ charged as (
             else 'allocated'
         end as attribution,
         charges.billing_currency,
-        split.tokens,
-        split.web_search_request_count,
+        case
+            when split.usage_number is not null then 'key'
+            else named.tokens_matched_by
+        end as tokens_matched_by,
+        coalesce(split.tokens, case when named.has_tokens then named.units end) as tokens,
+        coalesce(
+            split.web_search_request_count, case when named.has_searches then named.units end
+        ) as web_search_request_count,
         case
             when charges.is_key_named or split.usage_number is null then charges.billed_cost
             else
@@ -199,6 +397,8 @@ charged as (
     from charges
     left join split
         on charges.charge_number = split.charge_number
+    left join named
+        on charges.charge_number = named.charge_number
 ),
 
 unbilled as (
@@ -219,6 +419,7 @@ unbilled as (
         cast(null as varchar) as speed,
         'metered_only' as attribution,
         cast(null as varchar) as billing_currency,
+        cast(null as varchar) as tokens_matched_by,
         metered.tokens,
         metered.web_search_request_count,
         cast(null as decimal(38, 18)) as billed_cost,
@@ -226,13 +427,28 @@ unbilled as (
     from metered
     left join split
         on metered.usage_number = split.usage_number
-    where split.usage_number is null
+    left join meetings
+        on metered.usage_number = meetings.usage_number
+    where split.usage_number is null and meetings.usage_number is null
 ),
 
-final as (
+united as (
     select * from charged
     union all
     select * from unbilled
+),
+
+final as (
+    select
+        *,
+        -- The only ways of buying a token that the price book knows; any other has no list price here.
+        case
+            when inference_geo not in ('global', 'not_available') then null
+            when service_tier in ('standard', 'batch', 'flex', 'priority') and coalesce(speed, 'standard') = 'standard'
+                then service_tier
+            when service_tier = 'standard' and speed = 'fast' then 'fast'
+        end as price_mode
+    from united
 )
 
 select * from final

@@ -1,30 +1,50 @@
 -- One row per usage_date, provider, raw_model.
--- Which model a name in an export means on that day: a declared alias, else the name less its snapshot date. Two
--- aliases that disagree on a day leave the name as it is, so no join can multiply rows.
+-- Which model a name in an export means on that day: a declared alias, else the name less its snapshot date, as its
+-- provider writes dates. Two aliases that disagree on a day leave the name as it is, so no join can multiply rows.
 -- partition: month
 with
 seen as (
     select
         usage_date,
+        'anthropic' as provider,
         raw_model
     from stg_anthropic_cost_api__costs_daily
     union
     select
         usage_date,
+        'anthropic' as provider,
         raw_model
     from stg_anthropic_console_csv__costs_daily
     union
     select
         usage_date,
+        'anthropic' as provider,
         raw_model
     from stg_anthropic_usage_api__usage_hourly
+    union
+    select
+        usage_date,
+        'openai' as provider,
+        raw_model
+    from stg_openai_costs_api__costs_daily
+    union
+    select
+        usage_date,
+        'openai' as provider,
+        raw_model
+    from stg_openai_dashboard_csv__costs_daily
+    union
+    select
+        usage_date,
+        'openai' as provider,
+        raw_model
+    from stg_openai__usage_hourly
 ),
 
 names as (
     select
-        usage_date,
-        'anthropic' as provider,
-        raw_model
+        *,
+        regexp_extract(raw_model, '-(20[0-9]{2}-[0-9]{2}-[0-9]{2})$', 1) as date_text
     from seen
     where raw_model is not null
 ),
@@ -54,6 +74,9 @@ final as (
         case
             when aliases.alias_count = 1 then aliases.alias_model
             when aliases.alias_count > 1 then names.raw_model
+            when names.provider = 'openai' and try_cast(names.date_text as date) is not null
+                then left(names.raw_model, length(names.raw_model) - length(names.date_text) - 1)
+            when names.provider = 'openai' then names.raw_model
             else regexp_replace(names.raw_model, '-20[0-9]{6}$', '')
         end as model
     from names

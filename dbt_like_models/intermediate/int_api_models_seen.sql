@@ -17,12 +17,14 @@ final as (
     from int_api_usage_daily
     where charge_kind = 'tokens' and model is not null
     union
+    -- A workload names no provider: whose model it is, the price book knows.
     select
-        'anthropic' as provider,
-        api_model as model,
+        providers.provider,
+        config_workloads.api_model as model,
         '0-200k' as context_window
     from config_workloads
-    where api_model is not null
+    cross join (select unnest(['anthropic', 'openai']) as provider) as providers
+    where config_workloads.api_model is not null
 )
 
 select * from final

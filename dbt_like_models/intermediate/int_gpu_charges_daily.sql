@@ -1,11 +1,16 @@
 -- One row per usage_date, source, account, charge_id.
 -- Every charge of GPU bills and owned GPUs, booked to the UTC days of its period by milliseconds, exactly: the days of
--- a line sum to the line. Hours billed go to days the same way. A control's lines are not charges.
+-- a line sum to the line. Hours billed go to days the same way. A control's lines are not charges. Of cloud bills, what
+-- is charged for a declared GPU resource.
 -- partition: month
 -- lookback: stg_invoice_csv__lines 366 days
 with
+-- A line longer than the days looked back on may have begun before them.
 invoice_lines as (
     select * from stg_invoice_csv__lines
+    where period_end_at <= period_start_at + interval 366 day
+    union all by name
+    select * from int_gpu_long_invoice_lines
 ),
 
 owned_charges as (
@@ -186,10 +191,121 @@ owned as (
     where sources.role is distinct from 'control'
 ),
 
+cloud_charges as (
+    select * from int_cloud_charges_daily
+    where is_book and is_gpu_resource
+),
+
+cloud_counts as (
+    select
+        cloud_charges.usage_date,
+        cloud_charges.issuer,
+        cloud_charges.resource_id,
+        max(gpu_resources.gpu_count) as gpu_count
+    from cloud_charges
+    inner join gpu_resources
+        on
+            cloud_charges.issuer = gpu_resources.issuer
+            and cloud_charges.resource_id = gpu_resources.resource_id
+            and cloud_charges.usage_date >= coalesce(gpu_resources.valid_from_date, cloud_charges.usage_date)
+            and cloud_charges.usage_date < coalesce(gpu_resources.valid_to_date, cloud_charges.usage_date + 1)
+    group by cloud_charges.usage_date, cloud_charges.issuer, cloud_charges.resource_id
+),
+
+-- What a commitment covers is billed as 0: its cost is the commitment's, amortised. Only what costs something is hours
+-- of the resource: an option of an instance is metered in hours of it as well, at no charge.
+cloud_lines as (
+    select
+        cloud_charges.*,
+        cloud_counts.gpu_count,
+        case when cloud_charges.pricing_category = 'Committed' then 'effective' else 'billed' end as cost_measure,
+        case
+            when cloud_charges.pricing_category = 'Committed' then cloud_charges.effective_cost
+            else cloud_charges.billed_cost
+        end as realized_cost,
+        -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours.
+        regexp_full_match(lower(cloud_charges.consumed_unit), 'h|hrs?|hours?')
+        and (
+            cloud_charges.source != 'aws_cur2'
+            or regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+        ) as is_in_hours
+    from cloud_charges
+    inner join cloud_counts
+        on
+            cloud_charges.usage_date = cloud_counts.usage_date
+            and cloud_charges.issuer = cloud_counts.issuer
+            and cloud_charges.resource_id = cloud_counts.resource_id
+),
+
+cloud_kinds as (
+    select
+        *,
+        case
+            when charge_category = 'Usage' and is_in_hours then 'gpu_instance'
+            when charge_category = 'Tax' then 'tax'
+            when charge_category = 'Credit' then 'credit'
+            when charge_category = 'Adjustment' then 'discount'
+            else 'other'
+        end as charge_kind
+    from cloud_lines
+),
+
+cloud_sums as (
+    select
+        cast(usage_date as timestamp) as day_start_at,
+        source,
+        issuer,
+        account,
+        invoice_id,
+        cast(null as bigint) as line_number,
+        cast(
+            to_json([
+                resource_id, charge_category, charge_class, sku, sku_meter, consumed_unit, cost_measure,
+                billing_currency, invoice_id
+            ]) as varchar
+        ) as charge_id,
+        charge_kind,
+        charge_kind in ('gpu_instance', 'discount', 'credit') as is_gpu_charge,
+        resource_id,
+        cast(null as varchar) as host,
+        gpu_count,
+        cost_measure,
+        billing_currency,
+        sum(
+            case
+                when charge_kind = 'gpu_instance' and realized_cost > 0
+                    then cast(round(consumed_quantity * 3600000) as bigint) * gpu_count
+            end
+        ) as charge_gpu_ms,
+        case when count(realized_cost) = count(*) then sum(realized_cost) end as realized_cost
+    from cloud_kinds
+    group by all
+),
+
+-- A day's hours of a resource, on demand and committed, are counted together, on one of its charges: the hours of
+-- several measures are otherwise taken for the same hours said twice.
+cloud_days as (
+    select
+        * exclude (charge_gpu_ms),
+        case
+            when charge_gpu_ms is null then null
+            when
+                row_number() over (
+                    partition by day_start_at, issuer, resource_id
+                    order by charge_gpu_ms is null, cost_measure, account, charge_id
+                ) = 1
+                then cast(sum(charge_gpu_ms) over (partition by day_start_at, issuer, resource_id) as bigint)
+            else 0
+        end as gpu_milliseconds
+    from cloud_sums
+),
+
 united as (
     select * from line_charges
     union all by name
     select * from owned
+    union all by name
+    select * from cloud_days
 ),
 
 final as (

@@ -1,6 +1,7 @@
 -- One row per usage_date, issuer, account, resource_id, cost_measure, billing_currency.
 -- What a day of each GPU resource costs and how many GPU-milliseconds that pays for: billed or effective, else, once
--- the day is over, accrued at the agreed rate. A day with any bill has no accrual: the bill supersedes it wholly.
+-- the day is over, accrued at the agreed rate. A day whose time is billed has no accrual: the bill supersedes it
+-- wholly; nor has a day that the issuer has billed without the resource.
 -- partition: month
 with
 charges as (
@@ -17,6 +18,10 @@ gpu_resources as (
 
 sources as (
     select * from config_sources
+),
+
+ended_resources as (
+    select * from int_gpu_ended_resources_daily
 ),
 
 charged as (
@@ -36,12 +41,14 @@ charged as (
     group by usage_date, issuer, account, resource_id, cost_measure, billing_currency
 ),
 
+-- A credit that comes before the bill takes nothing of what is agreed away: it stands beside it.
 charged_days as (
     select distinct
         usage_date,
         issuer,
         resource_id
-    from charged
+    from charges
+    where is_gpu_charge and charge_kind not in ('credit', 'discount')
 ),
 
 -- The account of an agreed resource is the issuer's only one; with several, nobody has said which.
@@ -88,7 +95,12 @@ united as (
             agreed.usage_date = charged_days.usage_date
             and agreed.issuer = charged_days.issuer
             and agreed.resource_id = charged_days.resource_id
-    where charged_days.resource_id is null
+    left join ended_resources
+        on
+            agreed.usage_date = ended_resources.usage_date
+            and agreed.issuer = ended_resources.issuer
+            and agreed.resource_id = ended_resources.resource_id
+    where charged_days.resource_id is null and ended_resources.resource_id is null
 ),
 
 agreed_resources as (

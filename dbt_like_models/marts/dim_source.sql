@@ -13,6 +13,16 @@ landed as (
     from landed_coverage
     where is_complete
     group by all
+    union all
+    select
+        'ecb_rates' as source,
+        account,
+        'reference_rates' as dataset,
+        min(rate_date) as first_usage_date,
+        max(rate_date) as last_usage_date,
+        count(*) as row_count
+    from stg_ecb_rates__rates_daily
+    group by account
 ),
 
 last_over as (
@@ -28,11 +38,16 @@ final as (
         coalesce(landed.dataset, config_sources.dataset) as dataset,
         config_sources.issuer,
         config_sources.role,
+        coalesce(config_sources.role, 'book') != 'control'
+        and coalesce(config_sources.settles_days, true) as is_waited_for,
         landed.first_usage_date,
         landed.last_usage_date,
         landed.row_count,
+        -- An invoice comes when it comes. Rates are not published every day: the last one serves the days after it.
         case
-            when landed.last_usage_date < last_over.last_over_date then landed.last_usage_date + 1
+            when coalesce(landed.source, config_sources.source) = 'invoice_csv' then null
+            when landed.last_usage_date + if(landed.source = 'ecb_rates', 7, 0) < last_over.last_over_date
+                then landed.last_usage_date + 1
         end as silent_since_date
     from landed
     full outer join config_sources

@@ -4,16 +4,11 @@
 -- partition: month
 with
 costs as (
-    select
-        *,
-        -- The only ways of buying a token that the price book knows; any other has no list price here.
-        case
-            when inference_geo not in ('global', 'not_available') then null
-            when service_tier = 'batch' and coalesce(speed, 'standard') = 'standard' then 'batch'
-            when service_tier = 'standard' and coalesce(speed, 'standard') = 'standard' then 'standard'
-            when service_tier = 'standard' and speed = 'fast' then 'fast'
-        end as price_mode
-    from int_api_costs_allocated_daily
+    select * from int_api_costs_allocated_daily
+),
+
+rates as (
+    select * from int_fx_rates_daily
 ),
 
 reporting as (
@@ -69,6 +64,54 @@ priced as (
             and (list_prices.valid_to_date is null or costs.usage_date < list_prices.valid_to_date)
 ),
 
+in_quanta as (
+    select
+        *,
+        case
+            when coalesce(billing_currency != reporting_currency, true)
+                then cast(replace(cast(abs(billed_cost) as varchar), '.', '') as hugeint)
+        end as billed_quanta,
+        case
+            when coalesce(list_currency != reporting_currency, true)
+                then cast(replace(cast(abs(list_cost) as varchar), '.', '') as hugeint)
+        end as list_quanta
+    from priced
+),
+
+-- Quanta of 10^-18 x multiplier / divisor, half away from zero, the remainder apart so that only what is too large to
+-- be held overflows, and that stops the build.
+converted as (
+    select
+        in_quanta.*,
+        case
+            when in_quanta.billing_currency = in_quanta.reporting_currency then in_quanta.billed_cost
+            else
+                case when in_quanta.billed_cost < 0 then -1 else 1 end
+                * cast(
+                    in_quanta.billed_quanta // rates.divisor * rates.multiplier
+                    + (in_quanta.billed_quanta % rates.divisor * rates.multiplier * 2 + rates.divisor)
+                    // (rates.divisor * 2) as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as billed_cost_rc,
+        case
+            when in_quanta.list_currency = in_quanta.reporting_currency then in_quanta.list_cost
+            else
+                case when in_quanta.list_cost < 0 then -1 else 1 end
+                * cast(
+                    in_quanta.list_quanta // list_rates.divisor * list_rates.multiplier
+                    + (in_quanta.list_quanta % list_rates.divisor * list_rates.multiplier * 2 + list_rates.divisor)
+                    // (list_rates.divisor * 2) as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as list_cost_rc
+    from in_quanta
+    left join rates
+        on in_quanta.usage_date = rates.usage_date and in_quanta.billing_currency = rates.currency
+    left join rates as list_rates
+        on in_quanta.usage_date = list_rates.usage_date and in_quanta.list_currency = list_rates.currency
+),
+
 final as (
     select
         usage_date,
@@ -88,19 +131,20 @@ final as (
         source,
         team,
         coalesce(workload, 'unassigned') as workload,
+        tokens_matched_by,
         tokens,
         web_search_request_count,
         billed_cost,
-        case when billing_currency = reporting_currency then billed_cost end as billed_cost_rc,
-        case when list_currency = reporting_currency then list_cost end as list_cost_rc,
+        billed_cost_rc,
+        list_cost_rc,
         case
-            when billed_cost is not null and coalesce(billing_currency != reporting_currency, true) then 'unconverted'
+            when billed_cost is not null and billed_cost_rc is null then 'unconverted'
             when charge_kind != 'tokens' then 'not_tokens'
             when list_cost is null then 'unpriced'
-            when coalesce(list_currency != reporting_currency, true) then 'unconverted'
+            when list_cost_rc is null then 'unconverted'
             else 'priced'
         end as price_status
-    from priced
+    from converted
 )
 
 select * from final

@@ -19,6 +19,10 @@ companies as (
     select * from config_company
 ),
 
+rates as (
+    select * from int_fx_rates_daily
+),
+
 rows_by_state as (
     select
         gpu_costs.usage_date,
@@ -81,28 +85,48 @@ summed as (
     group by usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency
 ),
 
+costs as (
+    select
+        *,
+        cast(replace(cast(abs(realized_cost) as varchar), '.', '') as hugeint) as quanta
+    from summed
+),
+
 final as (
     select
-        summed.usage_date,
-        summed.issuer,
-        summed.account,
-        summed.resource_id,
-        summed.deployment_id,
-        summed.state,
-        summed.cost_measure,
-        summed.host,
-        summed.holding_method,
-        summed.billing_currency,
-        summed.gpu_milliseconds,
-        summed.gpu_milliseconds / 3600000 as gpu_hours,
-        summed.realized_cost,
-        case when summed.billing_currency = companies.reporting_currency then summed.realized_cost end
-            as realized_cost_rc
-    from summed
+        costs.usage_date,
+        costs.issuer,
+        costs.account,
+        costs.resource_id,
+        costs.deployment_id,
+        costs.state,
+        costs.cost_measure,
+        costs.host,
+        costs.holding_method,
+        costs.billing_currency,
+        costs.gpu_milliseconds,
+        costs.gpu_milliseconds / 3600000 as gpu_hours,
+        costs.realized_cost,
+        -- Quanta of 10^-18 x multiplier / divisor, half away from zero, the remainder apart so that only what is too
+        -- large to be held overflows, and that stops the build.
+        case
+            when costs.billing_currency = companies.reporting_currency then costs.realized_cost
+            else
+                case when costs.realized_cost < 0 then -1 else 1 end
+                * cast(
+                    costs.quanta // rates.divisor * rates.multiplier
+                    + (costs.quanta % rates.divisor * rates.multiplier * 2 + rates.divisor) // (rates.divisor * 2)
+                    as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as realized_cost_rc
+    from costs
     left join companies
         on
-            summed.usage_date >= coalesce(companies.valid_from_date, summed.usage_date)
-            and summed.usage_date < coalesce(companies.valid_to_date, summed.usage_date + 1)
+            costs.usage_date >= coalesce(companies.valid_from_date, costs.usage_date)
+            and costs.usage_date < coalesce(companies.valid_to_date, costs.usage_date + 1)
+    left join rates
+        on costs.usage_date = rates.usage_date and costs.billing_currency = rates.currency
 )
 
 select * from final

@@ -1,6 +1,7 @@
 -- One row per usage_date, kind, issuer, resource_id, host, gpu_uuid.
--- What joins to nothing: hours billed for a resource that no telemetry ever showed, and GPU hours seen that no bill and
--- no agreement pays for. Seen but not paid is said only of days that are over.
+-- What joins to nothing: hours billed for a resource that no telemetry ever showed, GPU hours seen that no bill and no
+-- agreement pays for, and resources declared for days that their issuer has billed without them (how many hours is not
+-- known). Seen but not paid is said only of days that are over.
 -- partition: month
 with
 resource_times as (
@@ -9,6 +10,10 @@ resource_times as (
 
 holdings as (
     select * from int_gpu_holdings_daily
+),
+
+ended_resources as (
+    select * from int_gpu_ended_resources_daily
 ),
 
 days as (
@@ -57,6 +62,16 @@ leftovers as (
             and holdings.issuer = resource_times.issuer
             and holdings.resource_id = resource_times.resource_id
     where (holdings.resource_id is null or not resource_times.is_paid) and holdings.observed_milliseconds > 0
+    union all
+    select
+        usage_date,
+        'no_longer_billed' as kind,
+        issuer,
+        resource_id,
+        declared_host as host,
+        cast(null as varchar) as gpu_uuid,
+        cast(null as bigint) as gpu_ms
+    from ended_resources
 ),
 
 final as (

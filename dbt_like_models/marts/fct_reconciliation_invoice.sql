@@ -1,6 +1,7 @@
 -- One row per issuer, account, invoice_id.
--- Each GPU invoice's own total beside its lines, and where the lines' money went so far: GPU resources, or lines that
--- are no GPU's. A residual is shown, never spread.
+-- Each invoice's own total beside its lines, and where the lines' money went so far: GPU resources, or lines that are
+-- no GPU's. A residual is shown, never spread. Cloud exports state no total of an invoice: the lines are to be compared
+-- with the document.
 -- partition: none
 with
 invoice_lines as (
@@ -66,7 +67,7 @@ invoices as (
     from totals
 ),
 
-final as (
+gpu_invoices as (
     select
         coalesce(sources.issuer, invoices.account) as issuer,
         invoices.account,
@@ -98,6 +99,44 @@ final as (
     left join sources
         on invoices.account = sources.account
     where sources.role is distinct from 'control'
+),
+
+cloud_charges as (
+    select * from int_cloud_charges_daily
+    where is_book and invoice_id is not null
+),
+
+-- Amounts of an invoice in several currencies have no sum.
+cloud_invoices as (
+    select
+        invoice_issuer as issuer,
+        account,
+        invoice_id,
+        case when count(distinct billing_currency) = 1 then min(billing_currency) end as billing_currency,
+        min(billing_period_start_date) as period_start_date,
+        cast(max(billing_period_start_date) + interval 1 month as date) as period_end_date,
+        cast(null as decimal(38, 18)) as payable_cost,
+        case
+            when count(distinct billing_currency) = 1 then cast(sum(billed_cost) as decimal(38, 18))
+        end as lines_cost,
+        cast(null as decimal(38, 18)) as residual_cost,
+        case
+            when count(distinct billing_currency) = 1
+                then cast(sum(case when is_gpu_resource then billed_cost else 0 end) as decimal(38, 18))
+        end as allocated_cost,
+        case
+            when count(distinct billing_currency) = 1
+                then cast(sum(case when is_gpu_resource then 0 else billed_cost end) as decimal(38, 18))
+        end as unallocated_cost,
+        'no_control_total' as status
+    from cloud_charges
+    group by invoice_issuer, account, invoice_id
+),
+
+final as (
+    select * from gpu_invoices
+    union all by name
+    select * from cloud_invoices
 )
 
 select * from final

@@ -121,28 +121,38 @@ class_rates as (
             and deployment_tokens.deployment_id = declared.deployment_id
 ),
 
+-- Replica-nanoseconds of each class: tokens over the declared tokens per second.
+class_work as (
+    select
+        *,
+        case
+            when tokens = 0 then 0
+            when microtokens_per_second > 0
+                then greatest(tokens * 1000000000000000 // microtokens_per_second, 1)
+        end as declared_weight
+    from class_rates
+),
+
+-- Else every token counts the same; so too where the declaration makes a day's work that of a century, which no split
+-- by whole numbers below 2^63 holds.
 class_methods as (
     select
         *,
         case
             when
-                bool_and(tokens = 0 or coalesce(microtokens_per_second > 0, false))
-                    over (partition by usage_date, deployment_id)
+                count(declared_weight) over deployment_day = count(*) over deployment_day
+                and sum(declared_weight) over deployment_day < 4611686018427387904
                 then 'declared_throughput'
             else 'token_count'
         end as class_weight_method
-    from class_rates
+    from class_work
+    window deployment_day as (partition by usage_date, deployment_id)
 ),
 
--- GPU-nanoseconds of each class: tokens over the declared tokens per second; else every token counts the same.
 class_weights as (
     select
         *,
-        case
-            when tokens = 0 then 0
-            when class_weight_method = 'token_count' then tokens
-            else greatest(tokens * 1000000000000000 // microtokens_per_second, 1)
-        end as weight
+        case when class_weight_method = 'token_count' then tokens else declared_weight end as weight
     from class_methods
 ),
 

@@ -22,8 +22,9 @@ lines as (
     from landed_anthropic_console_csv__costs
 ),
 
-token_classes as (
-    select * from anthropic_token_classes
+classes as (
+    select * from token_classes
+    where provider = 'anthropic'
 ),
 
 typed as (
@@ -42,7 +43,7 @@ typed as (
             else 'other'
         end as charge_kind,
         case
-            when lines.cost_type = 'token' then coalesce(token_classes.token_class, lines.token_type)
+            when lines.cost_type = 'token' then coalesce(classes.token_class, lines.token_type)
         end as token_class,
         case
             when lines.usage_type = 'message' then 'standard'
@@ -67,8 +68,8 @@ typed as (
             else cast(lines.list_price_usd as decimal(38, 18))
         end as list_cost
     from lines
-    left join token_classes
-        on lines.token_type = token_classes.raw_name
+    left join classes
+        on lines.token_type = classes.raw_name
 ),
 
 final as (

@@ -7,8 +7,9 @@ lines as (
     select * from landed_anthropic_cost_api__costs
 ),
 
-token_classes as (
-    select * from anthropic_token_classes
+classes as (
+    select * from token_classes
+    where provider = 'anthropic'
 ),
 
 typed as (
@@ -23,7 +24,7 @@ typed as (
             else 'other'
         end as charge_kind,
         case
-            when lines.cost_type = 'tokens' then coalesce(token_classes.token_class, lines.token_type)
+            when lines.cost_type = 'tokens' then coalesce(classes.token_class, lines.token_type)
         end as token_class,
         lines.service_tier,
         lines.context_window,
@@ -39,8 +40,8 @@ typed as (
             else cast(lines.amount as decimal(36, 16))
         end * 0.01 as billed_cost
     from lines
-    left join token_classes
-        on lines.token_type = token_classes.raw_name
+    left join classes
+        on lines.token_type = classes.raw_name
 ),
 
 final as (

@@ -4,14 +4,14 @@ import hashlib
 import json
 import re
 import shlex
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any, Protocol, Self
 
-from babel.numbers import get_currency_precision
+from pipeline.formats import currency as currencies
+from pipeline.formats.writing import Number, fixed, one_line
 
 # Slack's limits (docs.slack.dev, Block Kit reference).
 BLOCK_TEXT_LIMIT = 3000
@@ -449,7 +449,7 @@ def _how_sure(verdict: VerdictRow, currency: str) -> str:
 def _priced(name: str, price: Decimal | float | None, unit: str, basis: str | None, currency: str) -> str:
     if price is None:
         return f"{name} unknown"
-    return f"{name} {money(price, currency, digits=4)} {unit}, {inert(basis or 'basis not stated', NAME_LIMIT)}"
+    return f"{name} {money(price, currency, most_decimals=4)} {unit}, {inert(basis or 'basis not stated', NAME_LIMIT)}"
 
 
 def _unknown(case: Case) -> str:
@@ -503,34 +503,17 @@ def quantity(value: Decimal | int | float) -> str:
         if abs(scaled) >= 1:
             decimals = max(0, 2 - len(str(int(abs(scaled)))) + 1)
             return f"{scaled:,.{decimals}f}{suffix}"
-    return f"{number.quantize(Decimal(1), rounding=ROUND_HALF_EVEN):,}"
+    return fixed(number, 0)
 
 
-def money(amount: Decimal | float | None, currency: str, *, digits: int | None = None) -> str:
-    """An amount in the currency's minor units; `digits` shows up to so many decimals where they are not zero."""
-    if amount is None:
-        return "unknown"
-    minor = get_currency_precision(currency)
-    shown = max(minor, digits or 0)
-    text = f"{abs(Decimal(str(amount))).quantize(Decimal(1).scaleb(-shown), rounding=ROUND_HALF_EVEN):,f}"
-    while shown > minor and text.endswith("0"):
-        text, shown = text[:-1], shown - 1
-    sign = "-" if Decimal(str(amount)) < 0 and text.strip("0.,") else ""
-    return f"{sign}${text}" if currency == "USD" else f"{sign}{text} {currency}"
+def money(amount: Number | None, currency: str, *, most_decimals: int = 0) -> str:
+    """An amount as a sentence says it; `most_decimals`: as many of them as are not zero."""
+    return "unknown" if amount is None else currencies.money(amount, currency, most_decimals=most_decimals)
 
 
 def inert(text: str, limit: int) -> str:
-    """Text from data on one line: line breaks and tabs become spaces; control, direction and invisible
-    characters, which could hide or reorder what is read, become U+FFFD; cut to `limit` characters."""
-    characters = []
-    for character in text:
-        if character in "\t\n\r\v\f\x85\u2028\u2029":
-            characters.append(" ")
-        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn"):
-            characters.append("\ufffd")
-        else:
-            characters.append(character)
-    line = "".join(characters)
+    """Text from data on one line, without characters that hide or reorder what is read; cut to `limit` characters."""
+    line = one_line(text)
     return line if _length(line) <= limit else _cut(line, limit)
 
 

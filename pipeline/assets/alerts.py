@@ -12,7 +12,7 @@ from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.snapshot import Snapshot
 from pipeline.decisions.check_results import check_results
-from pipeline.decisions.graph import current_snapshot
+from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
@@ -38,7 +38,7 @@ def announce(
         clock=lambda: now,
         sleep=sleep,
         company=project.config.company,
-        currency=project.config.reporting_currency,
+        currency=config_of(project, snapshot).reporting_currency,
         on_uncertain=project.config.slack.on_uncertain,
     )
     deployments = {row["workload"]: row["deployment_id"] for row in verdicts}

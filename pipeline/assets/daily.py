@@ -14,7 +14,7 @@ from pipeline.assets.landing import MOST_DAYS_A_RUN
 from pipeline.assets.markdown import markdown_table, plain_text
 from pipeline.assets.resources import ProjectResource
 from pipeline.decisions.check_results import check_results, refused_scopes
-from pipeline.decisions.graph import current_snapshot
+from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports import figures
 from pipeline.reports.questions import Questions
@@ -36,7 +36,7 @@ class Morning:
 
     @cached_property
     def currency(self) -> str:
-        return self.project.config.reporting_currency
+        return config_of(self.project, self.questions.snapshot).reporting_currency
 
     def ask(self, question: str) -> Rows:
         return self.questions.ask(question, from_date=self.day, to_date=self.day + timedelta(days=1)).to_dicts()

@@ -9,7 +9,7 @@ from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.config import Config, SourceConfig
 from pipeline.landing.times import DAY, day_start, stamp
 from pipeline.reports.figures import visible
-from pipeline.sources.ingest import Ingested, ingest
+from pipeline.sources.ingest import Ingested, ingest, land_config
 
 MOST_DAYS_A_RUN = 31
 FETCHED = "fetched"
@@ -69,7 +69,7 @@ def _landing_asset(configured: SourceConfig, partitions: dg.DailyPartitionsDefin
 def _fetch(context: dg.AssetExecutionContext, project: ProjectResource, configured: SourceConfig) -> Ingested:
     days = [date.fromisoformat(partition) for partition in context.partition_keys]
     now = moment_of(context.run.tags)
-    project.project.land_config(now)
+    land_config(project.project, now)
     (brought,) = ingest(
         project.project,
         now=now,

@@ -23,6 +23,7 @@ from pipeline.decisions.graph import build_project, shipped_graph
 from pipeline.landing.dataset import Table
 from pipeline.paths import models_root
 from pipeline.reports.figures import visible
+from pipeline.sources.ingest import land_config
 from pipeline.sources.source import Source
 
 _GATED_FOLDERS = ("staging", "intermediate", "marts", "decisions")
@@ -68,7 +69,7 @@ def sql_graph(
         project: dg.ResourceParam[ProjectResource],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         now = moment_of(context.run.tags)
-        project.project.land_config(now)
+        land_config(project.project, now)
         result = build_project(project.project, as_of=now)
         # In the order in which they were built: Dagster wants every asset after what it reads.
         for name in result.snapshot.nodes:

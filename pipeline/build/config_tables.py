@@ -1,14 +1,20 @@
-"""`breakeven.yaml` as dated tables: every version that was landed, each row valid from when it was said."""
+"""`breakeven.yaml` as dated tables: every version that was landed, each row valid from when it was said.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+Three ways to say since when something is so. An undated edit: since the day it landed. A `from:` or `to:` of the entry
+itself: since that day. `breakeven amend`: all that breakeven.yaml said when it was amended, since a past day.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from pipeline.config import Config
+from pipeline.config import Config, SourceConfig, landed_config
 from pipeline.landing.dataset import Dataset
-from pipeline.landing.project import CONFIG_EVENT
+from pipeline.landing.project import AMEND_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
 
 Row = dict[str, Any]
@@ -91,49 +97,201 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
 }
 
 
-def config_versions(events: Iterable[Event]) -> list[tuple[datetime, Config]]:
-    """Every configuration that was landed, oldest first."""
-    return [(event.at, Config.model_validate(event.body["config"])) for event in events if event.kind == CONFIG_EVENT]
+class Version(NamedTuple):
+    """What breakeven.yaml said, and since which day. `amends`: it replaces what was said of those days before."""
+
+    at: datetime
+    config: Config
+    from_date: date = date.min
+    amends: bool = False
 
 
-def config_frames(versions: Sequence[tuple[datetime, Config]], datasets: Iterable[Dataset]) -> dict[str, pl.DataFrame]:
+@dataclass(frozen=True)
+class LeftOut:
+    """What this release cannot read of an event about the configuration, entry by entry. The rest of it holds."""
+
+    event: Event
+    reasons: tuple[str, ...] = ()
+
+
+def config_versions(events: Iterable[Event]) -> list[Version]:
+    """Every configuration and every amendment that was landed, oldest first. The last one speaks for today."""
+    return [version for version, _ in _read(events) if version is not None]
+
+
+def config_left_out(events: Iterable[Event]) -> list[LeftOut]:
+    """What cannot be read of the configurations that speak for some day to this moment, oldest first."""
+    speaking: list[tuple[date, LeftOut]] = []
+    for version, left_out in _read(events):
+        start = date.max if version is None else version.from_date
+        speaking = [(earlier, said) for earlier, said in speaking if earlier < start]
+        speaking.append((left_out.event.at.date() if version is None else start, left_out))
+    return [left_out for _, left_out in speaking if left_out.reasons]
+
+
+def _read(events: Iterable[Event]) -> Iterator[tuple[Version | None, LeftOut]]:
+    """Each event about the configuration as this release reads it; None where it says nothing that can be read."""
+    standing: Config | None = None
+    is_first = True
+    said = [event for event in events if event.kind in (CONFIG_EVENT, AMEND_EVENT)]
+    # Of one moment, the amendment is of the version that landed with it.
+    for event in sorted(said, key=lambda event: (event.at, event.kind == AMEND_EVENT)):
+        if event.kind == AMEND_EVENT:
+            yield _amendment(event, standing)
+            continue
+        read = landed_config(event.body.get("config"))
+        standing = read.config
+        from_date = date.min if is_first else event.at.date()
+        is_first = False
+        version = None if standing is None else Version(event.at, standing, from_date)
+        yield version, LeftOut(event, read.left_out)
+
+
+def _amendment(event: Event, standing: Config | None) -> tuple[Version | None, LeftOut]:
+    """What an amendment says of the configuration that stands. Of days to come that is what the edit said before."""
+    try:
+        from_date = date.fromisoformat(event.body["from"])
+    except (KeyError, TypeError, ValueError):
+        return None, LeftOut(event, (f"`from` is {event.body.get('from')!r}, not a day",))
+    if standing is None:
+        return None, LeftOut(event, ("no configuration that can be read stood then",))
+    return Version(event.at, standing, from_date, amends=True), LeftOut(event)
+
+
+def config_frames(versions: Sequence[Version], datasets: Iterable[Dataset]) -> dict[str, pl.DataFrame]:
     """One frame per config table. An undated edit applies from the day it landed; the first version from always."""
     datasets = tuple(datasets)
+    versions = _in_one_currency(versions)
     rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
     for name, extract in _EXTRACTS.items():
-        rows[name] = _dated(versions, extract)
+        rows[name] = _History(extract, *_THINGS.get(name, ((), ()))).of(versions)
     if versions:
-        rows["config_sources"] = list(_sources(versions[-1][1], datasets))
+        rows["config_sources"] = list(_sources(versions[-1].config, datasets))
     return {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in SCHEMAS.items()}
 
 
-def _dated(versions: Sequence[tuple[datetime, Config]], extract: Callable[[Config], Iterator[Row]]) -> list[Row]:
-    """Rows of each version with the interval in which that version spoke; equal neighbours are one row."""
-    open_rows: dict[str, Row] = {}
-    closed: list[Row] = []
-    for position, (landed_at, config) in enumerate(versions):
-        starts = landed_at.date() if position else None
-        now = {repr(sorted(row.items(), key=lambda item: item[0])): row for row in extract(config)}
-        for key in [key for key in open_rows if key not in now]:
-            closed.append({**open_rows.pop(key), "_ends": starts})
-        for key, row in now.items():
-            open_rows.setdefault(key, {**row, "_starts": starts})
-    every = [*closed, *open_rows.values()]
-    return [valid for row in every if (valid := _valid(row)) is not None]
+def _in_one_currency(versions: Sequence[Version]) -> list[Version]:
+    """The versions with the newest one's reporting currency: a sum over days on both sides of a change of it would add
+    two currencies. It is how money is shown, not what anything cost: every day keeps its own rate.
+    """
+    newest = {"reporting_currency": versions[-1].config.reporting_currency} if versions else {}
+    return [version._replace(config=version.config.model_copy(update=newest)) for version in versions]
 
 
-def _valid(row: Row) -> Row | None:
-    """The row's own `from`/`to` cut by the days on which the configuration said so; None when nothing is left."""
-    starts = [day for day in (row.pop("_starts", None), row.get("valid_from_date")) if day is not None]
-    ends = [day for day in (row.pop("_ends", None), row.get("valid_to_date")) if day is not None]
-    valid_from: date | None = max(starts) if starts else None
-    # A row that carries its own `from` says since when it is so: it does not wait for the edit that said it.
-    if row.get("valid_from_date") is not None:
-        valid_from = row["valid_from_date"]
-    valid_to: date | None = min(ends) if ends else None
-    if valid_from is not None and valid_to is not None and valid_from >= valid_to:
-        return None
-    return {**row, "valid_from_date": valid_from, "valid_to_date": valid_to}
+class _Span(NamedTuple):
+    """What is said of one thing on the days [start, end); date.min and date.max are open ends."""
+
+    start: date
+    end: date
+    row: Row
+
+
+_Spans = list[_Span]
+_Said = dict[Hashable, _Spans]
+
+# Tables whose rows may carry days of their own -> the columns that name whose days they are, and the further ones that
+# name what the row is about: the days of a host are those of its deployment. Of one thing one row is valid on a day.
+_THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "config_gpu_resources": (("issuer", "resource_id"), ()),
+    "config_deployments": (("deployment_id",), ()),
+    "config_deployment_hosts": (("deployment_id",), ("host",)),
+    "config_deployment_served_names": (("deployment_id",), ("served_name",)),
+}
+
+
+@dataclass(frozen=True)
+class _History:
+    """The fold of all versions into one table. Without an `owner` a row is all there is to say: it is so, or is not."""
+
+    extract: Callable[[Config], Iterator[Row]]
+    owner: tuple[str, ...]
+    further: tuple[str, ...]
+
+    def of(self, versions: Sequence[Version]) -> list[Row]:
+        """The rows, each with the days on which it is valid. Equal neighbours are one row."""
+        known: _Said = {}
+        said_before: _Said = {}
+        days_before: frozenset[Hashable] = frozenset()
+        for version in versions:
+            said = self._said(version.config)
+            for thing in {**known, **said}:
+                now = said.get(thing, [])
+                if not version.amends and now == said_before.get(thing, []):
+                    continue
+                before = _cut(known.get(thing, []), date.min, version.from_date)
+                if self.owner and not version.amends:
+                    before = self._dated(before, now, version.from_date, days_before)
+                known[thing] = _joined([*before, *_cut(now, version.from_date, date.max)])
+            said_before, days_before = said, frozenset(_days_said(version.config))
+        return [_valid(span) for spans in known.values() for span in spans]
+
+    def _said(self, config: Config) -> _Said:
+        """What one version says of each thing, of all days."""
+        said: _Said = {}
+        for row in self.extract(config):
+            start, end = row.pop("valid_from_date", None) or date.min, row.pop("valid_to_date", None) or date.max
+            thing = tuple(row[column] for column in (*self.owner, *self.further)) if self.owner else tuple(row.values())
+            spans = said.setdefault(thing, [])
+            if _Span(start, end, row) not in spans:
+                spans.append(_Span(start, end, row))
+        return {thing: sorted(spans, key=lambda span: span.start) for thing, spans in said.items()}
+
+    def _dated(self, before: _Spans, now: _Spans, until: date, days_before: frozenset[Hashable]) -> _Spans:
+        """The days before an edit. Only a `from` or a `to` that the version before did not say changes them, as dated.
+
+        What else an edit says, it says of the days from when it landed: so a price changed in its place prices no past.
+        """
+
+        def is_new(day: date, row: Row) -> bool:
+            return day not in (date.min, date.max) and (*(row[name] for name in self.owner), day) not in days_before
+
+        spans = before
+        for span, following in pairwise([*now, _Span(until, until, {})]):
+            if is_new(span.start, span.row):
+                spans = _over(spans, span.start, min(span.end, until), [span])
+            if is_new(span.end, span.row):
+                spans = _over(spans, span.end, min(following.start, until), [])
+        return spans
+
+
+def _days_said(config: Config) -> Iterator[Hashable]:
+    """Every `from` and `to` of a version, after whose it is."""
+    for resource in config.gpu_resources:
+        yield resource.issuer, resource.resource_id, resource.valid_from
+        yield resource.issuer, resource.resource_id, resource.valid_to
+    for deployment in config.deployments:
+        yield deployment.deployment, deployment.valid_from
+
+
+def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
+    """The first, with what the others say of the days [start, end)."""
+    if start >= end:
+        return spans
+    return [*_cut(spans, date.min, start), *_cut(others, start, end), *_cut(spans, end, date.max)]
+
+
+def _cut(spans: Iterable[_Span], start: date, end: date) -> _Spans:
+    """What is said of the days [start, end)."""
+    cut = [_Span(max(span.start, start), min(span.end, end), span.row) for span in spans]
+    return [span for span in cut if span.start < span.end]
+
+
+def _joined(spans: _Spans) -> _Spans:
+    joined: _Spans = []
+    for span in spans:
+        if joined and joined[-1].end == span.start and joined[-1].row == span.row:
+            joined[-1] = joined[-1]._replace(end=span.end)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _valid(span: _Span) -> Row:
+    return {
+        **span.row,
+        "valid_from_date": None if span.start == date.min else span.start,
+        "valid_to_date": None if span.end == date.max else span.end,
+    }
 
 
 def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
@@ -141,17 +299,26 @@ def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
         for dataset in datasets:
             if dataset.source != source.source:
                 continue
-            lag = source.settle_lag_hours
+            lag, currency = source.settle_lag_hours, source.settings.get("currency")
             yield {
                 "source": source.source,
                 "account": source.account,
                 "dataset": dataset.name,
                 "issuer": dataset.issuer or source.account,
-                "role": source.role if dataset.measure in ("billed", "effective") else "metered",
+                "role": _role(source, dataset),
                 "settle_lag_hours": int(dataset.settle_lag.total_seconds() // 3600) if lag is None else lag,
-                "settles_days": dataset.bucket == "utc_day",
-                "currency": source.settings.get("currency"),
+                "settles_days": dataset.bucket == "utc_day" and dataset.measure != "reference",
+                "currency": currency if isinstance(currency, str) else None,
             }
+
+
+def _role(source: SourceConfig, dataset: Dataset) -> str:
+    """Only money has a book. What a control meters is a control too: it is counted nowhere, and no day waits for it."""
+    if dataset.measure in ("billed", "effective"):
+        return source.role
+    if dataset.measure == "reference":
+        return "reference"
+    return "control" if source.role == "control" else "metered"
 
 
 def _gpu_resources(config: Config) -> Iterator[Row]:

@@ -88,13 +88,17 @@ def build(
     """
     contents = landing.contents().as_of(as_of)
     snapshots = Snapshots(folder=paths.snapshots, cache=paths.cache)
-    graph_key = digest([contents.identity(), graph.code_identity(), as_of.date().isoformat()])
+    landing_identity = contents.identity()
+    graph_key = digest([landing_identity, graph.code_identity(), as_of.date().isoformat()])
     before = snapshots.current()
     if before is not None and before.graph_key == graph_key:
         if make_current:
             publish(before, paths.published)
         return BuildResult(snapshot=before, ran={}, landed=None)
     landed = read_landed(contents, datasets=graph.datasets, landing=landing, cache=paths.cache, as_of=as_of)
+    if landed.damaged:
+        # Made without what is damaged, it is not the build of this landing: the next one looks again.
+        graph_key = digest([graph_key, sorted(landed.damaged)])
     models = graph.models(paths.cache)
     runner = Runner(
         models=models,
@@ -109,7 +113,7 @@ def build(
         graph_key=graph_key,
         as_of=as_of,
         release=__version__,
-        landing_identity=contents.identity(),
+        landing_identity=landing_identity,
         delivery_count=len(contents.deliveries),
         event_count=len(contents.events),
         nodes=built.nodes,

@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Context, Decimal, Inexact
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pipeline.build.parsed import ParsedObject, Unread, parse_objects, remembered_object
+from pipeline.build.parsed import ParsedObject, Part, Unread, parse_objects, remembered_object
 from pipeline.build.relations import CountedPart, FrameRelation, LandedRelation, Relation
+from pipeline.errors import BuildError
 from pipeline.landing.current import BucketKey, Current, NotCounted, current_buckets
 from pipeline.landing.dataset import Dataset
-from pipeline.landing.landing import Contents, Landing
+from pipeline.landing.landing import Contents, DamagedObjectError, Landing
 from pipeline.landing.records import Delivery, LandedObject
 from pipeline.landing.times import DAY, day_start, days_between
 
@@ -30,12 +32,25 @@ _COVERAGE_SCHEMA: dict[str, pl.DataType] = {
     "row_count": pl.Int64(),
     "stated_at": pl.Datetime("us"),
 }
+MONEY_SCHEMA: dict[str, pl.DataType] = {
+    "usage_date": pl.Date(),
+    "source": pl.String(),
+    "dataset": pl.String(),
+    "account": pl.String(),
+    "home": pl.String(),
+    "billing_currency": pl.String(),
+    "stated_amount": pl.Decimal(38, 18),
+}
 _CALENDAR_SCHEMA: dict[str, pl.DataType] = {
     "usage_date": pl.Date(),
     "day_start_at": pl.Datetime("us"),
     "day_end_at": pl.Datetime("us"),
     "is_over": pl.Boolean(),
 }
+# DECIMAL(38,18): quanta of 10^-18 of the currency, 38 digits of them.
+_MONEY_SCALE = 18
+_TOO_MANY_QUANTA = 10**38
+_EXACT = Context(prec=38, traps=[Inexact])
 # A feed that goes on says nothing new about a day that ended this long ago.
 _FEED_MATURES = timedelta(days=7)
 
@@ -53,13 +68,17 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Landed:
-    """Everything visible in landing, read and decided: what the graph is built from."""
+    """Everything visible in landing, read and decided: what the graph is built from.
+
+    `damaged`: what of landing's own is gone or altered, by sha256. What is built meanwhile is not what landing says.
+    """
 
     relations: Mapping[str, Relation]
     current: Mapping[BucketKey, Current]
     parsed: ParsedByDelivery
     quarantined: tuple[Quarantined, ...]
     not_counted: tuple[NotCounted, ...]
+    damaged: frozenset[str] = frozenset()
 
 
 def read_landed(
@@ -67,13 +86,14 @@ def read_landed(
 ) -> Landed:
     """Parse what is new, decide what counts, and describe it as relations for the runner."""
     by_name = {(dataset.source, dataset.name): dataset for dataset in datasets}
-    parsed = _parse(contents.deliveries, by_name, landing, cache)
+    parsed, damaged = _parse(contents.deliveries, by_name, landing, cache)
     quarantined = tuple(_quarantined(contents.deliveries, parsed))
+    unreadable = {item.delivery.delivery_id: f"{item.landed.name}: {item.reason}" for item in quarantined}
     current, not_counted = current_buckets(
         contents.deliveries,
         datasets=by_name,
         rows_per_bucket={delivery_id: _rows_per_bucket(objects.values()) for delivery_id, objects in parsed.items()},
-        unreadable={item.delivery.delivery_id: f"{item.landed.name}: {item.reason}" for item in quarantined},
+        unreadable=unreadable,
     )
     accepted = {event.subject for event in contents.events if event.kind == ACCEPT_EVENT}
     counted = {
@@ -92,11 +112,19 @@ def read_landed(
             relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched)
     coverage = [
         *_replace_coverage(current, by_name, counted, accepted),
-        *_append_coverage(contents.deliveries, by_name, counted),
+        *_append_coverage(
+            [delivery for delivery in contents.deliveries if delivery.delivery_id not in unreadable], by_name, counted
+        ),
     ]
     relations["landed_coverage"] = FrameRelation(
         name="landed_coverage",
         frame=pl.DataFrame(coverage, schema=_COVERAGE_SCHEMA, orient="row"),
+        folder=cache,
+        date_column="usage_date",
+    )
+    relations["landed_money"] = FrameRelation(
+        name="landed_money",
+        frame=pl.DataFrame(list(_money(datasets, counted)), schema=MONEY_SCHEMA, orient="row"),
         folder=cache,
         date_column="usage_date",
     )
@@ -107,13 +135,18 @@ def read_landed(
         parsed=parsed,
         quarantined=quarantined,
         not_counted=tuple(not_counted),
+        damaged=damaged,
     )
 
 
 def _parse(
     deliveries: Iterable[Delivery], by_name: Mapping[tuple[str, str], Dataset], landing: Landing, cache: Path
-) -> dict[str, dict[str, ParsedObject]]:
-    """Delivery id -> object sha256 -> what it contains."""
+) -> tuple[dict[str, dict[str, ParsedObject]], frozenset[str]]:
+    """Delivery id -> object sha256 -> what it contains; and which objects are damaged.
+
+    What was read before counts from the cache, whatever became of the object: its bytes had the sha256 that names them
+    when they were read, so they are what landing says, and a build that changes nothing opens no object.
+    """
     found: dict[tuple[str, str], ParsedObject | Unread] = {}
     for delivery in deliveries:
         dataset = by_name.get((delivery.source, delivery.dataset))
@@ -124,11 +157,35 @@ def _parse(
                 item, dataset=dataset, settings=delivery.settings, cache=cache
             )
     unread = {item.folder: item for item in found.values() if isinstance(item, Unread)}
-    read = dict(zip(unread, parse_objects(list(unread.values()), landing=landing), strict=True))
+    read = dict(zip(unread, _read(list(unread.values()), landing), strict=True))
     parsed: dict[str, dict[str, ParsedObject]] = {}
     for (delivery_id, sha256), known in found.items():
         parsed.setdefault(delivery_id, {})[sha256] = read[known.folder] if isinstance(known, Unread) else known
-    return parsed
+    return parsed, frozenset(item.sha256 for item in read.values() if isinstance(item, _Damaged))
+
+
+class _Damaged(ParsedObject):
+    """Nothing, with the reason why. Kept in no cache, so that the object is read as soon as it is there again."""
+
+
+def _read(unread: Sequence[Unread], landing: Landing) -> list[ParsedObject]:
+    """Read objects. One that is gone or altered is quarantined and keeps no other from being read."""
+    try:
+        return parse_objects(unread, landing=landing)
+    except DamagedObjectError:
+        # Rare enough to look at each of them once more.
+        damaged = {item.folder: _damage(item, landing) for item in unread}
+    whole = [item for item in unread if damaged[item.folder] is None]
+    read = {item.folder: parsed for item, parsed in zip(whole, parse_objects(whole, landing=landing), strict=True)}
+    return [damaged[item.folder] or read[item.folder] for item in unread]
+
+
+def _damage(item: Unread, landing: Landing) -> _Damaged | None:
+    try:
+        landing.read_object(item.landed)
+    except DamagedObjectError as error:
+        return _Damaged(sha256=item.landed.sha256, error=str(error))
+    return None
 
 
 def _quarantined(deliveries: Iterable[Delivery], parsed: ParsedByDelivery) -> Iterable[Quarantined]:
@@ -176,6 +233,33 @@ def _counted(
     return {name: {day: tuple(parts) for day, parts in days.items()} for name, days in found.items()}
 
 
+def _money(
+    datasets: Sequence[Dataset], counted: Mapping[tuple[str, str], CountedTables]
+) -> Iterable[tuple[object, ...]]:
+    """What the rows that count charge, as it was added up when they were read: rows of MONEY_SCHEMA.
+
+    Raises BuildError where a day of an account comes to more than can be held exactly.
+    """
+    for dataset in datasets:
+        for table in dataset.tables:
+            if table.money is None:
+                continue
+            for day, parts in counted[dataset.source, dataset.name].get(table.name, {}).items():
+                quanta: dict[tuple[str, str | None], int] = {}
+                for part in parts:
+                    for stated in _read_part(part).money:
+                        key = part.account, stated.currency
+                        quanta[key] = quanta.get(key, 0) + stated.quanta
+                for (account, currency), total in quanta.items():
+                    if abs(total) >= _TOO_MANY_QUANTA:
+                        raise BuildError(
+                            f"{dataset.source}/{account}: {day} comes to {total // 10**_MONEY_SCALE} {currency}, more "
+                            "than can be held exactly. Look at that day's export."
+                        )
+                    amount = Decimal(total).scaleb(-_MONEY_SCALE, _EXACT)
+                    yield day, dataset.source, dataset.name, account, table.money.home, currency, amount
+
+
 def _replace_coverage(
     current: Mapping[BucketKey, Current],
     by_name: Mapping[tuple[str, str], Dataset],
@@ -184,12 +268,16 @@ def _replace_coverage(
 ) -> Iterable[dict[str, Any]]:
     rows: dict[tuple[str, str, str, str], dict[date, int]] = {}
     for (source, dataset), tables in counted.items():
+        if by_name[source, dataset].measure == "reference":
+            continue
         for days in tables.values():
             for day, parts in days.items():
                 for part in parts:
                     per_day = rows.setdefault((source, part.account, dataset, part.bucket), {})
                     per_day[day] = per_day.get(day, 0) + _part_rows(part)
     for key, chosen in current.items():
+        if by_name[key.source, key.dataset].measure == "reference":
+            continue
         per_day = rows.get((key.source, key.account, key.dataset, key.bucket), {})
         if by_name[key.source, key.dataset].bucket == "utc_day":
             per_day = {date.fromisoformat(key.bucket): sum(per_day.values())}
@@ -214,8 +302,12 @@ def accept_subject(key: BucketKey) -> str:
 
 
 def _part_rows(part: CountedPart) -> int:
+    return _read_part(part).rows
+
+
+def _read_part(part: CountedPart) -> Part:
     return next(
-        found.rows for found in part.table.parts if (found.bucket, found.usage_date) == (part.bucket, part.usage_date)
+        found for found in part.table.parts if (found.bucket, found.usage_date) == (part.bucket, part.usage_date)
     )
 
 
@@ -236,9 +328,12 @@ def _append_coverage(
                     per_day[day] = per_day.get(day, 0) + _part_rows(part)
         for account, per_day in rows.items():
             stated = max(
-                delivery.stated_at
-                for delivery in deliveries
-                if (delivery.source, delivery.dataset, delivery.account) == (source, name, account)
+                (
+                    delivery.stated_at
+                    for delivery in deliveries
+                    if (delivery.source, delivery.dataset, delivery.account) == (source, name, account)
+                ),
+                default=day_start(max(per_day)),
             )
             last = max(stated.date(), max(per_day))
             for day in days_between(min(per_day), last + DAY):

@@ -3,20 +3,21 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from pipeline.build.files import swapped
-from pipeline.build.relations import NodeRelation, empty_select, literal, partition_range, quoted, read_parquet
+from pipeline.build.relations import NodeRelation, literal, partition_of, quoted, read_parquet
 from pipeline.build.snapshot import Snapshot
 
 PUBLISHED_FOLDERS = ("marts", "decisions", "checks")
 _MARKER = "snapshot.txt"
-_WAREHOUSE_FORMAT = "breakeven.warehouse/1"
+_WAREHOUSE_FORMAT = "breakeven.warehouse/2"
 # What is deleted in place leaves holes in the file: now and then it is written whole.
 _MOST_UPDATES_IN_PLACE = 20
 
@@ -69,50 +70,55 @@ def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _brought_up_to_date(snapshot: Snapshot, path: Path) -> bool:
-    """Replace the partitions whose content changed. False where the file has grown old by being changed in place."""
+    """Replace the days whose content changed. False where the file has grown old by being changed in place."""
     with _opened(path) as connection:
         held = _what_it_holds(connection)
         if held is None or held["updates"] >= _MOST_UPDATES_IN_PLACE:
             return False
         connection.execute("begin")
         tables: Mapping[str, Any] = held["tables"]
-        for name in {*tables, *published_tables(snapshot)}:
-            if name not in published_tables(snapshot):
-                connection.execute(f"drop table {quoted(name)}")
-                continue
+        published = published_tables(snapshot)
+        for name in tables.keys() - set(published):
+            connection.execute(f"drop table {quoted(name)}")
+        for name in published:
             node = snapshot.node(name)
-            if not _replace_partitions(connection, node, tables.get(name)):
+            if not _replace_days(connection, node, tables.get(name)):
                 connection.execute(f"create or replace table {quoted(name)} as {node.sql(None)}")
         _say_what_it_holds(connection, snapshot, updates=held["updates"] + 1)
         connection.execute("commit")
     return True
 
 
-def _replace_partitions(connection: duckdb.DuckDBPyConnection, node: NodeRelation, held: Any) -> bool:
-    """Bring a table from what it holds to what the node says. False where the whole of it must be made anew."""
+def _replace_days(connection: duckdb.DuckDBPyConnection, node: NodeRelation, held: Any) -> bool:
+    """Bring a table from what it holds to what the node says. False where the whole of it must be made anew.
+
+    By the day, whatever the partitions: DuckDB writes again what was touched, and a month of hours is a long way.
+    """
     wanted = _contents(node)
     if held == wanted:
         return True
     if held is None or held["columns"] != wanted["columns"] or not node.is_dated:
         return False
-    before, after = held["parts"], wanted["parts"]
-    changed = {partition for partition in {*before, *after} if before.get(partition) != after.get(partition)}
-    for partition in sorted(changed & set(before)):
-        window, column = partition_range(partition), quoted(node.date_column)
-        connection.execute(
-            f"delete from {quoted(node.name)} "
-            f"where {column} >= date '{window.from_date}' and {column} < date '{window.to_date}'"
-        )
-    files = [file for partition, file in node.files(None) if partition in changed]
+    before, after = held["says"], wanted["says"]
+    changed = sorted(day for day in {*before, *after} if before.get(day) != after.get(day))
+    dates = "(" + ", ".join(f"date {literal(day)}" for day in changed) + ")"
+    column = quoted(node.date_column)
+    if any(day in before for day in changed):
+        connection.execute(f"delete from {quoted(node.name)} where {column} in {dates}")
+    partitions = {partition_of(date.fromisoformat(day), node.partition_by) for day in changed if day in after}
+    files = [file for partition, file in node.files(None) if partition in partitions]
     if files:
-        connection.execute(f"insert into {quoted(node.name)} select * from {read_parquet(files)}")
+        rows = f"select * from {read_parquet(files)} where {column} in {dates}"
+        connection.execute(f"insert into {quoted(node.name)} {rows}")
     return True
 
 
 def _contents(node: NodeRelation) -> dict[str, Any]:
+    """What a table of these rows holds: by day where it has days."""
+    says = {day.isoformat(): said for part in node.parts.values() for day, said in part.by_day.items()}
     return {
         "columns": [[name, kind] for name, kind in node.columns],
-        "parts": {partition: part.content for partition, part in node.parts.items()},
+        "says": says if node.is_dated else {"": node.content(None)},
     }
 
 
@@ -163,11 +169,10 @@ def _others(folder: Path, *, keep: Path) -> Iterable[Path]:
     return [path for path in folder.glob("parquet-*") if path != keep]
 
 
-def open_snapshot(snapshot: Snapshot) -> duckdb.DuckDBPyConnection:
-    """Every node of a snapshot as a view of its own name, read from its immutable files."""
+def open_snapshot(snapshot: Snapshot, *, only: Collection[str] | None = None) -> duckdb.DuckDBPyConnection:
+    """Every node of a snapshot, or `only` some, as a view of its own name, read from its immutable files."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
-    for name, node in snapshot.nodes.items():
-        rows = node.sql(None) if any(part.rows for part in node.parts.values()) else empty_select(node.columns)
-        connection.execute(f"create view {quoted(name)} as {rows}")
+    for name in snapshot.nodes if only is None else only:
+        connection.execute(f"create view {quoted(name)} as {snapshot.node(name).sql(None)}")
     return connection

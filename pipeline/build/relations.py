@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from pipeline.build.files import written_once
-from pipeline.build.parsed import ParsedTable
+from pipeline.build.parsed import ParsedTable, rows_of
 from pipeline.landing.dataset import Table
 from pipeline.landing.records import digest
 
@@ -165,20 +165,26 @@ class LandedRelation:
                 spans.setdefault(stream.values, []).append((stream.first, stream.last))
         return any(_overlap(stream_spans) for stream_spans in spans.values())
 
+    def _rows(self, parts: Sequence[CountedPart]) -> str:
+        """The rows of files that are read alike."""
+        files, read_as = [part.table.file for part in parts], parts[0].table.columns
+        return read_parquet(files) if read_as is None else f"({rows_of(files, self.table, read_as)})"
+
     def sql(self, days: DateRange | None) -> str:
         chosen = [part for day in _cut(self._days_in_order, days) for part in self.parts[day]]
         if not chosen:
             return empty_select(self.columns)
         names = ", ".join(quoted(name) for name in self.table.schema)
-        selects: dict[tuple[str, str], list[Path]] = {}
+        alike: dict[tuple[str, str, str], list[CountedPart]] = {}
         by_file: dict[tuple[str, Path], list[CountedPart]] = {}
         for part in chosen:
             by_file.setdefault((part.account, part.table.file), []).append(part)
-        for (account, file), parts in by_file.items():
-            selects.setdefault((account, _row_filter(parts, days)), []).append(file)
+        for (account, _), parts in by_file.items():
+            read_as = parts[0].table.columns
+            alike.setdefault((account, _row_filter(parts, days), repr(read_as)), []).append(parts[0])
         union = " union all ".join(
-            f"select {literal(account)} as account, {names} from {read_parquet(files)}{condition}"
-            for (account, condition), files in selects.items()
+            f"select {literal(account)} as account, {names} from {self._rows(parts)}{condition}"
+            for (account, condition, _), parts in alike.items()
         )
         if not self._repeats(chosen):
             return union

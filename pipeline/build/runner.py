@@ -2,14 +2,13 @@
 
 import json
 import os
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property, partial
+from graphlib import TopologicalSorter
 from pathlib import Path
-from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import duckdb
@@ -32,13 +31,12 @@ from pipeline.build.relations import (
     read_parquet,
 )
 from pipeline.build.sql_models import PartitionBy, SqlModel, in_order
+from pipeline.build.workers import Workers
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.landing.records import digest
 
 ENGINE = f"duckdb {duckdb.__version__}"
 _NODE_FORMAT = "breakeven.node/1"
-# Fewer partitions than this are done sooner one after the other, each on all cores.
-_WORTH_SIDE_BY_SIDE = 4
 
 
 @dataclass(frozen=True)
@@ -47,26 +45,31 @@ class PythonModel:
 
     `reads`: for an input of which not everything is wanted, the SELECT over it that is read instead. It must yield the
     rows of a day from that day's rows alone, since it runs once over all days that are wanted.
+    `prepare`: for an input, what is made of its rows before `build` sees them: once for all partitions of a build, of
+    each day's rows where it has days (`build` is handed them by day, in order), else of all of them. What it makes must
+    not be changed by `build`.
     """
 
     name: str
-    build: Callable[[Mapping[str, pl.DataFrame]], pl.DataFrame]
+    build: Callable[[Mapping[str, Any]], pl.DataFrame]
     inputs: tuple[str, ...]
     schema: Mapping[str, pl.DataType]
     partition_by: PartitionBy = "none"
     lookback: Mapping[str, int] = field(default_factory=dict)
     reads: Mapping[str, str] = field(default_factory=dict)
+    prepare: Mapping[str, Callable[[pl.DataFrame], Any]] = field(default_factory=dict)
     date_column: str = "usage_date"
     folder: str = "decisions"
 
-    @property
+    @cached_property
     def code_hash(self) -> str:
         schema = {name: str(kind) for name, kind in self.schema.items()}
-        return digest([closure_hash(self.build.__module__), schema, dict(self.reads)])
+        modules = {self.build.__module__, *(prepare.__module__ for prepare in self.prepare.values())}
+        return digest([sorted(map(closure_hash, modules)), schema, dict(self.reads)])
 
 
 Model = SqlModel | PythonModel
-_Run = Callable[[duckdb.DuckDBPyConnection, str], "NodePart"]
+_Parts = Mapping[str, NodePart]
 
 
 class Progress(Protocol):
@@ -99,49 +102,51 @@ class Runner:
     threads: int | None = None
 
     def build(self) -> Built:
-        """Bring every model up to date. Raises BuildError naming the model, the partition and DuckDB's own words."""
+        """Bring every model up to date. Raises BuildError naming the model, the partition and DuckDB's own words.
+
+        A model is looked at as soon as all that it reads is there; what misses of it then waits for a free core.
+        """
         by_name = {model.name: model for model in self.models}
         order = in_order({model.name: model.inputs for model in self.models}, self.relations)
-        readable: dict[str, Relation] = dict(self.relations)
-        built = Built(nodes={}, ran={})
-        with _Workers(self.threads or os.cpu_count() or 1) as workers:
-            for done, name in enumerate(order):
-                self.progress(node=name, done=done, total=len(order))
-                model = by_name[name]
-                inputs = {table: readable[table] for table in model.inputs}
-                node, ran = self._build_model(workers, model, inputs)
-                readable[name] = built.nodes[name] = node
-                if ran:
-                    built.ran[name] = ran
-        return built
+        waiting = TopologicalSorter({name: [i for i in by_name[name].inputs if i in by_name] for name in order})
+        waiting.prepare()
+        nodes: dict[str, NodeRelation] = {}
+        ran: dict[str, list[str]] = {}
+        under_way: dict[str, _UnderWay] = {}
+        with Workers[_Parts](self.threads or os.cpu_count() or 1, folder=self.cache) as workers:
+            while waiting.is_active():
+                for name in waiting.get_ready():
+                    self.progress(node=name, done=len(nodes), total=len(order))
+                    readable = {**self.relations, **nodes}
+                    inputs = {table: readable[table] for table in by_name[name].inputs}
+                    under_way[name] = self._begin(workers, by_name[name], inputs)
+                complete = [name for name, node in under_way.items() if node.missing <= node.parts.keys()]
+                for name in complete:
+                    node = under_way.pop(name)
+                    nodes[name], ran[name] = node.relation(self.cache), sorted(node.missing)
+                    waiting.done(name)
+                if not complete:
+                    name, parts = workers.next_result()
+                    under_way[name].parts.update(parts)
+        # In the order of what reads what, however they ended.
+        return Built(nodes={name: nodes[name] for name in order}, ran={name: ran[name] for name in order if ran[name]})
 
-    def _build_model(
-        self, workers: "_Workers", model: Model, inputs: Mapping[str, Relation]
-    ) -> tuple[NodeRelation, list[str]]:
-        columns = self._columns(workers.connection, model, inputs)
+    def _begin(self, workers: Workers[_Parts], model: Model, inputs: Mapping[str, Relation]) -> "_UnderWay":
+        """Find what is there of a model, and have the rest made."""
+        columns = self._columns(workers, model, inputs)
         keys = {partition: _part_key(model, partition, inputs) for partition in _partitions(model, inputs)}
         found = {partition: self.known.get(key) or self._remembered(model.name, key) for partition, key in keys.items()}
-        missing = [partition for partition, part in found.items() if part is None]
+        missing = {partition: keys[partition] for partition, part in found.items() if part is None}
+        if isinstance(model, SqlModel):
+            for partition, key in missing.items():
+                workers.submit(model.name, partial(self._run_sql, model, partition, key, inputs, columns))
+        elif missing:
+            # Its partitions share what it reads, and it holds the interpreter: one job makes them all.
+            workers.submit(model.name, partial(self._run_python, model, missing, inputs, columns))
+        parts = {partition: part for partition, part in found.items() if part is not None}
+        return _UnderWay(model=model, columns=columns, missing=missing.keys(), parts=parts)
 
-        frames = _Frames(model, inputs, missing) if isinstance(model, PythonModel) else None
-
-        def run(connection: duckdb.DuckDBPyConnection, partition: str) -> NodePart:
-            return self._run(connection, model, partition, keys[partition], inputs, columns, frames)
-
-        # Python models hold the interpreter; partitions of SQL models are independent and run side by side.
-        run_all = workers.side_by_side if isinstance(model, SqlModel) else workers.one_by_one
-        parts = {**found, **dict(zip(missing, run_all(run, missing), strict=True))}
-        node = NodeRelation(
-            name=model.name,
-            columns=columns,
-            partition_by=model.partition_by,
-            date_column=model.date_column,
-            parts={partition: part for partition, part in parts.items() if part is not None},
-            folder=self.cache,
-        )
-        return node, missing
-
-    def _columns(self, connection: duckdb.DuckDBPyConnection, model: Model, inputs: Mapping[str, Relation]) -> Columns:
+    def _columns(self, workers: Workers[_Parts], model: Model, inputs: Mapping[str, Relation]) -> Columns:
         """The types a model yields over empty typed inputs: a missing input is empty, not an error."""
         if isinstance(model, PythonModel):
             return tuple((name, duckdb_type(kind)) for name, kind in model.schema.items())
@@ -149,13 +154,15 @@ class Runner:
         remembered = self.cache / "schemas" / f"{key}.json"
         if remembered.exists():
             return tuple((name, kind) for name, kind in json.loads(remembered.read_bytes()))
-        for name in model.inputs:
-            connection.execute(f"create or replace temp view {quoted(name)} as {empty_select(inputs[name].columns)}")
-        _set_partition(connection, partition_range("2000-01-01"))
-        try:
-            rows = connection.execute(f"describe {model.sql}").fetchall()
-        except duckdb.Error as error:
-            raise BuildError(f"{model.name} does not build over empty inputs: {_own_words(error)}") from None
+        with workers.connection() as connection:
+            for name in model.inputs:
+                empty = empty_select(inputs[name].columns)
+                connection.execute(f"create or replace temp view {quoted(name)} as {empty}")
+            _set_partition(connection, partition_range("2000-01-01"))
+            try:
+                rows = connection.execute(f"describe {model.sql}").fetchall()
+            except duckdb.Error as error:
+                raise BuildError(f"{model.name} does not build over empty inputs: {_own_words(error)}") from None
         columns = tuple((str(row[0]), str(row[1])) for row in rows)
         if model.partition_by != "none" and model.date_column not in dict(columns):
             raise BuildError(f"{model.name} is partitioned but has no column {model.date_column}.")
@@ -171,67 +178,123 @@ class Runner:
             return None
         return None if record.get("format") != _NODE_FORMAT else part_from_json(key, record)
 
-    def _run(
+    def _run_sql(
         self,
-        connection: duckdb.DuckDBPyConnection,
-        model: Model,
+        model: SqlModel,
         partition: str,
         key: str,
         inputs: Mapping[str, Relation],
         columns: Columns,
-        frames: "_Frames | None",
-    ) -> NodePart:
-        """Run one partition of one model and keep its result under its key."""
+        connection: duckdb.DuckDBPyConnection,
+    ) -> _Parts:
+        """Run one partition of a SQL model and keep its result under its key."""
         window = partition_range(partition)
         try:
-            if isinstance(model, SqlModel):
-                for name in model.inputs:
-                    days = _days_read(model, inputs[name], window)
-                    connection.execute(f"create or replace temp view {quoted(name)} as {inputs[name].sql(days)}")
-                _set_partition(connection, window)
-                connection.execute(f"create or replace temp table result as {model.sql}")
-            elif frames is not None:
-                _materialise(connection, model, frames.of(connection, window), columns)
-            part = self._describe_result(connection, model, partition, key, columns)
-            self._keep(connection, model.name, part)
+            for name in model.inputs:
+                days = _days_read(model, inputs[name], window)
+                connection.execute(f"create or replace temp view {quoted(name)} as {inputs[name].sql(days)}")
+            _set_partition(connection, window)
+            connection.execute(f"create or replace temp table result as {model.sql}")
+            found = _hashed(connection, model, columns, "result")
+            _refuse_outside(model, partition, found)
+            part = _part(key, columns, found)
+            if part.rows:
+                with written_once(self._file(model.name, part.key)) as aside:
+                    connection.execute(f"copy result to {literal(str(aside))} (format parquet, compression zstd)")
         except duckdb.Error as error:
             raise BuildError(f"{model.name}, partition {partition}: {_own_words(error)}") from None
         finally:
             connection.execute("drop table if exists result")
-        return part
+        self._announce(model.name, part)
+        return {partition: part}
 
-    def _describe_result(
-        self, connection: duckdb.DuckDBPyConnection, model: Model, partition: str, key: str, columns: Columns
-    ) -> NodePart:
-        """Rows and content hash, by day where the model has days. Rows outside the partition are refused."""
-        hashed = f"hash({', '.join(quoted(name) for name, _ in columns)})"
-        day = quoted(model.date_column) if model.partition_by != "none" else "cast(null as date)"
-        rows = connection.execute(
-            f"select {day}, count(*), sum({hashed}::hugeint), bit_xor({hashed}) from result group by 1 order by 1"
-        ).fetchall()
-        by_day = {found: f"{count}.{total:x}.{mixed:x}" for found, count, total, mixed in rows}
-        if model.partition_by != "none":
-            window = partition_range(partition)
-            outside = [str(found) for found in by_day if found is None or found not in window]
-            if outside:
-                raise BuildError(
-                    f"{model.name}, partition {partition}: rows of {', '.join(outside[:3])} are outside it."
-                )
-        content = digest([columns, sorted((str(found), hashed_day) for found, hashed_day in by_day.items())])
-        return NodePart(
-            key=key,
-            rows=sum(count for _, count, _, _ in rows),
-            content=content,
-            by_day=by_day if model.partition_by != "none" else {},
+    def _run_python(
+        self,
+        model: PythonModel,
+        keys: Mapping[str, str],
+        inputs: Mapping[str, Relation],
+        columns: Columns,
+        connection: duckdb.DuckDBPyConnection,
+    ) -> _Parts:
+        """Run the missing partitions of a Python model. Their rows are few, so they are hashed all at once."""
+        try:
+            frames = _Frames(model, inputs, list(keys))
+            made = {partition: _made(model, partition, frames.of(connection, partition)) for partition in keys}
+            files = {partition: self._file(model.name, keys[partition]) for partition in keys if len(made[partition])}
+            for partition, file in files.items():
+                with written_once(file) as aside:
+                    made[partition].write_parquet(aside, compression="zstd")
+            rows = _typed_select(columns, read_parquet(list(files.values()))) if files else empty_select(columns)
+            found = _hashed(connection, model, columns, f"({rows})")
+        except duckdb.Error as error:
+            raise BuildError(f"{model.name}: {_own_words(error)}") from None
+        said: dict[str, _Said] = {partition: {} for partition in keys}
+        for day, says in found.items():
+            said["all" if day is None else partition_of(day, model.partition_by)][day] = says
+        parts = {partition: _part(key, columns, said[partition]) for partition, key in keys.items()}
+        for part in parts.values():
+            self._announce(model.name, part)
+        return parts
+
+    def _file(self, name: str, key: str) -> Path:
+        return self.cache / "nodes" / name / f"{key}.parquet"
+
+    def _announce(self, name: str, part: NodePart) -> None:
+        """Say that a result is there, whole: its Parquet file, if it has rows, is linked into place."""
+        with written_once(self.cache / "nodes" / name / f"{part.key}.json") as aside:
+            aside.write_text(json.dumps({"format": _NODE_FORMAT, **part_to_json(part)}))
+
+
+@dataclass
+class _UnderWay:
+    """A model of which some partitions may still be missing. `parts`: those that are there."""
+
+    model: Model
+    columns: Columns
+    missing: KeysView[str]
+    parts: dict[str, NodePart]
+
+    def relation(self, folder: Path) -> NodeRelation:
+        return NodeRelation(
+            name=self.model.name,
+            columns=self.columns,
+            partition_by=self.model.partition_by,
+            date_column=self.model.date_column,
+            parts=dict(sorted(self.parts.items())),
+            folder=folder,
         )
 
-    def _keep(self, connection: duckdb.DuckDBPyConnection, name: str, part: NodePart) -> None:
-        folder = self.cache / "nodes" / name
-        if part.rows:
-            with written_once(folder / f"{part.key}.parquet") as aside:
-                connection.execute(f"copy result to {literal(str(aside))} (format parquet, compression zstd)")
-        with written_once(folder / f"{part.key}.json") as aside:
-            aside.write_text(json.dumps({"format": _NODE_FORMAT, **part_to_json(part)}))
+
+# Day (None where the model has no days) -> rows, and a hash of what they say without order.
+_Said = dict[date | None, tuple[int, str]]
+
+
+def _hashed(connection: duckdb.DuckDBPyConnection, model: Model, columns: Columns, table: str) -> _Said:
+    hashed = f"hash({', '.join(quoted(name) for name, _ in columns)})"
+    day = quoted(model.date_column) if model.partition_by != "none" else "cast(null as date)"
+    rows = connection.execute(
+        f"select {day}, count(*), sum({hashed}::hugeint), bit_xor({hashed}) from {table} group by 1 order by 1"
+    ).fetchall()
+    return {found: (count, f"{count}.{total:x}.{mixed:x}") for found, count, total, mixed in rows}
+
+
+def _part(key: str, columns: Columns, found: _Said) -> NodePart:
+    """Rows and content hash, by day where the model has days."""
+    return NodePart(
+        key=key,
+        rows=sum(count for count, _ in found.values()),
+        content=digest([columns, sorted((str(day), said) for day, (_, said) in found.items())]),
+        by_day={day: said for day, (_, said) in found.items() if day is not None},
+    )
+
+
+def _refuse_outside(model: Model, partition: str, days: Iterable[date | None]) -> None:
+    if model.partition_by == "none":
+        return
+    window = partition_range(partition)
+    outside = [str(found) for found in days if found is None or found not in window]
+    if outside:
+        raise BuildError(f"{model.name}, partition {partition}: rows of {', '.join(outside[:3])} are outside it.")
 
 
 class _Frames:
@@ -241,25 +304,21 @@ class _Frames:
         self._model = model
         self._inputs = inputs
         self._windows = [partition_range(partition) for partition in partitions]
-        self._read: dict[str, tuple[pl.DataFrame, list[date]]] = {}
+        self._read: dict[str, _Cuts] = {}
 
-    def of(self, connection: duckdb.DuckDBPyConnection, window: DateRange) -> dict[str, pl.DataFrame]:
-        """Each input's rows for one partition, and `this_partition`."""
-        frames = {name: self._cut(connection, relation, window) for name, relation in self._inputs.items()}
-        return {
-            **frames,
-            "this_partition": pl.DataFrame({"from_date": [window.from_date], "to_date": [window.to_date]}),
+    def of(self, connection: duckdb.DuckDBPyConnection, partition: str) -> dict[str, Any]:
+        """What a partition reads of each input, and `this_partition`."""
+        window = partition_range(partition)
+        this = pl.DataFrame({"from_date": [window.from_date], "to_date": [window.to_date]})
+        return {name: self._cut(connection, relation, window) for name, relation in self._inputs.items()} | {
+            "this_partition": this
         }
 
-    def _cut(self, connection: duckdb.DuckDBPyConnection, relation: Relation, window: DateRange) -> pl.DataFrame:
+    def _cut(self, connection: duckdb.DuckDBPyConnection, relation: Relation, window: DateRange) -> Any:
         if relation.name not in self._read:
-            self._read[relation.name] = self._whole(connection, relation)
-        frame, days = self._read[relation.name]
-        wanted = _days_read(self._model, relation, window)
-        if wanted is None:
-            return frame
-        first, end = bisect_left(days, wanted.from_date), bisect_left(days, wanted.to_date)
-        return frame.slice(first, end - first)
+            frame, days = self._whole(connection, relation)
+            self._read[relation.name] = _Cuts(frame, days, self._model.prepare.get(relation.name))
+        return self._read[relation.name].of(_days_read(self._model, relation, window))
 
     def _whole(self, connection: duckdb.DuckDBPyConnection, relation: Relation) -> tuple[pl.DataFrame, list[date]]:
         """What any of the partitions reads of an input, in the order of its days."""
@@ -277,64 +336,45 @@ class _Frames:
         return frame, frame[relation.date_column].to_list()
 
 
-def _materialise(
-    connection: duckdb.DuckDBPyConnection, model: PythonModel, frames: Mapping[str, pl.DataFrame], columns: Columns
-) -> None:
-    """Let a Python model make its rows, and hand them to DuckDB as the table `result`."""
+class _Cuts:
+    """One input of a Python model: its rows in the order of their days, or what the model makes of them."""
+
+    def __init__(self, frame: pl.DataFrame, days: list[date], prepare: Callable[[pl.DataFrame], Any] | None) -> None:
+        self._frame = frame
+        self._days = days
+        self._prepare = prepare
+        self._prepared: dict[date | None, Any] = {}
+
+    def of(self, wanted: DateRange | None) -> Any:
+        if wanted is None:
+            return self._frame if self._prepare is None else self._made(self._prepare, None, self._frame)
+        first, end = bisect_left(self._days, wanted.from_date), bisect_left(self._days, wanted.to_date)
+        if self._prepare is None:
+            return self._frame.slice(first, end - first)
+        by_day: dict[date, Any] = {}
+        while first < end:
+            day, following = self._days[first], bisect_right(self._days, self._days[first])
+            by_day[day] = self._made(self._prepare, day, self._frame.slice(first, following - first))
+            first = following
+        return by_day
+
+    def _made(self, prepare: Callable[[pl.DataFrame], Any], day: date | None, frame: pl.DataFrame) -> Any:
+        if day not in self._prepared:
+            self._prepared[day] = prepare(frame)
+        return self._prepared[day]
+
+
+def _made(model: PythonModel, partition: str, inputs: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows of one partition of a Python model. Raises BuildError where they are not what the model declares."""
     try:
-        frame = model.build(frames)
+        frame = model.build(inputs)
     except BreakevenError as error:
         raise BuildError(f"{model.name}: {error}") from error
     if dict(frame.schema) != dict(model.schema):
         raise BuildError(f"{model.name} returned columns {dict(frame.schema)}, declared {dict(model.schema)}.")
-    # Through a file: handing a polars frame to DuckDB directly would need pyarrow.
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "result.parquet"
-        frame.write_parquet(file)
-        connection.execute(f"create or replace temp table result as {_typed_select(columns, read_parquet([file]))}")
-
-
-class _Workers:
-    """Connections to run partitions on: one that uses all cores, and one-core ones that run side by side."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self.connection = _connect(threads)
-        self._narrow: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
-
-    def __enter__(self) -> "_Workers":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
-        while not self._narrow.empty():
-            self._narrow.get().close()
-
-    def one_by_one(self, run: _Run, partitions: Sequence[str]) -> list[NodePart]:
-        return [run(self.connection, partition) for partition in partitions]
-
-    def side_by_side(self, run: _Run, partitions: Sequence[str]) -> list[NodePart]:
-        if self._threads < 2 or len(partitions) < _WORTH_SIDE_BY_SIDE:
-            return self.one_by_one(run, partitions)
-        while self._narrow.qsize() < self._threads:
-            self._narrow.put(_connect(1))
-
-        def on_a_narrow_one(partition: str) -> NodePart:
-            connection = self._narrow.get()
-            try:
-                return run(connection, partition)
-            finally:
-                self._narrow.put(connection)
-
-        with ThreadPoolExecutor(max_workers=self._threads) as pool:
-            return list(pool.map(on_a_narrow_one, partitions))
-
-
-def _connect(threads: int) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"threads": threads})
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set preserve_insertion_order = false")
-    return connection
+    if model.partition_by != "none":
+        _refuse_outside(model, partition, frame[model.date_column].unique())
+    return frame
 
 
 def part_to_json(part: NodePart) -> dict[str, Any]:

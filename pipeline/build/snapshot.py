@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ SNAPSHOT_FORMAT = "breakeven.snapshot/1"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One build. `graph_key` answers "nothing changed" at once; `snapshot_id` names what was built."""
+    """One build. `graph_key` answers "nothing changed" at once; `snapshot_id` names what was built.
+
+    `known_as`: its id where it was read by it, since working it out takes as long as reading it.
+    """
 
     graph_key: str
     as_of: datetime
@@ -29,9 +33,12 @@ class Snapshot:
     event_count: int
     nodes: Mapping[str, NodeRelation]
     folders: Mapping[str, str]
+    known_as: str | None = None
 
-    @property
+    @cached_property
     def snapshot_id(self) -> str:
+        if self.known_as is not None:
+            return self.known_as
         return digest([self.graph_key, {name: _node_json(node) for name, node in self.nodes.items()}])[:16]
 
     def node(self, name: str) -> NodeRelation:
@@ -112,6 +119,7 @@ class Snapshots:
             event_count=record["event_count"],
             folders=record["folders"],
             nodes={name: self._node(name, node) for name, node in record["nodes"].items()},
+            known_as=snapshot_id,
         )
 
     def _node(self, name: str, record: Mapping[str, Any]) -> NodeRelation:

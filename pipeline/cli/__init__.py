@@ -20,6 +20,8 @@ _COMMANDS = {
     "verdict": "pipeline.cli.show:verdict",
     "explain": "pipeline.cli.explain:explain",
     "sql": "pipeline.cli.show:sql",
+    "amend": "pipeline.cli.amend:amend",
+    "quarantine": "pipeline.cli.events:quarantine",
     "accept": "pipeline.cli.events:accept",
     "dismiss": "pipeline.cli.events:dismiss",
     "ack": "pipeline.cli.events:ack",

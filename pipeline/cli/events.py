@@ -1,15 +1,17 @@
-"""`accept`, `dismiss`, `ack`, `snooze`: what a person did, landed as an event."""
+"""`accept`, `dismiss`, `ack`, `snooze`: what a person did, landed as an event; `quarantine`: what waits for that."""
 
 import getpass
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import polars as pl
 
 from pipeline.alerts.outbox import Outbox
 from pipeline.build.landed_tables import ACCEPT_EVENT
-from pipeline.cli.options import console, open_project, printable, project_option
-from pipeline.decisions.quarantine import DISMISS_EVENT, quarantine_list
+from pipeline.cli.options import console, emit, format_option, open_project, printable, project_option
+from pipeline.decisions.quarantine import DISMISS_EVENT, QuarantineEntry, quarantine_history, quarantine_list
 from pipeline.errors import BreakevenError
 from pipeline.landing.project import Project
 from pipeline.landing.times import parse_stamp
@@ -31,8 +33,31 @@ def accept(folder: Path | None, bucket: str, why: str) -> None:
             "BUCKET is source/account/dataset/bucket, e.g. anthropic_cost_api/acme/cost_report/2026-11-03"
         )
     project = open_project(folder)
-    project.landing.record(kind=ACCEPT_EVENT, subject=bucket, body={"why": why, "by": _who()}, now=datetime.now(UTC))
+    project.landing.record(kind=ACCEPT_EVENT, subject=bucket, body={"why": why, "by": who()}, now=datetime.now(UTC))
     console().print(f"Accepted: {bucket}. Run `breakeven run` to use it.", markup=False)
+
+
+@click.command()
+@project_option
+@format_option
+@click.option("--all", "with_ended", is_flag=True, help="Also what has ended, and how: superseded or dismissed.")
+def quarantine(folder: Path | None, output_format: str, with_ended: bool) -> None:
+    """List what is kept and not counted, with the reason.
+
+    \b
+    It ends when newer deliveries count for everything it speaks for (superseded), when it can be read after all (a new
+    release, bytes put back into landing), or when somebody dismisses it. It does not end by itself.
+
+    \b
+    Examples:
+      breakeven quarantine
+      breakeven quarantine --all --format json
+    """
+    entries = quarantine_history(open_project(folder), as_of=datetime.now(UTC))
+    rows = [asdict(entry) for entry in entries if with_ended or entry.ended is None]
+    frame = pl.DataFrame(rows, schema={field.name: pl.String() for field in fields(QuarantineEntry)}, orient="row")
+    shown = frame if with_ended else frame.drop("ended", "why")
+    emit(shown.sort(shown.columns), output_format, title="Quarantine")
 
 
 @click.command()
@@ -55,7 +80,7 @@ def dismiss(folder: Path | None, sha256: str, why: str) -> None:
         raise BreakevenError(
             f"{len(matching)} quarantined files start with {sha256!r}. Give at least 8 digits of exactly one."
         )
-    project.landing.record(kind=DISMISS_EVENT, subject=found[0].sha256, body={"why": why, "by": _who()}, now=now)
+    project.landing.record(kind=DISMISS_EVENT, subject=found[0].sha256, body={"why": why, "by": who()}, now=now)
     console().print(printable(f"Dismissed: {found[0]}"), markup=False)
 
 
@@ -69,7 +94,7 @@ def ack(folder: Path | None, subject: str) -> None:
     Example:
       breakeven ack workload:support-chat
     """
-    _outbox(open_project(folder)).acknowledge(subject, by=_who())
+    _outbox(open_project(folder)).acknowledge(subject, by=who())
     console().print(f"Acknowledged: {subject}.", markup=False)
 
 
@@ -92,7 +117,7 @@ def snooze(folder: Path | None, subject: str, days: int | None, until: str | Non
         moment = now + timedelta(days=days) if days is not None else parse_stamp(str(until))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    _outbox(open_project(folder)).snooze(subject, until=moment, by=_who())
+    _outbox(open_project(folder)).snooze(subject, until=moment, by=who())
     console().print(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC.", markup=False)
 
 
@@ -107,7 +132,8 @@ def _outbox(project: Project) -> Outbox:
     )
 
 
-def _who() -> str:
+def who() -> str:
+    """Who speaks, as the operating system knows them."""
     try:
         return getpass.getuser()
     except OSError:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -150,5 +151,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
     console().print(table)
 
 
+# A sign and a currency: -$, €, CA$, or CHF and a space that does not break.
+_BEFORE_DIGITS = re.compile(r"^-?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
+
+
 def _is_number(cell: str) -> bool:
-    return cell in ("", "—") or cell.lstrip("-$").replace(",", "").replace(".", "").replace("%", "").strip().isdigit()
+    digits = _BEFORE_DIGITS.sub("", cell)
+    return cell in ("", "—") or digits.replace(",", "").replace(".", "").replace("%", "").strip().isdigit()

@@ -16,7 +16,7 @@ from pipeline.cli.summary import print_summary
 from pipeline.decisions.graph import build_project
 from pipeline.landing.project import Project
 from pipeline.reports.monthly import write_report
-from pipeline.sources.ingest import Ingested, ingest
+from pipeline.sources.ingest import Ingested, ingest, land_config
 
 
 @click.command()
@@ -88,7 +88,7 @@ def rebuild(folder: Path | None, as_of: str | None) -> None:
 
 def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, days: int = 1) -> None:
     """Land, build with a bar, then the daily job for the newest complete days: review assets, laws, messages."""
-    project.land_config(now)
+    land_config(project, now)
     brought = [] if offline else ingest(project, now=now, environment=os.environ, sleep=time.sleep)
     for source in brought:
         _print_ingested(source)

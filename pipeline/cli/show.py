@@ -7,6 +7,8 @@ import click
 import duckdb
 
 from pipeline.alerts.outbox import open_problems
+from pipeline.cli.conversion import print_unconverted, unconverted
+from pipeline.cli.doubts import print_doubts
 from pipeline.cli.options import (
     as_of_option,
     console,
@@ -19,9 +21,12 @@ from pipeline.cli.options import (
     project_option,
     snapshot_for,
 )
+from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
+from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import quarantine_list
 from pipeline.errors import BreakevenError
+from pipeline.reports.figures import left_over
 from pipeline.reports.questions import Questions
 
 
@@ -36,14 +41,25 @@ def _answer(
 ) -> None:
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
+    config = config_of(project, snapshot)
     from_date, to_date = period(snapshot, from_text, to_text)
+    days = f"{from_date} to {to_date} UTC (end excluded)"
     with Questions(snapshot) as questions:
         frame = questions.ask(question, from_date=from_date, to_date=to_date)
-    emit(
-        frame,
-        output_format,
-        title=f"{title}, {from_date} to {to_date} UTC (end excluded), snapshot {snapshot.snapshot_id}",
-    )
+        if output_format == "table":
+            # Nothing is unconverted where all money is in the reporting currency.
+            frame = frame.drop([name for name in frame.columns if _UNCONVERTED in name and frame[name].is_null().all()])
+        emit(frame, output_format, title=f"{title}, {days}, {_rc(config)}, snapshot {snapshot.snapshot_id}")
+        if output_format == "table":
+            print_unconverted(unconverted(questions, config, from_date=from_date, to_date=to_date))
+
+
+_UNCONVERTED = "unconverted_"
+
+
+def _rc(config: Config) -> str:
+    """What the columns of money are in."""
+    return f"rc is {config.reporting_currency}"
 
 
 @click.command()
@@ -82,6 +98,21 @@ def waste(
     _answer("waste", folder, as_of, from_text, to_text, output_format, "GPU-hours and money by state")
 
 
+_VERDICT_COLUMNS = (
+    "usage_date",
+    "workload",
+    "status",
+    "state",
+    "recommendation",
+    "demand_tokens_per_day",
+    "demand_ratio",
+    "api_only_cost_rc",
+    "all_self_host_cost_rc",
+    "best_cost_rc",
+    "best_replica_count",
+)
+
+
 @click.command()
 @project_option
 @as_of_option
@@ -89,6 +120,8 @@ def waste(
 @click.option("--workload", default=None, help="Only this one, with all its days.")
 def verdict(folder: Path | None, as_of: str | None, output_format: str, workload: str | None) -> None:
     """For each workload: stay, fill, release or switch, and at which volume that changes.
+
+    Of its newest settled day; days since then that are not settled are named, with what they wait for.
 
     \b
     Examples:
@@ -105,11 +138,28 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
                 "select * from fct_verdicts_daily where workload = $workload order by usage_date",
                 {"workload": workload},
             )
-    if output_format == "table":
-        names = ("usage_date", "workload", "status", "state", "recommendation", "demand_tokens_per_day", "demand_ratio")
-        costs_named = ("api_only_cost_rc", "all_self_host_cost_rc", "best_cost_rc", "best_replica_count")
-        frame = frame.select([name for name in (*names, *costs_named) if name in frame.columns])
-    emit(frame, output_format, title=f"Verdicts, snapshot {snapshot.snapshot_id}")
+        shown = frame
+        if output_format == "table":
+            names = [*_VERDICT_COLUMNS, *([] if workload is None else ["reason"])]
+            shown = frame.select([name for name in names if name in frame.columns])
+        title = f"Verdicts, {_rc(config_of(project, snapshot))}, snapshot {snapshot.snapshot_id}"
+        emit(shown, output_format, title=title)
+        if output_format == "table" and workload is None:
+            print_doubts(questions, frame.to_dicts(), to_date=date.max)
+
+
+_INVOICE_COLUMNS = (
+    "source",
+    "account",
+    "invoice_count",
+    "last_invoice_id",
+    "period_start_date",
+    "period_end_date",
+    "line_count",
+    "payable_cost",
+    "billing_currency",
+    "status",
+)
 
 
 @click.command()
@@ -135,11 +185,18 @@ def status(
     from_date, to_date = period(snapshot, from_text, to_text)
     with Questions(snapshot) as questions:
         coverage = questions.ask("coverage", from_date=from_date, to_date=to_date)
+        invoices = questions.ask("invoices")
+        leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
+        money = unconverted(questions, config_of(project, snapshot), from_date=from_date, to_date=to_date)
     laws = check_results(snapshot)
     quarantined = quarantine_list(project, as_of=snapshot.as_of)
     problems = open_problems(project.landing.events())
     emit(coverage, output_format, title=f"Sources, {from_date} to {to_date} UTC, snapshot {snapshot.snapshot_id}")
     if output_format == "table":
+        if not invoices.is_empty():
+            title = "Invoices that have come, whatever the period (ends excluded)"
+            emit(invoices.select(_INVOICE_COLUMNS), output_format, title=title)
+        print_unconverted(money)
         out = console()
         for item in quarantined:
             out.print(printable(f"QUARANTINE {item}"), style="red", markup=False)
@@ -147,6 +204,10 @@ def status(
             if not law.passed:
                 broken = f"LAW BROKEN {law.law} ({law.scope}): {law.detail}"
                 out.print(printable(broken), style="red", markup=False)
+        for line in leftovers:
+            if line["kind"] == "no_longer_billed":
+                said = f"{line['resource_id']} of {line['issuer']}: {left_over(line['kind'], line['since_date'])}"
+                out.print(printable(f"DECLARED {said} under gpu_resources."), style="yellow", markup=False)
         for problem in problems:
             out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
         held = sum(law.passed for law in laws)

@@ -1,15 +1,18 @@
 """What `demo` and `run` print: the answers, in the order a person asks them."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
+from pipeline.cli.conversion import print_unconverted, unconverted
+from pipeline.cli.doubts import print_doubts
 from pipeline.cli.options import console, print_table, printable
 from pipeline.decisions.check_results import check_results
-from pipeline.decisions.graph import current_snapshot
+from pipeline.decisions.graph import config_of, current_snapshot
+from pipeline.formats.currency import unit
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok, ratio
@@ -21,7 +24,8 @@ _IDLE = ("loaded_idle", "unallocated")
 def print_summary(project: Project) -> None:
     """Unit costs, idle GPUs, verdicts, messages, laws; from the current snapshot."""
     snapshot = current_snapshot(project)
-    currency = project.config.reporting_currency
+    config = config_of(project, snapshot)
+    currency = config.reporting_currency
     to_date = snapshot.as_of.date()
     from_date = to_date - timedelta(days=_PERIOD_DAYS)
     period = f"{from_date} to {to_date - timedelta(days=1)} UTC"
@@ -29,6 +33,7 @@ def print_summary(project: Project) -> None:
         _unit_costs(questions, period, currency, from_date=from_date, to_date=to_date)
         _waste(questions, period, currency, from_date=from_date, to_date=to_date)
         _verdicts(questions, currency, to_date=to_date)
+        print_unconverted(unconverted(questions, config, from_date=from_date, to_date=to_date))
     _messages(project)
     _laws(project)
     console().print(f"[dim]snapshot {snapshot.snapshot_id}, as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
@@ -44,9 +49,9 @@ def _unit_costs(questions: Questions, period: str, currency: str, **days: object
             "cost is",
             "tokens",
             f"{currency} spent",
-            "full $/1M",
-            "active $/1M",
-            "marginal $/1M",
+            f"full {unit(currency)}/1M",
+            f"active {unit(currency)}/1M",
+            f"marginal {unit(currency)}/1M",
         ],
         [
             [
@@ -117,8 +122,8 @@ def _hours(kinds: dict[str, _Held], kind: str) -> str:
     return gpu_hours(kinds[kind].milliseconds) if kind in kinds else "0.0"
 
 
-def _verdicts(questions: Questions, currency: str, **days: object) -> None:
-    rows = questions.ask("verdicts", **days).to_dicts()
+def _verdicts(questions: Questions, currency: str, *, to_date: date) -> None:
+    rows = questions.ask("verdicts", to_date=to_date).to_dicts()
     print_table(
         ["workload", "day", "Mtok/day", "first break-even", "ratio", "API only", "all self-hosted", "best", "advice"],
         [
@@ -137,6 +142,7 @@ def _verdicts(questions: Questions, currency: str, **days: object) -> None:
         ],
         "What each workload's own traffic says (28 settled days)",
     )
+    print_doubts(questions, rows, to_date=to_date)
 
 
 def _best(row: dict[str, Any], currency: str) -> str:

@@ -9,6 +9,14 @@ import polars as pl
 from pipeline.economics.alerts import AlertRule, AlertState, DemandDay, alert_states
 
 INPUTS = ("config_company", "fct_verdicts_daily")
+# All of the history is read, so only what the fold needs of it.
+READS: Mapping[str, str] = {
+    "fct_verdicts_daily": """
+        select
+            usage_date, workload, status, current_lane, demand_ratio,
+            breakeven_crossing_count, breakeven_first_tokens_per_day
+        from fct_verdicts_daily""",
+}
 SCHEMA: Mapping[str, pl.DataType] = {
     "usage_date": pl.Date(),
     "workload": pl.String(),

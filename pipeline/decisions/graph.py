@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
+from pipeline.build.config_tables import config_versions
 from pipeline.build.graph import BuildResult, Graph, build
 from pipeline.build.runner import Progress, PythonModel, silent
 from pipeline.build.snapshot import Snapshot, Snapshots
-from pipeline.decisions import alert_states, list_prices, verdicts
+from pipeline.config import Config
+from pipeline.decisions import alert_states, list_prices, verdicts, window
 from pipeline.errors import BuildError
 from pipeline.landing.project import Project
 from pipeline.sources import SOURCES
@@ -21,11 +23,12 @@ PYTHON_MODELS = (
     PythonModel(
         name="fct_verdicts_daily",
         build=verdicts.build,
-        inputs=verdicts.INPUTS,
+        inputs=window.INPUTS,
         schema=verdicts.SCHEMA,
         partition_by="day",
-        lookback=verdicts.LOOKBACK,
-        reads=verdicts.READS,
+        lookback=window.LOOKBACK,
+        reads=window.READS,
+        prepare=window.PREPARE,
     ),
     PythonModel(
         name="fct_alert_states_daily",
@@ -33,6 +36,7 @@ PYTHON_MODELS = (
         inputs=alert_states.INPUTS,
         schema=alert_states.SCHEMA,
         partition_by="none",
+        reads=alert_states.READS,
     ),
 )
 
@@ -63,3 +67,12 @@ def current_snapshot(project: Project) -> Snapshot:
     if snapshot is None:
         raise BuildError("Nothing has been built here yet. Run: breakeven run")
     return snapshot
+
+
+def config_of(project: Project, snapshot: Snapshot) -> Config:
+    """The configuration that the snapshot was built with: the last one landed by then.
+
+    breakeven.yaml may have been edited since: its reporting currency is then not that of the snapshot's figures.
+    """
+    versions = config_versions(project.landing.contents().as_of(snapshot.as_of).events)
+    return versions[-1].config if versions else project.config

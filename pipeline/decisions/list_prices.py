@@ -1,12 +1,14 @@
 """Node `list_prices`: what each token class of each API model costs at list, from when to when.
 
 Read from the bundled data of genai-prices (https://github.com/pydantic/genai-prices, pinned), never fetched. The
-package prices one request; this table prices sums over many, so three of its habits are not followed:
+package prices one request; this table prices sums over many, so some things are done otherwise here:
 
 - a price tier is chosen by the length of a request, which a sum does not have: the tier is the one that the
   usage's own `context_window` lies in, and where a tier starts inside that window there is no price;
 - a request context that the package does not know is priced as if it were standard: here a mode has a price only where
   the package has an override for exactly that mode, token class and day;
+- tokens of several kinds in one class (text and images in input_uncached) have one price only where the package does
+  not price the kinds apart;
 - a model is found by the beginning of its name, so an unreleased `claude-opus-4-15` would get the price of
   `claude-opus-4-1`: here a name must be the model's own, with at most a snapshot date or `-latest` behind it.
 
@@ -54,22 +56,41 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 _PRICE_BOOK = "genai-prices"
 _CURRENCY = "USD"
-_PRICE_KEYS = {
-    "input_uncached": "input_mtok",
-    "input_cache_read": "cache_read_mtok",
-    "input_cache_write_5m": "cache_write_mtok",
-    "input_cache_write_1h": "cache_write_1h_mtok",
-    "output": "output_mtok",
+# The token classes of a provider and the price that each one has; a class that is not listed has none.
+_PRICE_KEYS: Mapping[str, Mapping[str, str]] = {
+    "anthropic": {
+        "input_uncached": "input_mtok",
+        "input_cache_read": "cache_read_mtok",
+        "input_cache_write_5m": "cache_write_mtok",
+        "input_cache_write_1h": "cache_write_1h_mtok",
+        "output": "output_mtok",
+    },
+    "openai": {
+        "input_uncached": "input_mtok",
+        "input_uncached_audio": "input_audio_mtok",
+        "input_cache_read": "cache_read_mtok",
+        "input_cache_read_audio": "cache_audio_read_mtok",
+        "input_cache_write_30m": "cache_write_mtok",
+        "output": "output_mtok",
+        "output_audio": "output_audio_mtok",
+        "output_image": "output_image_mtok",
+    },
 }
+# A class that holds images too has no one price where the book has another price for those.
+_IMAGES_IN: Mapping[str, str] = {"input_mtok": "input_image_mtok", "cache_read_mtok": "cache_image_read_mtok"}
 # The only request contexts ever handed to the price book, by the mode they mean.
-_MODE_CONTEXTS: Mapping[str, Mapping[str, str]] = {
-    "standard": {},
-    "batch": {"processing": "batch"},
-    "fast": {"speed": "fast"},
+_MODE_CONTEXTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "anthropic": {"standard": {}, "batch": {"processing": "batch"}, "fast": {"speed": "fast"}},
+    "openai": {
+        "standard": {},
+        "batch": {"processing": "batch"},
+        "flex": {"service_tier": "flex"},
+        "priority": {"service_tier": "priority"},
+    },
 }
 _WINDOW = re.compile(r"^(?P<low>\d+)(?P<low_unit>[kM]?)-(?P<high>\d+)(?P<high_unit>[kM]?)$")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
-_NAME_ENDINGS = re.compile(r"^(-latest|[-@]20\d{6})?$")
+_NAME_ENDINGS = re.compile(r"^(-latest|[-@]20\d{6}|-20\d{2}-\d{2}-\d{2})?$")
 
 
 @dataclass(frozen=True)
@@ -106,13 +127,13 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 def _prices(provider: str, model: str, context_window: str | None) -> Iterator[tuple[str, str, _Interval, Decimal]]:
     """(mode, token class, interval, USD per million tokens) wherever the book has exactly one price for it."""
-    info = find_model(provider, model)
+    info = find_model(provider, model) if provider in _MODE_CONTEXTS else None
     if info is None:
         return
-    for mode in _MODE_CONTEXTS:
-        for token_class, price_key in _PRICE_KEYS.items():
+    for mode, context in _MODE_CONTEXTS[provider].items():
+        for token_class, price_key in _PRICE_KEYS[provider].items():
             dated = (
-                (interval, _untiered(_price_at(info, mode, price_key, interval), context_window))
+                (interval, _untiered(_price_at(info, context, price_key, interval), context_window))
                 for interval in _intervals(info)
             )
             for interval, price in _merged(dated):
@@ -152,12 +173,13 @@ def _intervals(info: ModelInfo) -> list[_Interval]:
     return [_Interval(start, end) for start, end in zip([None, *cuts], [*cuts, None], strict=True)]
 
 
-def _price_at(info: ModelInfo, mode: str, price_key: str, interval: _Interval) -> Decimal | TieredPrices | None:
+def _price_at(
+    info: ModelInfo, context: Mapping[str, str], price_key: str, interval: _Interval
+) -> Decimal | TieredPrices | None:
     """What the book says throughout the interval: None before its first price, or when it depends on the hour."""
     first_day = interval.from_date or date.min
     noon = datetime(first_day.year, first_day.month, first_day.day, 12, tzinfo=UTC)
-    if mode != "standard":
-        context = _MODE_CONTEXTS[mode]
+    if context:
         for variant in info.price_variants or ():
             if isinstance(variant.constraint, TimeOfDateConstraint):
                 return None
@@ -179,7 +201,8 @@ def _price_at(info: ModelInfo, mode: str, price_key: str, interval: _Interval) -
 
 def _stored(prices: ModelPrice, price_key: str) -> Decimal | TieredPrices | None:
     value: Decimal | TieredPrices | None = getattr(prices, price_key)
-    return value
+    of_images = getattr(prices, _IMAGES_IN[price_key]) if price_key in _IMAGES_IN else None
+    return value if of_images in (None, value) else None
 
 
 def _untiered(price: Decimal | TieredPrices | None, context_window: str | None) -> Decimal | None:

@@ -5,18 +5,20 @@ those of the settled days, and an hour of a settled day that nothing metered had
 sections 1 to 4; they are computed in `pipeline.economics`, this module only fetches their inputs from the marts.
 """
 
-import math
 from calendar import monthrange
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
+from pipeline.decisions.window import QUANTA, RATIO_DAYS, Evidence, Row, Rows, Served, Window, evidence_on, valid_on
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
+from pipeline.economics.exact import to_places
 from pipeline.economics.hybrid import HybridPlan, optimal_hybrid
 from pipeline.economics.work import (
     Capacity,
@@ -26,64 +28,14 @@ from pipeline.economics.work import (
     hourly_work_replica_seconds,
     replica_hour_work_seconds,
     tokens_per_replica_hour,
+    work_scale,
 )
 
-WINDOW_DAYS = 28
-_RATIO_DAYS = 7
-_HOURS_PER_DAY = 24
 # Of the hourly p99, for the all-self-hosted alternative (economics.md section 7).
 _HEADROOM_RATIO = Decimal("0.20")
 _MTOK = 1_000_000
+_PLACES = 18
 
-INPUTS = (
-    "config_deployments",
-    "config_overheads",
-    "config_workloads",
-    "fct_api_costs_daily",
-    "fct_day_status_daily",
-    "fct_demand_daily",
-    "fct_demand_hourly",
-    "fct_gpu_costs_daily",
-    "int_self_host_tokens_hourly",
-    "list_prices",
-)
-LOOKBACK = dict.fromkeys(
-    (
-        "fct_api_costs_daily",
-        "fct_day_status_daily",
-        "fct_demand_daily",
-        "fct_demand_hourly",
-        "fct_gpu_costs_daily",
-        "int_self_host_tokens_hourly",
-    ),
-    WINDOW_DAYS - 1,
-)
-# What a verdict reads of the wide marts, added up within a day so that a window of them is short. Amounts of opposite
-# sign, and unknown ones, stay apart: what adds up to nothing has still happened, and what is unknown stays unknown.
-READS: Mapping[str, str] = {
-    "fct_api_costs_daily": """
-        select
-            usage_date, workload, token_class,
-            cast(sum(tokens) as bigint) as tokens,
-            cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc
-        from fct_api_costs_daily
-        group by usage_date, workload, token_class, sign(tokens), sign(billed_cost_rc)""",
-    "fct_demand_hourly": """
-        select usage_date, usage_hour_at, workload, token_class, cast(sum(tokens) as bigint) as tokens
-        from fct_demand_hourly
-        group by usage_date, usage_hour_at, workload, token_class""",
-    "fct_gpu_costs_daily": """
-        select
-            usage_date, deployment_id, cost_measure,
-            cast(sum(gpu_milliseconds) as bigint) as gpu_milliseconds,
-            cast(sum(realized_cost_rc) as decimal(38, 18)) as realized_cost_rc
-        from fct_gpu_costs_daily
-        group by usage_date, deployment_id, cost_measure, sign(gpu_milliseconds), sign(realized_cost_rc)""",
-    "int_self_host_tokens_hourly": """
-        select usage_date, usage_hour_at, deployment_id, workload, cast(sum(tokens) as bigint) as tokens
-        from int_self_host_tokens_hourly
-        group by usage_date, usage_hour_at, deployment_id, workload""",
-}
 _MONEY = pl.Decimal(38, 18)
 SCHEMA: Mapping[str, pl.DataType] = {
     "usage_date": pl.Date(),
@@ -124,44 +76,6 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "saving_rc_per_month": _MONEY,
 }
 
-Rows = Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The settled days that a verdict on `day` may read."""
-
-    day: date
-    settled: tuple[date, ...]
-    status_of_day: str
-
-    @property
-    def hours(self) -> int:
-        return _HOURS_PER_DAY * len(self.settled)
-
-    @property
-    def has_full_week(self) -> bool:
-        """Whether each of the last seven days is settled: else there is no 7-day mean."""
-        return all(self.day - timedelta(days=back) in self.settled for back in range(_RATIO_DAYS))
-
-
-# Start of the hour, token class, tokens. Plain tuples: a verdict reads tens of thousands of them.
-_HourOfClass = tuple[datetime, str, int | None]
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """The marts' rows of the settled days, by what they are about."""
-
-    window: _Window
-    hourly: Mapping[str, Sequence[_HourOfClass]]
-    daily: Mapping[str, Rows]
-    api_costs: Mapping[str, Rows]
-    gpu_costs: Mapping[str, Rows]
-    served_hourly: Mapping[str, Rows]
-    list_prices: Rows
-    overheads: Rows
-
 
 @dataclass(frozen=True)
 class _ApiPrice:
@@ -184,70 +98,19 @@ class _Rate:
     cost_per_day: Fraction
 
 
-def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """One row per workload that is declared on the partition's day."""
-    day: date = frames["this_partition"]["from_date"][0]
-    evidence = _evidence(frames, _window(frames["fct_day_status_daily"], day))
-    deployments = {row["deployment_id"]: row for row in _valid(frames["config_deployments"], day)}
+def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
+    """One row per workload that is declared on the partition's day. `inputs`: as `PREPARE` made them."""
+    day: date = inputs["this_partition"]["from_date"][0]
+    evidence = evidence_on(day, inputs)
+    deployments = {row["deployment_id"]: row for row in valid_on(day, inputs["config_deployments"])}
     rows = [
         _as_held(_verdict(workload, deployments.get(workload["deployment_id"]), evidence))
-        for workload in sorted(_valid(frames["config_workloads"], day), key=lambda row: str(row["workload"]))
+        for workload in sorted(valid_on(day, inputs["config_workloads"]), key=lambda row: str(row["workload"]))
     ]
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-def _window(statuses: pl.DataFrame, day: date) -> _Window:
-    usable = {row["usage_date"]: row for row in statuses.to_dicts()}
-    settled = sorted(
-        found
-        for found, row in usable.items()
-        if row["status"] == "settled" and not row["blocked_count"] and found > day - timedelta(days=WINDOW_DAYS)
-    )
-    today = usable.get(day)
-    status = "missing" if today is None else "blocked" if today["blocked_count"] else str(today["status"])
-    return _Window(day=day, settled=tuple(settled), status_of_day=status)
-
-
-def _evidence(frames: Mapping[str, pl.DataFrame], window: _Window) -> _Evidence:
-    settled = set(window.settled)
-
-    def grouped(name: str, by: str, *columns: str) -> Mapping[str, Rows]:
-        names = ("usage_date", *columns)
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for group, *values in zip(*(frames[name][column].to_list() for column in (by, *names)), strict=True):
-            if group is not None and values[0] in settled:
-                rows.setdefault(str(group), []).append(dict(zip(names, values, strict=True)))
-        return rows
-
-    hourly: dict[str, list[_HourOfClass]] = {}
-    demand = frames["fct_demand_hourly"]
-    columns = ("usage_date", "workload", "usage_hour_at", "token_class", "tokens")
-    for day, workload, hour_at, token_class, tokens in zip(*(demand[name].to_list() for name in columns), strict=True):
-        if workload is not None and day in settled:
-            hourly.setdefault(workload, []).append((hour_at, token_class, tokens))
-    return _Evidence(
-        window=window,
-        hourly=hourly,
-        daily=grouped("fct_demand_daily", "workload", "lane", "token_class", "tokens", "evidence"),
-        api_costs=grouped("fct_api_costs_daily", "workload", "token_class", "tokens", "billed_cost_rc"),
-        gpu_costs=grouped(
-            "fct_gpu_costs_daily", "deployment_id", "cost_measure", "gpu_milliseconds", "realized_cost_rc"
-        ),
-        served_hourly=grouped("int_self_host_tokens_hourly", "deployment_id", "workload", "usage_hour_at", "tokens"),
-        list_prices=_valid(frames["list_prices"], window.day),
-        overheads=_valid(frames["config_overheads"], window.day),
-    )
-
-
-def _valid(frame: pl.DataFrame, day: date) -> Rows:
-    """Rows whose [valid_from, valid_to) holds the day; an open end is NULL."""
-    return frame.filter(
-        (pl.col("valid_from_date").is_null() | (pl.col("valid_from_date") <= day))
-        & (pl.col("valid_to_date").is_null() | (pl.col("valid_to_date") > day))
-    ).to_dicts()
-
-
-def _verdict(workload: Mapping[str, Any], deployment: Mapping[str, Any] | None, evidence: _Evidence) -> dict[str, Any]:
+def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:
     """One workload, one day: as much of the answer as the evidence carries, and why not more."""
     window = evidence.window
     name = str(workload["workload"])
@@ -261,7 +124,7 @@ def _verdict(workload: Mapping[str, Any], deployment: Mapping[str, Any] | None, 
         "window_days_count": len(window.settled),
     }
     if window.status_of_day != "settled":
-        return row | {"status": "not_settled", "reason": f"{window.day} is {window.status_of_day}, not settled"}
+        return row | {"status": "not_settled", "reason": window.why_not_settled}
     demand = _tokens_by_class(evidence.daily.get(name, ()))
     row["current_lane"] = _current_lane(evidence, name)
     row["demand_tokens_per_day"] = _mean_of_week(evidence.daily.get(name, ()), window)
@@ -279,27 +142,29 @@ def _verdict(workload: Mapping[str, Any], deployment: Mapping[str, Any] | None, 
     if not demand and evidence.api_costs.get(name):
         reason = "billed by the day without token counts: no volume, no hours, no replica count"
         return row | {"status": "no_hourly_evidence", "reason": reason}
-    problems = [text for text in (_demand_problem(demand), price_problem, rate_problem, capacity_problem) if text]
-    if problems or price is None or rate is None or capacity is None or deployment is None:
+    fixed, fixed_problem = _fixed_cost(deployment, evidence)
+    found = (_demand_problem(demand), price_problem, rate_problem, capacity_problem, fixed_problem)
+    problems = [text for text in found if text]
+    if problems or price is None or rate is None or capacity is None or deployment is None or fixed is None:
         return row | {"status": "prices_only", "reason": "; ".join(problems)}
-    return row | _economics(workload, deployment, demand, price, rate, capacity, evidence)
+    return row | _economics(workload, deployment, demand, price, rate, capacity, _decimal(fixed), evidence)
 
 
 def _economics(
-    workload: Mapping[str, Any],
-    deployment: Mapping[str, Any],
+    workload: Row,
+    deployment: Row,
     demand: Mapping[str, int],
     price: _ApiPrice,
     rate: _Rate,
     capacity: Capacity,
-    evidence: _Evidence,
+    fixed: Decimal,
+    evidence: Evidence,
 ) -> dict[str, Any]:
     """Break-even volumes, and the best replica count where the hours are known."""
     window, name = evidence.window, str(workload["workload"])
     days = len(window.settled)
     per_hour = tokens_per_replica_hour(mix=demand, capacity=capacity)
     replica_cost = _decimal(rate.per_gpu_hour * int(deployment["gpus_per_replica"]) * window.hours)
-    fixed = _decimal(_fixed_cost(deployment, evidence))
     volumes = breakeven_volumes(
         Staircase(
             price_per_token=price.of(demand) / sum(demand.values()),
@@ -344,27 +209,25 @@ def _economics(
 
 def _plan(
     name: str,
-    deployment: Mapping[str, Any],
+    deployment: Row,
     demand: Mapping[str, int],
     price: _ApiPrice,
     capacity: Capacity,
     *,
     replica_cost: Decimal,
     fixed_cost: Decimal,
-    evidence: _Evidence,
+    evidence: Evidence,
 ) -> HybridPlan:
     """The replica count 0..N, in replica-seconds of work; a unit of work avoids the API price of this mix."""
-    hours = _hourly_tokens(evidence.hourly.get(name, ()), evidence.window)
-    work = hourly_work_replica_seconds(hours=hours, capacity=capacity)
-    # In the largest unit of which every hour holds a whole number: integers sort and add much faster than fractions.
-    per_second = math.lcm(*(seconds.denominator for seconds in work))
+    days = evidence.hours_of(name)
+    scale = work_scale(classes=frozenset().union(*(day.classes for day in days)), capacity=capacity)
+    (demand_seconds,) = hourly_work_replica_seconds(hours=[demand], capacity=capacity)
     return optimal_hybrid(
-        hourly_demand=[seconds.numerator * (per_second // seconds.denominator) for seconds in work],
-        capacity_per_replica_hour=Fraction(replica_hour_work_seconds(capacity)) * per_second,
+        hourly_demand=[units for day in days for units in day.work(scale)],
+        capacity_per_replica_hour=Fraction(replica_hour_work_seconds(capacity)) * scale.units_per_replica_second,
         replica_cost=replica_cost,
         fixed_cost=fixed_cost,
-        price_per_unit=price.of(demand)
-        / (hourly_work_replica_seconds(hours=[demand], capacity=capacity)[0] * per_second),
+        price_per_unit=price.of(demand) / (demand_seconds * scale.units_per_replica_second),
         headroom_ratio=_HEADROOM_RATIO,
         minimum_replicas=max(1, int(deployment["minimum_replicas"])),
         spare_replicas=int(deployment["spare_replicas"]),
@@ -380,21 +243,18 @@ class _Current:
     cost: Fraction
 
 
-def _current(
-    name: str, deployment: Mapping[str, Any], price: _ApiPrice, rate: _Rate, fixed: Decimal, evidence: _Evidence
-) -> _Current:
+def _current(name: str, deployment: Row, price: _ApiPrice, rate: _Rate, fixed: Decimal, evidence: Evidence) -> _Current:
     """API tokens at their price, plus this workload's share, by tokens, of the deployment's whole bill."""
     api = _tokens_by_class([row for row in evidence.daily.get(name, ()) if row["lane"] == "api"])
-    served = evidence.served_hourly.get(str(deployment["deployment_id"]), ())
-    own = sum(int(row["tokens"] or 0) for row in served if row["workload"] == name)
-    everyone = sum(int(row["tokens"] or 0) for row in served)
+    served = evidence.served.get(deployment["deployment_id"], Served()).by_workload
+    own, everyone = served[name], served.total()
     share = Fraction(own, everyone) if everyone else Fraction(0)
     cost = price.of(api) + share * rate.cost_per_day * len(evidence.window.settled) + (Fraction(fixed) if own else 0)
     return _Current(lane=_current_lane(evidence, name), replicas=round(rate.provisioned_replicas), cost=cost)
 
 
 def _advice(
-    workload: Mapping[str, Any], plan: HybridPlan, volumes: BreakevenVolumes, current: _Current, evidence: _Evidence
+    workload: Row, plan: HybridPlan, volumes: BreakevenVolumes, current: _Current, evidence: Evidence
 ) -> dict[str, Any]:
     """What to do, and what it saves a month. A pinned workload gets the cost of its pin, not advice."""
     saving = (current.cost - Fraction(plan.best.total_cost)) / len(evidence.window.settled)
@@ -431,55 +291,77 @@ def _demand_problem(demand: Mapping[str, int]) -> str | None:
     return None if demand else "no tokens were metered in the window: demand is unknown, not zero"
 
 
-def _mean_of_week(rows: Rows, window: _Window) -> float | None:
+def _mean_of_week(rows: Rows, window: Window) -> float | None:
     """Mean tokens a day over the last seven days; None when one of them is not settled."""
     if not window.has_full_week or not rows:
         return None
-    first = window.day - timedelta(days=_RATIO_DAYS)
-    return sum(int(row["tokens"] or 0) for row in rows if row["usage_date"] > first) / _RATIO_DAYS
+    return sum(row["tokens"] or 0 for row in rows if row["usage_date"] >= window.week_from) / RATIO_DAYS
 
 
-def _current_lane(evidence: _Evidence, name: str) -> str | None:
+def _current_lane(evidence: Evidence, name: str) -> str | None:
     """Where the last week's tokens went."""
-    first = evidence.window.day - timedelta(days=_RATIO_DAYS)
-    rows = [*evidence.daily.get(name, ()), *({**row, "lane": "api"} for row in evidence.api_costs.get(name, ()))]
-    lanes = {row["lane"] for row in rows if row["usage_date"] > first and (row["tokens"] or row.get("billed_cost_rc"))}
+    first = evidence.window.week_from
+    lanes = {row["lane"] for row in evidence.daily.get(name, ()) if row["usage_date"] >= first and row["tokens"]}
+    billed = (row for row in evidence.api_costs.get(name, ()) if row["usage_date"] >= first)
+    if any(row["tokens"] or row["billed_cost_quanta"] or row["unconverted_currency"] for row in billed):
+        lanes.add("api")
     return None if not lanes else "both" if len(lanes) == 2 else str(lanes.pop())
 
 
-def _api_price(
-    workload: Mapping[str, Any], demand: Mapping[str, int], evidence: _Evidence
-) -> tuple[_ApiPrice | None, str | None]:
-    """Realized where this workload was billed for the class, else the list price of its declared API model."""
-    realized = _realized_prices(evidence.api_costs.get(str(workload["workload"]), ()))
-    listed = {
-        row["token_class"]: Fraction(row["list_cost_per_mtok"]) / _MTOK
+def _api_price(workload: Row, demand: Mapping[str, int], evidence: Evidence) -> tuple[_ApiPrice | None, str | None]:
+    """Realized where this workload was billed for the class, else the list price of its declared API model, at the rate
+    of the verdict's day. A bill that cannot be converted leaves the price open: a list price is no substitute for it.
+    """
+    rows = evidence.api_costs.get(str(workload["workload"]), ())
+    unconverted = _unconverted(rows, evidence)
+    if unconverted is not None:
+        return None, f"its API bill is not converted: {unconverted}"
+    realized = _realized_prices(rows)
+    declared = [
+        row
         for row in evidence.list_prices
         if row["model"] == workload["api_model"] and row["mode"] == "standard" and row["context_window"] == "0-200k"
+    ]
+    day = evidence.window.day
+    listed = {
+        row["token_class"]: Fraction(row["list_cost_per_mtok"]) * rate / _MTOK
+        for row in declared
+        if (rate := evidence.rates.on(day, row["currency"])) is not None
     }
     prices = {name: realized.get(name, listed.get(name)) for name in demand}
     missing = sorted(name for name, price in prices.items() if price is None)
     if missing:
         model = workload["api_model"] or "no api_model"
+        for row in declared:
+            if row["token_class"] in missing:
+                return None, f"list prices are not converted: {evidence.rates.lacking(row['currency'], [day])}"
         return None, f"no API price for {', '.join(missing)} ({model} declared)"
     bases = {"realized" if name in realized else "list" for name in demand}
     known = {name: price for name, price in prices.items() if price is not None}
     return _ApiPrice(by_class=known, basis="+".join(sorted(bases, reverse=True)) or "none"), None
 
 
+def _unconverted(rows: Rows, evidence: Evidence) -> str | None:
+    """Which currency of these amounts lacks a rate, and since when; None where all are converted."""
+    days: dict[str, set[date]] = {}
+    for row in rows:
+        if row["unconverted_currency"] is not None:
+            days.setdefault(row["unconverted_currency"], set()).add(row["usage_date"])
+    return "; ".join(evidence.rates.lacking(currency, days[currency]) for currency in sorted(days)) or None
+
+
 def _realized_prices(rows: Rows) -> dict[str, Fraction]:
     """Billed cost over tokens, per class, over rows that carry both."""
-    costs: dict[str, Fraction] = {}
-    tokens: dict[str, int] = {}
+    quanta: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
     for row in rows:
-        if row["billed_cost_rc"] is None or not row["tokens"] or row["token_class"] is None:
-            continue
-        costs[row["token_class"]] = costs.get(row["token_class"], Fraction(0)) + Fraction(row["billed_cost_rc"])
-        tokens[row["token_class"]] = tokens.get(row["token_class"], 0) + int(row["tokens"])
-    return {name: cost / tokens[name] for name, cost in costs.items()}
+        if row["billed_cost_quanta"] is not None and row["tokens"] and row["token_class"] is not None:
+            quanta[row["token_class"]] += row["billed_cost_quanta"]
+            tokens[row["token_class"]] += row["tokens"]
+    return {name: Fraction(cost, QUANTA * tokens[name]) for name, cost in quanta.items()}
 
 
-def _gpu_rate(deployment: Mapping[str, Any] | None, evidence: _Evidence) -> tuple[_Rate | None, str | None]:
+def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None, str | None]:
     """The deployment's GPU money over its GPU-hours, all states: what the bill says an hour of it costs."""
     if deployment is None:
         return None, "no deployment is declared for it"
@@ -487,12 +369,14 @@ def _gpu_rate(deployment: Mapping[str, Any] | None, evidence: _Evidence) -> tupl
     rows = [row for row in evidence.gpu_costs.get(name, ()) if row["gpu_milliseconds"]]
     if not rows:
         return None, f"no GPU cost of {name} in the window"
-    if any(row["realized_cost_rc"] is None for row in rows):
-        return None, f"part of the GPU cost of {name} is unpriced or unconverted"
-    milliseconds = sum(int(row["gpu_milliseconds"]) for row in rows)
-    cost = sum((Fraction(row["realized_cost_rc"]) for row in rows), Fraction(0))
-    last = evidence.window.day
-    today = sum(int(row["gpu_milliseconds"]) for row in rows if row["usage_date"] == last)
+    unconverted = _unconverted(rows, evidence)
+    if unconverted is not None:
+        return None, f"the GPU cost of {name} is not converted: {unconverted}"
+    if any(row["realized_cost_quanta"] is None for row in rows):
+        return None, f"part of the GPU cost of {name} is unpriced"
+    milliseconds = sum(row["gpu_milliseconds"] for row in rows)
+    cost = Fraction(sum(row["realized_cost_quanta"] for row in rows), QUANTA)
+    today = sum(row["gpu_milliseconds"] for row in rows if row["usage_date"] == evidence.window.day)
     per_day = Fraction(86_400_000 * int(deployment["gpus_per_replica"]))
     return _Rate(
         per_gpu_hour=cost * 3_600_000 / milliseconds,
@@ -502,9 +386,7 @@ def _gpu_rate(deployment: Mapping[str, Any] | None, evidence: _Evidence) -> tupl
     ), None
 
 
-def _capacity(
-    deployment: Mapping[str, Any] | None, evidence: _Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, str | None]:
+def _capacity(deployment: Row | None, evidence: Evidence, rate: _Rate | None) -> tuple[Capacity | None, str | None]:
     """Declared with a date and a source, else the best hour that was ever observed, said as "at least"."""
     if deployment is None:
         return None, None
@@ -519,7 +401,9 @@ def _capacity(
             tokens_per_second_by_class={
                 "input_uncached": prefill,
                 "input_cache_write_5m": prefill,
+                "input_cache_write_30m": prefill,
                 "input_cache_write_1h": prefill,
+                "input_cache_write_12h": prefill,
                 "input_cache_read": cached,
                 "output": decode,
             },
@@ -527,13 +411,9 @@ def _capacity(
     return _observed_capacity(deployment, evidence, rate)
 
 
-def _observed_capacity(
-    deployment: Mapping[str, Any], evidence: _Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, str | None]:
+def _observed_capacity(deployment: Row, evidence: Evidence, rate: _Rate | None) -> tuple[Capacity | None, str | None]:
     name = str(deployment["deployment_id"])
-    per_hour: dict[datetime, int] = {}
-    for row in evidence.served_hourly.get(name, ()):
-        per_hour[row["usage_hour_at"]] = per_hour.get(row["usage_hour_at"], 0) + int(row["tokens"] or 0)
+    per_hour = evidence.served.get(name, Served()).by_hour
     if rate is None or not rate.provisioned_replicas or not any(per_hour.values()):
         return None, f"no capacity is declared for {name} and no hour of it was observed"
     hours = [
@@ -543,20 +423,27 @@ def _observed_capacity(
     return at_least_capacity(hours), None
 
 
-def _fixed_cost(deployment: Mapping[str, Any], evidence: _Evidence) -> Fraction:
+def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, str | None]:
     """Itemised overheads over the window: this deployment's own, and those declared for none in particular.
 
-    A month's amount is spread evenly over that month's own days.
+    A month's amount is spread evenly over that month's own days, each at its own rate.
     """
-    monthly = sum(
-        (
-            Fraction(row["monthly_cost"])
-            for row in evidence.overheads
-            if row["deployment_id"] in (None, deployment["deployment_id"])
-        ),
-        Fraction(0),
-    )
-    return sum((monthly / _days_in_month(day) for day in evidence.window.settled), Fraction(0))
+    monthly: dict[str, Fraction] = {}
+    for row in evidence.overheads:
+        if deployment is not None and row["deployment_id"] in (None, deployment["deployment_id"]):
+            monthly[row["currency"]] = monthly.get(row["currency"], Fraction(0)) + Fraction(row["monthly_cost"])
+    settled, rates, fixed = evidence.window.settled, evidence.rates, Fraction(0)
+    for currency, amount in monthly.items():
+        if rates.is_reporting(currency):
+            days_of_length = Counter(_days_in_month(day) for day in settled)
+            fixed += sum((amount * days / length for length, days in days_of_length.items()), Fraction(0))
+            continue
+        at_rate = {day: rates.on(day, currency) for day in settled}
+        missing = [day for day, rate in at_rate.items() if rate is None]
+        if missing and amount:
+            return None, f"overheads are not converted: {rates.lacking(currency, missing)}"
+        fixed += sum((amount * rate / _days_in_month(day) for day, rate in at_rate.items() if rate), Fraction(0))
+    return fixed, None
 
 
 def _days_in_month(day: date) -> int:
@@ -564,22 +451,10 @@ def _days_in_month(day: date) -> int:
 
 
 def _decimal(value: Fraction) -> Decimal:
-    """18 digits after the point, half to even: what the marts hold."""
-    quanta = round(value * 10**18)
-    return Decimal((1 if quanta < 0 else 0, tuple(map(int, str(abs(quanta)))), -18))
+    """Half to even at the last place that the marts hold."""
+    return to_places(value, _PLACES)
 
 
 def _as_held(row: dict[str, Any]) -> dict[str, Any]:
     """Decimals with exactly as many digits as their column holds."""
     return {name: _decimal(Fraction(value)) if isinstance(value, Decimal) else value for name, value in row.items()}
-
-
-def _hourly_tokens(rows: Sequence[_HourOfClass], window: _Window) -> list[dict[str, int]]:
-    """Tokens by class of every hour of the settled days; an hour without a row had none."""
-    hours: dict[datetime, dict[str, int]] = {}
-    for hour_at, token_class, count in rows:
-        tokens = hours.setdefault(hour_at, {})
-        tokens[token_class] = tokens.get(token_class, 0) + int(count or 0)
-    starts = (datetime(day.year, day.month, day.day) for day in window.settled)  # noqa: DTZ001 - marts hold UTC
-    nothing: dict[str, int] = {}
-    return [hours.get(start + timedelta(hours=hour), nothing) for start in starts for hour in range(_HOURS_PER_DAY)]

@@ -157,7 +157,11 @@ class _LoadCurve:
 def _load_curve(hourly_demand: Sequence[Exact], capacity: Fraction) -> _LoadCurve:
     if not hourly_demand:
         raise ValueError("There are no hours of demand: pass one figure for each observed hour of the horizon.")
-    demands = [not_negative(demand, f"hourly_demand[{hour}]") for hour, demand in enumerate(hourly_demand)]
+    # A whole number is as exact as a fraction, and there may be a year of hours.
+    demands = [
+        demand if type(demand) is int and demand >= 0 else not_negative(demand, f"hourly_demand[{hour}]")
+        for hour, demand in enumerate(hourly_demand)
+    ]
     scale = math.lcm(capacity.denominator, *{demand.denominator for demand in demands})
     quanta = sorted(demand.numerator * (scale // demand.denominator) for demand in demands)
     return _LoadCurve(

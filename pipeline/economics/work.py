@@ -1,7 +1,7 @@
 """Work in replica-seconds: what a mix of token classes asks of one replica."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -148,17 +148,40 @@ def _tokens_per_replica_hour_seen(hour: ObservedHour) -> Fraction:
     return Fraction(hour.served_tokens) / exact_fraction(hour.replica_hours, "replica_hours")
 
 
+@dataclass(frozen=True)
+class WorkScale:
+    """Work in whole units, so small that a token of each class is a whole number of them: exact, and fast to add up.
+
+    units_per_token: (token class, units) pairs. units_per_replica_second: how many a replica-second is.
+    """
+
+    units_per_token: tuple[tuple[str, int], ...]
+    units_per_replica_second: int
+
+    def units(self, hours: Sequence[Mapping[str, int]]) -> list[int]:
+        """The work of each hour. `hours`: tokens by class; a class without tokens need not be in the scale."""
+        per_token = dict(self.units_per_token)
+        return [
+            sum(per_token[name] * whole_count(count, f"tokens of {name}") for name, count in tokens.items() if count)
+            for tokens in hours
+        ]
+
+
+def work_scale(*, classes: Iterable[str], capacity: Capacity) -> WorkScale:
+    """The scale of these token classes on a replica. Raises ValueError for a class without throughput."""
+    seconds = {name: _replica_seconds({name: Fraction(1)}, capacity) for name in sorted(set(classes))}
+    per_second = math.lcm(1, *(share.denominator for share in seconds.values()))
+    return WorkScale(
+        units_per_token=tuple((name, int(share * per_second)) for name, share in seconds.items()),
+        units_per_replica_second=per_second,
+    )
+
+
 def hourly_work_replica_seconds(*, hours: Sequence[Mapping[str, int]], capacity: Capacity) -> list[Fraction]:
     """`work_replica_seconds` of many hours at once, unrounded: an hour that is the capacity stays equal to it.
 
     `hours`: tokens by class, one mapping an hour. Raises ValueError as `work_replica_seconds` does.
     """
-    classes = sorted({name for tokens in hours for name, count in tokens.items() if count})
-    seconds_per_token = {name: _replica_seconds({name: Fraction(1)}, capacity) for name in classes}
-    unit = math.lcm(1, *(seconds.denominator for seconds in seconds_per_token.values()))
-    weights = {name: int(seconds * unit) for name, seconds in seconds_per_token.items()}
-    units = (
-        sum(weights[name] * whole_count(count, f"tokens of {name}") for name, count in tokens.items() if count)
-        for tokens in hours
-    )
-    return [Fraction(total, unit) for total in units]
+    classes = {name for tokens in hours for name, count in tokens.items() if count}
+    scale = work_scale(classes=classes, capacity=capacity)
+    return [Fraction(units, scale.units_per_replica_second) for units in scale.units(hours)]

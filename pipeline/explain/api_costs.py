@@ -3,17 +3,21 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from pipeline.economics.split import split_exactly
 from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
-from pipeline.explain.explanation import Equality, Explanation, Rows, dollars, exact_text, from_quanta, quanta, total
-from pipeline.explain.landed import object_rows, traced_rows
+from pipeline.explain.explanation import Equality, Explanation, Rows, from_quanta, quanta, total
+from pipeline.explain.landed import object_rows, stated_amount, traced_rows
 from pipeline.explain.near import nearest
+from pipeline.explain.outside import outside_of_bills, outside_of_meters
 
 _MTOK = 1_000_000
+# Rows that have no tokens of their own key: those of a cell, or of an account's day, are shared among charges.
+_SHARED_BY = ("cell", "account_day")
 _FILTERS = ("model", "account", "sub_account", "token_class", "api_key", "workload")
 
 
@@ -42,13 +46,16 @@ def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
     if not chosen:
         raise _nothing(evidence, figure)
     days = {row["usage_date"] for row in chosen}
-    for view in ("anthropic_cost_api__costs", "anthropic_console_csv__costs", "anthropic_usage_api__usage"):
-        evidence.trace(f"landed_{view}", days)
+    evidence.trace_model("int_api_charges_daily", days, sources={row["source"] for row in chosen})
+    evidence.trace_model("int_api_usage_daily", days)
     cells = {row["cell_number"]: row for row in evidence.keep("chosen_cells", "api_cells")}
     charges = evidence.ask("api_charge_rows")
-    usage = evidence.ask("api_usage_rows")
+    usage = _counted(evidence.ask("api_usage_rows"))
+    of_days = _counted(evidence.ask("api_day_usage_rows"))
     siblings = evidence.ask("api_cell_costs")
     shares = _shares(cells, charges, usage, siblings)
+    metered = list({_metered_key(row): row for row in (*of_days, *usage)}.values())
+    kinds = {number: cell["token_class"] or cell["charge_kind"] for number, cell in cells.items()}
     return Explanation(
         title=f"API cost: {figure}",
         snapshot_id=evidence.snapshot.snapshot_id,
@@ -59,12 +66,18 @@ def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
             _allocation(cells, shares),
         ),
         objects=(
-            object_rows(evidence, "Objects", [*charges, *usage]),
+            object_rows(evidence, "Objects", [*charges, *metered]),
             traced_rows(evidence, "Bill lines", charges, ("usage_date", "amount")),
-            traced_rows(evidence, "Metered rows", usage, ("usage_date", "token_class", "metered_count")),
+            traced_rows(evidence, "Metered rows", metered, ("usage_date", "token_class", "metered_count")),
         ),
-        equalities=_equalities(evidence, figure, chosen, cells, charges, usage, siblings, shares),
-        outside_check=tuple(_outside(figure, cells, charges, usage, chosen)),
+        equalities=(
+            *_money_equalities(chosen, charges, siblings, shares),
+            *_token_equalities(chosen, siblings, usage, of_days, evidence.ask("api_day_costs")),
+            *_unit_cost_equalities(evidence, figure, chosen),
+        ),
+        outside_check=tuple(
+            _outside(evidence, [{**row, "kind": kinds[row["cell_number"]]} for row in charges], metered, figure)
+        ),
     )
 
 
@@ -89,10 +102,18 @@ class _Share:
     published: Decimal
 
 
-def _amount(row: Mapping[str, object]) -> Fraction:
-    """A line's amount in the currency's unit, from the vendor's own spelling."""
-    units: int = 10 ** int(str(row["decimal_places"]))
-    return Fraction(str(row["amount"])) / units
+def _counted(rows: Iterable[Record]) -> list[Record]:
+    return [{**row, "metered_count": _count(row)} for row in rows]
+
+
+def _metered_key(row: Record) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("usage_date", "object_number", "object_row", "charge_kind", "token_class"))
+
+
+def _count(row: Record) -> int:
+    """How many of what it meters, tokens or requests of some kind, a row says; each row says one of them."""
+    names = [name for name in row if name == "tokens" or name.endswith("_count")]
+    return next((int(row[name]) for name in names if row[name] is not None), 0)
 
 
 def _shares(
@@ -101,7 +122,7 @@ def _shares(
     """Every billed mart row of the chosen cells, recomputed from landed lines and landed counts only."""
     totals: dict[int, Fraction] = defaultdict(Fraction)
     for row in charges:
-        totals[row["cell_number"]] += _amount(row)
+        totals[row["cell_number"]] += stated_amount(row)
     weights: dict[int, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
     for row in usage:
         weights[row["cell_number"]][row["api_key_id"]] += row["metered_count"]
@@ -199,15 +220,20 @@ def _prices(chosen: Sequence[Record]) -> Rows:
 
 def _formula(chosen: Sequence[Record], shares: Sequence[_Share]) -> tuple[str, ...]:
     lines = [
-        "billed cost = the sum of the bill's lines of these days and dimensions, as the vendor states them "
-        "(cost report: cents / 100; Console export: dollars).",
+        "billed cost = the sum of the bill's lines of these days and dimensions, as the vendor states them (a line "
+        "in cents / 100).",
         "price per million tokens = billed cost / tokens x 1,000,000, over rows that are both billed and metered.",
     ]
     if any(share.weight is not None for share in shares):
         lines.append(
-            "The cost report names no API key: each charge is split among the keys of its own cell by the tokens they "
+            "Where the bill names no API key, each charge is split among the keys of its own cell by the tokens they "
             "used: charge x tokens of the key / tokens of the cell, in units of 10^-18, leftover units to the largest "
             "remainders."
+        )
+    if any(row["tokens_matched_by"] in _SHARED_BY for row in chosen):
+        lines.append(
+            "Where the bill spells keys otherwise than the meter, the metered tokens of the cell, or of the account's "
+            "day in this model, class and tier, stand beside its charges, to each by its part of their money."
         )
     if any(row["attribution"] == "unattributed" for row in chosen):
         lines.append("unattributed: a charge whose cell has no metered usage; its key is unknown.")
@@ -216,110 +242,77 @@ def _formula(chosen: Sequence[Record], shares: Sequence[_Share]) -> tuple[str, .
     return tuple(lines)
 
 
-def _equalities(
-    evidence: Evidence,
-    figure: CostFigure,
+def _money_equalities(
+    chosen: Sequence[Record], charges: Sequence[Record], siblings: Sequence[Record], shares: Sequence[_Share]
+) -> Iterable[Equality]:
+    yield Equality(
+        f"{len(charges)} bill lines = all mart rows of their cells",
+        sum(map(stated_amount, charges), Fraction(0)),
+        sum((Fraction(row["billed_cost"]) for row in siblings if row["billed_cost"] is not None), Fraction(0)),
+    )
+    yield Equality(
+        "the figure's share of those lines, recomputed = the figure's billed cost",
+        from_quanta(sum(share.quanta for share in shares if share.row_number is not None)),
+        from_quanta(sum(quanta(row["billed_cost"]) for row in chosen if row["billed_cost"] is not None)),
+    )
+    yield Equality(
+        "mart rows whose own share differs from the one recomputed = none",
+        sum(share.quanta != quanta(share.published) for share in shares),
+        0,
+    )
+
+
+def _token_equalities(
     chosen: Sequence[Record],
-    cells: Mapping[int, Record],
-    charges: Sequence[Record],
-    usage: Sequence[Record],
     siblings: Sequence[Record],
-    shares: Sequence[_Share],
-) -> tuple[Equality, ...]:
-    own = [share for share in shares if share.row_number is not None]
-    equalities = [
-        Equality(
-            f"{len(charges)} bill lines = all mart rows of their cells",
-            sum((_amount(row) for row in charges), Fraction(0)),
-            sum((Fraction(row["billed_cost"]) for row in siblings if row["billed_cost"] is not None), Fraction(0)),
-        ),
-        Equality(
-            "the figure's share of those lines, recomputed = the figure's billed cost",
-            from_quanta(sum(share.quanta for share in own)),
-            from_quanta(sum(quanta(row["billed_cost"]) for row in chosen if row["billed_cost"] is not None)),
-        ),
-        Equality(
-            "mart rows whose own share differs from the one recomputed = none",
-            sum(share.quanta != quanta(share.published) for share in shares),
-            0,
-        ),
-    ]
-    keys = {(share["cell_number"], share["api_key_id"]) for share in siblings if share["row_number"] is not None}
+    usage: Sequence[Record],
+    of_days: Sequence[Record],
+    costs_of_days: Sequence[Record],
+) -> Iterable[Equality]:
+    """Tokens of rows that have their own; where charges share them, all of the days that share."""
+    own = {row["row_number"]: row for row in chosen if row["tokens_matched_by"] not in _SHARED_BY}
+    keys = {(row["cell_number"], row["api_key_id"]) for row in siblings if row["row_number"] in own}
     metered = [row for row in usage if (row["cell_number"], row["api_key_id"]) in keys]
-    counted = sum(
-        (row["tokens"] if row["tokens"] is not None else row["web_search_request_count"] or 0) for row in chosen
+    yield Equality(
+        f"{len(metered)} metered counts = the figure's tokens and requests",
+        sum(row["metered_count"] for row in metered),
+        sum(map(_count, own.values())),
     )
-    equalities.append(
-        Equality(
-            f"{len(metered)} metered counts = the figure's tokens and searches",
-            sum(row["metered_count"] for row in metered),
-            counted,
+    if len(own) < len(chosen):
+        yield Equality(
+            f"{len(of_days)} metered counts of days whose charges share them = all tokens and requests of these days",
+            sum(row["metered_count"] for row in of_days),
+            sum(map(_count, costs_of_days)),
         )
-    )
-    if figure.account is None and figure.sub_account is None and figure.api_key is None and figure.workload is None:
-        said = evidence.ask(
-            "api_unit_costs",
-            from_date=figure.from_date,
-            to_date=figure.to_date,
-            model=figure.model,
-            token_class=figure.token_class,
-        )[0]
-        both = [row for row in chosen if _is_priced(row) and row["billed_cost_rc"] is not None]
-        equalities.append(
-            Equality(
-                "these rows, billed and metered = fct_unit_costs_daily of the same days and classes",
-                from_quanta(sum(quanta(row["billed_cost_rc"]) for row in both)),
-                said["full_cost_rc"] or Decimal(0),
-            )
-        )
-    return tuple(equalities)
 
 
-# --- outside ---------------------------------------------------------------------------------------------------------
+def _unit_cost_equalities(evidence: Evidence, figure: CostFigure, chosen: Sequence[Record]) -> Iterable[Equality]:
+    """Unit costs are told of models and classes over all accounts: a narrower figure has no counterpart there."""
+    if any(name is not None for name in (figure.account, figure.sub_account, figure.api_key, figure.workload)):
+        return
+    said = evidence.ask(
+        "api_unit_costs",
+        from_date=figure.from_date,
+        to_date=figure.to_date,
+        model=figure.model,
+        token_class=figure.token_class,
+    )[0]
+    both = [row for row in chosen if _is_priced(row) and row["billed_cost_rc"] is not None]
+    yield Equality(
+        "these rows, billed and metered = fct_unit_costs_daily of the same days and classes",
+        from_quanta(sum(quanta(row["billed_cost_rc"]) for row in both)),
+        said["full_cost_rc"] or Decimal(0),
+    )
 
 
 def _outside(
-    figure: CostFigure,
-    cells: Mapping[int, Record],
-    charges: Sequence[Record],
-    usage: Sequence[Record],
-    chosen: Sequence[Record],
+    evidence: Evidence, charges: Sequence[Record], metered: Sequence[Record], figure: CostFigure
 ) -> Iterable[str]:
     """What the vendor's own pages and reports show for the same days and filters."""
-    first = min(row["usage_date"] for row in chosen)
-    after = max(row["usage_date"] for row in chosen) + timedelta(days=1)
-    last = after - timedelta(days=1)
-    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
-    for row in charges:
-        groups[row["source"], row["account"], row["billing_currency"]].append(row)
-    for (source, account, currency), rows in sorted(groups.items()):
-        amount = sum((_amount(row) for row in rows), Fraction(0))
-        models = ", ".join(sorted({row["raw_model"] or "(none)" for row in rows}))
-        spaces = ", ".join(sorted({row["sub_account_id"] or "Default" for row in rows}))
-        kinds = ", ".join(sorted({str(cells[row["cell_number"]]["token_class"]) for row in rows}))
-        yield (
-            f"Claude Console, {account}, Cost: {first} to {last} (both included, UTC), workspace {spaces}, "
-            f"model {models}, token type {kinds}: expect {dollars(amount, currency)}."
-        )
-        if source == "anthropic_cost_api":
-            cents = sum((Fraction(str(row["amount"])) for row in rows), Fraction(0))
-            yield (
-                f"Or the API, {account}: curl -G https://api.anthropic.com/v1/organizations/cost_report "
-                f"-d starting_at={first}T00:00:00Z -d ending_at={after}T00:00:00Z -d 'group_by[]=workspace_id' "
-                "-d 'group_by[]=description' -d bucket_width=1d -d limit=31 -H 'anthropic-version: 2023-06-01' "
-                f'-H "x-api-key: $ANTHROPIC_ADMIN_KEY": the amounts of {models} in {spaces}, {kinds}, sum to '
-                f"{exact_text(cents)} cents (follow next_page)."
-            )
-        else:
-            yield f"Or export that range as CSV: cost_usd of the same rows sums to {exact_text(amount)}."
+    yield from outside_of_bills(evidence, charges)
     if figure.api_key is not None or figure.workload is not None:
         yield "These are totals of the whole cells: the vendor's cost pages know no split by key."
-    counts: dict[str, int] = defaultdict(int)
-    for row in usage:
-        counts[row["token_class"] or row["charge_kind"]] += row["metered_count"]
-    if counts:
-        listed = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-        yield f"Claude Console, Usage, same days and filters: expect {listed}."
+    yield from outside_of_meters(evidence, metered)
 
 
 def _nothing(evidence: Evidence, figure: CostFigure) -> NothingToExplainError:

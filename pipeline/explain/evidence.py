@@ -4,7 +4,7 @@ A landed row is found by the rule that counts it (object, bucket, day of `Landed
 its object, in the object's own order. Nothing here decides again what counts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,20 +14,23 @@ import duckdb
 
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
+from pipeline.build.parsed import rows_of
 from pipeline.build.publish import open_snapshot
 from pipeline.build.relations import (
+    Columns,
     CountedPart,
     FrameRelation,
     LandedRelation,
     empty_select,
     literal,
     quoted,
-    read_parquet,
 )
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot
-from pipeline.errors import BreakevenError
+from pipeline.build.sql_models import load_models
+from pipeline.errors import BreakevenError, BuildError
 from pipeline.explain.places import Place, PlaceOf, places_of
+from pipeline.explain.tracing import route_to, traced_name, traced_select
 from pipeline.landing.current import BucketKey
 from pipeline.landing.dataset import Dataset, Table
 from pipeline.landing.landing import Landing
@@ -37,6 +40,13 @@ from pipeline.paths import models_root, sql_root
 
 Record = dict[str, Any]
 
+_MONEY_COLUMNS: Columns = (
+    ("object_number", "BIGINT"),
+    ("object_row", "BIGINT"),
+    ("stated_amount", "VARCHAR"),
+    ("decimal_places", "INTEGER"),
+)
+
 
 class NothingToExplainError(BreakevenError):
     """There is no such figure. The message says what there is instead."""
@@ -44,19 +54,34 @@ class NothingToExplainError(BreakevenError):
 
 @dataclass(frozen=True)
 class Source:
-    """A landed object, the delivery that brought it, the table and dataset its rows were read into."""
+    """A landed object, the delivery that brought it, the table and dataset its rows were read into.
+
+    `file`: where these rows lie; `is_in_place`: in the object's own columns.
+    """
 
     delivery: Delivery
     landed: LandedObject
     dataset: Dataset
     table: Table
     file: Path
+    is_in_place: bool
 
 
 class Evidence:
-    """One snapshot opened for explanations. Close it, or use it in a `with`."""
+    """One snapshot opened for explanations. Close it, or use it in a `with`.
 
-    def __init__(self, snapshot: Snapshot, *, landing: Landing, datasets: Sequence[Dataset], cache: Path) -> None:
+    `models_folder`: the SQL models it was built with; None: this release's.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        landing: Landing,
+        datasets: Sequence[Dataset],
+        cache: Path,
+        models_folder: Path | None = None,
+    ) -> None:
         self.snapshot = snapshot
         self._landing = landing
         contents = landing.contents().as_of(snapshot.as_of)
@@ -76,11 +101,16 @@ class Evidence:
         self._places: dict[int, PlaceOf] = {}
         self._connection: duckdb.DuckDBPyConnection = open_snapshot(snapshot)
         self._connection.execute("set preserve_insertion_order = true")
-        for seed in load_seeds(models_root() / "seeds", cache=cache):
-            self._view(seed.name, seed.sql(None))
+        models_folder = models_folder or models_root()
+        self._models = {model.name: model for model in load_models(models_folder, cache=cache)}
+        self._columns: dict[str, Columns] = {name: node.columns for name, node in snapshot.nodes.items()}
+        for relation in self._landed.relations.values():
+            if isinstance(relation, FrameRelation):
+                self._given(relation)
+        for seed in load_seeds(models_folder / "seeds", cache=cache):
+            self._given(seed)
         for name, frame in config_frames(config_versions(contents.events), datasets).items():
-            self._view(name, FrameRelation(name=name, frame=frame, folder=cache).sql(None))
-        self._view("calendar", self._landed.relations["calendar"].sql(None))
+            self._given(FrameRelation(name=name, frame=frame, folder=cache))
 
     def __enter__(self) -> "Evidence":
         return self
@@ -90,6 +120,10 @@ class Evidence:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _given(self, relation: FrameRelation) -> None:
+        self._columns[relation.name] = relation.columns
+        self._view(relation.name, relation.sql(None))
 
     def _view(self, name: str, rows: str) -> None:
         self._connection.execute(f"create or replace temp view {quoted(name)} as {rows}")
@@ -124,7 +158,7 @@ class Evidence:
         parts = [
             part for day, of_day in sorted(relation.parts.items()) if wanted is None or day in wanted for part in of_day
         ]
-        name = view.replace("landed_", "traced_", 1)
+        name = traced_name(view)
         if not parts:
             columns = (*relation.columns, ("object_number", "BIGINT"), ("object_row", "BIGINT"))
             self._view(name, empty_select(columns))
@@ -145,13 +179,45 @@ class Evidence:
             )
         self._view(name, union)
 
+    def trace_model(self, name: str, days: Iterable[date], *, sources: Collection[str] | None = None) -> None:
+        """Make `traced_<name>`: what a SQL model makes of each landed row of these days alone, with whence it came.
+
+        `sources`: those whose rows are wanted (None: all that the model reads).
+        Columns beside the model's own: `object_number` and `object_row` as in `trace`, and of a row that charges
+        `stated_amount`, the amount in its own spelling, and `decimal_places`, by how many of them it is smaller than
+        the currency's unit. Raises BuildError naming a model on the way that does not carry `account` through.
+        """
+        wanted = sorted(set(days))
+        landed = [view for view, relation in self._landed.relations.items() if isinstance(relation, LandedRelation)]
+        route = route_to(name, wanted, models=self._models, columns=self._columns, landed=landed)
+        for view, view_days in route.landed.items():
+            is_wanted = sources is None or self._tables[view][0].source in sources
+            self.trace(view, view_days if is_wanted else ())
+        self._view("traced_money", self._stated(route.landed))
+        rows = traced_select(route, wanted, money="traced_money")
+        self._connection.execute(f"create or replace temp table {quoted(traced_name(name))} as {rows}")
+        lost = self.select(f"select count(*) as n from {quoted(traced_name(name))} where object_number is null")  # noqa: S608 - our own name
+        if lost[0]["n"]:
+            names = ", ".join(model.name for model in route.models)
+            raise BuildError(f"One of {names} does not carry `account` through unchanged: its rows cannot be traced.")
+
+    def _stated(self, views: Iterable[str]) -> str:
+        """What the traced rows of these landed views charge, in their own spelling."""
+        selects = [
+            f"select object_number, object_row, cast({quoted(money.amount)} as varchar) as stated_amount, "  # noqa: S608 - quoted names
+            f"{money.decimal_places} as decimal_places from {quoted(traced_name(view))}"
+            for view in views
+            if (money := self._tables[view][1].money) is not None
+        ]
+        return " union all ".join(selects) or empty_select(_MONEY_COLUMNS)
+
     def _object_rows(self, table: Table, number: int, account: str, parts: Sequence[CountedPart]) -> str:
         names = ", ".join(quoted(name) for name in table.schema)
         counted = ", ".join(f"({literal(part.bucket)}, date '{part.usage_date}')" for part in parts)
-        files = read_parquet([self._sources[number].file])[:-1] + ", file_row_number = true)"
+        rows = rows_of([parts[0].table.file], table, parts[0].table.columns, row_number="object_row")
         return (
-            f"select {literal(account)} as account, {names}, {number} as object_number, "  # noqa: S608 - quoted names
-            f"file_row_number + 1 as object_row from {files} where (bucket, usage_date) in ({counted})"
+            f"select {literal(account)} as account, {names}, {number} as object_number, object_row "  # noqa: S608 - quoted names
+            f"from ({rows}) where (bucket, usage_date) in ({counted})"
         )
 
     def _number(self, view: str, part: CountedPart) -> int:
@@ -170,7 +236,8 @@ class Evidence:
             for landed in delivery.objects:
                 read = self._landed.parsed[delivery.delivery_id][landed.sha256].tables.get(table.name)
                 if read is not None and read.file == part.table.file:
-                    self._sources.append(Source(delivery, landed, dataset, table, part.table.file))
+                    is_in_place = part.table.columns is not None
+                    self._sources.append(Source(delivery, landed, dataset, table, part.table.file, is_in_place))
                     number = len(self._sources) - 1
                     self._numbers[delivery.delivery_id, table.name, str(part.table.file)] = number
                     return number
@@ -184,9 +251,13 @@ class Evidence:
         """Where a row stands in its object as the reader numbers rows, and what it says there in the vendor's words."""
         if number not in self._places:
             source = self._sources[number]
-            content = self._landing.read_object(source.landed)
             self._places[number] = places_of(
-                content, dataset=source.dataset, table=source.table, settings=source.delivery.settings, file=source.file
+                lambda: self._landing.read_object(source.landed),
+                dataset=source.dataset,
+                table=source.table,
+                settings=source.delivery.settings,
+                file=source.file,
+                is_in_place=source.is_in_place,
             )
         return self._places[number](row)
 

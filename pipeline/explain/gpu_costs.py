@@ -50,12 +50,12 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
     if not chosen:
         raise _nothing(evidence, figure)
     days = {row["usage_date"] for row in chosen}
-    evidence.trace("landed_invoice_csv__lines")
-    evidence.trace("landed_owned_gpus__charges", days)
+    charges = evidence.keep("chosen_gpu_charges", "gpu_charges")
+    evidence.trace_model("int_gpu_charges_daily", days, sources={row["source"] for row in charges})
     if has_samples:
         evidence.trace("landed_nvml_spool__gpu_samples", days | {day - timedelta(days=1) for day in days})
     states = evidence.ask("gpu_states")
-    landed = gpu_money(evidence, chosen, states)
+    landed = gpu_money(evidence, chosen, charges, states)
     samples = evidence.ask("gpu_sample_objects") if has_samples else []
     observed = evidence.ask("gpu_observed") if has_samples else []
     return Explanation(
@@ -72,9 +72,9 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
             Rows.of("From the resource-day to its states", list(_split_rows(chosen, states, landed))),
         ),
         objects=(
-            object_rows(evidence, "Objects of the money", [*landed.lines, *landed.owned]),
+            object_rows(evidence, "Objects of the money", [*landed.lines, *landed.daily]),
             traced_rows(evidence, "Invoice lines", landed.lines, ("invoice_id", "line_number", "amount")),
-            traced_rows(evidence, "Declared machines", landed.owned, ("usage_date", "charge_kind", "amount")),
+            traced_rows(evidence, "Charges of a day", landed.daily, ("usage_date", "charge_kind", "amount")),
             Rows.of(
                 "Samples that prove the states, by object and GPU",
                 [
@@ -174,7 +174,7 @@ def _formula(chosen: Sequence[Record]) -> tuple[str, ...]:
         "units of 10^-18, leftover units to the largest remainders.",
     ]
     if "billed" in measures:
-        lines.append("cost of the resource-day, billed = each invoice line x milliseconds of the day / of its period.")
+        lines.append("cost of the resource-day, billed = each line x milliseconds of the day / of its period.")
     if "accrued" in measures:
         lines.append("cost of the resource-day, accrued = agreed rate x GPUs x 24 h, until a bill covers the day.")
     if "effective" in measures:
@@ -211,7 +211,7 @@ def _equalities(
     priced = [row for row in chosen if row["realized_cost"] is not None]
     recomputed = {row["row_number"]: landed.costs.get(key_of(row, ROW), 0) for row in priced}
     yield Equality(
-        f"{len(landed.lines)} invoice lines, {len(landed.owned)} declared charges and {len(landed.agreements)} agreed "
+        f"{len(landed.lines)} invoice lines, {len(landed.daily)} charges of a day and {len(landed.agreements)} agreed "
         "days, split = the figure's cost",
         from_quanta(sum(recomputed.values())),
         from_quanta(sum(quanta(row["realized_cost"]) for row in priced)),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from typing import Any
 
 from pipeline.explain.evidence import Evidence, Record
@@ -12,14 +12,20 @@ from pipeline.explain.gpu_charges import BookedDay, accrued, booked_days, other_
 
 RESOURCE_DAY = ("usage_date", "issuer", "account", "resource_id", "cost_measure", "billing_currency")
 ROW = (*RESOURCE_DAY, "deployment_id", "state")
+_LINE = ("account", "invoice_id", "line_number")
+_CHARGE = ("usage_date", "source", "account", "charge_id", "cost_measure")
+_EXACT = Context(prec=60, traps=[Inexact])
 
 
 @dataclass(frozen=True)
 class GpuMoney:
-    """The landed rows behind the chosen ones, and what they make of each mart row, in quanta."""
+    """The landed rows behind the chosen ones, and what they make of each mart row, in quanta.
+
+    `lines`: invoice lines, whose period is split over its days. `daily`: rows that charge one day each.
+    """
 
     lines: Sequence[Record]
-    owned: Sequence[Record]
+    daily: Sequence[Record]
     agreements: Sequence[Record]
     arithmetic: Sequence[Record]
     costs: Mapping[tuple[Any, ...], int]
@@ -29,32 +35,28 @@ def key_of(row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row[name] for name in names)
 
 
-def gpu_money(evidence: Evidence, chosen: Sequence[Record], states: Sequence[Record]) -> GpuMoney:
-    charges = evidence.ask("gpu_charges")
-    invoices = sorted({row["invoice_id"] for row in charges if row["invoice_id"] is not None})
-    assets = sorted({row["resource_id"] for row in charges if row["source"] == "owned_gpus"})
-    used = {(row["account"], row["invoice_id"], row["line_number"]) for row in charges}
-    lines = [
-        row
-        for row in evidence.ask("gpu_invoice_lines", invoices=invoices)
-        if (row["account"], row["invoice_id"], row["line_number"]) in used
-    ]
-    days = {row["usage_date"] for row in chosen}
-    owned = [row for row in evidence.ask("gpu_owned_charges", assets=assets) if row["usage_date"] in days]
+def gpu_money(
+    evidence: Evidence, chosen: Sequence[Record], charges: Sequence[Record], states: Sequence[Record]
+) -> GpuMoney:
+    """The money of the chosen rows from the landed rows behind their charges, which are traced already."""
+    used = {key_of(row, _LINE) for row in charges if row["line_number"] is not None}
+    invoices = sorted({invoice_id for _, invoice_id, _ in used})
+    lines = [row for row in evidence.ask("gpu_invoice_lines", invoices=invoices) if key_of(row, _LINE) in used]
+    daily = [{**row, "amount": _own_amount(evidence, row)} for row in evidence.ask("gpu_daily_charges")]
     agreements = evidence.ask("gpu_agreements")
-    booked = {(row["account"], row["invoice_id"], row["line_number"]): booked_days(row) for row in lines}
+    booked = {key_of(row, _LINE): booked_days(row) for row in lines}
     amounts: dict[tuple[Any, ...], int] = defaultdict(int)
-    for row in owned:
-        amounts[_owned_key(row)] += quanta(Decimal(row["amount"]))
+    for row in daily:
+        if row["amount"] is not None:
+            amounts[key_of(row, _CHARGE)] += quanta(row["amount"])
     whole: dict[tuple[Any, ...], int] = defaultdict(int)
     costs: dict[tuple[Any, ...], int] = defaultdict(int)
     arithmetic: list[Record] = []
     for charge in charges:
-        if charge["source"] == "owned_gpus":
-            held = amounts[_owned_key(charge | {"currency": charge["billing_currency"]})]
-            step = f"declared {charge['charge_kind']} of the day"
+        if charge["line_number"] is None:
+            held, step = amounts[key_of(charge, _CHARGE)], f"{charge['charge_kind']} of the day"
         else:
-            day = booked[charge["account"], charge["invoice_id"], charge["line_number"]][charge["usage_date"]]
+            day = booked[key_of(charge, _LINE)][charge["usage_date"]]
             held, step = day.quanta, _day_text(charge, lines, day)
         arithmetic.append(_step(charge, charge["charge_id"], step, held))
         if charge["is_gpu_charge"]:
@@ -76,21 +78,21 @@ def gpu_money(evidence: Evidence, chosen: Sequence[Record], states: Sequence[Rec
     for key, cost in whole.items():
         for (deployment, state), part in state_shares(cost, cells[key[0], key[1], key[3]]).items():
             costs[(*key, deployment, state)] += part
-    return GpuMoney(lines, owned, agreements, arithmetic, costs)
+    return GpuMoney(lines, daily, agreements, arithmetic, costs)
 
 
-def _owned_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    asset = row.get("asset_id") or row["resource_id"]
-    return row["usage_date"], row["account"], asset, row["charge_kind"], row["currency"]
+def _own_amount(evidence: Evidence, row: Record) -> Decimal | None:
+    """What a landed row charges its day: as stated, or as the model has it where the bill is of another measure."""
+    if row["cost_measure"] != evidence.source(row["object_number"]).dataset.measure:
+        taken: Decimal | None = row["realized_cost"]
+        return taken
+    if row["stated_amount"] is None:
+        return None
+    return Decimal(row["stated_amount"]).scaleb(-row["decimal_places"], _EXACT)
 
 
 def _day_text(charge: Record, lines: Sequence[Record], day: BookedDay) -> str:
-    amount = next(
-        row["amount"]
-        for row in lines
-        if key_of(row, ("account", "invoice_id", "line_number"))
-        == key_of(charge, ("account", "invoice_id", "line_number"))
-    )
+    amount = next(row["amount"] for row in lines if key_of(row, _LINE) == key_of(charge, _LINE))
     return f"{amount} x {day.day_milliseconds:,} ms of the day / {day.period_milliseconds:,} ms of its period"
 
 

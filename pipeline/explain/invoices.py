@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from pipeline.explain.cloud_invoices import explain_cloud_invoice
 from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
 from pipeline.explain.explanation import Equality, Explanation, Rows, from_quanta, quanta
 from pipeline.explain.gpu_charges import booked_days
@@ -18,6 +19,9 @@ def explain_invoice(evidence: Evidence, invoice_id: str) -> Explanation:
     said = evidence.ask("invoice", invoice_id=invoice_id)
     if not said:
         raise _nothing(evidence, invoice_id)
+    cloud = evidence.ask("invoice_cloud_charges", invoice_id=invoice_id)
+    if cloud:
+        return explain_cloud_invoice(evidence, invoice_id, said=said, charges=cloud)
     evidence.trace("landed_invoice_csv__lines")
     evidence.trace("landed_invoice_csv__totals")
     accounts = {row["account"] for row in said}

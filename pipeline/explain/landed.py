@@ -1,10 +1,17 @@
 """Landed objects and rows as tables of an explanation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from pipeline.explain.evidence import Evidence, Record
 from pipeline.explain.explanation import Rows
+
+
+def stated_amount(row: Mapping[str, Any]) -> Fraction:
+    """The amount of a traced row in the currency's unit, from the vendor's own spelling."""
+    units: int = 10 ** row["decimal_places"]
+    return Fraction(row["amount"]) / units
 
 
 def object_rows(evidence: Evidence, title: str, rows: Sequence[Record]) -> Rows:

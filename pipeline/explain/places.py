@@ -1,7 +1,14 @@
-"""Where a parsed row stands in its object, numbered as the object's reader numbers it, and its own words there."""
+"""Where a parsed row stands in its object, numbered as the object's reader numbers it, and its own words there.
 
+Found by what the object is (pages of JSON, a CSV, anything else), not by whose it is: a new source needs no line here
+unless its reader makes something else of its records than a row each.
+"""
+
+import functools
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +16,18 @@ from typing import Any
 
 import duckdb
 
-from pipeline.build.relations import read_parquet
+from pipeline.build.relations import quoted, read_parquet
+from pipeline.errors import QuarantineError
 from pipeline.formats.spool import split_spool
-from pipeline.formats.values import read_csv
+from pipeline.formats.values import json_documents, read_csv
 from pipeline.landing.dataset import Dataset, Settings, Table
-from pipeline.sources.http import results_in
 
 # Of a scrape's body, the lines that are counted; the whole body is in the object.
 _COUNTED_SERIES = ("vllm:prompt_tokens", "vllm:generation_tokens_total", "vllm:request_success", "process_start_time")
+# Above this an object is not read record by record: its rows are shown as its reader kept them.
+_MOST_RECORDS = 200_000
+_ROWS_AT_ONCE = 4096
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -30,23 +41,96 @@ class Place:
 PlaceOf = Callable[[int], Place]
 
 
-def places_of(content: bytes, *, dataset: Dataset, table: Table, settings: Settings, file: Path) -> PlaceOf:
-    """Parsed row (1-based) -> its place. Readers keep the order of the object, so the n-th row is the n-th record."""
+def places_of(
+    content: Callable[[], bytes],
+    *,
+    dataset: Dataset,
+    table: Table,
+    settings: Settings,
+    file: Path,
+    is_in_place: bool = False,
+) -> PlaceOf:
+    """Parsed row (1-based) -> its place. Readers keep the order of the object, so the n-th row is the n-th record.
+
+    `file`: the rows as they were read, or the object itself (`is_in_place`). `content` is asked for only where the
+    object is looked into.
+    """
     if dataset.source == "nvml_spool":
-        return _spool_lines(content, file)
-    places = list(_READERS[dataset.source](content, table, settings, file))
-    return lambda row: places[row - 1]
+        return _spool_lines(content(), file)
+    if is_in_place:
+        return _rows_in(file)
+    count = _row_count(file)
+    if count <= _MOST_RECORDS:
+        own = _OWN_READERS.get(dataset.source)
+        places = list(own(content(), table, settings, file)) if own is not None else _records(content())
+        # A reader may make more or less of its object than a row a record.
+        if len(places) == count:
+            return lambda row: places[row - 1]
+    return _rows_in(file)
 
 
-def _results(content: bytes, table: Table, settings: Settings, file: Path) -> Iterator[Place]:
-    for where, _, bucket, result in results_in(content, settings):
-        period = {name: bucket[name] for name in ("starting_at", "ending_at")}
-        yield Place(where, period | {name: value for name, value in result.items() if value is not None})
+def _records(content: bytes) -> list[Place]:
+    """The results of JSON pages or the rows of a CSV, packed or not; nothing where it is neither."""
+    if content.startswith(_GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):
+            return []
+    try:
+        if re.match(rb"(?:\xef\xbb\xbf)?\s*[\[{]", content) is not None:
+            return list(_results(content))
+        return [
+            Place(f"row {number}", {name: text for name, text in record.items() if text})
+            for number, record in read_csv(content, last_line_end_required=False).records()
+        ]
+    except QuarantineError:
+        return []
 
 
-def _console_rows(content: bytes, table: Table, settings: Settings, file: Path) -> Iterator[Place]:
-    for number, record in read_csv(content).records():
-        yield Place(f"row {number}", record)
+def _results(content: bytes) -> Iterator[Place]:
+    """Pages as usage and cost APIs give them: a list of buckets, each with its results."""
+    for page_number, page in enumerate(json_documents(content), start=1):
+        buckets = page.get("data") if isinstance(page, dict) else None
+        for bucket_number, bucket in enumerate(buckets if isinstance(buckets, list) else [], start=1):
+            results = bucket.get("results") if isinstance(bucket, dict) else None
+            for number, result in enumerate(results if isinstance(results, list) else [], start=1):
+                said = {**bucket, **result} if isinstance(result, dict) else bucket
+                yield Place(
+                    f"page {page_number}, bucket {bucket_number}, result {number}",
+                    {name: value for name, value in said.items() if value is not None and name not in _FRAME},
+                )
+
+
+_FRAME = ("results", "object")
+
+
+def _rows_in(file: Path) -> PlaceOf:
+    """Rows as they lie in a Parquet file: the object's own, or the vendor's columns as their reader kept them."""
+    names = [name for name in _names_in(file) if name not in _OURS]
+
+    @functools.lru_cache(maxsize=4)
+    def block(number: int) -> list[tuple[Any, ...]]:
+        first = number * _ROWS_AT_ONCE
+        where = f"file_row_number >= {first} and file_row_number < {first + _ROWS_AT_ONCE}"
+        return _columns(file, ", ".join(map(quoted, names)), where=where)
+
+    def place_of(row: int) -> Place:
+        number, offset = divmod(row - 1, _ROWS_AT_ONCE)
+        said = dict(zip(names, block(number)[offset], strict=True))
+        others = json.loads(said.pop("other_columns", None) or "{}", parse_float=str)
+        return Place(f"record {row}", {name: value for name, value in (said | others).items() if value is not None})
+
+    return place_of
+
+
+_OURS = ("bucket", "usage_date")
+
+
+def _names_in(file: Path) -> list[str]:
+    connection = duckdb.connect()
+    names = [str(name) for name, *_ in connection.sql(f"describe from {read_parquet([file])}").fetchall()]
+    connection.close()
+    return names
 
 
 def _invoice_rows(content: bytes, table: Table, settings: Settings, file: Path) -> Iterator[Place]:
@@ -105,20 +189,23 @@ def _decoded(line: bytes) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _columns(file: Path, names: str) -> list[tuple[Any, ...]]:
+def _row_count(file: Path) -> int:
+    return int(_columns(file, "count(*)", order="")[0][0])
+
+
+def _columns(
+    file: Path, names: str, *, where: str = "true", order: str = "order by file_row_number"
+) -> list[tuple[Any, ...]]:
     """Some columns of a parsed table, in its own order."""
     connection = duckdb.connect(config={"threads": 1})
     rows = connection.sql(
-        f"select {names} from {read_parquet([file])[:-1]}, file_row_number = true) order by file_row_number"  # noqa: S608 - our own names
+        f"select {names} from {read_parquet([file])[:-1]}, file_row_number = true) where {where} {order}"  # noqa: S608 - our own names
     ).fetchall()
     connection.close()
     return rows
 
 
-_READERS = {
-    "anthropic_cost_api": _results,
-    "anthropic_usage_api": _results,
-    "anthropic_console_csv": _console_rows,
+_OWN_READERS: Mapping[str, Callable[[bytes, Table, Settings, Path], Iterator[Place]]] = {
     "invoice_csv": _invoice_rows,
     "owned_gpus": _declared,
 }

@@ -180,12 +180,8 @@ def _economics(
     milliseconds = sum(int(found["gpu_milliseconds"]) for found in inputs.gpu)
     done.step("R, one replica over the window", f"{_n(cost)} / {milliseconds} x 3600000 x {gpus} x {hours}", rent)
     done.check("replica_cost_rc", rent, row["replica_cost_rc"])
-    monthly = [Fraction(found["monthly_cost"]) for found in inputs.overheads]
-    of_months = inputs.days_by_month_length()
-    fixed = _held(sum(monthly, Fraction(0)) * sum(Fraction(count, length) for length, count in of_months.items()))
-    spelled = " + ".join(_n(amount) for amount in monthly) or "0"
-    in_months = " + ".join(f"{count} / {length}" for length, count in of_months.items())
-    done.step("F, overheads over the window", f"({spelled}) x ({in_months})", fixed)
+    fixed, spelled = _overheads(inputs)
+    done.step("F, overheads over the window", spelled, fixed)
     done.check("fixed_cost_rc", fixed, row["fixed_cost_rc"])
     capacity, price = per_hour * hours, api_only / whole
     done.step("c, what a replica serves over the window", f"{_n(per_hour)} x {hours}", capacity, "tokens")
@@ -229,6 +225,25 @@ def _economics(
     if row["best_replica_count"] is not None:
         best = _hybrid(done, inputs, stairs, api_only=api_only, seconds=seconds)
         _current(done, inputs, cost=cost, fixed=fixed, best=best.total_cost)
+
+
+def _overheads(inputs: VerdictInputs) -> tuple[Fraction, str]:
+    """A month's amount over that month's own days, in another currency each day at its own rate; and how it adds up."""
+    by_currency: dict[str, list[Fraction]] = {}
+    for found in inputs.overheads:
+        by_currency.setdefault(found["currency"], []).append(Fraction(found["monthly_cost"]))
+    in_months = " + ".join(f"{count} / {length}" for length, count in inputs.days_by_month_length().items())
+    fixed, parts = Fraction(0), []
+    for currency, monthly in by_currency.items():
+        rates = [(inputs.rate(day, currency), days_in_month(day)) for day in inputs.days]
+        amounts = " + ".join(_n(amount) for amount in monthly)
+        weight = sum((rate / length for rate, length in rates if rate is not None), Fraction(0))
+        fixed += sum(monthly, Fraction(0)) * weight
+        if all(rate == 1 for rate, _ in rates):
+            parts.append(f"({amounts}) x ({in_months})")
+        else:
+            parts.append(f"({amounts}) {currency} x {_n(weight)}, the sum of each day's rate / days of its month")
+    return _held(fixed), " + ".join(parts) or "0"
 
 
 def _held(value: Fraction) -> Fraction:

@@ -26,6 +26,8 @@ class VerdictInputs:
     served: Sequence[Record]
     deployment: Record | None
     overheads: Sequence[Record]
+    rates: Sequence[Record]
+    unconverted: Sequence[Record]
 
     @property
     def day(self) -> date:
@@ -53,12 +55,27 @@ class VerdictInputs:
         return sum(int(row["tokens"] or 0) for row in self.demand if row["usage_date"] in week)
 
     def price_parts(self, name: str) -> tuple[Fraction, int, str] | None:
-        """(money, tokens, basis) of a class: what was billed for how many, else the list price of a million."""
+        """(money, tokens, basis) of a class: what was billed for how many, else the list price of a million.
+
+        None also where part of the bill has no exchange rate: a list price is no substitute for it.
+        """
+        if self.unconverted:
+            return None
         for row in self.billed:
             if row["token_class"] == name:
                 return Fraction(row["billed_cost_rc"]), int(row["tokens"]), "realized"
-        prices = [row for row in self.listed if row["token_class"] == name]
-        return (Fraction(prices[-1]["list_cost_per_mtok"]), 1_000_000, "list") if prices else None
+        for row in reversed(self.listed):
+            rate = self.rate(self.day, row["currency"])
+            if row["token_class"] == name and rate is not None:
+                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, "list"
+        return None
+
+    def rate(self, day: date, currency: str) -> Fraction | None:
+        """What one unit of a currency is in the reporting one that day."""
+        for row in self.rates:
+            if (row["usage_date"], row["currency"]) == (day, currency):
+                return Fraction(int(row["multiplier"]), int(row["divisor"]))
+        return None
 
     def class_rates(self) -> dict[str, Fraction] | None:
         """Declared tokens per second of one replica by class; None where nothing is declared."""
@@ -126,4 +143,6 @@ def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
         served=ask("verdict_served"),
         deployment=deployments[-1] if deployments else None,
         overheads=ask("verdict_overheads"),
+        rates=ask("verdict_rates"),
+        unconverted=ask("verdict_unconverted"),
     )

@@ -86,7 +86,12 @@ def _inputs(inputs: VerdictInputs, done: Arithmetic) -> Iterable[Rows]:
         )
     yield Rows.of("Demand and prices by class, over the window", rows)
     yield Rows.of("GPU money and hours by day", inputs.gpu)
+    if inputs.unconverted:
+        yield Rows.of("Billed and not converted: no exchange rate", inputs.unconverted)
     yield Rows.of("Overheads", inputs.overheads)
+    foreign = [rate for rate in inputs.rates if rate["rate_date"] is not None]
+    if foreign:
+        yield Rows.of("Exchange rates (x multiplier / divisor) of overheads and list prices, by day", foreign)
     if inputs.deployment is not None:
         fields = [(name, value) for name, value in inputs.deployment.items() if value is not None]
         yield Rows("The deployment as declared", ("field", "value"), tuple(fields))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from pipeline.errors import QuarantineError
@@ -15,11 +15,18 @@ from pipeline.errors import QuarantineError
 # DECIMAL(38,18) holds 20 digits before the point and 18 after it.
 _WHOLE_DIGITS = 20
 FRACTION_DIGITS = 18
+# More than any spelling has: a caller that rounds takes them all.
+_ANY_FRACTION_DIGITS = 10_000
 _LARGEST_COUNT = 2**63 - 1
+# Unix seconds of the year 2200: what is larger are milliseconds.
+_LARGEST_UNIX_SECONDS = 7_258_118_400
 
-_DECIMAL = re.compile(r"[+-]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_QUANTUM = Decimal(1).scaleb(-FRACTION_DIGITS)
+# Wide enough for every spelling that `_DECIMAL` matches within 20 digits before the point.
+_ROUNDING = Context(prec=_WHOLE_DIGITS + FRACTION_DIGITS + 1, rounding=ROUND_HALF_EVEN)
 
 
 class JsonNumber(str):
@@ -47,6 +54,19 @@ def decimal_text(value: object, *, name: str, where: str, fraction_digits: int =
     if _PLAIN.fullmatch(text):
         return text
     return format(number, "f") if number else "0"
+
+
+def nearest_decimal_text(value: object, *, name: str, where: str) -> str:
+    """`value` as decimal text; what is finer than 10^-18 is rounded to it, half to even.
+
+    For amounts that a vendor holds as binary floats: 0.0000033 comes as 3.3000000000000003e-06, whose last digits are
+    no money. The caller keeps the spelling where rounding changed it.
+    """
+    text = decimal_text(value, name=name, where=where, fraction_digits=_ANY_FRACTION_DIGITS)
+    number = Decimal(text)
+    if _fraction_digits(number) <= FRACTION_DIGITS:
+        return text
+    return format(number.quantize(_QUANTUM, context=_ROUNDING), "f")
 
 
 def count(value: object, *, name: str, where: str) -> int | None:
@@ -90,6 +110,13 @@ def instant(value: object, *, name: str, where: str) -> datetime:
     raise QuarantineError(
         f"{where}: {name} is {_shown(value)}, not an instant with an offset, as 2026-06-18T00:00:00Z."
     )
+
+
+def unix_instant(value: object, *, name: str, where: str) -> datetime:
+    """Whole Unix seconds, as UTC."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_UNIX_SECONDS:
+        return datetime.fromtimestamp(value, tz=UTC)
+    raise QuarantineError(f"{where}: {name} is {_shown(value)}, not Unix seconds, as 1788220800.")
 
 
 def exact_json(content: bytes) -> Any:

@@ -9,10 +9,32 @@ import polars as pl
 
 Mode = Literal["replace", "append"]
 Bucket = Literal["utc_day", "billing_period", "invoice"]
-Measure = Literal["billed", "effective", "rated", "metered"]
+# `reference` is nobody's bill and nobody's usage (exchange rates): it begins no calendar and settles no day.
+Measure = Literal["billed", "effective", "rated", "metered", "reference"]
+Home = Literal["api", "gpu", "cloud"]
 
 Frames = dict[str, pl.DataFrame]
 Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Money:
+    """What the rows of a table charge, as landed: the law of money follows it past every SQL model.
+
+    `home`: the cost table that has to hold it: fct_api_costs_daily, fct_gpu_costs_daily or fct_cloud_charges_daily.
+    `amount`: the column, decimal text or a decimal; x 10^-`decimal_places` it is in the currency's unit (cents: 2).
+    A null charges nothing. Its currency stands in `currency_column`, or is `currency` where the export knows but one.
+    """
+
+    home: Home
+    amount: str
+    currency_column: str | None = None
+    currency: str | None = None
+    decimal_places: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.currency_column is None) == (self.currency is None):
+            raise ValueError(f"{self.amount}: give the column that names its currency, or else the one currency.")
 
 
 @dataclass(frozen=True)
@@ -25,15 +47,32 @@ class Table:
     Ids, money and anything with decimals are String here; staging types them.
     `key` (append mode only): the columns that identify a row; all but the last name a stream,
     the last is an Int64 that never repeats within it.
+    `money`: what its rows charge. A billed or effective dataset (mode `replace`) has exactly one table that says so.
     """
 
     name: str
     columns: Mapping[str, pl.DataType]
     key: tuple[str, ...] = ()
+    money: Money | None = None
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
         return {"bucket": pl.String(), "usage_date": pl.Date(), **self.columns, "other_columns": pl.String()}
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """How a table is read from an object that is Parquet itself. Its bytes stay as they are: to write a bulk export's
+    columns anew takes three times as long as to add them up.
+
+    `columns`: each column of `Table.schema` -> the DuckDB expression over the object's own columns that yields it, of
+    exactly the declared type. `reads`: expressions over them whose values are all that these are made of.
+    `refused`: what is wrong -> the condition over the object's columns that says so; one such row quarantines it.
+    """
+
+    columns: Mapping[str, str]
+    reads: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +82,8 @@ class Dataset:
     `parse(payload, settings)` is pure: bytes and the delivery's declared settings in, one frame per table out,
     columns exactly `Table.schema`. `issuer`: who sends the invoice; None = the configured account is the issuer.
     It raises QuarantineError when the bytes are not what they claim to be.
+    `in_place(payload, settings)`: for an object that can be read where it lies, table -> how; None for one that has to
+    be parsed. Both say the same rows in the same order.
     """
 
     source: str
@@ -52,6 +93,7 @@ class Dataset:
     measure: Measure
     tables: tuple[Table, ...]
     parse: Callable[[bytes, Settings], Frames] = field(compare=False)
+    in_place: Callable[[bytes, Settings], Mapping[str, InPlace] | None] | None = field(default=None, compare=False)
     issuer: str | None = None
     grouping: str = ""
     settle_lag: timedelta = timedelta(days=1)

@@ -3,21 +3,25 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import LandingError
-from pipeline.landing.fetched import Fetched
+from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.records import Delivery, Event, LandedObject, canonical, digest, read_record
-from pipeline.landing.store import Store
+from pipeline.landing.store import FolderStore, Store
 from pipeline.landing.times import as_utc, stamp
 
 _CATALOG_FORMAT = "breakeven.catalog/1"
 # Clocks of several writers disagree; a record may be written this much after its own landed date.
 _LISTING_MARGIN = timedelta(days=2)
+
+
+class DamagedObjectError(LandingError):
+    """An object that a manifest names is gone, or has other bytes. What else has landed is not in question."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +60,61 @@ class Contents:
 
 @dataclass
 class Landing:
-    """One landing root. `catalog` is a local file that remembers records already read; it may be deleted."""
+    """One landing root. `catalog` is a local file that remembers records already read; it may be deleted.
+
+    `proposed`: events that are read as if they had landed last, for a look at what they would change.
+    """
 
     store: Store
     catalog: Path | None = None
+    proposed: tuple[Event, ...] = ()
     _known: dict[str, bytes] = field(default_factory=dict)
     _loaded: bool = False
     _parsed: dict[str, Delivery | Event | Unreadable] = field(default_factory=dict)
 
     def land(self, fetched: Fetched, *, source: str, account: str, now: datetime) -> Delivery:
-        """Store the objects, then the delivery that names them. Safe to repeat, safe to kill anywhere."""
-        delivery = as_delivery(fetched, source=source, account=account, now=now)
-        for landed, payload in zip(delivery.objects, fetched.payloads, strict=True):
-            self.store.put_if_absent(landed.key, payload.content)
+        """Store the objects, then the delivery that names them. Safe to repeat, safe to kill anywhere.
+
+        Each object is stored before the next is asked for: a delivery larger than memory lands too.
+        """
+        objects = tuple(map(self._stored, fetched.payloads))
+        delivery = _delivery_of(fetched, objects, source=source, account=account, now=now)
         self.store.put_if_absent(delivery.key, delivery.to_json())
         return delivery
 
+    def _stored(self, payload: Payload) -> LandedObject:
+        landed = _landed_object(payload)
+        self.store.put_if_absent(landed.key, payload.content)
+        return landed
+
     def read_object(self, landed: LandedObject) -> bytes:
-        """The object's bytes, checked against their name."""
-        content = self.store.read(landed.key)
+        """The object's bytes, checked against their name. DamagedObjectError where they are gone or others."""
+        content = self.store.find(landed.key)
+        if content is None:
+            raise DamagedObjectError(
+                f"{landed.key} is named by a manifest but is not in landing any more: restore it from a backup"
+            )
         if digest(content) != landed.sha256:
-            raise LandingError(f"{landed.key} does not have the sha256 it is named by. Restore it from a backup.")
+            raise DamagedObjectError(f"{landed.key} does not have the sha256 it is named by: restore it from a backup")
         return content
+
+    def file_of(self, landed: LandedObject) -> Path | None:
+        """Where an object lies as a local file, if it does."""
+        return self.store.file_of(landed.key) if isinstance(self.store, FolderStore) else None
 
     def record(self, *, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> Event:
         """Land an event."""
-        event = Event(kind=kind, subject=subject, body=json.loads(canonical(dict(body))), at=as_utc(now))
-        self.store.put_if_absent(event.key, event.to_json())
+        event = as_event(kind=kind, subject=subject, body=body, now=now)
+        self.keep(event)
         return event
+
+    def keep(self, event: Event) -> None:
+        """Land an event that was made before."""
+        self.store.put_if_absent(event.key, event.to_json())
+
+    def proposing(self, events: Sequence[Event]) -> "Landing":
+        """The same landing as it would be with these events. Nothing is written."""
+        return replace(self, proposed=(*self.proposed, *events))
 
     def events(self, kind: str | None = None) -> list[Event]:
         """Events in landed order, all or of one kind."""
@@ -116,7 +147,7 @@ class Landing:
         records = [self._record(key) for key in sorted(self._known, key=lambda key: key.partition("/")[2])]
         return Contents(
             deliveries=tuple(record for record in records if isinstance(record, Delivery)),
-            events=tuple(record for record in records if isinstance(record, Event)),
+            events=(*(record for record in records if isinstance(record, Event)), *self.proposed),
             unreadable=tuple(record for record in records if isinstance(record, Unreadable)),
         )
 
@@ -164,22 +195,35 @@ def _margin_before(prefix: str, newest_key: str) -> str:
     return f"{prefix}/{(newest_date - _LISTING_MARGIN):%Y-%m-%d}"
 
 
+def as_event(*, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> Event:
+    """The event that recording this would write, without writing it."""
+    return Event(kind=kind, subject=subject, body=json.loads(canonical(dict(body))), at=as_utc(now))
+
+
 def as_delivery(fetched: Fetched, *, source: str, account: str, now: datetime) -> Delivery:
     """The delivery that landing this would write, without writing it."""
+    objects = tuple(map(_landed_object, fetched.payloads))
+    return _delivery_of(fetched, objects, source=source, account=account, now=now)
+
+
+def _landed_object(payload: Payload) -> LandedObject:
+    return LandedObject(
+        sha256=digest(payload.content),
+        size_bytes=len(payload.content),
+        name=payload.name,
+        media_type=payload.media_type,
+    )
+
+
+def _delivery_of(
+    fetched: Fetched, objects: tuple[LandedObject, ...], *, source: str, account: str, now: datetime
+) -> Delivery:
     now = as_utc(now)
     return Delivery(
         source=source,
         account=account,
         dataset=fetched.dataset,
-        objects=tuple(
-            LandedObject(
-                sha256=digest(payload.content),
-                size_bytes=len(payload.content),
-                name=payload.name,
-                media_type=payload.media_type,
-            )
-            for payload in fetched.payloads
-        ),
+        objects=objects,
         landed_at=now,
         stated_at=as_utc(fetched.stated_at) if fetched.stated_at else now,
         stated_by=fetched.stated_by if fetched.stated_at else "landed_at",

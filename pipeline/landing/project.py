@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.config import Config, load_config
-from pipeline.landing.landing import Landing
-from pipeline.landing.records import canonical
+from pipeline.landing.landing import Landing, as_event
+from pipeline.landing.records import Event, canonical
 from pipeline.landing.store import open_store
 from pipeline.paths import StatePaths
 
 CONFIG_FILE = "breakeven.yaml"
 CONFIG_EVENT = "config"
+AMEND_EVENT = "amend"
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,20 @@ class Project:
         location = f"{state.rstrip('/')}/landing" if state.startswith("s3://") else str(self.paths.landing)
         return Landing(store=open_store(location), catalog=self.paths.cache / "catalog")
 
-    def land_config(self, now: datetime) -> bool:
-        """Land this version of the configuration if it says something new. True when it did."""
+    def config_event(self, now: datetime) -> Event | None:
+        """The event that lands this version of the configuration; None where it says nothing new."""
         said = self.config.model_dump(mode="json", by_alias=True)
         events = self.landing.events(CONFIG_EVENT)
-        if events and canonical(events[-1].body["config"]) == canonical(said):
-            return False
-        self.landing.record(kind=CONFIG_EVENT, subject=CONFIG_FILE, body={"config": said}, now=now)
-        return True
+        if events and canonical(events[-1].body.get("config")) == canonical(said):
+            return None
+        return as_event(kind=CONFIG_EVENT, subject=CONFIG_FILE, body={"config": said}, now=now)
+
+    def land_config(self, now: datetime) -> bool:
+        """Land this version of the configuration if it says something new. True when it did.
+
+        Whether its sources exist is not known here: `pipeline.sources.ingest.land_config` looks first.
+        """
+        event = self.config_event(now)
+        if event is not None:
+            self.landing.keep(event)
+        return event is not None

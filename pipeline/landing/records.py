@@ -162,6 +162,8 @@ def _delivery_1(record: Mapping[str, Any]) -> Delivery:
 
 
 def _event_1(record: Mapping[str, Any]) -> Event:
+    if not isinstance(record["body"], dict):
+        raise TypeError("`body` is not a mapping")
     return Event(kind=record["kind"], subject=record["subject"], body=record["body"], at=parse_stamp(record["at"]))
 
 
@@ -177,7 +179,7 @@ def read_record(content: bytes) -> Delivery | Event:
     try:
         record = json.loads(content)
         wanted = record["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LandingError("not a landing record (no readable JSON with a `format`)") from None
     reader = _READERS.get(wanted)
     if reader is None:

@@ -97,6 +97,11 @@ class FolderStore:
         except FileNotFoundError:
             return None
 
+    def file_of(self, key: str) -> Path | None:
+        """The file under a key, or None where nothing was put."""
+        file = self.root / check_key(key)
+        return file if file.exists() else None
+
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         yield from self._walk(self.root / prefix.rstrip("/"), prefix.rstrip("/"), after)
 

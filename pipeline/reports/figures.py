@@ -1,11 +1,11 @@
 """How the report writes figures: one way for each unit, exact rounding, no locale; what is unknown is a dash."""
 
-import unicodedata
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
-from babel.numbers import get_currency_precision
-
+from pipeline.formats import currency as currencies
+from pipeline.formats import writing
+from pipeline.formats.writing import Number
 from pipeline.reports.words import inert
 
 UNKNOWN = "—"
@@ -26,35 +26,20 @@ _MONTHS = (
     "December",
 )
 
-Number = Decimal | int | float
-
 
 def fixed(value: Number | None, decimals: int) -> str:
     """Rounded half to even. What is not zero is never written as zero."""
-    if value is None:
-        return UNKNOWN
-    exact = Decimal(str(value))
-    step = Decimal(1).scaleb(-decimals)
-    rounded = exact.quantize(step, rounding=ROUND_HALF_EVEN)
-    if rounded == 0 and exact != 0:
-        return f"<{step:f}" if exact > 0 else f">−{step:f}"
-    return f"{abs(rounded) if rounded == 0 else rounded:,f}".replace("-", "−")
+    return UNKNOWN if value is None else writing.fixed(value, decimals)
 
 
 def money(amount: Number | None, currency: str) -> str:
     """An amount in the currency's minor units, the currency being in the column's head."""
-    return fixed(amount, get_currency_precision(currency))
+    return UNKNOWN if amount is None else currencies.in_minor_units(amount, currency)
 
 
 def priced(amount: Number | None, currency: str) -> str:
     """An amount with its currency, for a sentence."""
-    if amount is None:
-        return "an unknown amount"
-    text = money(amount, currency)
-    if currency != "USD":
-        return f"{text} {currency}"
-    sign, digits = ("−", text[1:]) if text.startswith("−") else ("", text)
-    return f"{sign}${digits}" if digits[:1].isdigit() else f"{text} USD"
+    return "an unknown amount" if amount is None else currencies.money(amount, currency)
 
 
 def per_mtok(price: Number | None) -> str:
@@ -91,6 +76,13 @@ def day(value: date | None) -> str:
     return UNKNOWN if value is None else f"{value.day} {_MONTHS[value.month - 1][:3]} {value.year}"
 
 
+def left_over(kind: str, since: date) -> str:
+    """What a line of the question `leftovers` is, and what to do about one that only a declaration keeps alive."""
+    if kind == "no_longer_billed":
+        return f"no longer on the bill since {day(since)}: give it a `to`"
+    return {"billed_never_seen": "billed, never seen", "seen_never_billed": "seen, never billed"}.get(kind, kind)
+
+
 def month_name(value: date) -> str:
     return f"{_MONTHS[value.month - 1]} {value.year}"
 
@@ -107,15 +99,7 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
 
 def visible(text: object, limit: int = NAME_LIMIT) -> str:
     """Text from data on one line: no formula, and no character that hides or reorders what is read (U+FFFD instead)."""
-    characters = []
-    for character in str(text):
-        if character in "\t\n\r\v\f\x85\u2028\u2029":
-            characters.append(" ")
-        elif unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn"):
-            characters.append("\ufffd")
-        else:
-            characters.append(character)
-    line = str(inert("".join(characters)))
+    line = str(inert(writing.one_line(str(text))))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from pipeline.build.config_tables import config_versions
 from pipeline.build.files import swapped
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.decisions.check_results import CheckResult, check_results
+from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
 from pipeline.errors import BreakevenError
 from pipeline.landing.project import Project
@@ -18,6 +18,7 @@ from pipeline.reports import figures
 from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
+from pipeline.reports.rates import rate_notes
 from pipeline.reports.sections import gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
 
@@ -35,7 +36,7 @@ def write_report(project: Project, snapshot: Snapshot, *, month: str) -> Path:
         )
     text = report_text(
         snapshot,
-        config=_config_of(project, snapshot),
+        config=config_of(project, snapshot),
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
     )
@@ -48,7 +49,7 @@ def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[Qua
     """The report of the month that begins on `first_day`. Reads nothing but its arguments."""
     results = check_results(snapshot)
     with Questions(snapshot) as questions:
-        month = month_of(questions, results, currency=config.reporting_currency, first_day=first_day)
+        month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
         parts = sections_of(month, results, quarantined)
     return render(
@@ -78,11 +79,19 @@ def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[Qua
     )
 
 
-def month_of(asks: Asks, results: Sequence[CheckResult], *, currency: str, first_day: date) -> Month:
-    """The month with its questions and what its laws refuse."""
-    to_date = _next_month(first_day)
-    feeds = asks.ask("scope_feeds", from_date=first_day, to_date=to_date).to_dicts()
-    return Month(from_date=first_day, to_date=to_date, currency=currency, asks=asks, proof=Proof.of(results, feeds))
+def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, first_day: date) -> Month:
+    """The month with its questions, what its laws refuse and what has no exchange rate."""
+    days = {"from_date": first_day, "to_date": _next_month(first_day)}
+    feeds = asks.ask("scope_feeds", **days).to_dicts()
+    return Month(
+        **days,
+        currency=config.reporting_currency,
+        asks=asks,
+        proof=Proof.of(results, feeds),
+        rate_notes=tuple(
+            rate_notes(asks.ask("unknown_costs", **days).to_dicts(), asks.ask("rates", **days).to_dicts(), config)
+        ),
+    )
 
 
 def sections_of(
@@ -109,12 +118,6 @@ def _first_day(month: str) -> date:
 
 def _next_month(first_day: date) -> date:
     return date(first_day.year + first_day.month // 12, first_day.month % 12 + 1, 1)
-
-
-def _config_of(project: Project, snapshot: Snapshot) -> Config:
-    """The configuration that the snapshot was built with: the last one landed by then."""
-    versions = config_versions(project.landing.contents().as_of(snapshot.as_of).events)
-    return versions[-1][1] if versions else project.config
 
 
 def _quarantined(project: Project, snapshot: Snapshot) -> list[QuarantineEntry]:

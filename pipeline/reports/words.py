@@ -54,9 +54,10 @@ def money(amount: Decimal | float | None, currency: str) -> str:
     """An amount in the currency's own minor units: `$4,987.90`; a dash where it is unknown."""
     if amount is None:
         return "—"
-    from babel.numbers import format_currency
+    # Not above: what currencies are called is no part of a small installation, which has this module.
+    from pipeline.formats import currency as currencies
 
-    return str(format_currency(amount, currency, locale="en_US"))
+    return currencies.money(amount, currency)
 
 
 def per_mtok(price: float | None) -> str:

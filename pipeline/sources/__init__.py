@@ -3,8 +3,14 @@
 from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_CSV
 from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
 from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
+from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
+from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
+from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
+from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
+from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
+from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
 from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
 from pipeline.sources.source import Source
 
@@ -14,9 +20,15 @@ SOURCES: tuple[Source, ...] = (
     ANTHROPIC_COST_API,
     ANTHROPIC_USAGE_API,
     ANTHROPIC_CONSOLE_CSV,
+    OPENAI_COSTS_API,
+    OPENAI_USAGE_API,
+    OPENAI_DASHBOARD_CSV,
+    AWS_CUR2,
+    FOCUS,
     INVOICE_CSV,
     OWNED_GPUS,
     NVML_SPOOL,
+    ECB_RATES,
 )
 
 

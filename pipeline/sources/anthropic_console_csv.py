@@ -19,7 +19,7 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import csv_header, decimal_text, iso_date, other_columns, read_csv
-from pipeline.landing.dataset import Dataset, Frames, Settings, Table
+from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY, day_start
 from pipeline.sources.http import check_in_window, window_settings
 from pipeline.sources.source import Fetched, Payload, Source
@@ -45,7 +45,11 @@ _COLUMNS = (
 )
 _REQUIRED = ("usage_date_utc", "model", "token_type", "cost_usd")
 
-COSTS = Table(name="costs", columns={name: pl.String() for name in _COLUMNS})
+COSTS = Table(
+    name="costs",
+    columns={name: pl.String() for name in _COLUMNS},
+    money=Money(home="api", amount="cost_usd", currency="USD"),
+)
 
 _DAY = r"(\d{4})_(\d{2})_(\d{2})"
 _RANGE = re.compile(rf"claude_api_cost_{_DAY}_to_{_DAY}(?:.*_exported_{_DAY})?", re.ASCII)

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import decimal_text, other_columns, text_or_none
-from pipeline.landing.dataset import Dataset, Frames, Settings, Table
+from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.sources.http import bucket_extras, dropped_pages, fetch_windows, paged_api, results_in
 from pipeline.sources.source import FetchContext, Fetched, Source
 
@@ -31,6 +31,7 @@ _TEXTS = (
 COSTS = Table(
     name="costs",
     columns={name: pl.String() for name in ("starting_at", "ending_at", "amount", "currency", *_TEXTS)},
+    money=Money(home="api", amount="amount", currency_column="currency", decimal_places=2),
 )
 
 

@@ -1,7 +1,7 @@
 """Pages of an Admin API: over HTTP, following `next_page` to the end, or in dropped files of the same pages.
 
-An answer is `{"data": [bucket, ...], "has_more": bool, "next_page": token | null}`; a bucket has `starting_at`,
-`ending_at` and `results`, and lies on one page only (`limit` counts buckets).
+An answer is `{"data": [bucket, ...], "has_more": bool, "next_page": token | null}`; a bucket has a start and an end, as
+the API's `BucketTimes` spell them, and `results`; it lies on one page only (`limit` counts buckets).
 """
 
 import re
@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
-from pipeline.formats.values import exact_json, instant, json_documents
+from pipeline.formats.values import exact_json, instant, json_documents, unix_instant
 from pipeline.landing.times import DAY, as_utc, day_start, stamp
 from pipeline.sources.source import FetchContext, Fetched, Payload
 
@@ -30,6 +30,42 @@ Params = Sequence[tuple[str, str]]
 Bucket = Mapping[str, Any]
 
 
+class EndpointError(SourceError):
+    """This endpoint does not answer this question; the same server may well answer others.
+
+    `problem`: what it said, without the account and the server.
+    """
+
+    def __init__(self, message: str, *, problem: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class BucketTimes:
+    """How an API spells when a bucket starts and ends: the names, alike in questions and pages, and the values.
+
+    `read(value, name=, where=)` raises QuarantineError for anything else; `spell(moment)` is its inverse.
+    """
+
+    start: str
+    stop: str
+    read: Callable[..., datetime]
+    spell: Callable[[datetime], str]
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unix_seconds(moment: datetime) -> str:
+    return str(int(moment.timestamp()))
+
+
+RFC3339 = BucketTimes(start="starting_at", stop="ending_at", read=instant, spell=_rfc3339)
+UNIX_SECONDS = BucketTimes(start="start_time", stop="end_time", read=unix_instant, spell=_unix_seconds)
+
+
 @dataclass(frozen=True)
 class PagedApi:
     """One endpoint of one account. The key is read from the environment and appears in nothing printed."""
@@ -40,6 +76,7 @@ class PagedApi:
     permission: str
     headers: Mapping[str, str]
     sleep: Callable[[float], None]
+    times: BucketTimes
     key: str = field(repr=False)
 
 
@@ -62,8 +99,13 @@ def paged_api(
     key_header: str,
     permission: str,
     headers: Mapping[str, str],
+    key_scheme: str = "",
+    times: BucketTimes = RFC3339,
 ) -> PagedApi:
-    """The endpoint as configured. Raises ConfigError for an unusable address, SourceError for a missing key."""
+    """The endpoint as configured. Raises ConfigError for an unusable address, SourceError for a missing key.
+
+    `key_scheme`: what stands before the key in its header, as `Bearer `.
+    """
     base = str(context.settings.get("base_url") or base_url)
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -90,18 +132,19 @@ def paged_api(
         url=base.rstrip("/") + path,
         key_env=name,
         permission=permission,
-        headers={**headers, key_header: key},
+        headers={**headers, key_header: f"{key_scheme}{key}"},
         sleep=context.sleep,
+        times=times,
         key=key,
     )
 
 
-def day_windows(context: FetchContext, *, source: str, days: int) -> Iterator[tuple[datetime, datetime]]:
-    """Windows of at most `days` whole UTC days that cover [from_at, to_at): the day under way is asked for too.
+def day_windows(context: FetchContext, *, source: str, dataset: str, days: int) -> Iterator[tuple[datetime, datetime]]:
+    """Windows of at most `days` whole UTC days that cover [the dataset's start, to_at): the day under way too.
 
-    Without a `from_at` (the first run) they start at the declared horizon.
+    On the first run, when nothing says where to start, they start at the declared horizon.
     """
-    start = day_start(as_utc(context.from_at or _horizon(context, source)).date())
+    start = day_start(as_utc(context.start_of(dataset) or _horizon(context, source)).date())
     to_at = as_utc(context.to_at)
     end = day_start(to_at.date())
     end = end if end == to_at else end + DAY
@@ -140,8 +183,9 @@ def fetch_windows(
 ) -> Iterator[Fetched]:
     """One delivery for each window of at most 31 days. Each is yielded before the next is asked for, so that what
     was fetched before an error is already landed and the next run goes on from there."""
-    for start, stop in day_windows(context, source=source, days=31):
-        asked = [("starting_at", _seconds(start)), ("ending_at", _seconds(stop)), *params]
+    times = api.times
+    for start, stop in day_windows(context, source=source, dataset=dataset, days=31):
+        asked = [(times.start, times.spell(start)), (times.stop, times.spell(stop)), *params]
         chain = fetch_chain(api, asked)
         yield Fetched(
             dataset=dataset,
@@ -180,7 +224,7 @@ def check_in_window(day: date, *, settings: Mapping[str, object], where: str) ->
         )
 
 
-def buckets_in(content: bytes) -> list[tuple[str, Bucket]]:
+def buckets_in(content: bytes, times: BucketTimes = RFC3339) -> list[tuple[str, Bucket]]:
     """(where, bucket) of every bucket in a file of one page, an array of pages or one page a line."""
     buckets: list[tuple[str, Bucket]] = []
     starts: set[datetime] = set()
@@ -191,10 +235,7 @@ def buckets_in(content: bytes) -> list[tuple[str, Bucket]]:
             where = f"page {page_number}, bucket {bucket_number}"
             if not isinstance(bucket, dict) or not isinstance(bucket.get("results"), list):
                 raise QuarantineError(f"{where}: no list `results`.")
-            start = instant(bucket.get("starting_at"), name="starting_at", where=where)
-            stop = instant(bucket.get("ending_at"), name="ending_at", where=where)
-            if not start < stop <= day_start(start.date()) + DAY:
-                raise QuarantineError(f"{where}: {stamp(start)} to {stamp(stop)} does not lie within one UTC day.")
+            start = bucket_start(bucket, times=times, where=where)
             if start in starts:
                 raise QuarantineError(
                     f"{where}: the bucket of {stamp(start)} is in the file twice; it would be counted twice. "
@@ -205,10 +246,21 @@ def buckets_in(content: bytes) -> list[tuple[str, Bucket]]:
     return buckets
 
 
-def results_in(content: bytes, settings: Mapping[str, object]) -> Iterator[tuple[str, date, Bucket, Mapping[str, Any]]]:
+def bucket_start(bucket: Bucket, *, times: BucketTimes, where: str) -> datetime:
+    """When a bucket starts. Raises QuarantineError unless it lies within one UTC day."""
+    start = times.read(bucket.get(times.start), name=times.start, where=where)
+    stop = times.read(bucket.get(times.stop), name=times.stop, where=where)
+    if not start < stop <= day_start(start.date()) + DAY:
+        raise QuarantineError(f"{where}: {stamp(start)} to {stamp(stop)} does not lie within one UTC day.")
+    return start
+
+
+def results_in(
+    content: bytes, settings: Mapping[str, object], times: BucketTimes = RFC3339
+) -> Iterator[tuple[str, date, Bucket, Mapping[str, Any]]]:
     """(where, UTC day, bucket, result) of every result of every bucket, in the file's order."""
-    for place, bucket in buckets_in(content):
-        day = instant(bucket["starting_at"], name="starting_at", where=place).date()
+    for place, bucket in buckets_in(content, times):
+        day = times.read(bucket[times.start], name=times.start, where=place).date()
         for number, result in enumerate(bucket["results"], start=1):
             where = f"{place}, result {number}"
             if not isinstance(result, dict):
@@ -217,14 +269,19 @@ def results_in(content: bytes, settings: Mapping[str, object]) -> Iterator[tuple
             yield where, day, bucket, result
 
 
-def bucket_extras(bucket: Bucket) -> dict[str, object]:
+def bucket_extras(bucket: Bucket, times: BucketTimes = RFC3339) -> dict[str, object]:
     """Fields of a bucket that no schema names, as other columns of its rows."""
-    known = ("starting_at", "ending_at", "results", "object")
+    known = (times.start, times.stop, "results", "object")
     return {f"bucket.{name}": value for name, value in bucket.items() if name not in known}
 
 
 def dropped_pages(
-    name: str, content: bytes, *, dataset: str, grouping_of: Callable[[Sequence[Mapping[str, Any]]], str]
+    name: str,
+    content: bytes,
+    *,
+    dataset: str,
+    grouping_of: Callable[[Sequence[Mapping[str, Any]]], str],
+    times: BucketTimes = RFC3339,
 ) -> Fetched:
     """A dropped file of pages as a delivery; the window is what its buckets cover. An unreadable file still lands.
 
@@ -233,14 +290,14 @@ def dropped_pages(
     """
     payloads = (Payload(name=name, content=content, media_type="application/json"),)
     try:
-        buckets = [bucket for _, bucket in buckets_in(content)]
+        buckets = [bucket for _, bucket in buckets_in(content, times)]
         pages = json_documents(content)
     except QuarantineError:
         return Fetched(dataset=dataset, payloads=payloads)
     if not buckets:
         return Fetched(dataset=dataset, payloads=payloads)
-    start = min(instant(bucket["starting_at"], name="starting_at", where=name) for bucket in buckets)
-    stop = max(instant(bucket["ending_at"], name="ending_at", where=name) for bucket in buckets)
+    start = min(times.read(bucket[times.start], name=times.start, where=name) for bucket in buckets)
+    stop = max(times.read(bucket[times.stop], name=times.stop, where=name) for bucket in buckets)
     has_more = [page.get("has_more") for page in pages]
     results = [result for bucket in buckets for result in bucket["results"] if isinstance(result, dict)]
     return Fetched(
@@ -269,7 +326,7 @@ def stamp_in_name(name: str) -> datetime | None:
 def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[bytes, Mapping[str, Any], datetime | None]:
     """One page that is whole: asked for again, a bounded number of times, while the failure may pass."""
     url = f"{api.url}?{urlencode(params, safe='[]:')}"
-    problem = ""
+    problem, answered = "", False
     for attempt in range(_ATTEMPTS):
         wait = min(_FIRST_BACKOFF_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
         try:
@@ -278,8 +335,9 @@ def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[byt
         except urllib3.exceptions.SSLError as error:
             raise _failed(api, f"the connection is not trusted ({type(error).__name__})") from None
         except urllib3.exceptions.HTTPError as error:
-            problem = f"the connection failed ({type(error).__name__}: {_without_key(api, error)})"
+            problem, answered = f"the connection failed ({type(error).__name__}: {_without_key(api, error)})", False
         else:
+            answered = True
             if response.status == 200:
                 try:
                     page = exact_json(response.data)
@@ -295,23 +353,29 @@ def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[byt
             raise _failed(api, f"{problem} and asks to wait {wait:.0f} s")
         if attempt + 1 < _ATTEMPTS:
             api.sleep(wait)
-    raise _failed(api, f"{problem}, {_ATTEMPTS} times")
+    problem = f"{problem}, {_ATTEMPTS} times"
+    raise _refused(api, problem) if answered else _failed(api, problem)
 
 
 def _status_problem(api: PagedApi, response: urllib3.BaseHTTPResponse) -> str:
-    """What a refusal that may pass says; raises SourceError for one that will not pass by asking again."""
+    """What a refusal that may pass says; raises SourceError for one that will not pass by asking again.
+
+    A key that is not known (401) is not known anywhere; any other refusal is this endpoint's (EndpointError).
+    """
     status = response.status
     if status in (401, 403):
-        raise SourceError(
+        message = (
             f"{api.source}: {urlsplit(api.url).netloc} refused the key (HTTP {status}). The environment variable "
             f"{api.key_env} must hold {api.permission}; this one is expired, revoked or of another kind. "
             "What was landed before still counts."
         )
+        said = f"the key is refused (HTTP {status}{_vendor_message(api, response.data)})"
+        raise SourceError(message) if status == 401 else EndpointError(message, problem=said)
     if status in _TRY_AGAIN:
         return f"it answered HTTP {status}"
     if 300 <= status < 400:
         raise _failed(api, f"it answered HTTP {status}, a redirect; the key is not sent on. Check base_url")
-    raise _failed(api, f"it answered HTTP {status}{_vendor_message(api, response.data)}")
+    raise _refused(api, f"it answered HTTP {status}{_vendor_message(api, response.data)}")
 
 
 def _vendor_message(api: PagedApi, content: bytes) -> str:
@@ -327,7 +391,15 @@ def _without_key(api: PagedApi, message: object) -> str:
 
 
 def _failed(api: PagedApi, problem: str) -> SourceError:
-    return SourceError(
+    return SourceError(_failure(api, problem))
+
+
+def _refused(api: PagedApi, problem: str) -> EndpointError:
+    return EndpointError(_failure(api, problem), problem=problem)
+
+
+def _failure(api: PagedApi, problem: str) -> str:
+    return (
         f"{api.source}: {urlsplit(api.url).netloc}: {problem}. Nothing of this window counts; what was landed before "
         "still does. Run again later."
     )
@@ -359,11 +431,11 @@ def _refuse_repeated_buckets(api: PagedApi, page: Mapping[str, Any], seen: set[d
         if not isinstance(bucket, dict) or not bucket.get("results"):
             continue
         try:
-            start = instant(bucket.get("starting_at"), name="starting_at", where=f"bucket {number}")
+            start = api.times.read(bucket.get(api.times.start), name=api.times.start, where=f"bucket {number}")
         except QuarantineError:
             continue
         if start in seen:
-            raise _failed(api, f"the bucket of {stamp(start)} came on two pages of one chain")
+            raise _refused(api, f"the bucket of {stamp(start)} came on two pages of one chain")
         seen.add(start)
 
 
@@ -377,7 +449,3 @@ def _horizon(context: FetchContext, source: str) -> datetime:
             value="missing" if declared is None else declared,
             fix="Say the first day to fetch, as 2026-01-01.",
         ) from None
-
-
-def _seconds(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

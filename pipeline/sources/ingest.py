@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build.files import swapped
-from pipeline.config import SourceConfig
+from pipeline.config import Config, SourceConfig
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
 from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.landing import Contents, as_delivery
@@ -44,6 +44,21 @@ def _configured_source(name: str) -> Source:
     return source
 
 
+def check_sources(config: Config) -> None:
+    """Raises ConfigError where breakeven.yaml names a source that is not shipped."""
+    for configured in config.sources:
+        _configured_source(configured.source)
+
+
+def land_config(project: Project, now: datetime) -> bool:
+    """Land this version of the configuration if it says something new. True when it did.
+
+    Raises ConfigError, and lands nothing, where it names a source that is not shipped.
+    """
+    check_sources(project.config)
+    return project.land_config(now)
+
+
 def ingest(
     project: Project,
     *,
@@ -59,8 +74,7 @@ def ingest(
     An API is asked from its watermark until now. With a window [from_at, to_at): from the watermark or `from_at`,
     whichever is earlier, so that no day in between is left out; days before the horizon are not asked for.
     """
-    for configured in project.config.sources:
-        _configured_source(configured.source)
+    check_sources(project.config)
     results = []
     for configured in project.config.sources if only is None else only:
         deliveries: list[Delivery] = []
@@ -115,22 +129,43 @@ def _pull(
 ) -> Iterator[Delivery]:
     """Land what the API answers for the window, each delivery before the next is asked for."""
     assert source.fetch is not None
-    start, end = _watermark(contents, configured, source), min(to_at, now) if to_at else now
-    if from_at is not None and start is not None:
-        start = max(min(start, from_at), _horizon(configured) or from_at)
-    if start is not None and start >= end:
+    end = min(to_at, now) if to_at else now
+    starts: dict[str, datetime] = {}
+    for dataset in source.datasets:
+        start = _watermark(contents, configured, source, dataset.name)
+        if from_at is not None and start is not None:
+            start = max(min(start, from_at), _horizon(configured) or from_at)
+        if start is not None:
+            starts[dataset.name] = start
+    if len(starts) == len(source.datasets) and min(starts.values()) >= end:
         return
     context = FetchContext(
         account=configured.account,
         settings=_settings(configured),
-        from_at=start,
+        from_at=max(starts.values(), default=None),
         to_at=end,
         now=now,
         environment=environment,
         sleep=sleep,
+        starts=starts,
+        landed=tuple(
+            delivery
+            for delivery in contents.deliveries
+            if (delivery.source, delivery.account) == (configured.source, configured.account)
+        ),
+        folder=project.folder,
     )
+    not_landed: list[str] = []
     for fetched in source.fetch(context):
-        yield project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+        try:
+            delivery = project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+        except SourceError as error:
+            # Its objects are fetched while they land: one delivery that cannot be had keeps no other from landing.
+            not_landed.append(str(error))
+            continue
+        yield delivery
+    if not_landed:
+        raise SourceError(" ".join(not_landed))
 
 
 def _settings(configured: SourceConfig) -> dict[str, Any]:
@@ -139,12 +174,12 @@ def _settings(configured: SourceConfig) -> dict[str, Any]:
     return {**configured.settings, **{name: value for name, value in named.items() if value is not None}}
 
 
-def _watermark(contents: Contents, configured: SourceConfig, source: Source) -> datetime | None:
-    """Where the last complete fetch ended, less what the provider may have restated; at first, the horizon."""
+def _watermark(contents: Contents, configured: SourceConfig, source: Source, dataset: str) -> datetime | None:
+    """Where a dataset's last complete fetch ended, less what the provider may have restated; at first, the horizon."""
     ends = [
         delivery.to_at
         for delivery in contents.deliveries
-        if (delivery.source, delivery.account) == (configured.source, configured.account)
+        if (delivery.source, delivery.account, delivery.dataset) == (configured.source, configured.account, dataset)
         and delivery.is_complete
         and delivery.to_at is not None
     ]

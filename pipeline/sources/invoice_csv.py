@@ -26,7 +26,7 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import CsvFile, csv_header, decimal_text, other_columns, read_csv
-from pipeline.landing.dataset import Dataset, Frames, Settings, Table
+from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY
 from pipeline.sources.source import Fetched, Payload, Source
 
@@ -57,6 +57,7 @@ LINES = Table(
         "line_number": pl.Int64(),
         **{name: pl.String() for name in (*_LINE_TEXTS, "amount", "currency", "period_start", "period_end")},
     },
+    money=Money(home="gpu", amount="amount", currency_column="currency"),
 )
 TOTALS = Table(
     name="totals",

@@ -21,7 +21,7 @@ from babel.numbers import get_currency_precision
 
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import canonical_json, decimal_text, exact_json, iso_date, other_columns, text_or_none
-from pipeline.landing.dataset import Dataset, Frames, Settings, Table
+from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY, as_utc, day_start, days_between
 from pipeline.sources.source import FetchContext, Fetched, Payload, Source
 
@@ -44,6 +44,7 @@ CHARGES = Table(
         name: pl.String()
         for name in ("asset_id", "host", "gpu_count", "charge_kind", "quantity", "unit", "amount", "currency")
     },
+    money=Money(home="gpu", amount="amount", currency_column="currency"),
 )
 
 

@@ -1,55 +1,24 @@
 -- law: money_is_conserved
 -- scope: account
 -- partition: none
--- What the book of record's files say, added up here from the vendor's own text, is what fct_api_costs_daily holds.
+-- What the book of record's files say, added up from the vendor's own text when they were read, is what
+-- fct_api_costs_daily holds. No SQL model stands between the two sums.
 with
 stated as (
     select
-        'anthropic_cost_api' as source,
-        account,
-        usage_date,
-        currency as billing_currency,
-        amount,
-        100 as units_per_currency
-    from landed_anthropic_cost_api__costs
-    union all
-    select
-        'anthropic_console_csv' as source,
-        account,
-        usage_date,
-        'USD' as billing_currency,
-        cost_usd as amount,
-        1 as units_per_currency
-    from landed_anthropic_console_csv__costs
-),
-
-landed as (
-    select
-        source,
-        account,
-        usage_date,
-        billing_currency,
-        units_per_currency,
-        sum(
-            -- Text to a wide decimal is 200 times slower than to a narrow one.
-            case
-                when regexp_full_match(amount, '-?[0-9]{1,9}([.][0-9]{0,8})?')
-                    then cast(cast(amount as decimal(18, 8)) as decimal(38, 18))
-                else cast(amount as decimal(38, 18))
-            end
-        ) as stated_amount
-    from stated
-    group by source, account, usage_date, billing_currency, units_per_currency
-),
-
-books as (
-    select landed.*
-    from landed
+        landed_money.source,
+        landed_money.account,
+        landed_money.usage_date,
+        landed_money.billing_currency,
+        sum(landed_money.stated_amount) as stated_cost
+    from landed_money
     left join config_sources
         on
-            landed.source = config_sources.source
-            and landed.account = config_sources.account
-    where coalesce(config_sources.role, 'book') = 'book'
+            landed_money.source = config_sources.source
+            and landed_money.dataset = config_sources.dataset
+            and landed_money.account = config_sources.account
+    where landed_money.home = 'api' and coalesce(config_sources.role, 'book') = 'book'
+    group by landed_money.source, landed_money.account, landed_money.usage_date, landed_money.billing_currency
 ),
 
 told as (
@@ -58,7 +27,7 @@ told as (
         account,
         usage_date,
         billing_currency,
-        sum(billed_cost) as billed_cost
+        sum(billed_cost) as told_cost
     from fct_api_costs_daily
     where billed_cost is not null
     group by source, account, usage_date, billing_currency
@@ -66,19 +35,19 @@ told as (
 
 compared as (
     select
-        coalesce(books.account, told.account) as account,
-        coalesce(books.source, told.source) as source,
-        coalesce(books.usage_date, told.usage_date) as usage_date,
-        coalesce(books.billing_currency, told.billing_currency) as billing_currency,
-        books.stated_amount,
-        cast(told.billed_cost * coalesce(books.units_per_currency, 1) as decimal(38, 18)) as told_amount
-    from books
+        coalesce(stated.account, told.account) as account,
+        coalesce(stated.source, told.source) as source,
+        coalesce(stated.usage_date, told.usage_date) as usage_date,
+        coalesce(stated.billing_currency, told.billing_currency) as billing_currency,
+        stated.stated_cost,
+        told.told_cost
+    from stated
     full outer join told
         on
-            books.source = told.source
-            and books.account = told.account
-            and books.usage_date = told.usage_date
-            and books.billing_currency = told.billing_currency
+            stated.source = told.source
+            and stated.account = told.account
+            and stated.usage_date = told.usage_date
+            and stated.billing_currency is not distinct from told.billing_currency
 )
 
 select
@@ -89,12 +58,12 @@ select
         ' ',
         usage_date,
         ': the files say ',
-        coalesce(cast(stated_amount as varchar), 'nothing'),
-        ' in their own unit of ',
+        coalesce(cast(stated_cost as varchar), 'nothing'),
+        ' ',
         billing_currency,
         ', fct_api_costs_daily holds ',
-        coalesce(cast(told_amount as varchar), 'nothing'),
+        coalesce(cast(told_cost as varchar), 'nothing'),
         '.'
     ) as detail
 from compared
-where stated_amount is distinct from told_amount
+where stated_cost is distinct from told_cost

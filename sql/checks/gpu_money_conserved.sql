@@ -1,8 +1,25 @@
 -- law: gpu_money_is_conserved
 -- scope: account
 -- partition: none
--- Every GPU invoice line is booked to its days exactly, and every day's charges are in the cost table exactly.
+-- What the files of GPU bills say, added up from the vendor's own text as they were read, is charged or still to come;
+-- every invoice line is booked to its days exactly; every day's charges are in the cost table exactly.
 with
+stated as (
+    select
+        landed_money.source,
+        landed_money.account,
+        landed_money.billing_currency,
+        sum(landed_money.stated_amount) as stated_cost
+    from landed_money
+    left join config_sources
+        on
+            landed_money.source = config_sources.source
+            and landed_money.dataset = config_sources.dataset
+            and landed_money.account = config_sources.account
+    where landed_money.home = 'gpu' and config_sources.role is distinct from 'control'
+    group by landed_money.source, landed_money.account, landed_money.billing_currency
+),
+
 booked_until as (
     select max(day_end_at) as day_end_at
     from calendar
@@ -22,10 +39,16 @@ lines as (
         stg_invoice_csv__lines.account,
         stg_invoice_csv__lines.invoice_id,
         stg_invoice_csv__lines.line_number,
-        stg_invoice_csv__lines.billed_cost
+        stg_invoice_csv__lines.billed_cost,
+        stg_invoice_csv__lines.billing_currency,
+        coalesce(stg_invoice_csv__lines.period_end_at <= booked_until.day_end_at, false) as is_over,
+        date_diff(
+            'day',
+            date_trunc('day', stg_invoice_csv__lines.period_start_at),
+            least(stg_invoice_csv__lines.period_end_at, booked_until.day_end_at) - interval 1 millisecond
+        ) + 1 as begun_days_count
     from stg_invoice_csv__lines
-    inner join booked_until
-        on stg_invoice_csv__lines.period_end_at <= booked_until.day_end_at
+    cross join booked_until
     left join books
         on stg_invoice_csv__lines.account = books.account
     where books.role is distinct from 'control'
@@ -36,10 +59,49 @@ line_days as (
         account,
         invoice_id,
         line_number,
-        sum(realized_cost) as booked_cost
+        sum(realized_cost) as booked_cost,
+        count(*) as booked_days_count
     from int_gpu_charges_daily
     where source = 'invoice_csv'
     group by account, invoice_id, line_number
+),
+
+-- A line whose period goes on is taken whole: its days are booked as they come.
+placements as (
+    select
+        'invoice_csv' as source,
+        account,
+        billing_currency,
+        billed_cost as placed_cost
+    from lines
+    where not is_over
+    union all
+    select
+        charges.source,
+        charges.account,
+        charges.billing_currency,
+        charges.realized_cost as placed_cost
+    from int_gpu_charges_daily as charges
+    left join lines
+        on
+            charges.source = 'invoice_csv'
+            and charges.account = lines.account
+            and charges.invoice_id = lines.invoice_id
+            and charges.line_number = lines.line_number
+            and not lines.is_over
+    where
+        lines.line_number is null
+        and charges.source in (select landed_money.source from landed_money where landed_money.home = 'gpu')
+),
+
+placed as (
+    select
+        source,
+        account,
+        billing_currency,
+        sum(placed_cost) as placed_cost
+    from placements
+    group by source, account, billing_currency
 ),
 
 charged as (
@@ -78,7 +140,39 @@ left join line_days
         lines.account = line_days.account
         and lines.invoice_id = line_days.invoice_id
         and lines.line_number = line_days.line_number
-where lines.billed_cost is distinct from line_days.booked_cost
+where lines.is_over and lines.billed_cost is distinct from line_days.booked_cost
+union all
+select
+    'gpu_money_is_conserved' as law,
+    'account:' || lines.account as scope,
+    concat(
+        'invoice ', lines.invoice_id, ' line ', lines.line_number, ': ', greatest(lines.begun_days_count, 0),
+        ' days of its period have begun, ', coalesce(line_days.booked_days_count, 0), ' are booked.'
+    ) as detail
+from lines
+left join line_days
+    on
+        lines.account = line_days.account
+        and lines.invoice_id = line_days.invoice_id
+        and lines.line_number = line_days.line_number
+where greatest(lines.begun_days_count, 0) != coalesce(line_days.booked_days_count, 0)
+union all
+select
+    'gpu_money_is_conserved' as law,
+    'account:' || coalesce(stated.account, placed.account) as scope,
+    concat(
+        coalesce(stated.source, placed.source), ': the files say ',
+        coalesce(cast(stated.stated_cost as varchar), 'nothing'), ' ',
+        coalesce(stated.billing_currency, placed.billing_currency), ', charged or still to come ',
+        coalesce(cast(placed.placed_cost as varchar), 'nothing'), '.'
+    ) as detail
+from stated
+full outer join placed
+    on
+        stated.source = placed.source
+        and stated.account = placed.account
+        and stated.billing_currency is not distinct from placed.billing_currency
+where stated.stated_cost is distinct from placed.placed_cost
 union all
 select
     'gpu_money_is_conserved' as law,

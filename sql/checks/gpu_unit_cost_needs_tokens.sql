@@ -26,7 +26,7 @@ wholes as (
 
 select
     'unit_cost_needs_tokens' as law,
-    coalesce('deployment:' || deployment_id, 'model:' || model) as scope,
+    coalesce('deployment:' || deployment_id, 'model:' || model, 'all') as scope,
     concat(usage_date, ' ', token_class, ': a price per token, without tokens.') as detail
 from fct_unit_costs_daily
 where

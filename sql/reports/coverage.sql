@@ -1,4 +1,5 @@
 -- Each source: how many days of the period are settled, provisional, open or missing, and since when it is silent.
+-- Invoices are of no day: `invoices` says up to when they have come.
 select
     coverage.source,
     coverage.account,
@@ -13,6 +14,9 @@ select
 from fct_source_coverage_daily as coverage
 left join dim_source as sources
     on coverage.source = sources.source and coverage.account = sources.account and coverage.dataset = sources.dataset
-where coverage.usage_date >= $from_date and coverage.usage_date < $to_date
+where
+    coverage.usage_date >= $from_date
+    and coverage.usage_date < $to_date
+    and coverage.source != 'invoice_csv'
 group by all
 order by coverage.source, coverage.account, coverage.dataset

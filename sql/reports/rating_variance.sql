@@ -3,14 +3,7 @@
 -- what its lines can have been before that is a range; a rating outside it differs. Billed and rated never add.
 with
 costs as (
-    select
-        *,
-        case
-            when inference_geo not in ('global', 'not_available') then null
-            when service_tier = 'batch' and coalesce(speed, 'standard') = 'standard' then 'batch'
-            when service_tier = 'standard' and coalesce(speed, 'standard') = 'standard' then 'standard'
-            when service_tier = 'standard' and speed = 'fast' then 'fast'
-        end as price_mode
+    select *
     from int_api_costs_allocated_daily
     where usage_date >= $from_date and usage_date < $to_date and charge_kind = 'tokens'
 ),

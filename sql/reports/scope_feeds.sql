@@ -1,4 +1,5 @@
--- Which account, issuer and host each figure is made from: a law broken there refuses the figures it feeds, no others.
+-- Which account, issuer, host and workload each figure is made from: a law broken there refuses what it feeds, and no
+-- other figure.
 select distinct
     'api' as lane,
     provider,
@@ -7,7 +8,8 @@ select distinct
     cast(null as varchar) as host,
     model,
     cast(null as varchar) as deployment_id,
-    workload
+    workload,
+    team
 from fct_api_costs_daily
 where usage_date >= $from_date and usage_date < $to_date
 union
@@ -19,7 +21,8 @@ select distinct
     host,
     cast(null as varchar) as model,
     deployment_id,
-    cast(null as varchar) as workload
+    cast(null as varchar) as workload,
+    cast(null as varchar) as team
 from fct_gpu_costs_daily
 where usage_date >= $from_date and usage_date < $to_date
 union
@@ -31,7 +34,8 @@ select distinct
     cast(null as varchar) as host,
     model,
     deployment_id,
-    workload
+    workload,
+    cast(null as varchar) as team
 from fct_self_host_tokens_daily
 where usage_date >= $from_date and usage_date < $to_date
 order by all

@@ -1,4 +1,4 @@
--- Every configured or landed dataset and since when it is silent, whatever the period.
+-- Every configured or landed dataset that states days, and since when it is silent, whatever the period.
 select
     source,
     account,
@@ -8,4 +8,5 @@ select
     last_usage_date,
     silent_since_date
 from dim_source
+where source != 'invoice_csv'
 order by source, account, dataset nulls last

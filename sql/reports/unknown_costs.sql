@@ -2,6 +2,7 @@
 with
 unknown as (
     select
+        usage_date,
         'api' as lane,
         issuer,
         account,
@@ -18,6 +19,7 @@ unknown as (
         and billed_cost_rc is null
     union all
     select
+        usage_date,
         'self_host' as lane,
         issuer,
         account,
@@ -41,7 +43,9 @@ select
     billing_currency,
     reason,
     sum(realized_cost) as realized_cost,
-    cast(sum(gpu_milliseconds) as double) / 3600000 as gpu_hours
+    cast(sum(gpu_milliseconds) as double) / 3600000 as gpu_hours,
+    min(usage_date) as first_usage_date,
+    max(usage_date) as last_usage_date
 from unknown
 group by lane, issuer, account, cost_measure, billing_currency, reason
 order by lane, issuer, account nulls last, cost_measure, billing_currency nulls last, reason

@@ -105,10 +105,11 @@ def test_message_has_no_clock_and_no_float_noise():
     ("amount", "currency", "said"),
     [
         (Decimal("1790"), "USD", "$1,790.00"),
-        (Decimal("-3.005"), "USD", "-$3.00"),
-        (Decimal("-0.001"), "USD", "$0.00"),
-        (Decimal("1234567.891"), "EUR", "1,234,567.89 EUR"),
-        (Decimal("1234.5"), "JPY", "1,234 JPY"),
+        (Decimal("-3.005"), "USD", "−$3.00"),
+        (Decimal("-0.001"), "USD", ">−0.01 USD"),
+        (Decimal("0.00"), "USD", "$0.00"),
+        (Decimal("1234567.891"), "EUR", "€1,234,567.89"),
+        (Decimal("1234.5"), "JPY", "¥1,234"),
         (None, "USD", "unknown"),
     ],
 )
@@ -117,9 +118,9 @@ def test_money_has_the_minor_units_of_its_currency(amount, currency, said):
 
 
 def test_price_shows_the_digits_it_has():
-    assert money(Decimal("0.0375"), "USD", digits=4) == "$0.0375"
-    assert money(Decimal("3.10"), "USD", digits=4) == "$3.10"
-    assert money(Decimal("3.105"), "USD", digits=4) == "$3.105"
+    assert money(Decimal("0.0375"), "USD", most_decimals=4) == "$0.0375"
+    assert money(Decimal("3.10"), "USD", most_decimals=4) == "$3.10"
+    assert money(Decimal("3.105"), "USD", most_decimals=4) == "$3.105"
 
 
 @pytest.mark.parametrize(

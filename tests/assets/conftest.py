@@ -1,5 +1,7 @@
 """A small project whose daily job runs in this process, on an instance in memory."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -93,3 +95,12 @@ def make_job(tmp_path: Path, warm_cache: Path) -> Iterator[MakeJob]:
             return Job(project, instance)
 
         yield make
+
+
+@pytest.fixture
+def silent_demo(demo_folder: Path, tmp_path: Path) -> Path:
+    """The demo's company before it was told anything, or declared anything: its first configuration is always valid."""
+    folder = tmp_path / "demo"
+    left_out = shutil.ignore_patterns("dagster", "claims", "events", "catalog")
+    shutil.copytree(demo_folder, folder, symlinks=True, copy_function=os.link, ignore=left_out)
+    return folder

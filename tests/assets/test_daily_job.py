@@ -1,11 +1,8 @@
 """The daily job in this process: what it materializes, what its checks say, what each morning's metadata reads."""
 
-import os
-import shutil
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
-import pytest
 import yaml
 
 from pipeline.alerts.case import PRINTED
@@ -128,15 +125,6 @@ def test_text_from_a_bill_starts_no_column_no_link_and_no_tag():
 def test_a_long_table_says_how_much_it_leaves_out():
     table = markdown_table(["n"], [[number] for number in range(30)])
     assert "and 10 more rows" in table
-
-
-@pytest.fixture
-def silent_demo(demo_folder, tmp_path):
-    """The demo's company before it was told anything, or declared anything: its first configuration is always valid."""
-    folder = tmp_path / "demo"
-    left_out = shutil.ignore_patterns("dagster", "claims", "events", "catalog")
-    shutil.copytree(demo_folder, folder, symlinks=True, copy_function=os.link, ignore=left_out)
-    return folder
 
 
 def test_a_broken_law_fails_in_its_scope_and_the_other_workloads_are_announced(silent_demo):

@@ -1,5 +1,6 @@
 """The small version of `make bench`: what is timed is right. Nothing here depends on how long it takes."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_the_year_has_the_rows_it_promises(cold: Cold):
     ).fetchall()
     late_file = 8 * 24
     assert counted == [(SHAPE.samples - late_file, SHAPE.usage_rows, SHAPE.charge_rows)]
+
+
+def test_every_node_that_ran_says_how_long_and_the_peak_is_the_builds_own(cold: Cold):
+    assert cold.core_seconds.keys() == cold.result.ran.keys()
+    assert min(cold.core_seconds.values()) > 0
+    assert 0 < cold.python_nodes < sum(cold.core_seconds.values())
+    assert 0 < cold.peak_memory_gib <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def test_the_year_reaches_every_kind_of_answer(cold: Cold):

@@ -181,10 +181,17 @@ class SmallProject:
             file.write_text(sql)
         return Graph(datasets=(BILLS, METERS), python_models=(), models_folder=folder, checks_folder=folder / "none")
 
-    def build(self, as_of: str = "2026-11-15", *, state: Path | None = None, make_current: bool = True) -> BuildResult:
+    def build(
+        self, as_of: str = "2026-11-15", *, state: Path | None = None, make_current: bool = True, threads: int = 1
+    ) -> BuildResult:
         paths = StatePaths(state) if state else self.paths
         return build(
-            self.graph(), landing=self.landing, paths=paths, as_of=noon(as_of), threads=1, make_current=make_current
+            self.graph(),
+            landing=self.landing,
+            paths=paths,
+            as_of=noon(as_of),
+            threads=threads,
+            make_current=make_current,
         )
 
     def rows(self, result: BuildResult, table: str) -> list[tuple[Any, ...]]:

@@ -72,8 +72,12 @@ def test_incremental_equals_full_after_any_history_of_edits(tmp_path_factory, st
     for step in steps:
         apply(project, step)
         warm = project.build()
-    cold = project.build(state=folder / "cold")
+    cold = project.build(state=folder / "cold", threads=3)
     assert all_rows(project, warm) == all_rows(project, cold)
+    assert {name: node.content(None) for name, node in warm.snapshot.nodes.items()} == {
+        name: node.content(None) for name, node in cold.snapshot.nodes.items()
+    }
+    assert list(warm.snapshot.nodes) == list(cold.snapshot.nodes)
 
 
 def test_a_refetch_that_says_the_same_rebuilds_no_model(tmp_path):

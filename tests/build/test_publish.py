@@ -27,7 +27,7 @@ def in_snapshot(project: SmallProject, result) -> dict[str, list[tuple]]:
 def written_whole(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Tables that are made anew from now on, by name."""
     made: list[str] = []
-    replace = publishing._replace_partitions
+    replace = publishing._replace_days
 
     def watched(connection, node, held) -> bool:
         is_replaced = replace(connection, node, held)
@@ -35,7 +35,7 @@ def written_whole(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             made.append(node.name)
         return is_replaced
 
-    monkeypatch.setattr(publishing, "_replace_partitions", watched)
+    monkeypatch.setattr(publishing, "_replace_days", watched)
     return made
 
 
@@ -51,6 +51,19 @@ def test_a_restated_a_new_and_a_withdrawn_day_are_replaced_in_place(tmp_path, mo
     assert made == ["fct_totals"]
     project.land_costs([], days=("2026-10-10", "2026-10-11"), stated=noon("2026-11-11"))
     assert in_snapshot(project, project.build()) == in_warehouse(project) != in_snapshot(project, result)
+
+
+def test_only_the_day_that_changed_is_written_again(tmp_path):
+    """The other day of its month keeps even what a stranger did to it."""
+    project = SmallProject(tmp_path)
+    day(project, "2026-10-10", "1", 1)
+    day(project, "2026-10-20", "2", 1)
+    project.build()
+    with duckdb.connect(str(project.paths.published / "warehouse.duckdb")) as connection:
+        connection.execute("update fct_costs_daily set row_count = 99 where usage_date = date '2026-10-10'")
+    day(project, "2026-10-20", "5", 2)
+    project.build()
+    assert [row[2:] for row in in_warehouse(project)["fct_costs_daily"]] == [(1, 99), (5, 1)]
 
 
 def test_a_model_with_another_column_is_published_anew(tmp_path):

@@ -15,6 +15,15 @@ from click.testing import CliRunner, Result
 from pipeline.cli import _COMMANDS, group
 from pipeline.cli.summary import print_summary
 from pipeline.landing.project import Project
+from tests.pipeline.small_project import (
+    CONSOLE,
+    CONSOLE_NAME,
+    INVOICE,
+    SmallProject,
+    invoice_csv,
+    source,
+    three_days,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +72,58 @@ def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
         assert words in printed
     assert "fill" in printed
     assert "switch to api" in printed
+
+
+def test_a_verdict_is_of_the_newest_settled_day_and_says_what_the_later_days_wait_for(demo_folder):
+    """B28: a day that can still change has no verdict; until it settles the last one that is sure is told."""
+    asked = ["verdict", "--project", str(demo_folder), "--as-of", "2026-11-17T06:00Z"]
+    rows = json.loads(breakeven(*asked, "--format", "json").output)
+    assert {(row["usage_date"], row["later_unsettled_days_count"]) for row in rows} == {("2026-11-14", 3)}
+    assert {row["status"] for row in rows} == {"decided", "no_hourly_evidence"}
+    told = " ".join(breakeven(*asked).output.split())
+    sources = "anthropic_console_csv of demo-labs is missing, anthropic_cost_api of demo-org is missing, "
+    assert f"NOT SETTLED 2026-11-15 UTC: {sources}" in told
+    assert "nvml_spool of demo-fleet is provisional" in told.split("2026-11-16 UTC")[0]
+    assert "NOT SETTLED 2026-11-17 UTC: not over yet." in told
+    assert "invoice_csv" not in told
+    assert "NOT PROVEN" not in told
+
+
+def test_a_verdict_made_from_a_broken_law_says_so(tmp_path):
+    """B12: two workloads claim one account's traffic; what is told of either is not proven, of the third it is."""
+    rules = {"chat": {"account": "acme"}, "batch": {"model": "Claude Haiku 4.5"}, "search": {"account": "other"}}
+    said = [{"workload": name, "match": [rule]} for name, rule in rules.items()]
+    made = SmallProject(tmp_path, [source(CONSOLE, "acme")], {"workloads": said})
+    made.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("1.00", "2.00", "3.00"))
+    made.run()
+    told = breakeven("verdict", "--project", str(tmp_path)).output
+    assert re.findall(r"NOT PROVEN (\S+): (\S+) broken", told) == [
+        ("batch", "api_one_workload_per_cell"),
+        ("chat", "api_one_workload_per_cell"),
+    ]
+
+
+def test_status_says_up_to_when_invoices_have_come(demo_folder):
+    """B19: the invoice of October has come and ties; that it is of no later day is no gap."""
+    told = breakeven("status", "--project", str(demo_folder)).output
+    invoices = told.split("Invoices that have come")[1]
+    for words in ("2026-10-01", "2026-11-01", "ties", "16,774.46"):
+        assert words in invoices
+    assert "2026-10-02" not in told
+
+
+def test_status_names_what_is_declared_and_no_longer_billed(tmp_path):
+    """B17: an instance that was released stays in breakeven.yaml until somebody gives it an end."""
+    nodes = [
+        {"issuer": "gpucloud", "resource_id": name, "gpu_count": 1, "from": "2026-10-01"}
+        for name in ("node-1", "node-2")
+    ]
+    made = SmallProject(tmp_path, [source(INVOICE, "gpucloud")], {"gpu_resources": nodes})
+    made.drop(INVOICE, "gpucloud", "invoice.csv", invoice_csv([("GPU server", "node-1", "72.00")], total="72.00"))
+    made.run()
+    told = " ".join(breakeven("status", "--project", str(tmp_path)).output.split())
+    assert "DECLARED node-2 of gpucloud: no longer on the bill since 1 Nov 2026: give it a `to` under" in told
+    assert "DECLARED node-1" not in told
 
 
 def test_a_past_moment_is_shown_without_moving_the_present(demo_folder):

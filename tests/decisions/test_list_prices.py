@@ -1,16 +1,20 @@
 """List prices from the bundled price book: dated, by class and mode, and none where the book has none."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from pipeline.decisions import list_prices
+from tests.models.api_harness import build_tables, rows_of
+from tests.models.openai_rows import COMPLETIONS, used
 
 CLASSES = {"input_uncached", "input_cache_read", "input_cache_write_5m", "input_cache_write_1h", "output"}
 
@@ -144,3 +148,77 @@ def test_prices_agree_with_what_the_book_charges_for_one_short_request() -> None
                 noon = datetime.combine(day, time(12), tzinfo=UTC)
                 charged = calc_price(usage, model, provider_id="anthropic", genai_request_timestamp=noon).total_price
                 assert row["list_cost_per_mtok"] / 1000 == charged
+
+
+def openai(model: str, context_window: str | None = None, **wanted: object) -> list[dict[str, Any]]:
+    rows = prices(("openai", model, context_window))
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def test_openai_tiers_have_their_own_prices_from_the_day_the_book_has_them() -> None:
+    """B5: flex is half of standard, priority twice; before the book knew them they have none."""
+    modes = {row["mode"]: row for row in openai("gpt-5", token_class="output")}
+    assert {mode: (row["list_cost_per_mtok"], row["valid_from_date"]) for mode, row in modes.items()} == {
+        "standard": (Decimal(10), None),
+        "batch": (Decimal(5), date(2026, 10, 14)),
+        "flex": (Decimal(5), date(2026, 10, 12)),
+        "priority": (Decimal(20), date(2026, 10, 12)),
+    }
+
+
+def test_openai_classes_have_their_own_prices_and_a_long_cache_write_has_none() -> None:
+    """B3, B4: the book knows one lifetime of cache writes, the shorter."""
+    rows = openai("gpt-5.6-sol", "0-200k", mode="standard")
+    latest = {row["token_class"]: row["list_cost_per_mtok"] for row in rows if row["valid_to_date"] is None}
+    assert latest == {
+        "input_uncached": Decimal(4),
+        "input_cache_read": Decimal("0.4"),
+        "input_cache_write_30m": Decimal(5),
+        "output": Decimal(20),
+    }
+
+
+def test_audio_is_priced_apart_and_a_class_that_mixes_images_with_text_is_not_priced() -> None:
+    """B4, B5: the meter does not say which input of gpt-realtime was images; that of gpt-audio holds none."""
+    audio = {row["token_class"]: row["list_cost_per_mtok"] for row in openai("gpt-audio", mode="standard")}
+    assert audio == {
+        "input_uncached": Decimal("2.5"),
+        "input_uncached_audio": Decimal(32),
+        "output": Decimal(10),
+        "output_audio": Decimal(64),
+    }
+    mixed = {row["token_class"] for row in openai("gpt-realtime", mode="standard")}
+    assert mixed == {"input_uncached_audio", "input_cache_read_audio", "output", "output_audio"}
+
+
+def test_requests_of_unknown_length_have_no_price_where_long_ones_cost_more() -> None:
+    """B5: OpenAI's meter does not tell requests above 272k tokens apart."""
+    assert openai("gpt-5.6-luna", None) == []
+    assert openai("gpt-5-mini", None, mode="standard") != []
+
+
+def test_every_dated_name_of_the_book_means_the_model_that_our_tables_call_it(tmp_path: Path) -> None:
+    """B5, B6: stripping a date never moves tokens to another price: gpt-4o-2024-05-13 is a model of its own."""
+    from genai_prices.data import providers
+    from genai_prices.types import ClauseEquals, ClauseOr
+
+    [book] = [provider for provider in providers if provider.id == "openai"]
+    clauses = [clause for info in book.models for clause in getattr(info.match, "or_", [info.match])]
+    assert any(isinstance(info.match, ClauseOr) for info in book.models)
+    # Spelled with a dash for the point, as another provider does and OpenAI does not.
+    names = sorted(
+        clause.equals
+        for clause in clauses
+        if isinstance(clause, ClauseEquals) and re.search(r"-20\d\d-\d\d-\d\d$", clause.equals)
+        if not re.match(r"gpt-5-\d-", clause.equals)
+    )
+    assert len(names) > 30
+    usage = [used(date(2026, 11, 3), model=name, output_tokens=1) for name in names]
+    built = build_tables(tmp_path, {COMPLETIONS: usage}, ["int_api_model_names_daily"])
+    for row in rows_of(built, "int_api_model_names_daily"):
+        named, dated = (
+            list_prices.find_model("openai", row["model"]),
+            list_prices.find_model("openai", row["raw_model"]),
+        )
+        assert named is not None
+        assert named is dated, row["raw_model"]

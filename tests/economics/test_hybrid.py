@@ -197,6 +197,8 @@ def test_a_year_of_hours_and_two_hundred_replicas_take_well_under_a_second() -> 
     [
         ({"hourly_demand": []}, "no hours of demand"),
         ({"hourly_demand": [Decimal(1), Decimal(-1)]}, r"hourly_demand\[1\] is -1"),
+        ({"hourly_demand": [1, -1]}, r"hourly_demand\[1\] is -1"),
+        ({"hourly_demand": [1, True]}, r"hourly_demand\[1\] is True"),
         ({"capacity_per_replica_hour": 0}, "capacity_per_replica_hour"),
         ({"replica_cost": -1}, "replica_cost"),
         ({"fixed_cost": -1}, "fixed_cost"),

@@ -20,6 +20,7 @@ from pipeline.economics.work import (
     replica_hour_work_seconds,
     tokens_per_replica_hour,
     work_replica_seconds,
+    work_scale,
 )
 
 DECLARED = Provenance(kind="declared", stated_on=date(2025, 11, 1), source="load test of 1 Nov")
@@ -97,6 +98,18 @@ def test_the_work_of_many_hours_is_the_work_of_each(hours: list[dict[str, int]],
 def test_one_hour_of_an_unrated_class_leaves_the_work_of_the_hours_unknown() -> None:
     with pytest.raises(ValueError, match="No throughput for output"):
         hourly_work_replica_seconds(hours=[{"input_uncached": 1}, {"output": 1}], capacity=by_class(input_uncached=1))
+
+
+def test_an_hour_of_fewer_than_no_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="tokens of output is -1"):
+        hourly_work_replica_seconds(hours=[{"output": 1}, {"output": -1}], capacity=by_class(output=1))
+
+
+def test_work_is_a_whole_number_of_units_whatever_the_rates() -> None:
+    """1/3 + 2/7 of a second are 7 + 6 of 21 units a second; an hour without tokens has none."""
+    scale = work_scale(classes=["output", "input_uncached"], capacity=by_class(input_uncached=3, output=7))
+    assert scale.units_per_replica_second == 21
+    assert scale.units([{"input_uncached": 1, "output": 2}, {}, {"output": 0, "not rated": 0}]) == [13, 0, 0]
 
 
 def test_a_mix_without_tokens_has_no_capacity() -> None:

@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
+from pipeline.build.landed_tables import MONEY_SCHEMA
 from pipeline.build.relations import FrameRelation, Relation
 from pipeline.build.runner import Built, Model, PythonModel, Runner
 from pipeline.build.seeds import load_seeds
@@ -20,6 +21,11 @@ from pipeline.paths import models_root, sql_root
 from pipeline.sources.anthropic_console_csv import COSTS as CONSOLE_COSTS
 from pipeline.sources.anthropic_cost_api import COSTS as API_COSTS
 from pipeline.sources.anthropic_usage_api import USAGE
+from pipeline.sources.ecb_rates import RATES as ECB_RATES
+from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
+from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
+from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
+from tests.models.landed_money import landed_money
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -27,6 +33,7 @@ Rows = list[dict[str, Any]]
 COSTS = "landed_anthropic_cost_api__costs"
 CONSOLE = "landed_anthropic_console_csv__costs"
 USAGES = "landed_anthropic_usage_api__usage"
+RATES = "landed_ecb_rates__rates"
 SELF_HOST = "int_self_host_tokens_hourly"
 
 API_CHECKS = (
@@ -41,8 +48,14 @@ API_TABLES = (
     "stg_anthropic_cost_api__costs_daily",
     "stg_anthropic_usage_api__usage_hourly",
     "stg_anthropic_console_csv__costs_daily",
+    "stg_openai__line_items_daily",
+    "stg_openai_costs_api__costs_daily",
+    "stg_openai_dashboard_csv__costs_daily",
+    "stg_openai__usage_hourly",
     "int_api_model_names_daily",
+    "int_openai_tiers_daily",
     "int_api_charges_daily",
+    "int_api_usage_hourly",
     "int_api_usage_daily",
     "int_api_costs_allocated_daily",
     "int_api_workloads_daily",
@@ -63,6 +76,14 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     COSTS: _ACCOUNT | API_COSTS.schema,
     CONSOLE: _ACCOUNT | CONSOLE_COSTS.schema,
     USAGES: _ACCOUNT | USAGE.schema,
+    RATES: _ACCOUNT | ECB_RATES.schema,
+    **{
+        dataset.table_view(table): _ACCOUNT | table.schema
+        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV)
+        for dataset in source.datasets
+        for table in dataset.tables
+    },
+    "landed_money": MONEY_SCHEMA,
     "landed_coverage": {
         "usage_date": pl.Date(),
         "source": pl.String(),
@@ -243,11 +264,21 @@ def _relations(tables: Mapping[str, Sequence[Row]], cache: Path) -> dict[str, Re
     return relations
 
 
+def relations_of(cache: Path) -> dict[str, Relation]:
+    """Every input the models may read, typed and empty."""
+    return _relations({}, cache)
+
+
 def build_tables(
     cache: Path, tables: Mapping[str, Sequence[Row]], targets: Iterable[str], *, replaced: Sequence[Model] = ()
 ) -> Built:
     """Run what `targets` need. One company and its three sources are configured unless `tables` says otherwise."""
-    given = {"config_company": [COMPANY], "config_sources": configured_sources(), **tables}
+    given = {
+        "config_company": [COMPANY],
+        "config_sources": configured_sources(),
+        "landed_money": landed_money(tables),
+        **tables,
+    }
     models = [
         next((other for other in replaced if other.name == model.name), model)
         for model in _needed(targets, _DATED_SCHEMAS)

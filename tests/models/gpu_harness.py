@@ -12,12 +12,16 @@ import duckdb
 import polars as pl
 
 from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
+from pipeline.build.landed_tables import MONEY_SCHEMA
 from pipeline.build.relations import FrameRelation, Relation
 from pipeline.build.runner import Built, Model, Runner
 from pipeline.build.sql_models import SqlModel, load_models
 from pipeline.paths import models_root, sql_root
+from pipeline.sources import SOURCES as SHIPPED
+from pipeline.sources.ecb_rates import RATES as ECB_RATES
 from pipeline.sources.invoice_csv import LINES, TOTALS
 from pipeline.sources.owned_gpus import CHARGES
+from tests.models.landed_money import landed_money
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -28,6 +32,7 @@ RECORDS = "landed_nvml_spool__agent_records"
 INVOICE_LINES = "landed_invoice_csv__lines"
 INVOICE_TOTALS = "landed_invoice_csv__totals"
 OWNED = "landed_owned_gpus__charges"
+RATES = "landed_ecb_rates__rates"
 API_COSTS = "fct_api_costs_daily"
 
 GPU_CHECKS = (
@@ -48,6 +53,13 @@ _AGENT = {"host": TEXT, "boot_id": TEXT, "agent_start_id": TEXT}
 _ACCOUNT: dict[str, pl.DataType] = {"account": TEXT}
 
 _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
+    # Every landed table, so that a model may read one more source without a line here.
+    **{
+        dataset.table_view(table): _ACCOUNT | table.schema
+        for source in SHIPPED
+        for dataset in source.datasets
+        for table in dataset.tables
+    },
     SAMPLES: {
         **_DATED,
         **_AGENT,
@@ -110,8 +122,20 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     INVOICE_LINES: _ACCOUNT | LINES.schema,
     INVOICE_TOTALS: _ACCOUNT | TOTALS.schema,
     OWNED: _ACCOUNT | CHARGES.schema,
+    RATES: _ACCOUNT | ECB_RATES.schema,
+    "landed_money": MONEY_SCHEMA,
+    "landed_coverage": {
+        "usage_date": pl.Date(),
+        "source": TEXT,
+        "account": TEXT,
+        "dataset": TEXT,
+        "bucket": TEXT,
+        "stated_at": MOMENT,
+    },
     API_COSTS: {
         "usage_date": pl.Date(),
+        "account": TEXT,
+        "billing_currency": TEXT,
         "provider": TEXT,
         "model": TEXT,
         "token_class": TEXT,
@@ -235,6 +259,28 @@ def invoice_total(amount: str, *, day: date = DAY, days: int = 1, **fields: Any)
     return {**row, **fields}
 
 
+def stated_invoices(tables: Mapping[str, Sequence[Row]]) -> Rows:
+    """landed_coverage of the invoices in `tables`: each stated when the last period that it bills was over."""
+    ends: dict[tuple[str, str], datetime] = {}
+    days: dict[tuple[str, str], date] = {}
+    for line in tables.get(INVOICE_LINES, ()):
+        invoice = line["account"], line["invoice_id"]
+        end = datetime.fromisoformat(line["period_end"]).replace(tzinfo=None)
+        ends[invoice] = max(end, ends.get(invoice, end))
+        days[invoice] = min(line["usage_date"], days.get(invoice, line["usage_date"]))
+    return [
+        {
+            "usage_date": days[account, invoice_id],
+            "source": "invoice_csv",
+            "account": account,
+            "dataset": "invoice",
+            "bucket": invoice_id,
+            "stated_at": stated_at,
+        }
+        for (account, invoice_id), stated_at in ends.items()
+    ]
+
+
 def owned_charge(kind: str, amount: str, *, day: date = DAY, **fields: Any) -> Row:
     row: dict[str, Any] = {
         "account": "rack",
@@ -303,6 +349,11 @@ def _relations(tables: Mapping[str, Sequence[Row]], cache: Path) -> dict[str, Re
     return relations
 
 
+def relations_of(cache: Path) -> dict[str, Relation]:
+    """Every input the models may read, typed and empty."""
+    return _relations({}, cache)
+
+
 def build_tables(
     cache: Path, tables: Mapping[str, Sequence[Row]], targets: Iterable[str], *, replaced: Sequence[Model] = ()
 ) -> Built:
@@ -311,6 +362,8 @@ def build_tables(
         "config_company": [COMPANY],
         "config_sources": SOURCES,
         "calendar": days_of(DAY - timedelta(days=2), DAY + timedelta(days=2)),
+        "landed_money": landed_money(tables),
+        "landed_coverage": stated_invoices(tables),
         **tables,
     }
     models = [next((other for other in replaced if other.name == model.name), model) for model in _needed(targets)]

@@ -25,6 +25,18 @@ from tests.models.api_harness import (
     usage_row,
     utc,
 )
+from tests.models.openai_rows import (
+    COMPLETIONS,
+    CSV_COMPLETIONS,
+    CSV_COSTS,
+    CSV_DECISIONS,
+    charge,
+    of_project,
+    openai_sources,
+    usage_view,
+    used,
+)
+from tests.models.openai_rows import COSTS as OPENAI_COSTS
 
 DAYS = (date(2026, 10, 31), date(2026, 11, 1))
 
@@ -65,6 +77,37 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for key in ("", "nightly", "nightly")
             for key_id in (None, "k")
         ],
+        **{
+            view: [
+                charge(day, "1.1", line_item, currency=currency, project_id=project, quantity_unit=unit)
+                for day in DAYS
+                for line_item in (
+                    None,
+                    "gpt-5-mini, output",
+                    "flex | gpt-5-mini, output",
+                    "gpt-4o, input",
+                    "Web search",
+                )
+                for currency in ("USD", "EUR")
+                for project in (None, "proj_1")
+                for unit in (None, "tokens", "tokens")
+            ]
+            for view in (OPENAI_COSTS, CSV_COSTS)
+        },
+        **{
+            view: [
+                used(day, hour=hour, hours=hours, project_id=project, model=model, **tier, **counts)
+                for day in days
+                for hour, hours in ((0, 1), (0, 1), (0, 24))
+                for project in (None, "proj_1")
+                for model in (None, "gpt-5-mini", "gpt-5-mini-2025-08-07")
+                for tier in ({}, {"batch": True}, {"service_tier": "flex"}, {"service_tier": None})
+                for counts in ({"input_tokens": 3}, {"input_tokens": 3, "input_cached_tokens": 9, "output_tokens": 1})
+            ]
+            for view, days in ((COMPLETIONS, DAYS[:1]), (CSV_COMPLETIONS, DAYS), (CSV_DECISIONS, DAYS))
+        },
+        usage_view("web_search_calls"): [of_project(day, num_requests=2, model="gpt-4o") for day in DAYS],
+        usage_view("images"): [of_project(day, images=2, source="image.edit") for day in DAYS for _ in range(2)],
         SELF_HOST: [
             {
                 "usage_date": DAYS[0],
@@ -82,12 +125,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for day in DAYS
             for source in ("anthropic_cost_api", "invoice_csv")
             for bucket in ("one", "two")
-        ],
+        ]
+        + [covered(DAYS[0], "openai_usage_api", "completions", stated_at=utc("2026-11-02"))],
         "calendar": days_until(DAYS[0], as_of=utc("2026-11-02 06:00")),
-        "config_sources": configured_sources(
-            {"source": "anthropic_cost_api", "issuer": "anthropic", "role": "book"},
-            {"source": "anthropic_console_csv", "issuer": "anthropic", "role": "book"},
-        ),
+        "config_sources": [
+            *configured_sources(
+                {"source": "anthropic_cost_api", "issuer": "anthropic", "role": "book"},
+                {"source": "anthropic_console_csv", "issuer": "anthropic", "role": "book"},
+            ),
+            *openai_sources(),
+        ],
         "config_workloads": [{"workload": "chat", "api_model": "claude-opus-5"}],
         "config_workload_rules": [{"rule_id": "chat#1", "workload": "chat", "api_key": "a"}],
     }

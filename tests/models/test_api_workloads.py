@@ -1,5 +1,6 @@
 """Which workload API traffic belongs to: exactly one, by the rules in force that day, or none at all."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -44,10 +45,29 @@ def test_two_rules_on_one_cell_leave_it_unassigned_and_are_both_named(tmp_path: 
     built = build_tables(tmp_path, tables, ["fct_api_costs_daily", "fct_demand_daily", CHECK])
     assert [(row["workload"], row["tokens"]) for row in rows_of(built, "fct_demand_daily")] == [("unassigned", 5)]
     assert [row["workload"] for row in rows_of(built, "fct_api_costs_daily")] == ["unassigned"]
-    assert broken_laws(built, [CHECK]) == [
-        "one_workload_per_cell account:acme: Rules batch#2, chat#1 claim the same traffic (sub-account Default, "
-        "key k1, model claude-opus-4-8) on 1 days from 2026-11-03 to 2026-11-03. It is unassigned: narrow one of them."
+    said = (
+        "Rules batch#2, chat#1 claim the same traffic (account acme, sub-account Default, key k1, model "
+        "claude-opus-4-8) on 1 days from 2026-11-03 to 2026-11-03. It is unassigned: narrow one of them."
+    )
+    assert sorted(broken_laws(built, [CHECK])) == [
+        f"one_workload_per_cell workload:{workload}: {said}" for workload in ("batch", "chat", "unassigned")
     ]
+
+
+def test_only_the_workloads_that_claim_a_cell_twice_are_named(tmp_path: Path) -> None:
+    """B12: the law is broken for who loses traffic, by whatever number of rules, and for nobody else."""
+    rules = [
+        rule("chat#1", api_key="k1"),
+        rule("chat#2", model="claude-opus-4-8"),
+        rule("batch.v2:eu#13", account="acme", api_key="k1"),
+        rule("search#1", api_key="k2"),
+    ]
+    usage = [usage_row(DAY, api_key_id=key, model="claude-haiku-4-5", output_tokens=5) for key in ("k1", "k2")]
+    usage.append(usage_row(DAY, api_key_id="k1", output_tokens=7))
+    built = build_tables(tmp_path, {USAGES: usage, "config_workload_rules": rules}, [CHECK])
+    scopes = Counter(row["scope"] for row in rows_of(built, CHECK))
+    # Two cells: one claimed by one rule of each, one by two rules of chat and one of the other.
+    assert scopes == {"workload:chat": 2, "workload:batch.v2:eu": 2, "workload:unassigned": 2}
 
 
 def test_two_rules_of_one_workload_do_not_disagree(tmp_path: Path) -> None:

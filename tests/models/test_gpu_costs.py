@@ -340,7 +340,13 @@ def test_another_currency_is_unconverted_and_never_added(cache: Path) -> None:
 
 def test_a_controls_lines_are_not_money(cache: Path) -> None:
     """One dollar, one home. B22."""
-    control = {"source": "invoice_csv", "account": "gpucloud", "issuer": "gpucloud", "role": "control"}
+    control = {
+        "source": "invoice_csv",
+        "account": "gpucloud",
+        "dataset": "invoice",
+        "issuer": "gpucloud",
+        "role": "control",
+    }
     tables = {INVOICE_LINES: [invoice_line("48.00")], "config_sources": [control]}
     assert costs(cache, tables) == []
 
@@ -477,6 +483,27 @@ def test_without_declared_throughput_every_token_weighs_the_same_and_says_so(cac
     assert found["output"] == (Decimal("10.00"), "token_count")
 
 
+def test_a_throughput_that_no_day_could_hold_leaves_every_token_alike_and_the_build_whole(cache: Path) -> None:
+    """B12: a token a fortnight, by a slip of the keyboard: a day's work of 10^22 ns is split by tokens, exactly."""
+    slow = {name: Decimal("0.000001") for name in ("prefill_tokens_per_second", "decode_tokens_per_second")}
+    tables = {
+        SAMPLES: watched(0, 1),
+        SCRAPES: [scrape(at(0.25), 900_000, 0, 0), scrape(at(0.5), 900_000, 30_000_000, 10_000_000)],
+        INVOICE_LINES: [invoice_line("40.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_hosts": [{"deployment_id": "chat", "host": "host-1"}],
+        **SERVED,
+        "config_deployments": [deployment(**slow, cached_tokens_per_second=Decimal(1))],
+    }
+    built = build_tables(cache, tables, ("fct_unit_costs_daily", *GPU_CHECKS))
+    assert broken_laws(built) == []
+    found = {
+        row["token_class"]: (row["full_cost_rc"], row["class_weight_method"])
+        for row in rows_of(built, "fct_unit_costs_daily")
+    }
+    assert found["input_uncached"] == (Decimal("30.00"), "token_count")
+    assert found["output"] == (Decimal("10.00"), "token_count")
+
+
 def test_an_api_price_is_the_ratio_of_sums_over_what_was_billed_and_metered(cache: Path) -> None:
     """Two cells of 1M at $3 and 9M at $1: $1.20, not the mean of $3 and $1; a bill without tokens adds none. B30."""
     cell = {"usage_date": DAY, "provider": "anthropic", "model": "m", "token_class": "output", "charge_kind": "tokens"}
@@ -496,6 +523,15 @@ def test_an_api_price_is_the_ratio_of_sums_over_what_was_billed_and_metered(cach
 @pytest.mark.parametrize(
     ("model", "old", "new", "law"),
     [
+        ("stg_invoice_csv__lines", "cast(amount as decimal(38, 18))", "cast(amount as decimal(38, 0))", "gpu_money"),
+        ("stg_invoice_csv__lines", "from timed", "from timed where charge_kind = 'gpu_instance'", "gpu_money"),
+        (
+            "stg_invoice_csv__lines",
+            "select * from final",
+            "select * from final union all select * from final",
+            "gpu_money",
+        ),
+        ("stg_owned_gpus__charges", "sum(cast(amount", "max(cast(amount", "gpu_money"),
         ("int_gpu_charges_daily", "quanta_rank <= leftover_quanta", "false", "gpu_money_is_conserved"),
         ("int_gpu_costs_daily", "<= quanta - sum(floor_quanta)", "< quanta - sum(floor_quanta)", "gpu_money"),
         ("int_gpu_states_daily", "unseen_ms - unseen.not_present_ms", "unseen_ms + 1", "gpu_time_is_conserved"),
@@ -512,7 +548,11 @@ def test_a_planted_fault_breaks_its_law(cache: Path, model: str, old: str, new: 
             *serving(0, 7, model_name="llama"),
             *serving(0, 7, target="other", model_name="other", prompt_tokens=0, generation_tokens=0),
         ],
-        INVOICE_LINES: [invoice_line("100.00", days=3, quantity="70")],
+        INVOICE_LINES: [
+            invoice_line("100.00", days=3, quantity="70"),
+            invoice_line("7.50", days=9, line_number=2, charge_kind="storage", resource_id=None),
+        ],
+        OWNED: [owned_charge("power", "3.10"), owned_charge("power", "0.40")],
         "config_deployments": [deployment(), deployment(deployment_id="quiet")],
         "config_deployment_served_names": [
             {"deployment_id": "chat", "served_name": "llama"},

@@ -181,10 +181,11 @@ def test_tokens_go_to_the_one_workload_whose_rule_names_them(cache: Path) -> Non
 
 
 def test_tokens_that_two_workloads_claim_are_unassigned_and_named(cache: Path) -> None:
-    """Both rules are named. B12."""
+    """Both rules are named, and the law is broken for each who loses them and for no other workload. B12."""
     rules = [
         {"rule_id": "chat#1", "workload": "chat", "served_name": "llama"},
         {"rule_id": "batch#1", "workload": "batch", "deployment_id": "chat"},
+        {"rule_id": "search#1", "workload": "search", "served_name": "qwen"},
     ]
     tables = {
         SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 5, 5)],
@@ -195,11 +196,15 @@ def test_tokens_that_two_workloads_claim_are_unassigned_and_named(cache: Path) -
     rows = rows_of(built, "fct_self_host_tokens_daily")
     assert {(row["workload"], row["tokens"]) for row in rows} == {("unassigned", 0), ("unassigned", 5)}
     assert len(rows) == 3
-    (law,) = broken_laws(built)
-    assert "batch#1, chat#1" in law
+    laws = broken_laws(built)
+    assert [law.split(": ")[0] for law in sorted(laws)] == [
+        f"one_workload_per_served_model workload:{workload}" for workload in ("batch", "chat", "unassigned")
+    ]
+    assert all("claimed by batch#1, chat#1" in law for law in laws)
 
 
 def test_two_deployments_that_mean_the_same_engine_get_none_of_it(cache: Path) -> None:
+    """And the law is broken for both and for their host, not for every deployment there is. B12."""
     tables = {
         SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 5, 5)],
         "config_deployment_served_names": [
@@ -209,8 +214,11 @@ def test_two_deployments_that_mean_the_same_engine_get_none_of_it(cache: Path) -
     }
     built = build_tables(cache, tables, ("fct_self_host_tokens_daily", *GPU_CHECKS))
     assert {row["deployment_id"] for row in rows_of(built, "fct_self_host_tokens_daily")} == {None}
-    assert all("one, two" in law for law in broken_laws(built))
-    assert broken_laws(built)
+    laws = broken_laws(built)
+    assert all("one, two" in law for law in laws)
+    assert [law.split(": ")[0] for law in sorted(laws)] == [
+        f"gpu_deployment_is_one {scope}" for scope in ("deployment:one", "deployment:two", "host:host-1")
+    ]
 
 
 def hours_by_state(cache: Path, tables: Mapping[str, Sequence[Row]]) -> dict[tuple[str | None, str], float]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tests.oracle.landed import Project, counting_days, moment
 from tests.oracle.money import money, quanta, split
+from tests.oracle.rates import Rates
 from tests.oracle.rules import api_owner
 
 PROVIDER = "anthropic"
@@ -90,8 +91,13 @@ def api_figures(project: Project) -> ApiFigures:
     named_charges = _console(project)
     metered = list(_usage(project))
     costs: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in (*_keyed(charges, _by_cell_and_key(charges, metered)), *_direct(named_charges)):
-        _add_cost_row(project, costs, row)
+    if {cell.account for cell, _ in charges} & {cell.account for cell, _ in named_charges}:
+        raise ValueError("the oracle reads one bill of an account: two would need a book of record")
+    counts = _by_cell_and_key([cell for cell, _ in (*charges, *named_charges)], metered)
+    direct = list(_direct(named_charges, counts))
+    rates = Rates(project)
+    for row in (*direct, *_keyed(charges, counts)):
+        _add_cost_row(project, rates, costs, row)
     hourly, daily = _demand(project, metered)
     return ApiFigures(costs=costs, demand_hourly=hourly, demand_daily=daily)
 
@@ -231,12 +237,10 @@ def _usage(project: Project) -> Iterator[Metered]:
 # --- whose money -----------------------------------------------------------------------------------------------------
 
 
-def _by_cell_and_key(
-    charges: dict[tuple[Cell, str], Charge], metered: list[Metered]
-) -> dict[Cell, dict[str | None, int]]:
+def _by_cell_and_key(billed: list[Cell], metered: list[Metered]) -> dict[Cell, dict[str | None, int]]:
     """Counts by the bill's cells and key. A meter that leaves out the geography has the only one the bill knows."""
     geographies: dict[Cell, set[str | None]] = defaultdict(set)
-    for cell, _ in charges:
+    for cell in billed:
         geographies[cell._replace(inference_geo=None)].add(cell.inference_geo)
     counts: dict[Cell, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
     for reading in metered:
@@ -258,6 +262,7 @@ class _CostRow(NamedTuple):
     quanta: int | None
     list_quanta: int | None
     speeds: frozenset[str]
+    matched_by: str | None = None
 
 
 def _keyed(charges: dict[tuple[Cell, str], Charge], counts: dict[Cell, dict[str | None, int]]) -> Iterator[_CostRow]:
@@ -273,19 +278,74 @@ def _keyed(charges: dict[tuple[Cell, str], Charge], counts: dict[Cell, dict[str 
             continue
         ordered = dict(sorted(keys.items(), key=lambda item: (item[0] is None, item[0] or "")))
         for key, share in split(charge.quanta, ordered).items():
-            yield _CostRow(cell, key, "allocated", charge.source, currency, keys[key], share, None, speeds)
+            yield _CostRow(cell, key, "allocated", charge.source, currency, keys[key], share, None, speeds, "key")
     for cell in counts.keys() - set(billed_cells):
         for key, count in counts[cell].items():
             source = "anthropic_usage_api"
             yield _CostRow(cell, key, "metered_only", source, None, count, None, None, frozenset(["standard"]))
 
 
-def _direct(charges: dict[tuple[Cell, str | None], Charge]) -> Iterator[_CostRow]:
+def _direct(
+    charges: dict[tuple[Cell, str | None], Charge], counts: dict[Cell, dict[str | None, int]]
+) -> Iterator[_CostRow]:
+    """Charges under the bill's own names of keys, with the tokens that belong beside them, taken out of `counts`."""
+    beside: dict[tuple[Cell, str | None], tuple[int, str]] = {}
+    alike = set()
+    for cell, key in charges:
+        if key in counts.get(cell, {}):
+            beside[cell, key] = counts[cell].pop(key), "key"
+            alike |= {cell} if key is not None else set()
+    for matched_by, place in (("cell", _itself), ("account_day", _model_class_and_tier)):
+        # Where one key is spelled alike on both sides, the others are different keys.
+        trusted = {place(cell) for cell in alike}
+        unmetered: dict[Cell, list[tuple[Cell, str | None]]] = defaultdict(list)
+        for cell, key in sorted(
+            charges.keys() - beside.keys(), key=lambda name: [_last(text) for text in _names(name)]
+        ):
+            unmetered[place(cell)].append((cell, key))
+        unbilled: dict[Cell, int] = defaultdict(int)
+        for cell, keys in counts.items():
+            if place(cell) in unmetered and place(cell) not in trusted:
+                unbilled[place(cell)] += sum(keys.values())
+                keys.clear()
+        for where, units in unbilled.items():
+            if units:
+                paid = {name: abs(charges[name].quanta) // 10**12 for name in unmetered[where]}
+                weights = paid if sum(paid.values()) else dict.fromkeys(paid, 1)
+                beside |= {name: (share, matched_by) for name, share in split(units, weights).items()}
     for (cell, key), charge in charges.items():
-        speeds = frozenset(charge.speeds)
+        units_beside, how = beside.get((cell, key), (None, None))
         yield _CostRow(
-            cell, key, "direct", charge.source, charge.currency, None, charge.quanta, charge.list_quanta, speeds
+            cell,
+            key,
+            "direct",
+            charge.source,
+            charge.currency,
+            units_beside,
+            charge.quanta,
+            charge.list_quanta,
+            frozenset(charge.speeds),
+            how,
         )
+
+
+def _itself(cell: Cell) -> Cell:
+    return cell
+
+
+def _model_class_and_tier(cell: Cell) -> Cell:
+    """What a bill and a meter of an account's day both state, however either spells the rest."""
+    return cell._replace(workspace_id=None, context_window=None, inference_geo=None)
+
+
+def _names(name: tuple[Cell, str | None]) -> tuple[str | None, ...]:
+    cell, key = name
+    return cell.workspace_id, key, cell.context_window, cell.inference_geo
+
+
+def _last(text: str | None) -> tuple[bool, str]:
+    """What is not said comes after what is."""
+    return text is None, text or ""
 
 
 def _list_cost(row: _CostRow) -> Fraction | None:
@@ -308,7 +368,7 @@ def list_price(model: str | None, token_class: str | None) -> Fraction | None:
     return Fraction(_LIST_PRICES[model][_PRICED_CLASSES.index(token_class)])
 
 
-def _add_cost_row(project: Project, costs: dict[tuple[Any, ...], dict[str, Any]], row: _CostRow) -> None:
+def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], dict[str, Any]], row: _CostRow) -> None:
     cell = row.cell
     owner = api_owner(
         project,
@@ -318,17 +378,18 @@ def _add_cost_row(project: Project, costs: dict[tuple[Any, ...], dict[str, Any]]
         api_key=row.api_key_id,
         model=cell.model,
     )
-    reporting = project.config["reporting_currency"]
-    list_cost = _list_cost(row)
+    billed_cost, list_cost = None if row.quanta is None else money(row.quanta), _list_cost(row)
+    billed_cost_rc = rates.convert(billed_cost, row.currency, cell.usage_date)
     list_currency = row.currency if row.list_quanta is not None else "USD"
-    if row.quanta is not None and row.currency != reporting:
+    list_cost_rc = rates.convert(list_cost, list_currency, cell.usage_date)
+    if billed_cost is not None and billed_cost_rc is None:
         price_status = "unconverted"
     elif cell.charge_kind != "tokens":
         price_status = "not_tokens"
     elif list_cost is None:
         price_status = "unpriced"
     else:
-        price_status = "priced" if list_currency == reporting else "unconverted"
+        price_status = "unconverted" if list_cost_rc is None else "priced"
     key = (
         cell.usage_date,
         PROVIDER,
@@ -352,11 +413,12 @@ def _add_cost_row(project: Project, costs: dict[tuple[Any, ...], dict[str, Any]]
         "source": row.source,
         "team": owner.team,
         "workload": owner.workload,
+        "tokens_matched_by": row.matched_by,
         "tokens": row.units if is_tokens else None,
         "web_search_request_count": None if is_tokens else row.units,
-        "billed_cost": None if row.quanta is None else money(row.quanta),
-        "billed_cost_rc": money(row.quanta) if row.quanta is not None and row.currency == reporting else None,
-        "list_cost_rc": list_cost if list_currency == reporting else None,
+        "billed_cost": billed_cost,
+        "billed_cost_rc": billed_cost_rc,
+        "list_cost_rc": list_cost_rc,
         "price_status": price_status,
     }
 

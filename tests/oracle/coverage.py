@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.oracle.api import ISSUER
 from tests.oracle.landed import DAY, Delivery, Project, counting_days, midnight, moment, settle_lag, states_days
+from tests.oracle.rates import Rates
 from tests.oracle.spool import Spool
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
@@ -150,12 +151,34 @@ def sources(project: Project, coverage: Coverage) -> Rows:
         rows[source, account, dataset] = {
             "issuer": ISSUER if source.startswith("anthropic_") else account,
             "role": "metered" if is_metered else project.source(source, account)["role"],
+            "is_waited_for": states_days(dataset) and project.source(source, account)["role"] != "control",
             "first_usage_date": min(own),
             "last_usage_date": max(own),
             "row_count": sum(found.rows for found in own.values()),
-            "silent_since_date": max(own) + DAY if max(own) < last_over else None,
+            "silent_since_date": max(own) + DAY if max(own) < last_over and dataset != "invoice" else None,
         }
+    rows |= _rates(project)
     silent = {(one["source"], one["account"]) for one in project.config["sources"]} - {key[:2] for key in rows}
     if silent:
         raise ValueError(f"{silent} never delivered: the oracle does not know their datasets")
     return rows
+
+
+def _rates(project: Project) -> Rows:
+    """Feeds of exchange rates state no usage: they have dates of rates, and are silent once the last serves no more."""
+    published = Rates(project).published
+    if not published:
+        return {}
+    last, last_over = max(published), project.as_of.date() - DAY
+    return {
+        ("ecb_rates", "ecb", "reference_rates"): {
+            "issuer": "ecb",
+            "role": "reference",
+            "is_waited_for": False,
+            "first_usage_date": min(published),
+            "last_usage_date": last,
+            # The euro itself is no row.
+            "row_count": sum(len(said) - 1 for said in published.values()),
+            "silent_since_date": last + DAY if last + 7 * DAY < last_over else None,
+        }
+    }

@@ -13,8 +13,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tests.oracle.gpu_time import Sighting, StateCell
-from tests.oracle.landed import DAY, Project, counting_days, midnight
+from tests.oracle.landed import DAY, Delivery, Project, counting_days, midnight
 from tests.oracle.money import money, quanta, split
+from tests.oracle.rates import Rates
 from tests.oracle.rules import deployment_of_engine, deployment_of_host, in_force
 from tests.oracle.spool import DAY_MS, HOUR_MS, GpuPlace
 
@@ -36,6 +37,7 @@ class Line(NamedTuple):
     currency: str
     from_at: datetime
     to_at: datetime
+    stated_at: datetime
 
     @property
     def is_gpu_charge(self) -> bool:
@@ -62,6 +64,7 @@ class Bill(NamedTuple):
     gpu_count: int | None
     gpu_ms: int | None
     quanta: int | None
+    bills_time: bool = True  # not so where money is only given back
 
 
 class OtherCharge(NamedTuple):
@@ -105,7 +108,8 @@ class GpuFigures:
 def gpu_figures(project: Project, seen: Seen, *, days: list[date]) -> GpuFigures:
     lines, totals = _invoices(project)
     charges, others = _charged(project, lines, days=days)
-    bills = charges + list(_accrued(project, charges, days=days))
+    ended = set(_ended(project, charges, _billed_spans(lines), days=days))
+    bills = charges + list(_accrued(project, charges, ended, days=days))
     held = _held(project, bills, seen)
     ledger = _Ledger(project, seen, held)
     by_resource: dict[tuple[date, str, str], Bill] = {}
@@ -119,7 +123,7 @@ def gpu_figures(project: Project, seen: Seen, *, days: list[date]) -> GpuFigures
         ledger.add_other(other)
     return GpuFigures(
         costs=ledger.rows,
-        leftovers=_leftovers(project, by_resource, held, seen),
+        leftovers=_leftovers(project, by_resource, held, seen) | _no_longer_billed(ended),
         holdings=_holding_intervals(held, seen),
         reconciliation=_reconciliation(lines, totals, days=days),
     )
@@ -137,7 +141,7 @@ def _invoices(project: Project) -> tuple[list[Line], list[Total]]:
         control: dict[tuple[str, str], list[Total]] = defaultdict(list)
         for object_id in delivery.object_ids:
             for row in csv.DictReader(io.StringIO(project.content(object_id).decode("utf-8"), newline="")):
-                one = _invoice_row(project, delivery.account, delivery.settings, row)
+                one = _invoice_row(project, delivery, row)
                 if isinstance(one, Total):
                     control[one.account, one.invoice_id].append(one)
                 else:
@@ -147,7 +151,8 @@ def _invoices(project: Project) -> tuple[list[Line], list[Total]]:
     return [line for found in lines.values() for line in found], [one for found in totals.values() for one in found]
 
 
-def _invoice_row(project: Project, account: str, settings: dict[str, Any], row: dict[str, str]) -> Line | Total:
+def _invoice_row(project: Project, delivery: Delivery, row: dict[str, str]) -> Line | Total:
+    account, settings = delivery.account, delivery.settings
     if settings.get("timezone", "UTC") != "UTC" or set(settings) - {
         "columns",
         "currency",
@@ -184,6 +189,7 @@ def _invoice_row(project: Project, account: str, settings: dict[str, Any], row: 
         currency=currency,
         from_at=from_at,
         to_at=to_at,
+        stated_at=delivery.stated_at,
     )
     return line._replace(gpu_ms=_billed_ms(line, cell("quantity"), cell("unit")))
 
@@ -199,6 +205,14 @@ def _agreed_count(project: Project, issuer: str, resource_id: str | None, day: d
     for resource in in_force(project.config["gpu_resources"], day):
         if (resource["issuer"], resource["resource_id"]) == (issuer, resource_id):
             return int(resource["gpu_count"])
+    return None
+
+
+def _agreed_host(project: Project, bill: Bill) -> str | None:
+    for resource in in_force(project.config["gpu_resources"], bill.usage_date):
+        if (resource["issuer"], resource["resource_id"]) == (bill.issuer, bill.resource_id):
+            host: str | None = resource["host"]
+            return host
     return None
 
 
@@ -225,11 +239,7 @@ def _charged(project: Project, lines: list[Line], *, days: list[date]) -> tuple[
     others: list[OtherCharge] = []
     known_days = set(days)
     for line in lines:
-        by_day = {
-            midnight(day): min(_ms(line.to_at), _ms(midnight(day)) + DAY_MS)
-            - max(_ms(line.from_at), _ms(midnight(day)))
-            for day in _days_of(line.from_at, line.to_at)
-        }
+        by_day = _ms_by_day(line)
         amounts = split(line.quanta, by_day)
         times = None if line.gpu_ms is None else split(line.gpu_ms, by_day)
         for start, amount in amounts.items():
@@ -251,12 +261,21 @@ def _charged(project: Project, lines: list[Line], *, days: list[date]) -> tuple[
                     gpu_count=line.gpu_count,
                     gpu_ms=None if times is None else times[start],
                     quanta=amount,
+                    bills_time=line.charge_kind == "gpu_instance",
                 ),
             )
     for bill in _owned(project):
         if bill.usage_date in known_days:
             _add_bill(bills, bill)
     return list(bills.values()), others
+
+
+def _ms_by_day(line: Line) -> dict[datetime, int]:
+    """Start of each day of the line's period -> how much of the day it covers."""
+    return {
+        midnight(day): min(_ms(line.to_at), _ms(midnight(day)) + DAY_MS) - max(_ms(line.from_at), _ms(midnight(day)))
+        for day in _days_of(line.from_at, line.to_at)
+    }
 
 
 def _days_of(from_at: datetime, to_at: datetime) -> Iterator[date]:
@@ -278,7 +297,11 @@ def _add_bill(bills: dict[tuple[date, str, str, str, str, str], Bill], bill: Bil
     known = bills.get(key)
     if known is not None and known.quanta is not None and bill.quanta is not None:
         times = [ms for ms in (known.gpu_ms, bill.gpu_ms) if ms is not None]
-        bill = bill._replace(quanta=known.quanta + bill.quanta, gpu_ms=sum(times) if times else None)
+        bill = bill._replace(
+            quanta=known.quanta + bill.quanta,
+            gpu_ms=sum(times) if times else None,
+            bills_time=known.bills_time or bill.bills_time,
+        )
     bills[key] = bill
 
 
@@ -328,9 +351,57 @@ def _not_whole(amount: Fraction) -> int:
     raise ValueError(f"{amount} quanta of power are not whole")
 
 
-def _accrued(project: Project, charges: list[Bill], *, days: list[date]) -> Iterator[Bill]:
+def _billed_spans(lines: list[Line]) -> dict[str, list[tuple[datetime, datetime]]]:
+    """account -> spans for which its GPUs were billed: of each invoice the lines that were over when it was stated."""
+    invoices: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.charge_kind in ("gpu_instance", "other") and line.to_at <= line.stated_at + DAY:
+            invoices[line.account, line.invoice_id].append(line)
+    spans: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+    for account, from_at, to_at in sorted(
+        (account, min(line.from_at for line in own), max(line.to_at for line in own))
+        for (account, _), own in invoices.items()
+    ):
+        known = spans[account]
+        if known and from_at <= known[-1][1]:
+            known[-1] = known[-1][0], max(known[-1][1], to_at)
+        else:
+            known.append((from_at, to_at))
+    return spans
+
+
+def _ended(
+    project: Project, charges: list[Bill], spans: dict[str, list[tuple[datetime, datetime]]], *, days: list[date]
+) -> Iterator[tuple[date, str, str, str | None]]:
+    """(day, issuer, resource, host): declared for a day that is billed wholly, and on no line of it.
+
+    An issuer's one account bears its name.
+    """
+    charged = {(bill.usage_date, bill.issuer, bill.resource_id) for bill in charges if bill.bills_time}
+    for day in days:
+        if midnight(day) + DAY > project.as_of:
+            continue
+        for resource in in_force(project.config["gpu_resources"], day):
+            issuer, resource_id = resource["issuer"], resource["resource_id"]
+            is_billed = any(
+                from_at <= midnight(day) and midnight(day) + DAY <= to_at for from_at, to_at in spans.get(issuer, ())
+            )
+            if is_billed and (day, issuer, resource_id) not in charged:
+                yield day, issuer, resource_id, resource["host"]
+
+
+def _no_longer_billed(ended: set[tuple[date, str, str, str | None]]) -> Rows:
+    return {
+        (day, "no_longer_billed", issuer, resource_id, host, None): {"gpu_milliseconds": None, "gpu_hours": None}
+        for day, issuer, resource_id, host in ended
+    }
+
+
+def _accrued(
+    project: Project, charges: list[Bill], ended: set[tuple[date, str, str, str | None]], *, days: list[date]
+) -> Iterator[Bill]:
     """Agreed resources on days that are over and that no bill has reached, at the agreed rate."""
-    billed = {(bill.usage_date, bill.issuer, bill.resource_id) for bill in charges}
+    billed = {(bill.usage_date, bill.issuer, bill.resource_id) for bill in charges if bill.bills_time}
     accounts: dict[str, set[str]] = defaultdict(set)
     for source in project.config["sources"]:
         if source["role"] != "control":
@@ -341,6 +412,8 @@ def _accrued(project: Project, charges: list[Bill], *, days: list[date]) -> Iter
         for resource in in_force(project.config["gpu_resources"], day):
             issuer, count = resource["issuer"], resource["gpu_count"]
             if (day, issuer, resource["resource_id"]) in billed:
+                continue
+            if (day, issuer, resource["resource_id"], resource["host"]) in ended:
                 continue
             rate = resource["contract_rate_per_gpu_hour"]
             known = accounts[issuer]
@@ -387,6 +460,7 @@ class _Ledger:
     def __init__(self, project: Project, seen: Seen, held: dict[tuple[date, GpuPlace], Held]) -> None:
         self.rows: Rows = {}
         self._project = project
+        self._rates = Rates(project)
         self._seen = seen
         self._places: dict[tuple[date, str, str], list[tuple[GpuPlace, str]]] = defaultdict(list)
         for (day, place), holder in held.items():
@@ -499,8 +573,7 @@ class _Ledger:
         row["realized_cost"] = row["realized_cost"] + money(amount or 0) if is_known else None
         total_ms = row["gpu_milliseconds"]
         row["gpu_hours"] = None if total_ms is None else Fraction(total_ms, HOUR_MS)
-        is_reported = bill.currency == self._project.config["reporting_currency"]
-        row["realized_cost_rc"] = row["realized_cost"] if is_reported else None
+        row["realized_cost_rc"] = self._rates.convert(row["realized_cost"], bill.currency, bill.usage_date)
 
 
 def _leftovers(
@@ -525,7 +598,7 @@ def _leftovers(
                 rows, (day, "seen_never_billed", issuer, resource_id, place.host, place.gpu_uuid), sighting.observed_ms
             )
     for resource, bill in bills.items():
-        host = hosts.get(resource, bill.host)
+        host = hosts.get(resource, bill.host or _agreed_host(project, bill))
         if resource not in hosts and bill.cost_measure != "accrued" and midnight(resource[0]) + DAY <= project.as_of:
             _add_leftover(rows, (resource[0], "billed_never_seen", *resource[1:], host, None), bill.gpu_ms)
         elif bill.gpu_ms is not None and observed[resource] > bill.gpu_ms:
@@ -573,8 +646,8 @@ def _reconciliation(lines: list[Line], totals: list[Total], *, days: list[date])
         own = [line for line in lines if (line.account, line.invoice_id) == (account, invoice_id)]
         control = [total for total in totals if (total.account, total.invoice_id) == (account, invoice_id)]
         currencies = {line.currency for line in own} | {total.currency for total in control}
-        if len(currencies) != 1 or any(line.to_at > midnight(days[-1]) for line in own):
-            raise ValueError("the oracle reconciles whole invoices in one currency")
+        if len(currencies) != 1 or any(line.from_at > midnight(days[-1]) for line in own):
+            raise ValueError("the oracle reconciles invoices in one currency that have begun")
         lines_cost = sum(line.quanta for line in own)
         payable = sum(total.quanta for total in control) if control else None
         status = "no_control_total" if payable is None else "ties" if payable == lines_cost else "residual"
@@ -585,8 +658,14 @@ def _reconciliation(lines: list[Line], totals: list[Total], *, days: list[date])
             "payable_cost": None if payable is None else money(payable),
             "lines_cost": money(lines_cost),
             "residual_cost": None if payable is None else money(payable - lines_cost),
-            "allocated_cost": money(sum(line.quanta for line in own if line.is_gpu_charge)),
-            "unallocated_cost": money(sum(line.quanta for line in own if not line.is_gpu_charge)),
+            "allocated_cost": money(sum(_booked(line, days) for line in own if line.is_gpu_charge)),
+            "unallocated_cost": money(sum(_booked(line, days) for line in own if not line.is_gpu_charge)),
             "status": status,
         }
     return rows
+
+
+def _booked(line: Line, days: list[date]) -> int:
+    """What of a line lies in days that exist."""
+    shares = split(line.quanta, _ms_by_day(line))
+    return sum(share for start, share in shares.items() if start.date() <= days[-1])

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tests.oracle.api import list_price
 from tests.oracle.landed import DAY, Project, midnight
+from tests.oracle.rates import Rates
 from tests.oracle.rules import deployment
 from tests.oracle.served import ServedHour
 from tests.oracle.spool import DAY_MS, HOUR_MS
@@ -41,6 +42,7 @@ class _Index:
     known_by_day_only: set[tuple[str, date]] = field(default_factory=set)
     billed: dict[tuple[str, date], dict[str, tuple[Fraction, int]]] = field(default_factory=lambda: defaultdict(dict))
     is_billed: set[tuple[str, date]] = field(default_factory=set)
+    is_unconverted: set[tuple[str, date]] = field(default_factory=set)
     gpu: dict[tuple[str, date], list[tuple[Fraction | None, int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -86,10 +88,10 @@ def verdict_rows(
     project: Project, tables: Mapping[str, Rows], hours: dict[ServedHour, list[int]], *, days: list[date]
 ) -> Rows:
     """fct_verdicts_daily, without its sentences."""
-    index = _index(tables, hours)
+    index, rates = _index(tables, hours), Rates(project)
     settled = {key[0] for key, row in tables["fct_day_status_daily"].items() if row["status"] == "settled"}
     return {
-        (day, workload["workload"]): _verdict(project, index, workload, day, settled)
+        (day, workload["workload"]): _verdict(project, index, rates, workload, day, settled)
         for day in days
         for workload in project.config["workloads"]
     }
@@ -110,6 +112,8 @@ def _index(tables: Mapping[str, Rows], hours: dict[ServedHour, list[int]]) -> _I
         day, token_class, workload = key[0], key[7], row["workload"]
         if row["tokens"] or row["billed_cost_rc"]:
             index.is_billed.add((workload, day))
+        if row["billed_cost"] is not None and row["billed_cost_rc"] is None:
+            index.is_unconverted.add((workload, day))
         if row["billed_cost_rc"] is not None and row["tokens"] and token_class is not None:
             cost, tokens = index.billed[workload, day].get(token_class, (Fraction(0), 0))
             index.billed[workload, day][token_class] = (cost + row["billed_cost_rc"], tokens + row["tokens"])
@@ -124,7 +128,7 @@ def _index(tables: Mapping[str, Rows], hours: dict[ServedHour, list[int]]) -> _I
 
 
 def _verdict(
-    project: Project, index: _Index, workload: dict[str, Any], day: date, settled_days: set[date]
+    project: Project, index: _Index, rates: Rates, workload: dict[str, Any], day: date, settled_days: set[date]
 ) -> dict[str, Any]:
     name, deployment_id = workload["workload"], workload["deployment"]
     window = sorted(found for found in settled_days if day - timedelta(days=WINDOW_DAYS) < found <= day)
@@ -143,7 +147,7 @@ def _verdict(
     if demand and all(found in settled_days for found in week):
         mean = Fraction(sum(sum(index.demand[name, found].values()) for found in week), _WEEK)
     lane = _lane(index, name, [found for found in week if found in settled_days])
-    prices, price_basis = _prices(index, workload, demand, window, day)
+    prices, price_basis = _prices(index, rates, workload, demand, window, day)
     rate = _rate(project, index, deployment_id, window, day)
     capacity = _capacity(project, index, deployment_id, window, rate)
     row |= {
@@ -175,8 +179,12 @@ def _verdict(
     window_hours = 24 * len(window)
     replica_cost = rate.per_gpu_hour * declared["gpus_per_replica"] * window_hours
     overheads = [one for one in project.config["overheads"] if one["deployment"] in (None, deployment_id)]
-    monthly = sum((Fraction(one["monthly"]) for one in overheads), Fraction(0))
-    fixed = sum((monthly / monthrange(one.year, one.month)[1] for one in window), Fraction(0))
+    fixed = Fraction(0)
+    for one, found in ((one, found) for one in overheads for found in window):
+        unit = rates.on(found, one["currency"])
+        if unit is None:
+            return row
+        fixed += Fraction(one["monthly"]) * unit / monthrange(found.year, found.month)[1]
     hour_seconds = 3600 * capacity.allowed
     tokens_per_hour = sum(demand.values()) * hour_seconds / capacity.seconds(demand)
     least, spare = max(1, declared["minimum_replicas"]), declared["spare_replicas"]
@@ -240,9 +248,14 @@ def _lane(index: _Index, name: str, week: list[date]) -> str | None:
 
 
 def _prices(
-    index: _Index, workload: dict[str, Any], demand: dict[str, int], window: list[date], day: date
+    index: _Index, rates: Rates, workload: dict[str, Any], demand: dict[str, int], window: list[date], day: date
 ) -> tuple[dict[str, Fraction] | None, str]:
-    """Per token of a class: billed over tokens where the workload was billed for it, else at list."""
+    """Per token of a class: billed over tokens where the workload was billed for it, else at list, in the reporting
+    currency at the day's rate. None as long as part of the bill has no rate.
+    """
+    if any((workload["workload"], found) in index.is_unconverted for found in window):
+        return None, ""
+    dollar = rates.on(day, "USD")
     prices: dict[str, Fraction] = {}
     bases = set()
     for token_class in demand:
@@ -253,8 +266,8 @@ def _prices(
         if tokens:
             prices[token_class] = cost / tokens
             bases.add("realized")
-        elif listed is not None:
-            prices[token_class] = listed / 10**6
+        elif listed is not None and dollar is not None:
+            prices[token_class] = listed * dollar / 10**6
             bases.add("list")
         else:
             return None, ""

@@ -1,12 +1,20 @@
 """A configuration that cannot be so: a sentence, exit code 2, nothing landed, and what was said before still holds."""
 
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+import pipeline
+from pipeline.cli.run import bring_up_to_date
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
+from pipeline.landing.landing import Contents
+from pipeline.landing.project import Project
+from pipeline.sources.ingest import land_config
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProject, source, three_days
 
@@ -76,6 +84,29 @@ def test_a_configuration_that_cannot_be_is_named_and_nothing_is_landed(project: 
     assert not (project.landing / "deliveries").exists()
     (project.folder / "breakeven.yaml").write_bytes(good)
     assert [one.error for one in project.ingest()] == [None]
+
+
+ROUTES: dict[str, Callable[[Project], object]] = {
+    "breakeven run": lambda project: bring_up_to_date(project, now=NOW),
+    "breakeven run --offline": lambda project: bring_up_to_date(project, now=NOW, offline=True),
+    "land_config": lambda project: land_config(project, NOW),
+}
+
+
+@pytest.mark.parametrize("route", list(ROUTES))
+def test_a_source_that_is_not_there_is_found_before_anything_is_landed(project: SmallProject, route: str) -> None:
+    """A version that was landed is history for ever: one that can never be built must not become it."""
+    project.configure(sources=[source(CONSOLE, "acme"), source("anthropic_cost", "labs")])
+    with pytest.raises(ConfigError, match="No such source"):
+        ROUTES[route](project.project)
+    assert project.project.landing.contents() == Contents()
+
+
+def test_no_command_and_no_asset_lands_a_configuration_that_it_did_not_check() -> None:
+    package = Path(pipeline.__file__).parent
+    unchecked = re.compile(r"\.land_config\(now\)")
+    landing = [str(path.relative_to(package)) for path in package.rglob("*.py") if unchecked.search(path.read_text())]
+    assert landing == ["sources/ingest.py"]
 
 
 def test_what_was_said_before_a_typo_holds_until_it_is_mended(project: SmallProject) -> None:

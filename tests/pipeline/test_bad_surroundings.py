@@ -2,7 +2,9 @@
 
 import errno
 import os
-from datetime import timedelta
+import shutil
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 
 import pipeline.cli
 from pipeline.cli.events import accept
+from pipeline.cli.show import status
 from pipeline.errors import LandingError
 from pipeline.landing.store import FolderStore
+from pipeline.landing.times import day_start
 from tests.pipeline.conftest import MakeProject, PersonAt
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -20,10 +24,12 @@ from tests.pipeline.small_project import (
     COST_API,
     DAYS,
     NOW,
+    SPOOL,
     SmallProject,
     api_page,
     cost_result,
     source,
+    spool_file,
     three_days,
 )
 from tests.sources.admin_api import KEY, AdminApi, serving
@@ -252,25 +258,132 @@ def test_a_manifest_of_a_later_release_is_listed_and_the_rest_is_built(make_proj
     assert "not a landing record" in said["eeeeeeeeeeeeeeee.json"]
 
 
-@pytest.mark.parametrize("damage", ["gone", "altered"])
-def test_a_damaged_object_stops_the_build_and_leaves_the_last_snapshot_current(
-    make_project: MakeProject, damage: str
-) -> None:
-    """B10: without it an older delivery would silently count again. Restored from a backup, all goes on."""
-    project = with_acme(make_project, source(CONSOLE, "labs"))
-    before = project.run().result.snapshot.snapshot_id
-    project.drop(CONSOLE, "labs", CONSOLE_NAME, three_days("10.00", "20.00", "30.00"))
-    (labs,) = [one for one in project.ingest(now=LATER) if one.account == "labs"]
-    damaged = project.landing / labs.deliveries[0].objects[0].key
+DAMAGE = {
+    "gone": "is not in landing any more: restore it from a backup",
+    "altered": "does not have the sha256 it is named by: restore it from a backup",
+}
+
+
+def damage_newest(project: SmallProject, account: str, how: str) -> tuple[Path, bytes]:
+    """The object of the account's newest delivery, gone or with other bytes; where it lay, and what it was."""
+    newest = [one for one in project.project.landing.contents().deliveries if one.account == account][-1]
+    damaged = project.landing / newest.objects[0].key
     content = damaged.read_bytes()
     damaged.unlink()
-    if damage == "altered":
+    if how == "altered":
         damaged.write_bytes(content.replace(b"30.00", b"39.00"))
-    with pytest.raises(LandingError, match="Restore it from a backup"):
-        project.build(now=LATER)
-    assert (project.folder / ".breakeven" / "snapshots" / "CURRENT").read_text().split()[0] == before
+    return damaged, content
+
+
+@pytest.mark.parametrize("how", list(DAMAGE))
+def test_a_damaged_object_is_quarantined_and_everything_else_goes_on(
+    make_project: MakeProject, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B9, B10: what it vouched for is not vouched for by it; the older delivery counts, and `status` says that."""
+    project = with_acme(make_project, source(CONSOLE, "labs"))
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, GOOD)
+    project.run()
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, three_days("10.00", "20.00", "30.00"))
+    project.ingest(now=LATER)
+    damage_newest(project, "labs", how)
+    built = project.build(now=LATER)
+    assert (built.api_cost("labs"), built.api_cost("acme")) == (Decimal("6.50"), Decimal("6.50"))
+    (entry,) = project.quarantine(now=LATER)
+    assert (entry.account, entry.name) == ("labs", CONSOLE_NAME)
+    assert DAMAGE[how] in entry.reason
+    with pytest.raises(SystemExit) as exit_of:
+        status.main(_in(project), standalone_mode=False)
+    assert exit_of.value.code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"QUARANTINE {CONSOLE}/labs" in said
+    assert DAMAGE[how] in said
+
+
+@pytest.mark.parametrize("how", list(DAMAGE))
+def test_the_only_delivery_of_a_day_damaged_leaves_the_day_missing_and_never_zero(
+    make_project: MakeProject, how: str
+) -> None:
+    project = with_acme(make_project, source(CONSOLE, "labs"))
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, three_days("10.00", "20.00", "30.00"))
+    project.ingest()
+    damage_newest(project, "labs", how)
+    built = project.build()
+    assert (built.api_cost("labs"), built.api_cost("acme")) == (None, Decimal("6.50"))
+    assert built.rows("select * from fct_source_coverage_daily where account = 'labs' and row_count is not null") == []
+
+
+@pytest.mark.parametrize("how", list(DAMAGE))
+def test_a_restored_object_counts_at_once_as_if_nothing_had_been(make_project: MakeProject, how: str) -> None:
+    """Nothing new has landed, and still the next build looks again: to the same snapshot as an undisturbed one."""
+    project = with_acme(make_project, source(CONSOLE, "labs"))
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, three_days("10.00", "20.00", "30.00"))
+    project.ingest()
+    shutil.copytree(project.folder, project.folder.with_name("undisturbed"))
+    undisturbed = replace(project, folder=project.folder.with_name("undisturbed"), warm_cache=None)
+    damaged, content = damage_newest(project, "labs", how)
+    without = project.build().result.snapshot.snapshot_id
+    assert project.build().result.snapshot.snapshot_id == without
     damaged.write_bytes(content)
-    assert project.build(now=LATER).api_cost("labs") == Decimal("60.00")
+    restored = project.build()
+    assert restored.api_cost("labs") == Decimal("60.00")
+    assert project.quarantine() == []
+    assert restored.result.snapshot.snapshot_id == undisturbed.build().result.snapshot.snapshot_id
+
+
+def test_what_was_read_while_it_was_whole_counts_on_and_a_rebuild_says_what_is_lost(make_project: MakeProject) -> None:
+    """Its bytes had the sha256 that names them when they were read: what the cache holds is what landing said."""
+    project = with_acme(make_project)
+    project.run()
+    damage_newest(project, "acme", "gone")
+    assert project.build(now=NOW + timedelta(days=1)).api_cost("acme") == Decimal("6.50")
+    assert project.quarantine() == []
+    shutil.rmtree(project.cache)
+    assert project.build(now=NOW + timedelta(days=1)).api_cost("acme") is None
+    assert DAMAGE["gone"] in str(project.quarantine())
+
+
+def test_a_damaged_spool_file_speaks_for_no_day(make_project: MakeProject) -> None:
+    """B19: a day that only a lost file speaks of is not a day on which nothing was seen."""
+    project = make_project([source(SPOOL, "fleet")])
+    project.drop(SPOOL, "fleet", "first.jsonl", spool_file(DAYS[0]))
+    project.ingest(now=day_start(date.fromisoformat(DAYS[0])) + timedelta(hours=12))
+    project.drop(SPOOL, "fleet", "second.jsonl", spool_file(DAYS[2]))
+    project.ingest()
+    covered = "select usage_date::varchar as day from fct_source_coverage_daily where row_count is not null"
+    damage_newest(project, "fleet", "gone")
+    assert [row["day"] for row in project.build().rows(covered)] == [DAYS[0]]
+
+
+def test_a_store_that_refuses_to_be_read_is_no_damage(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what lies there: to count an older delivery for it would be a guess."""
+    project = with_acme(make_project)
+    project.ingest()
+    find = FolderStore.find
+
+    def refuse(store: FolderStore, key: str) -> bytes | None:
+        if key.startswith("objects/"):
+            raise LandingError("S3 refused to read it: AccessDenied")
+        return find(store, key)
+
+    monkeypatch.setattr(FolderStore, "find", refuse)
+    with pytest.raises(LandingError, match="AccessDenied"):
+        project.build()
+
+
+def test_many_objects_read_by_several_workers_lose_only_the_damaged_one(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.build.parsed._WORTH_WORKERS_BYTES", 0)
+    project = with_acme(make_project, source(CONSOLE, "labs"), source(CONSOLE, "third"))
+    for account in ("labs", "third"):
+        project.drop(CONSOLE, account, CONSOLE_NAME, three_days("10.00", "20.00", f"30.0{len(account)}"))
+    project.ingest()
+    damage_newest(project, "labs", "gone")
+    built = project.build()
+    costs = [built.api_cost(account) for account in ("acme", "labs", "third")]
+    assert costs == [Decimal("6.50"), None, Decimal("60.05")]
 
 
 # --- what had money and now has none ---------------------------------------------------------------------------------

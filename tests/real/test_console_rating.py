@@ -148,12 +148,30 @@ def test_days_of_which_nothing_was_metered_are_not_compared(variances: Rows) -> 
 
 def test_the_meter_adds_no_cent_to_the_bill_and_the_rating_none_to_either(built: Answers) -> None:
     """B22: billed, rated and metered never add."""
-    measures = built.rows(
-        "select attribution, sum(billed_cost) as billed, sum(tokens) > 0 as has_tokens from fct_api_costs_daily "
-        "group by 1 order by 1"
+    (told,) = built.rows(
+        "select attribution, sum(billed_cost) as billed, sum(tokens) as tokens from fct_api_costs_daily group by 1"
     )
-    assert measures == [
-        {"attribution": "direct", "billed": Decimal("190.34"), "has_tokens": None},
-        {"attribution": "metered_only", "billed": None, "has_tokens": True},
+    with (FOLDER / RECORDS).open(newline="") as file:
+        recorded = list(csv.DictReader(file))
+    counts = (name for name in recorded[0] if name.endswith("_tokens"))
+    assert told == {
+        "attribution": "direct",
+        "billed": Decimal("190.34"),
+        "tokens": sum(total(name, recorded) for name in counts),
+    }
+    for law in ("check_api_money_conserved", "check_api_tokens_conserved"):
+        assert built.rows(f"select * from {law}") == []
+
+
+def test_a_million_tokens_of_a_bill_by_label_cost_what_both_sides_say(built: Answers) -> None:
+    """B12, B30: the bill names the key "Tokenomics", the meter by an id; 0.91 for 36,340 tokens is 25.04 a million."""
+    prices = built.rows(
+        "select token_class, tokens, full_cost_rc, round(full_rc_per_mtok, 4) as price from fct_unit_costs_daily "
+        "where usage_date = '2026-06-21' and model = 'claude-opus-4-8' and token_class != 'blended' order by 1"
+    )
+    assert [(row["token_class"], row["tokens"], row["full_cost_rc"], row["price"]) for row in prices] == [
+        ("input_cache_read", 71_280, Decimal("0.04"), 0.5612),
+        ("input_cache_write_5m", 14_256, Decimal("0.09"), 6.3131),
+        ("input_uncached", 349_956, Decimal("1.75"), 5.0006),
+        ("output", 36_340, Decimal("0.91"), 25.0413),
     ]
-    assert built.rows("select * from check_api_money_conserved") == []

@@ -73,8 +73,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "fct_day_status_daily": {"usage_date": pl.Date(), "status": pl.String()},
     "dim_source": {
         **dict.fromkeys(("source", "account", "dataset", "issuer", "role"), pl.String()),
-        **dict.fromkeys(("last_usage_date", "silent_since_date"), pl.Date()),
+        **dict.fromkeys(("first_usage_date", "last_usage_date", "silent_since_date"), pl.Date()),
     },
+    "stg_invoice_csv__lines": dict.fromkeys(("account", "invoice_id"), pl.String()),
+    "stg_invoice_csv__totals": dict.fromkeys(("account", "invoice_id"), pl.String()),
     "fct_reconciliation_invoice": {
         **dict.fromkeys(("issuer", "account", "invoice_id", "billing_currency", "status"), pl.String()),
         **dict.fromkeys(("period_start_date", "period_end_date"), pl.Date()),
@@ -338,8 +340,17 @@ def tables() -> Tables:
                 "issuer": "anthropic",
                 "role": "book",
                 "last_usage_date": date(2026, 11, 4),
-            }
+            },
+            {
+                "source": "invoice_csv",
+                "account": "gpu-cloud",
+                "dataset": "invoice",
+                "issuer": "gpu-cloud",
+                "role": "book",
+                "last_usage_date": date(2026, 10, 1),
+            },
         ],
+        "stg_invoice_csv__lines": [{"account": "gpu-cloud", "invoice_id": "INV-10"}] * 3,
         "fct_reconciliation_invoice": [
             {
                 "issuer": "gpu-cloud",

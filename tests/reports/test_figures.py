@@ -36,7 +36,7 @@ def test_what_is_not_zero_is_never_written_as_zero(amount, written):
         (Decimal("12.5"), "USD", "$12.50"),
         (Decimal("-12.5"), "USD", "−$12.50"),
         (Decimal("0.001"), "USD", "<0.01 USD"),
-        (Decimal("12.5"), "EUR", "12.50 EUR"),
+        (Decimal("12.5"), "EUR", "€12.50"),
         (None, "USD", "an unknown amount"),
     ],
 )

@@ -302,22 +302,49 @@ def test_lines_that_are_no_gpu_s_are_in_the_sum_and_have_no_hours(tmp_path):
     assert row(rows, deployment="Sum of the states")["Billed USD"] == "69.56"
 
 
-def test_money_of_another_currency_is_listed_and_in_no_total(tmp_path):
-    """B23"""
+def in_euros(**fields):
+    """A cost of an account in Paris, billed in EUR."""
+    return {
+        **api_cost(account="paris", billed_cost=Decimal("500"), billing_currency="EUR", price_status="unconverted"),
+        "billed_cost_rc": None,
+        **fields,
+    }
+
+
+def test_money_of_another_currency_is_listed_with_a_total_of_its_own(tmp_path):
+    """B23: beside the total in the reporting currency, never in it; an amount of the same team in that one stays."""
     filled = tables()
-    filled["fct_api_costs_daily"].append(
-        {
-            **api_cost(account="paris", billed_cost=Decimal("500"), billing_currency="EUR", price_status="unconverted"),
-            "billed_cost_rc": None,
-        }
-    )
+    filled["fct_api_costs_daily"] += [in_euros(), in_euros(billed_cost=Decimal("-20.5")), in_euros(account="acme")]
     document = page(tmp_path, filled)
-    assert row(table(document, SPEND), account="paris")["Billed USD"] == "unknown"
-    total = row(table(document, SPEND), account="Sum of what is known")
-    assert total["Billed USD"] == "101.30"
-    apart = table(document, "In no figure above: not in USD, or without a rate")
-    assert (apart[0]["Amount in its own currency"], apart[0]["Currency"]) == ("500.00", "EUR")
-    assert "500.00 EUR billed by anthropic (no exchange rate)" in section(document, "headline").text
+    lines = table(document, SPEND)
+    assert row(lines, account="paris")["Billed USD"] == "€479.50"
+    assert row(lines, account="Sum of what is known")["Billed USD"] == "101.30"
+    assert row(lines, account="Sum in EUR, not converted")["Billed USD"] == "€979.50"
+    apart = table(document, "In no sum in USD: not converted, or without a price")
+    assert [(line["Account"], line["Amount in its own currency"], line["Currency"]) for line in apart] == [
+        ("acme", "500.00", "EUR"),
+        ("paris", "479.50", "EUR"),
+    ]
+    assert "€479.50 billed by anthropic (no exchange rate)" in section(document, "headline").text
+
+
+def test_gpu_money_of_another_currency_has_a_total_per_measure(tmp_path):
+    """B23: billed and accrued francs add neither to dollars nor to each other."""
+    filled = tables()
+    for measure, amount in (("billed", "7"), ("accrued", "3")):
+        filled["fct_gpu_costs_daily"].append(
+            gpu_cost(cost_measure=measure, realized_cost=Decimal(amount), billing_currency="CHF", realized_cost_rc=None)
+        )
+    lines = table(page(tmp_path, filled), GPU_SPEND)
+    apart = [line for line in lines if line["Issuer"] == "Sum in CHF, not converted"]
+    assert [(line["Measure"], line["Cost USD"]) for line in apart] == [("billed", "7.00 CHF"), ("accrued", "3.00 CHF")]
+
+
+def test_the_report_says_which_line_brings_exchange_rates(tmp_path):
+    """B23: and, once there are rates, why these do not reach."""
+    filled = tables()
+    filled["fct_api_costs_daily"].append(in_euros())
+    assert "- {source: ecb_rates, account: ecb}" in section(page(tmp_path, filled), "spend").text
 
 
 def test_hours_without_a_rate_are_not_free(tmp_path):
@@ -346,6 +373,17 @@ def test_tokens_metered_on_no_bill_are_counted_apart(tmp_path):
     assert row(table(document, SPEND), account="Sum")["Billed USD"] == "101.30"
 
 
+def test_a_list_price_that_the_bill_states_of_a_search_leaves_the_tokens_theirs(tmp_path):
+    """B24, B4: a search without a list price is not an unpriced token; one with it does not hide theirs."""
+    filled = tables()
+    search = {"charge_kind": "web_search", "token_class": None, "tokens": None, "price_status": "not_tokens"}
+    filled["fct_api_costs_daily"] += [
+        api_cost(**search, billed_cost=Decimal("0.03"), list_cost_rc=Decimal("0.03")),
+        api_cost(**search, billed_cost=Decimal("0.05"), list_cost_rc=None),
+    ]
+    assert row(table(page(tmp_path, filled), SPEND), account="acme")["At list price USD"] == "100.03"
+
+
 def test_an_empty_month_has_no_data_rather_than_zeros(tmp_path):
     document = page(tmp_path, {})
     assert says(document, "headline").startswith("No money is known for this month")
@@ -366,9 +404,8 @@ def unproven(document, caption):
     return {next(iter(line.values())) for line in table(document, caption) if "not proven" in next(iter(line.values()))}
 
 
-@pytest.mark.parametrize("scope", ["acme", "account:acme"])
-def test_a_law_broken_on_one_account_refuses_that_account_and_no_other(tmp_path, scope):
-    document = page(tmp_path, changed(check_money_is_conserved=[broken("money_is_conserved", scope)]))
+def test_a_law_broken_on_one_account_refuses_that_account_and_no_other(tmp_path):
+    document = page(tmp_path, changed(check_money_is_conserved=[broken("money_is_conserved", "account:acme")]))
     assert unproven(document, SPEND) == {"acme not proven: money_is_conserved", "Sum not proven: money_is_conserved"}
     assert unproven(document, GPU_SPEND) == unproven(document, STATES) == unproven(document, INVOICES) == set()
     assert unproven(document, PRICES) == {"claude-haiku-4-5 not proven: money_is_conserved"}
@@ -382,7 +419,7 @@ def test_a_law_broken_on_one_account_refuses_that_account_and_no_other(tmp_path,
 
 
 def test_a_law_broken_on_one_host_refuses_what_ran_there_and_not_its_bill(tmp_path):
-    document = page(tmp_path, changed(check_gpu_time_is_conserved=[broken("gpu_time_is_conserved", "node-1")]))
+    document = page(tmp_path, changed(check_gpu_time_is_conserved=[broken("gpu_time_is_conserved", "host:node-1")]))
     mark = "not proven: gpu_time_is_conserved"
     assert unproven(document, STATES) == {f"llama {mark}", f"Sum of the states {mark}"}
     assert unproven(document, PRICES) == {f"llama-3.3-70b {mark}"}
@@ -391,9 +428,45 @@ def test_a_law_broken_on_one_host_refuses_what_ran_there_and_not_its_bill(tmp_pa
 
 
 def test_a_law_broken_on_a_workload_refuses_its_verdict_alone(tmp_path):
-    document = page(tmp_path, changed(check_money_is_conserved=[broken("money_is_conserved", "lab")]))
+    document = page(tmp_path, changed(check_money_is_conserved=[broken("money_is_conserved", "workload:lab")]))
     assert unproven(document, VERDICTS) == {"lab not proven: money_is_conserved"}
-    assert not unproven(document, SPEND) | unproven(document, STATES) | unproven(document, PRICES)
+    assert not unproven(document, STATES) | unproven(document, PRICES)
+
+
+def test_a_law_broken_on_a_workload_refuses_what_its_team_spent_and_not_the_account_s_sum(tmp_path):
+    """B12: traffic that two workloads claim is in the account's bill whole, and in neither team's."""
+    filled = tables()
+    filled["fct_api_costs_daily"].append(api_cost(team="research", workload="papers", billed_cost=Decimal("1.00")))
+    filled["check_money_is_conserved"] = [broken("one_workload_per_cell", "workload:papers")]
+    document = page(tmp_path, filled)
+    marked = [line for line in table(document, SPEND) if "not proven" in line["Account"]]
+    assert [(line["Team"], line["Billed USD"]) for line in marked] == [("research", "1.00")]
+
+
+def test_a_workload_an_account_and_a_deployment_of_one_name_are_three_scopes(tmp_path):
+    """What is broken for one of them says nothing of the others."""
+    filled = changed(fct_api_costs_daily=[api_cost(account="llama"), api_cost(workload="llama", account="labs")])
+    found = {}
+    for scope in ("account:llama", "workload:llama", "deployment:llama"):
+        filled["check_money_is_conserved"] = [broken("money_is_conserved", scope)]
+        document = page(tmp_path, filled)
+        found[scope] = [
+            {line.split(" not proven")[0] for line in unproven(document, caption)}
+            for caption in (SPEND, PRICES, VERDICTS)
+        ]
+    assert found == {
+        "account:llama": [{"llama", "Sum"}, {"claude-haiku-4-5"}, {"chat"}],
+        "workload:llama": [{"labs"}, set(), set()],
+        "deployment:llama": [set(), {"llama-3.3-70b"}, {"chat"}],
+    }
+
+
+@pytest.mark.parametrize("scope", ["None", "llama", "team:support"])
+def test_a_scope_that_no_figure_names_refuses_every_figure(tmp_path, scope):
+    """A check that cannot say where it is broken must not be the one that silences nobody."""
+    document = page(tmp_path, changed(check_money_is_conserved=[broken("money_is_conserved", scope)]))
+    for caption in (SPEND, GPU_SPEND, STATES, VERDICTS, PRICES):
+        assert unproven(document, caption), caption
 
 
 def test_a_law_broken_everywhere_refuses_everything(tmp_path):
@@ -498,6 +571,42 @@ def test_an_invoice_that_does_not_tie_shows_its_residual(tmp_path):
     assert says(document, "reconciliation") == "1 invoice of 1 does not add up to its stated total."
 
 
+def test_an_invoice_in_yen_has_no_decimals(tmp_path):
+    """B23: amounts are written in the minor units of their own currency."""
+    invoice = {**tables()["fct_reconciliation_invoice"][0], "billing_currency": "JPY", "payable_cost": Decimal("9000")}
+    line = table(page(tmp_path, changed(fct_reconciliation_invoice=[invoice])), INVOICES)[0]
+    assert (line["Currency"], line["Payable in its currency"]) == ("JPY", "9,000")
+
+
+def test_up_to_when_each_source_of_invoices_has_billed_is_told(tmp_path):
+    """B10, B19: an invoice is of no day: no day of it is missing, and its source is not silent since."""
+    (first,) = tables()["fct_reconciliation_invoice"]
+    earlier = {
+        **first,
+        "invoice_id": "INV-9",
+        "status": "residual",
+        "period_start_date": date(2026, 9, 1),
+        "period_end_date": date(2026, 10, 1),
+    }
+    sources = tables()["dim_source"]
+    sources += [{**sources[1], "account": "new-cloud", "issuer": "new-cloud"}]
+    totals = [{"account": "gpu-cloud", "invoice_id": name} for name in ("INV-9", "INV-10")]
+    invoices = {"fct_reconciliation_invoice": [earlier, first], "stg_invoice_csv__totals": totals}
+    document = page(tmp_path, changed(**invoices, dim_source=sources))
+    known, silent = table(document, "Invoices that have come, whatever the month")
+    assert (known["Invoices"], known["Last invoice"], known["Lines"], known["Its total"]) == (
+        "2",
+        "INV-10",
+        "3",
+        "ties",
+    )
+    assert known["Its period, UTC"] == "1 Oct 2026 to 31 Oct 2026"
+    assert (silent["Account"], silent["Invoices"], silent["Its total"]) == ("new-cloud", "0", "none has come")
+    assert "1 invoice in all whose lines do not add up" in section(document, "coverage").text
+    assert {line["Source"] for line in table(document, COVERAGE)} == {"anthropic_cost_api"}
+    assert says(document, "coverage") == "Every day is covered by each of 1 dataset; no file is in quarantine."
+
+
 def test_gaps_silence_and_quarantine_are_named(tmp_path):
     """B19: missing and blocked days by their dates."""
     days = tables()["fct_source_coverage_daily"]
@@ -536,6 +645,18 @@ def test_leftovers_of_the_join_are_lines(tmp_path):
     }
     line = table(page(tmp_path, changed(fct_gpu_leftovers_daily=[leftover])), "What joins to nothing")[0]
     assert (line["What"], line["Resource"], line["GPU-hours h"]) == ("billed, never seen", "i-9", "96.00")
+
+
+def test_what_is_declared_and_no_longer_billed_is_to_be_given_an_end(tmp_path):
+    """B17: since the first day without it, whichever month that was in; a gap before does not count."""
+    days = [date(2026, 9, 3), *(date(2026, 9, day) for day in range(20, 31)), date(2026, 10, 1), date(2026, 10, 2)]
+    leftovers = [
+        {"usage_date": day, "kind": "no_longer_billed", "issuer": "gpu-cloud", "resource_id": "i-9", "host": "node-9"}
+        for day in days
+    ]
+    (line,) = table(page(tmp_path, changed(fct_gpu_leftovers_daily=leftovers)), "What joins to nothing")
+    assert line["What"] == "no longer on the bill since 20 Sep 2026: give it a `to`"
+    assert (line["Resource"], line["Days"], line["GPU-hours h"]) == ("i-9", "2", "—")
 
 
 # Writing it

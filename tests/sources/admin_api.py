@@ -1,4 +1,4 @@
-"""A small Admin API on loopback that pages as the vendor's does, and fails on request."""
+"""Small Admin APIs on loopback that page as the vendors' do, and fail on request."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.sources.source import FetchContext
@@ -29,6 +29,17 @@ class Answer:
     cut_to: int | None = None
 
 
+class Api(Protocol):
+    """What can be served: it answers a path, its parameters and its headers, these by lower-case name."""
+
+    base_url: str
+
+    def answer(self, path: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> Answer: ...
+
+
+Served = TypeVar("Served", bound=Api)
+
+
 @dataclass
 class AdminApi:
     """`results(bucket start)` are a bucket's rows. `faults` are answered first, one a request."""
@@ -43,14 +54,14 @@ class AdminApi:
     base_url: str = ""
     _chains: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def answer(self, path: str, params: list[tuple[str, str]], key: str | None, version: str | None) -> Answer:
+    def answer(self, path: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> Answer:
         self.paths.append(path)
         self.asked.append(params)
         if self.always is not None:
             return self.always
         if self.faults:
             return self.faults.pop(0)
-        if key != KEY or version != "2023-06-01":
+        if headers.get("x-api-key") != KEY or headers.get("anthropic-version") != "2023-06-01":
             return Answer(status=401, body=b'{"error": {"message": "invalid x-api-key"}}')
         return self._page(params)
 
@@ -87,7 +98,7 @@ class AdminApi:
 
 
 @contextmanager
-def serving(api: AdminApi) -> Iterator[AdminApi]:
+def serving(api: Served) -> Iterator[Served]:
     """The API on a loopback port, ended and joined."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -95,12 +106,8 @@ def serving(api: AdminApi) -> Iterator[AdminApi]:
 
         def do_GET(self) -> None:
             split = urlsplit(self.path)
-            answer = api.answer(
-                split.path,
-                parse_qsl(split.query),
-                self.headers.get("x-api-key"),
-                self.headers.get("anthropic-version"),
-            )
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = api.answer(split.path, parse_qsl(split.query), headers)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -139,12 +146,13 @@ class Sleeps:
 
 
 def context(
-    api: AdminApi,
+    api: Api,
     *,
     from_at: datetime | None = None,
     to_at: datetime = NOW,
     sleeps: Sleeps | None = None,
     environment: Mapping[str, str] | None = None,
+    starts: Mapping[str, datetime] | None = None,
     **settings: Any,
 ) -> FetchContext:
     return FetchContext(
@@ -155,6 +163,7 @@ def context(
         now=NOW,
         environment={"ACME_ADMIN_KEY": KEY} if environment is None else environment,
         sleep=sleeps or Sleeps(),
+        starts=starts or {},
     )
 
 

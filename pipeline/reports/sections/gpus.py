@@ -51,9 +51,7 @@ def waste(month: Month) -> Section:
             rows=tuple(
                 Row(
                     (
-                        {"billed_never_seen": "billed, never seen", "seen_never_billed": "seen, never billed"}.get(
-                            line["kind"], line["kind"]
-                        ),
+                        figures.left_over(line["kind"], line["since_date"]),
                         figures.name(line["issuer"]),
                         figures.name(line["resource_id"]),
                         figures.name(line["host"]),
@@ -63,7 +61,7 @@ def waste(month: Month) -> Section:
                 )
                 for line in leftovers
             ),
-            empty="Every billed GPU was seen, and every GPU that was seen is billed or agreed.",
+            empty="Every billed GPU was seen, and every GPU that was seen or declared is billed or agreed.",
         )
     )
     return Section("waste", "Waste", _waste_sentence(month, states), blocks)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
 from pipeline.reports.sections.month import (
@@ -127,14 +128,15 @@ def spend(month: Month) -> Section:
                             figures.name(line["model"], "no model"),
                             figures.name(line["team"], "no team"),
                             figures.millions(line["tokens"]),
-                            _money_or_unknown(month, line["billed_cost_rc"]),
+                            _money_or_unknown(month, line, "billed_cost_rc"),
                             month.money(line["list_cost_rc"]),
                         ),
-                        refused=month.proof.of_money(lane="api", account=line["account"]),
+                        refused=month.proof.of_team(account=line["account"], team=line["team"]),
                     )
                     for line in billed
                 ),
                 *_sum_row(month, billed, "billed_cost_rc", "Billed", before=("", "", "", ""), after=("",), lane="api"),
+                *_unconverted_rows(month, billed, before=("", "", "", ""), after=("",), lane="api"),
             ),
             note=" ".join(note for note in notes if note),
         ),
@@ -157,7 +159,7 @@ def spend(month: Month) -> Section:
                             LINE_KINDS.get(line["line_kind"], line["line_kind"]),
                             line["cost_measure"],
                             "" if line["line_kind"] in OTHER_LINES else figures.hours(line["gpu_hours"]),
-                            _money_or_unknown(month, line["realized_cost_rc"]),
+                            _money_or_unknown(month, line, "realized_cost_rc"),
                         ),
                         refused=month.proof.of_money(lane="self_host", issuer=line["issuer"], account=line["account"]),
                     )
@@ -176,13 +178,24 @@ def spend(month: Month) -> Section:
                         lane="self_host",
                     )
                 ),
+                *(
+                    row
+                    for measure in measures_of(gpu)
+                    for row in _unconverted_rows(
+                        month,
+                        [line for line in gpu if line["cost_measure"] == measure],
+                        before=("", "", measure, ""),
+                        after=(),
+                        lane="self_host",
+                    )
+                ),
             ),
         ),
     ]
     if unknown:
         blocks.append(
             Table(
-                caption=f"In no figure above: not in {month.currency}, or without a rate",
+                caption=f"In no sum in {month.currency}: not converted, or without a price",
                 columns=(
                     Column("Issuer"),
                     Column("Account"),
@@ -200,14 +213,17 @@ def spend(month: Month) -> Section:
                             line["cost_measure"],
                             "no exchange rate" if line["reason"] == "unconverted" else "no price agreed or billed",
                             figures.hours(line["gpu_hours"]),
-                            figures.fixed(line["realized_cost"], 2),
+                            figures.money(line["realized_cost"], figures.name(line["billing_currency"])),
                             figures.name(line["billing_currency"]),
                         ),
                     )
                     for line in unknown
                 ),
+                note=" ".join(month.rate_notes),
             )
         )
+    elif month.rate_notes:
+        blocks.append(Note(" ".join(month.rate_notes), is_warning=True))
     return Section("spend", "Spend", _spend_sentence(month, billed, gpu), blocks)
 
 
@@ -291,8 +307,11 @@ def _unit_laws(month: Month, line: Answer) -> tuple[str, ...]:
     return month.proof.of_money(lane=line["lane"], provider=line["provider"], model=line["model"])
 
 
-def _money_or_unknown(month: Month, amount: Decimal | None) -> str:
-    return "unknown" if amount is None else month.money(amount)
+def _money_or_unknown(month: Month, line: Answer, column: str) -> str:
+    """In the reporting currency, which the column's head says, else in its own."""
+    if line["unconverted_currency"] is not None:
+        return figures.priced(line["unconverted_cost"], figures.name(line["unconverted_currency"]))
+    return "unknown" if line[column] is None else month.money(line[column])
 
 
 def _sum_row(
@@ -311,6 +330,23 @@ def _sum_row(
     label = "Sum" if is_whole else "Sum of what is known"
     cells = (label, *before, month.money(total(lines, column, empty=None)), *after)
     return (Row(cells, refused=month.proof.of_money(lane=lane), kind="total"),)
+
+
+def _unconverted_rows(
+    month: Month, lines: Sequence[Answer], *, before: tuple[str, ...], after: tuple[str, ...], lane: str
+) -> tuple[Row, ...]:
+    """Beside the sum, one line a currency that is not in it, in that currency."""
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        if line["unconverted_currency"] is not None:
+            currency = figures.name(line["unconverted_currency"])
+            sums[currency] = sums.get(currency, Decimal(0)) + line["unconverted_cost"]
+    refused = month.proof.of_money(lane=lane)
+    return tuple(
+        Row((f"Sum in {currency}, not converted", *before, in_own, *after), refused=refused, kind="total")
+        for currency, amount in sorted(sums.items())
+        for in_own in (figures.priced(amount, currency),)
+    )
 
 
 def _deployments(lines: Sequence[Answer]) -> str:
@@ -347,7 +383,7 @@ def _unknown_sentence(unknown: Sequence[Answer]) -> str:
     unconverted = [line for line in unknown if line["reason"] == "unconverted"]
     unrated = [line for line in unknown if line["reason"] != "unconverted"]
     parts = [
-        f"{figures.fixed(line['realized_cost'], 2)} {figures.name(line['billing_currency'], 'of no stated currency')} "
+        f"{figures.priced(line['realized_cost'], figures.name(line['billing_currency'], 'of no stated currency'))} "
         f"{line['cost_measure']} by {figures.name(line['issuer'])} (no exchange rate)"
         for line in unconverted
     ]
@@ -374,7 +410,7 @@ def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer]) 
         f"{figures.name(most['model'], 'no model')} of {figures.name(most['account'])}, "
         f"{month.priced(most['billed_cost_rc'])}"
     )
-    largest = marked(largest, month.proof.of_money(lane="api", account=most["account"]))
+    largest = marked(largest, month.proof.of_team(account=most["account"], team=most["team"]))
     return f"Money went to {in_words(parts)}. The largest API line is {largest}."
 
 
@@ -394,5 +430,4 @@ def _unit_sentence(month: Month, blended: Sequence[Answer]) -> str:
 
 def _full(month: Month, line: Answer) -> str:
     text = figures.per_mtok(line["full_rc_per_mtok"])
-    shown = f"${text}" if month.currency == "USD" and text[:1].isdigit() else f"{text} {month.currency}"
-    return marked(shown, _unit_laws(month, line))
+    return marked(priced(text, month.currency), _unit_laws(month, line))

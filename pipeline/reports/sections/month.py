@@ -40,7 +40,9 @@ TOKEN_CLASSES = (
     "input_uncached",
     "input_cache_read",
     "input_cache_write_5m",
+    "input_cache_write_30m",
     "input_cache_write_1h",
+    "input_cache_write_12h",
     "output",
 )
 
@@ -63,6 +65,7 @@ class Month:
     currency: str
     asks: Asks
     proof: Proof
+    rate_notes: tuple[str, ...] = ()
 
     @property
     def days_count(self) -> int:

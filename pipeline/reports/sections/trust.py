@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 
 from pipeline.decisions.check_results import CheckResult
 from pipeline.decisions.quarantine import QuarantineEntry
@@ -16,6 +17,8 @@ _RECONCILED: Mapping[str, str] = {
 }
 
 
+# What an invoice's total says of its lines, where a source of invoices has one.
+_TIES: Mapping[str, str] = {**_RECONCILED, "none_landed": "none has come", "control": "a control: not summed"}
 _MOST_NAMES = 3
 
 
@@ -59,7 +62,7 @@ def reconciliation(month: Month) -> Section:
                     _span(invoice["period_start_date"], invoice["period_end_date"]),
                     figures.name(invoice["billing_currency"]),
                     *(
-                        figures.fixed(invoice[name], 2)
+                        _in_its_currency(invoice[name], invoice["billing_currency"])
                         for name in (
                             "payable_cost",
                             "lines_cost",
@@ -137,6 +140,7 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
             note="Blocked: the day had money, a later delivery has none, and nobody has accepted that. "
             "A dash: not known, or no day of this month.",
         ),
+        *_invoices(month),
         Table(
             caption="Gaps",
             columns=(
@@ -186,6 +190,46 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
     return Section("coverage", "Coverage and gaps", _coverage_sentence(covered, absent, gaps, quarantined), blocks)
 
 
+def _invoices(month: Month) -> tuple[Table, ...]:
+    """Up to when each source of invoices has billed: an invoice is of no day, and comes when it comes."""
+    sources = month.ask("invoices")
+    if not sources:
+        return ()
+    loose = sum(source["residual_count"] for source in sources)
+    table = Table(
+        caption="Invoices that have come, whatever the month",
+        columns=(
+            Column("Source"),
+            Column("Account"),
+            Column("Issuer"),
+            Column("Invoices", is_number=True),
+            Column("Last invoice"),
+            Column("Its period, UTC"),
+            Column("Lines", is_number=True),
+            Column("Its total"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    figures.name(source["source"]),
+                    figures.name(source["account"]),
+                    figures.name(source["issuer"]),
+                    figures.count(source["invoice_count"]),
+                    figures.name(source["last_invoice_id"]),
+                    _span(source["period_start_date"], source["period_end_date"]),
+                    figures.count(source["line_count"]),
+                    _TIES.get(source["status"], figures.name(source["status"])),
+                )
+            )
+            for source in sources
+        ),
+        note=f"{figures.counted(loose, 'invoice')} in all whose lines do not add up to the stated total: see Laws."
+        if loose
+        else "",
+    )
+    return (table,)
+
+
 def laws(results: Sequence[CheckResult]) -> Section:
     """Which checks held, and where the others did not."""
     broken = [result for result in results if not result.passed]
@@ -222,6 +266,11 @@ def laws(results: Sequence[CheckResult]) -> Section:
         note=how_many_more(broken),
     )
     return Section("laws", "Laws", says, (table,))
+
+
+def _in_its_currency(amount: Decimal | None, currency: str | None) -> str:
+    """In the minor units of a currency that is said; two decimals of one that is not."""
+    return figures.fixed(amount, 2) if currency is None else figures.money(amount, currency)
 
 
 def _names(lines: Sequence[Answer]) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from markupsafe import Markup
 
 from pipeline import charts
+from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Card, Column, Fact, Figure, Legend, Note, Row, Section, Table
 from pipeline.reports.sections.month import Answer, Month, in_words
@@ -187,8 +188,7 @@ def _basis(month: Month, price: Decimal | float | None, unit: str, basis: str | 
     if price is None:
         return "unknown"
     text = figures.per_mtok(price)
-    shown = f"${text}" if month.currency == "USD" and text[:1].isdigit() else f"{text} {month.currency}"
-    return f"{shown} {unit}, {figures.name(basis, 'basis not stated').replace('_', ' ')}"
+    return f"{priced(text, month.currency)} {unit}, {figures.name(basis, 'basis not stated').replace('_', ' ')}"
 
 
 def _capacity(line: Answer) -> str:

@@ -1,0 +1,195 @@
+-- One row per usage_date, source, dataset, account, billing_account_id, billing_period_start_date, invoice_id,
+-- invoice_issuer, service_provider, sub_account_id, service, sku, sku_meter, charge_category, charge_class,
+-- pricing_category, region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency,
+-- consumed_unit, pricing_unit.
+-- Every charge of cloud bills, exports united, each amount as its export says it. `is_book` marks the one dataset per
+-- issuer, account and month that is summed; the others are controls. `is_gpu_resource`: of a declared GPU resource.
+-- partition: month
+with
+stated as (
+    select
+        usage_date,
+        'aws_cur2' as source,
+        'cost_and_usage' as dataset,
+        1 as source_rank,
+        account,
+        billing_account_id,
+        billing_period_start_date,
+        invoice_id,
+        invoice_issuer,
+        service_provider,
+        sub_account_id,
+        service,
+        sku,
+        sku_meter,
+        charge_category,
+        charge_class,
+        pricing_category,
+        region_id,
+        resource_id,
+        commitment_discount_id,
+        commitment_discount_status,
+        billing_currency,
+        consumed_unit,
+        pricing_unit,
+        billed_cost,
+        effective_cost,
+        list_cost,
+        contracted_cost,
+        consumed_quantity,
+        pricing_quantity,
+        line_count
+    from stg_aws_cur2__charges_daily
+    union all
+    select
+        usage_date,
+        'focus' as source,
+        'cost_and_usage' as dataset,
+        2 as source_rank,
+        account,
+        billing_account_id,
+        billing_period_start_date,
+        invoice_id,
+        invoice_issuer,
+        service_provider,
+        sub_account_id,
+        service,
+        sku,
+        sku_meter,
+        charge_category,
+        charge_class,
+        pricing_category,
+        region_id,
+        resource_id,
+        commitment_discount_id,
+        commitment_discount_status,
+        billing_currency,
+        consumed_unit,
+        pricing_unit,
+        billed_cost,
+        effective_cost,
+        list_cost,
+        contracted_cost,
+        consumed_quantity,
+        pricing_quantity,
+        line_count
+    from stg_focus__charges_daily
+),
+
+sources as (
+    select * from config_sources
+),
+
+gpu_resources as (
+    select * from config_gpu_resources
+),
+
+owned as (
+    select
+        stated.*,
+        coalesce(sources.issuer, stated.account) as issuer,
+        coalesce(sources.role, 'book') as role
+    from stated
+    left join sources
+        on
+            stated.source = sources.source
+            and stated.dataset = sources.dataset
+            and stated.account = sources.account
+),
+
+-- An invoice by lines is a book too, and the first of them: its lines are GPU charges already.
+stated_books as (
+    select
+        issuer,
+        account,
+        date_trunc('month', usage_date) as usage_month,
+        source_rank
+    from owned
+    where role = 'book'
+    union all
+    select
+        coalesce(sources.issuer, invoice_lines.account) as issuer,
+        invoice_lines.account,
+        date_trunc('month', invoice_lines.usage_date) as usage_month,
+        0 as source_rank
+    from stg_invoice_csv__lines as invoice_lines
+    left join sources
+        on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
+    where coalesce(sources.role, 'book') = 'book'
+),
+
+-- Two books of one month are a configuration error that a check names; one of them is summed, never both.
+books as (
+    select
+        issuer,
+        account,
+        usage_month,
+        min(source_rank) as book_rank
+    from stated_books
+    group by issuer, account, usage_month
+),
+
+gpu_days as (
+    select distinct
+        owned.usage_date,
+        owned.issuer,
+        owned.resource_id
+    from owned
+    inner join gpu_resources
+        on
+            owned.issuer = gpu_resources.issuer
+            and owned.resource_id = gpu_resources.resource_id
+            and owned.usage_date >= coalesce(gpu_resources.valid_from_date, owned.usage_date)
+            and owned.usage_date < coalesce(gpu_resources.valid_to_date, owned.usage_date + 1)
+),
+
+final as (
+    select
+        owned.usage_date,
+        owned.source,
+        owned.dataset,
+        owned.account,
+        owned.issuer,
+        owned.role,
+        owned.role = 'book' and owned.source_rank = books.book_rank as is_book,
+        gpu_days.resource_id is not null as is_gpu_resource,
+        owned.billing_account_id,
+        owned.billing_period_start_date,
+        owned.invoice_id,
+        owned.invoice_issuer,
+        owned.service_provider,
+        owned.sub_account_id,
+        owned.service,
+        owned.sku,
+        owned.sku_meter,
+        owned.charge_category,
+        owned.charge_class,
+        owned.pricing_category,
+        owned.region_id,
+        owned.resource_id,
+        owned.commitment_discount_id,
+        owned.commitment_discount_status,
+        owned.billing_currency,
+        owned.consumed_unit,
+        owned.pricing_unit,
+        owned.billed_cost,
+        owned.effective_cost,
+        owned.list_cost,
+        owned.contracted_cost,
+        owned.consumed_quantity,
+        owned.pricing_quantity,
+        owned.line_count
+    from owned
+    left join books
+        on
+            owned.issuer = books.issuer
+            and owned.account = books.account
+            and date_trunc('month', owned.usage_date) = books.usage_month
+    left join gpu_days
+        on
+            owned.usage_date = gpu_days.usage_date
+            and owned.issuer = gpu_days.issuer
+            and owned.resource_id = gpu_days.resource_id
+)
+
+select * from final

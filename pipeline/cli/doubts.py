@@ -1,0 +1,48 @@
+"""What belongs beside verdicts: later days that are not settled, and why; laws broken where a verdict comes from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from pipeline.cli.options import console, printable
+from pipeline.decisions.check_results import check_results
+from pipeline.reports.figures import counted
+from pipeline.reports.proof import Proof
+from pipeline.reports.questions import Questions
+
+
+def print_doubts(questions: Questions, verdicts: Sequence[Mapping[str, Any]], *, to_date: date) -> None:
+    """In the order of days, then of workloads; nothing where every day up to `to_date` is settled and every law held.
+
+    `verdicts`: rows of the question `verdicts`.
+    """
+    out = console()
+    for line in (*_unsettled(questions, verdicts, to_date), *_unproven(questions, verdicts)):
+        out.print(printable(line), style="yellow", markup=False)
+
+
+def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:
+    """From the first day that the verdicts do not speak of."""
+    known = [row["usage_date"] for row in verdicts if row["status"] != "not_settled"]
+    from_date = max(known) + timedelta(days=1) if known else date.min
+    runs = questions.ask("unsettled_days", from_date=from_date, to_date=to_date).to_dicts()
+    return [f"NOT SETTLED {_span(run)}: {run['reason']}." for run in runs]
+
+
+def _span(run: Mapping[str, Any]) -> str:
+    if run["days_count"] == 1:
+        return f"{run['first_date']} UTC"
+    return f"{run['first_date']} to {run['last_date']} UTC ({counted(run['days_count'], 'day')})"
+
+
+def _unproven(questions: Questions, verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    results = check_results(questions.snapshot)
+    if all(result.passed for result in results):
+        return []
+    proof = Proof.of(results, questions.ask("scope_feeds", from_date=date.min, to_date=date.max).to_dicts())
+    lines = []
+    for row in verdicts:
+        laws = proof.of_workload(row["workload"], deployment_id=row["deployment_id"])
+        if laws:
+            lines.append(f"NOT PROVEN {row['workload']}: {', '.join(laws)} broken. See breakeven status.")
+    return lines

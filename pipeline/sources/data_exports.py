@@ -1,0 +1,354 @@
+"""AWS Data Exports in S3, or a synced copy of one in a folder: what each billing period's newest manifest lists.
+
+    <export>/metadata/BILLING_PERIOD=2026-10/<export>-Manifest.json               delivery "overwrite"
+    <export>/metadata/BILLING_PERIOD=2026-10/<execution>/<export>-Manifest.json   delivery "create new"
+    <export>/data/BILLING_PERIOD=2026-10/[<execution>/]<export>-00001.snappy.parquet, or .csv.gz
+
+The manifest's `dataFiles` say which files make the period, never the folder: there stale chunks of earlier refreshes
+and, with "create new", every refresh since the first lie side by side, and counting them double-counts. AWS writes the
+manifest after all of its files (AWS, "Understanding export delivery", read 2026-11-21), so a file younger than the
+manifest that lists it belongs to a refresh under way.
+
+A copy in a folder must keep the times, as `aws s3 sync` does: they are what tells a restatement from what it restates.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pipeline.errors import ConfigError, QuarantineError, SourceError
+from pipeline.formats.values import exact_json
+from pipeline.landing.times import day_start, stamp
+from pipeline.sources.source import FetchContext, Fetched, Payload
+
+_ATTEMPTS = 4
+_FIRST_BACKOFF_SECONDS = 1.0
+_CONNECT_TIMEOUT_SECONDS = 10
+_READ_TIMEOUT_SECONDS = 60
+_MANIFEST = re.compile(
+    r"metadata/(?i:billing_period)=(\d{4}-(?:0[1-9]|1[0-2]))/(?:[^/]+/)?[^/]*Manifest\.json", re.ASCII
+)
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*"
+# What a manifest may name: one file of this export's data, with its period. Anything else is not ours to read.
+_DATA_FILE = re.compile(
+    rf"(?:s3://(?P<bucket>[^/]+)/)?(?P<prefix>(?:[^/]+/)*?)"
+    rf"(?P<name>data/(?i:billing_period)=(?P<period>\d{{4}}-\d{{2}})/(?:{_SEGMENT}/)?{_SEGMENT})",
+    re.ASCII,
+)
+_MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".gz": "application/gzip", ".csv": "text/csv"}
+_REPLACED = ("PreconditionFailed", "412")
+_MAY_PASS = frozenset(
+    {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "ThrottlingException", "RequestTimeTooSkewed"}
+)
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """One file of an export. `name`: its place below the export. `version` changes whenever the content does."""
+
+    name: str
+    size_bytes: int
+    version: str
+    modified_at: datetime
+
+
+class _PassingError(Exception):
+    """A failure that may be gone at the next attempt."""
+
+
+class _Place(Protocol):
+    """Where an export lies."""
+
+    where: str
+
+    def list_files(self, folder: str) -> list[ExportFile]:
+        """The files below a folder of the export, whose name ends in `/`."""
+        ...
+
+    def read(self, file: ExportFile) -> bytes:
+        """The bytes of exactly that version."""
+        ...
+
+    def name_of(self, listed: str) -> tuple[str, str]:
+        """(name, period) of a file as a manifest spells it. SourceError for anything that is not this export's data."""
+        ...
+
+
+def fetch_export(context: FetchContext, *, source: str, dataset: str) -> Iterator[Fetched]:
+    """One delivery for each billing period, from the horizon on, whose newest manifest has not landed yet.
+
+    Its payloads are the files that the manifest lists, downloaded one after the other while they are landed; landing
+    raises SourceError where one cannot be had as the manifest means it, and the period is asked for at the next run.
+    """
+    place = _place_of(context, source)
+    tried = _Tried(source=f"{source} of {context.account}", where=place.where, sleep=context.sleep)
+    landed = {
+        (delivery.request.get("manifest"), delivery.request.get("version"), delivery.stated_at)
+        for delivery in context.landed
+        if delivery.dataset == dataset and delivery.is_complete
+    }
+    horizon = str(context.settings.get("horizon") or "")[:7]
+    for period, manifest in sorted(_newest_manifests(tried, place).items()):
+        start, stop = month_of(period)
+        if period < horizon or start >= context.to_at:
+            continue
+        if (manifest.name, manifest.version, manifest.modified_at) in landed:
+            continue
+        yield Fetched(
+            dataset=dataset,
+            payloads=_listed_files(tried, place, manifest, period),
+            from_at=start,
+            to_at=stop,
+            stated_at=manifest.modified_at,
+            stated_by="last_modified",
+            settings={"billing_period": period},
+            request={"export": place.where, "manifest": manifest.name, "version": manifest.version},
+        )
+
+
+def month_of(period: str) -> tuple[datetime, datetime]:
+    """The first moment of a billing period and of the next, UTC. Raises ValueError for what is no month."""
+    first = date.fromisoformat(f"{period}-01")
+    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return day_start(first), day_start(following)
+
+
+def _newest_manifests(tried: "_Tried", place: _Place) -> dict[str, ExportFile]:
+    """Billing period -> the manifest written last. With "create new", every refresh has one."""
+    newest: dict[str, ExportFile] = {}
+    for file in tried.until_done("metadata/", partial(place.list_files, "metadata/")):
+        match = _MANIFEST.fullmatch(file.name)
+        if match is None:
+            continue
+        known = newest.get(match[1])
+        if known is None or (known.modified_at, known.name) < (file.modified_at, file.name):
+            newest[match[1]] = file
+    return newest
+
+
+def _listed_files(tried: "_Tried", place: _Place, manifest: ExportFile, period: str) -> Iterator[Payload]:
+    """The files of one refresh, each read only when the one before it has been landed."""
+    names = _names_listed(tried, place, manifest, period)
+    there: dict[str, ExportFile] = {}
+    for folder in sorted({name.rpartition("/")[0] + "/" for name in names}):
+        there |= {file.name: file for file in tried.until_done(folder, partial(place.list_files, folder))}
+    for name in names:
+        if name not in there:
+            raise tried.failure(f"{name}, which {manifest.name} lists, is not there")
+        if there[name].modified_at > manifest.modified_at:
+            raise tried.failure(
+                f"{name} is of {stamp(there[name].modified_at)}, after {manifest.name}, which lists it: the export is "
+                "being refreshed, or the copy does not keep the times (`aws s3 sync` does)"
+            )
+    for name in names:
+        # No name for the bytes: they are let go before the next file comes.
+        yield Payload(
+            name=name,
+            content=tried.until_done(name, partial(_whole, place, there[name])),
+            media_type=_MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream"),
+        )
+
+
+def _names_listed(tried: "_Tried", place: _Place, manifest: ExportFile, period: str) -> list[str]:
+    content = tried.until_done(manifest.name, partial(_whole, place, manifest))
+    try:
+        said = exact_json(content)
+    except QuarantineError as error:
+        raise tried.failure(f"{manifest.name} cannot be read: {error}") from None
+    listed = said.get("dataFiles") if isinstance(said, Mapping) else None
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise tried.failure(f"{manifest.name} has no list `dataFiles` of names")
+    names: list[str] = []
+    for item in listed:
+        name, of_period = place.name_of(item)
+        if of_period != period:
+            raise tried.failure(f"{manifest.name} lists {item[:200]!r}, which is of another billing period")
+        if name in names:
+            raise tried.failure(f"{manifest.name} lists {name} twice: it would be counted twice")
+        names.append(name)
+    return names
+
+
+def _whole(place: _Place, file: ExportFile) -> bytes:
+    content = place.read(file)
+    if len(content) != file.size_bytes:
+        raise _PassingError(f"{len(content):,} of {file.size_bytes:,} bytes came")
+    return content
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Asks again, a bounded number of times, while a failure may pass. `sleep` is the context's: tests do not wait."""
+
+    source: str
+    where: str
+    sleep: Callable[[float], None]
+
+    def until_done(self, what: str, ask: Callable[[], _Result]) -> _Result:
+        problem = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self.sleep(_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
+            try:
+                return ask()
+            except _PassingError as error:
+                problem = str(error)
+        raise self.failure(f"{what}: {problem}, {_ATTEMPTS} times")
+
+    def failure(self, problem: str) -> SourceError:
+        return SourceError(
+            f"{self.source}: {self.where}: {problem}. Nothing of this refresh counts; what was landed before still "
+            "does. Run again later."
+        )
+
+
+def _place_of(context: FetchContext, source: str) -> _Place:
+    export = context.settings.get("export")
+    key = f"sources ({source}/{context.account}).settings.export"
+    if not isinstance(export, str) or not export:
+        raise ConfigError(
+            key=key, value=export, fix="Write s3://<bucket>/<prefix>/<export name>, or the folder of a synced copy."
+        )
+    if export.startswith("s3://"):
+        bucket, _, prefix = export.removeprefix("s3://").partition("/")
+        if not bucket or not prefix.strip("/"):
+            raise ConfigError(key=key, value=export, fix="Write s3://<bucket>/<prefix>/<export name>.")
+        return _S3(bucket=bucket, prefix=f"{prefix.strip('/')}/")
+    root = (context.folder / export).resolve()
+    if not root.is_dir():
+        raise ConfigError(
+            key=key, value=export, fix="No such folder. It is the one that holds `data` and `metadata` of the export."
+        )
+    return _Folder(root, where=export)
+
+
+def _parts_of(listed: str, where: str) -> "re.Match[str]":
+    """A listed file taken apart. SourceError where its name leads anywhere but into an export's data."""
+    match = _DATA_FILE.fullmatch(listed)
+    if match is None or ".." in listed.split("/"):
+        raise SourceError(
+            f"{where}: its manifest lists {listed[:200]!r}, which is not a file of this export's data. It was not read."
+        )
+    return match
+
+
+class _S3:
+    """An export's prefix in an S3 bucket."""
+
+    def __init__(self, *, bucket: str, prefix: str) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.where = f"s3://{bucket}/{prefix.rstrip('/')}"
+        self._bucket = bucket
+        self._prefix = prefix
+        # One attempt a call: trying again is counted, and waited for, in one place.
+        self._client = boto3.client(
+            "s3",
+            config=Config(
+                retries={"total_max_attempts": 1},
+                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+                read_timeout=_READ_TIMEOUT_SECONDS,
+            ),
+        )
+
+    def list_files(self, folder: str) -> list[ExportFile]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{self._prefix}{folder}"
+        )
+        entries = self._answer("s3:ListBucket", folder, lambda: [e for page in pages for e in page.get("Contents", [])])
+        return [
+            ExportFile(
+                name=entry["Key"].removeprefix(self._prefix),
+                size_bytes=entry["Size"],
+                version=entry["ETag"],
+                modified_at=entry["LastModified"].astimezone(UTC),
+            )
+            for entry in entries
+        ]
+
+    def read(self, file: ExportFile) -> bytes:
+        def download() -> bytes:
+            # The very version that was listed: one that is replaced meanwhile is of another refresh.
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + file.name, IfMatch=file.version)
+            return bytes(answer["Body"].read())
+
+        return self._answer("s3:GetObject", file.name, download)
+
+    def name_of(self, listed: str) -> tuple[str, str]:
+        parts = _parts_of(listed, self.where)
+        if parts["bucket"] not in (None, self._bucket) or parts["prefix"] != self._prefix:
+            raise SourceError(
+                f"{self.where}: its manifest lists {listed[:200]!r}, which lies outside this export. It was not read."
+            )
+        return parts["name"], parts["period"]
+
+    def _answer(self, permission: str, name: str, ask: Callable[[], _Result]) -> _Result:
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+
+        try:
+            return ask()
+        except ClientError as error:
+            response: Mapping[str, Any] = error.response
+            code = str(response.get("Error", {}).get("Code"))
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _MAY_PASS or status >= 500 or status == 429:
+                raise _PassingError(f"S3 answered {code}") from None
+            if code in _REPLACED:
+                raise SourceError(
+                    f"{self.where}: {name} was replaced while it was read: the export is being refreshed. Nothing of "
+                    "this refresh counts. Run again later."
+                ) from None
+            raise SourceError(
+                f"S3 refused {self.where}/{name}: {code}. The role needs {permission} there; see "
+                "infra/iam/data_export_read.json."
+            ) from None
+        except (HTTPClientError, IncompleteReadError) as error:
+            raise _PassingError(f"the connection failed ({type(error).__name__})") from None
+        except (BotoCoreError, OSError) as error:
+            raise SourceError(f"S3 cannot be asked for {self.where}: {type(error).__name__}: {error}.") from None
+
+
+class _Folder:
+    """A synced copy of an export."""
+
+    def __init__(self, root: Path, *, where: str) -> None:
+        self.where = where
+        self._root = root
+
+    def list_files(self, folder: str) -> list[ExportFile]:
+        found: list[ExportFile] = []
+        for path in sorted((self._root / folder).rglob("*")):
+            if not path.is_file() or not path.resolve().is_relative_to(self._root):
+                continue
+            status = path.stat()
+            found.append(
+                ExportFile(
+                    name=path.relative_to(self._root).as_posix(),
+                    size_bytes=status.st_size,
+                    version=f"{status.st_size}-{status.st_mtime_ns}",
+                    modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
+                )
+            )
+        return found
+
+    def read(self, file: ExportFile) -> bytes:
+        path = self._root / file.name
+        try:
+            content = path.read_bytes()
+            status = path.stat()
+        except OSError as error:
+            raise SourceError(f"{self.where}: {file.name} cannot be read: {error.strerror}.") from None
+        if f"{status.st_size}-{status.st_mtime_ns}" != file.version:
+            raise SourceError(f"{self.where}: {file.name} was replaced while it was read. Run again later.")
+        return content
+
+    def name_of(self, listed: str) -> tuple[str, str]:
+        parts = _parts_of(listed, self.where)
+        return parts["name"], parts["period"]

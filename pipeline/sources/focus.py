@@ -1,0 +1,340 @@
+"""FOCUS Cost and Usage, 1.0 to 1.4, of any provider: CSV (gzipped or not) or Parquet, from an inbox or a Data Export.
+
+Columns in any order and casing. What FOCUS does not name (`x_...`, a vendor's own) is kept in `other_columns`. The four
+costs are kept apart; a column the file lacks is null, never 0. Amounts are exact: CSV text as spelled, Parquet decimals
+as they are, doubles as the shortest text that reads as them. A double that reaches beyond 10^-18 is rounded there and
+its spelling kept in `other_columns`.
+
+**What a file restates.** The bucket is provider, billing account and billing period: a newer file that has a row of
+them replaces all that an older one said of them. The provider is ProviderName, or ServiceProviderName where 1.4 dropped
+it; not the issuer, since a restatement may move a charge from one legal entity's invoice to another's. A correction of
+a closed period is a row of a later one and simply counts.
+
+**Exports of several files.** A file that is one of several cannot be told from a restatement by looking at it, and
+counting it alone would lose the others or count an old one twice. So:
+- `settings.export` (AWS, without an inbox): a Data Export, `s3://...` or the folder of a synced copy. The files that a
+  billing period's manifest lists are one delivery.
+- an inbox, as it is: every file states its billing periods whole. A file whose name numbers it as a part (`-00001`,
+  `part_0_0001`) is quarantined, and so is one that holds a single later day of a period, which may be all there is
+  (`settings.files: whole` says so) or one day's file of many.
+- an inbox with `settings.files: parts`: each file name is a part of its own that counts until a file of the same name
+  replaces it. For exports that write each name once, as OCI's reports and daily files do.
+
+Settings: files (whole, parts); date_format (strptime, where dates are not ISO 8601); last_line_end (required,
+optional); defaults {BillingAccountId, BillingCurrency, InvoiceIssuerName, ProviderName: for a file that lacks the
+column}; measure (billed): a file that somebody rated is refused, as is a gateway's export by its shape.
+
+A file is stated when its name says so (`20241102T051122Z`), else when it was last modified, else when it landed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import polars as pl
+
+from pipeline.errors import QuarantineError
+from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
+from pipeline.landing.times import DAY
+from pipeline.sources.bulk import MONEY, Bulk, Kind, bulk_header, read_bulk
+from pipeline.sources.data_exports import fetch_export
+from pipeline.sources.http import stamp_in_name
+from pipeline.sources.source import FetchContext, Fetched, Payload, Source
+
+NAME = "focus"
+DATASET = "cost_and_usage"
+
+# FOCUS's own names; deprecated ones last.
+_NAMES = (
+    "BillingAccountId", "BillingAccountName", "BillingAccountType", "SubAccountId", "SubAccountName",
+    "SubAccountType", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd", "InvoiceId",
+    "InvoiceDetailId", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName", "ChargeCategory",
+    "ChargeClass", "ChargeDescription", "ChargeFrequency", "BilledCost", "EffectiveCost", "ListCost",
+    "ContractedCost", "BillingCurrency", "ListUnitPrice", "ContractedUnitPrice", "PricingCategory", "PricingQuantity",
+    "PricingUnit", "PricingCurrency", "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice",
+    "PricingCurrencyContractedUnitPrice", "ConsumedQuantity", "ConsumedUnit", "ServiceCategory", "ServiceSubcategory",
+    "ServiceName", "SkuId", "SkuMeter", "SkuPriceId", "SkuPriceDetails", "ResourceId", "ResourceName", "ResourceType",
+    "RegionId", "RegionName", "AvailabilityZone", "CommitmentDiscountId", "CommitmentDiscountName",
+    "CommitmentDiscountCategory", "CommitmentDiscountType", "CommitmentDiscountStatus", "CommitmentDiscountQuantity",
+    "CommitmentDiscountUnit", "CommitmentProgramEligibilityDetails", "ContractApplied", "CapacityReservationId",
+    "CapacityReservationStatus", "AllocatedMethodId", "AllocatedMethodDetails", "AllocatedResourceId",
+    "AllocatedResourceName", "AllocatedTags", "Tags", "ProviderName", "PublisherName",
+)  # fmt: skip
+_DECIMALS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ConsumedQuantity", "PricingQuantity")
+_INSTANTS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
+# Without these there is no charge: how much, to whom, in which money, in which period, for what kind of thing.
+_REQUIRED = (
+    "BilledCost",
+    "BillingAccountId",
+    "BillingCurrency",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargePeriodStart",
+)
+_WHO = ("ProviderName", "ServiceProviderName", "InvoiceIssuerName")
+_WITH_DEFAULTS = ("BillingAccountId", "BillingCurrency", "InvoiceIssuerName", "ProviderName")
+_SETTINGS = ("files", "date_format", "last_line_end", "defaults", "measure")
+
+_PART_OF_SEVERAL = re.compile(
+    r"(?<![a-z])part[-_]?\d+|[-_.](?:0\d{4}|0000\d{8})$|\d+[-_]of[-_]\d+", re.ASCII | re.IGNORECASE
+)
+_SUFFIXES = re.compile(r"(?:\.(?:csv|gz|gzip|snappy|parquet))+$", re.ASCII | re.IGNORECASE)
+_API_KEY_HASH = r"^[0-9a-f]{64}$"
+_NOT_BILLED = (
+    "What somebody rated is no bill and is never summed as one: take the provider's own (anthropic_cost_api, "
+    "openai_costs_api, aws_cur2, ...), and this file out of the inbox."
+)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _kind(name: str) -> Kind:
+    """What a column of FOCUS's name holds."""
+    if name in _DECIMALS:
+        return "decimal"
+    return "instant" if name in _INSTANTS else "text"
+
+
+_TYPES: dict[Kind, pl.DataType] = {"text": pl.String(), "decimal": MONEY, "instant": pl.Datetime("us")}
+
+CHARGES = Table(
+    name="charges",
+    columns={_snake(name): _TYPES[_kind(name)] for name in _NAMES},
+    money=Money(home="cloud", amount="billed_cost", currency_column="billing_currency"),
+)
+
+
+def _folded(header: str) -> str:
+    """A header whatever its casing and its separators."""
+    return re.sub(r"[^a-z0-9]", "", header.casefold())
+
+
+_KNOWN = {_folded(name): name for name in _NAMES}
+
+
+def recognise(name: str, head: bytes) -> str | None:
+    """The header names what every FOCUS charge has. Parquet names its columns at its end: its reader looks."""
+    header = bulk_header(head)
+    if header is None:
+        return None
+    return DATASET if not header or {"billedcost", "chargecategory"} <= set(map(_folded, header)) else None
+
+
+def fetch(context: FetchContext) -> Iterator[Fetched]:
+    """The billing periods of an AWS Data Export whose newest manifest has not landed yet, each as one delivery."""
+    return fetch_export(context, source=NAME, dataset=DATASET)
+
+
+def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
+    """A dropped file. The reader never sees its name, so what the name says goes with the settings."""
+    declared = {key: value for key, value in settings.items() if key in _SETTINGS}
+    stem = _SUFFIXES.sub("", name)
+    if declared.get("files") == "parts":
+        declared["part"] = stem
+    elif _PART_OF_SEVERAL.search(PurePath(stem).name):
+        declared["numbered_part"] = name
+    stated_at = stamp_in_name(name)
+    return Fetched(
+        dataset=DATASET,
+        payloads=(Payload(name=name, content=content),),
+        stated_at=stated_at,
+        stated_by="file_name" if stated_at else "landed_at",
+        settings=declared,
+    )
+
+
+def parse(content: bytes, settings: Settings) -> Frames:
+    """Every row of the file under FOCUS's names, amounts and instants typed, anything else as text."""
+    _check_declared(settings)
+    bulk = read_bulk(
+        content,
+        kind_of=lambda header: _kind(_KNOWN.get(_folded(header), header)),
+        date_format=_text(settings, "date_format"),
+        last_line_end_required=_choice(settings, "last_line_end", ("required", "optional")) == "required",
+    )
+    headers = _headers_by_name(bulk.frame.columns)
+    columns = {name: bulk.frame[header].alias(_snake(name)) for name, header in headers.items()}
+    for name, value in _defaults(settings).items():
+        columns.setdefault(name, pl.repeat(value, bulk.frame.height, dtype=pl.String(), eager=True).alias(_snake(name)))
+    _check_is_a_bill(columns)
+    _check_columns(columns)
+    _check_period(columns["BillingPeriodStart"], settings)
+    _check_is_whole(columns["ChargePeriodStart"], columns["BillingPeriodStart"], settings)
+    known = pl.DataFrame(list(columns.values())).with_columns(
+        pl.col("billing_currency").str.strip_chars().str.to_uppercase()
+    )
+    # ProviderName first: where a file gives both, 1.2 and 1.3 agree on the bucket.
+    provider = pl.coalesce(*(_snake(name) for name in _WHO if name in columns))
+    if known.select(provider.is_null().any()).item():
+        raise QuarantineError(f"A row names no {', '.join(_WHO)}. Set defaults.ProviderName to who sends this file.")
+    part = settings.get("part")
+    bucket = [provider, pl.col("billing_account_id"), pl.col("billing_period_start").dt.date().cast(pl.String)]
+    frame = known.select(
+        pl.concat_str([*bucket, *([pl.lit(part)] if part else [])], separator="|").alias("bucket"),
+        pl.col("charge_period_start").dt.date().alias("usage_date"),
+        *(
+            pl.col(name) if name in known.columns else pl.lit(None, dtype=kind).alias(name)
+            for name, kind in CHARGES.columns.items()
+        ),
+        _other_columns(bulk, set(bulk.frame.columns) - set(headers.values())),
+    )
+    return {CHARGES.name: frame}
+
+
+def _headers_by_name(headers: list[str]) -> dict[str, str]:
+    """FOCUS name -> the file's own header."""
+    found: dict[str, str] = {}
+    for header in headers:
+        name = _KNOWN.get(_folded(header))
+        if name is None:
+            continue
+        if name in found:
+            raise QuarantineError(f"row 1: {found[name]!r} and {header!r} are both {name}. Keep one of them.")
+        found[name] = header
+    return found
+
+
+def _check_columns(columns: Mapping[str, pl.Series]) -> None:
+    """Refuses a file that lacks what a charge cannot be without, or a row that leaves it out."""
+    absent = [name for name in _REQUIRED if name not in columns]
+    if not any(name in columns for name in _WHO):
+        absent.append(" or ".join(_WHO))
+    if absent:
+        raise QuarantineError(
+            f"row 1: no column {', '.join(absent)}. This is not FOCUS Cost and Usage; where only a constant is missing,"
+            f" set defaults (for {', '.join(_WITH_DEFAULTS)})."
+        )
+    for name in _REQUIRED:
+        row = columns[name].is_null().arg_max() if columns[name].null_count() else None
+        if row is not None:
+            raise QuarantineError(
+                f"row {row + 2}: no {name}, as in {columns[name].null_count()} of {len(columns[name])} rows. "
+                "A charge without it cannot be booked: ask for the file again."
+            )
+
+
+def _check_is_a_bill(columns: Mapping[str, pl.Series]) -> None:
+    """Refuses a gateway's export: it has FOCUS's columns and prices every request itself."""
+    nothing = pl.Series([], dtype=pl.String())
+    signs = {
+        "BillingAccountType is an API key": (columns.get("BillingAccountType", nothing) == "API Key").any(),
+        "Tags name a custom_llm_provider": columns.get("Tags", nothing)
+        .str.contains('"custom_llm_provider"', literal=True)
+        .any(),
+        "BillingAccountId is the hash of a key, and requests are what is consumed": (
+            (columns.get("ConsumedUnit", nothing) == "Requests").any()
+            and columns.get("BillingAccountId", nothing).str.contains(_API_KEY_HASH).any()
+        ),
+    }
+    for sign, is_so in signs.items():
+        if is_so:
+            raise QuarantineError(f"{sign}: a gateway (as LiteLLM) wrote this. {_NOT_BILLED}")
+
+
+def _check_period(starts: pl.Series, settings: Settings) -> None:
+    """Refuses rows of another billing period than the one the export's manifest lists the file for."""
+    listed = settings.get("billing_period")
+    if listed is None:
+        return
+    other = starts.filter(starts.dt.strftime("%Y-%m") != str(listed))
+    if len(other):
+        raise QuarantineError(
+            f"{len(other)} rows are of the billing period that starts {other[0]}, yet the manifest lists the file for "
+            f"{listed}."
+        )
+
+
+def _check_is_whole(charged: pl.Series, period: pl.Series, settings: Settings) -> None:
+    """Refuses one day of a period under way where nobody said what a file holds: counted alone it would replace the
+    days before it. The first days of a period look like all of it and are.
+    """
+    if "files" in settings or "billing_period" in settings or not len(charged):
+        return
+    day, first = charged.dt.date(), period.dt.date()
+    if day.n_unique() == 1 and ((day - first) > DAY).all():
+        raise QuarantineError(
+            f"All {len(day)} rows are charges of {day[0]}, in a billing period that starts {first[0]}. Where every "
+            "file holds a part of its period, set files: parts; where this is all there is, files: whole."
+        )
+
+
+def _other_columns(bulk: Bulk, unknown: set[str]) -> pl.Series:
+    """A JSON object of what FOCUS does not name, and of the spelling of amounts that were rounded; null where none."""
+    kept = bulk.frame.select(sorted(unknown))
+    texts = _as_json(kept, height=bulk.frame.height)
+    if not bulk.rounded:
+        return texts
+    spelled = pl.DataFrame([bulk.rounded[header].alias(header) for header in sorted(bulk.rounded)])
+    is_rounded = spelled.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    return _as_json(kept.hstack(spelled), height=bulk.frame.height).zip_with(is_rounded, texts)
+
+
+def _as_json(frame: pl.DataFrame, *, height: int) -> pl.Series:
+    if not frame.width:
+        return pl.repeat(None, height, dtype=pl.String(), eager=True).alias("other_columns")
+    says_something = pl.any_horizontal(pl.all().is_not_null())
+    encoded = pl.when(says_something).then(pl.struct(pl.all()).struct.json_encode())
+    return frame.select(encoded.alias("other_columns")).to_series()
+
+
+def _check_declared(settings: Settings) -> None:
+    """Refuses settings, and a file under them, that cannot be so."""
+    if settings.get("measure", "billed") != "billed":
+        raise QuarantineError(f"settings.measure is {settings['measure']!r}. {_NOT_BILLED}")
+    _choice(settings, "files", ("whole", "parts"))
+    if settings.get("numbered_part") is not None:
+        raise QuarantineError(
+            f"{settings['numbered_part']!r} is numbered as one of several files. Alone it would replace the others. "
+            "Point settings.export at an AWS Data Export, or join the files into one; where every name is written "
+            "once, set files: parts."
+        )
+
+
+def _defaults(settings: Settings) -> dict[str, str]:
+    defaults = settings.get("defaults") or {}
+    if not isinstance(defaults, Mapping):
+        raise QuarantineError(f"settings.defaults is {defaults!r}. It maps columns to text.")
+    for name, value in defaults.items():
+        if name not in _WITH_DEFAULTS or not isinstance(value, str) or not value:
+            raise QuarantineError(
+                f"settings.defaults: {name} is {value!r}. It gives text for {', '.join(_WITH_DEFAULTS)}, nothing else."
+            )
+    return dict(defaults)
+
+
+def _text(settings: Settings, name: str) -> str | None:
+    value = settings.get(name)
+    if value is not None and not isinstance(value, str):
+        raise QuarantineError(f"settings.{name} is {value!r}, not text.")
+    return value or None
+
+
+def _choice(settings: Settings, name: str, known: tuple[str, ...]) -> str:
+    value = _text(settings, name) or known[0]
+    if value not in known:
+        raise QuarantineError(f"settings.{name} is {value!r}. It is {' or '.join(map(repr, known))}.")
+    return value
+
+
+SOURCE = Source(
+    name=NAME,
+    datasets=(
+        Dataset(
+            source=NAME,
+            name=DATASET,
+            mode="replace",
+            bucket="billing_period",
+            measure="billed",
+            tables=(CHARGES,),
+            parse=parse,
+        ),
+    ),
+    recognise=recognise,
+    drop=drop,
+    fetch=fetch,
+    # Manifests say what is new. The window only has to reach back over the period that has not ended.
+    trailing_days=62,
+)

@@ -1,0 +1,16 @@
+-- What the landed rows that name the invoice come to, by object and currency, from their own spelling.
+select
+    landed.object_number,
+    landed.account,
+    landed.billing_currency,
+    landed.decimal_places,
+    count(*) as row_count,
+    sum(cast(landed.stated_amount as decimal(38, 18))) as amount
+from traced_int_cloud_charges_daily as landed
+inner join chosen_invoice_accounts as chosen
+    on
+        landed.source = chosen.source
+        and landed.account = chosen.account
+where landed.invoice_id = $invoice_id
+group by landed.object_number, landed.account, landed.billing_currency, landed.decimal_places
+order by landed.object_number, landed.account, landed.billing_currency, landed.decimal_places

@@ -1,0 +1,52 @@
+"""What the outbox is given to say: nothing of a workload whose figures a broken law refuses, all of the others."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.assets.alerts import announce
+from pipeline.decisions.graph import build_project
+from pipeline.demo import AS_OF
+from pipeline.landing.project import Project
+
+SPEAKING = {"workload:support-chat#1", "workload:internal-search#1"}
+
+
+def _never(seconds: float) -> None:
+    raise AssertionError(f"nothing here waits, least of all {seconds} s")
+
+
+def announced_with(folder: Path, *workloads: Mapping[str, Any]) -> set[str]:
+    """The cases said of the demo's company when these workloads are declared too."""
+    config = folder / "breakeven.yaml"
+    said = yaml.safe_load(config.read_text())
+    said["workloads"] += workloads
+    config.unlink()
+    config.write_text(yaml.safe_dump(said))
+    project = Project(folder)
+    now = AS_OF + timedelta(minutes=5)
+    project.land_config(now)
+    snapshot = build_project(project, as_of=now).snapshot
+    return {outcome.case_key for outcome in announce(project, snapshot, now=now, environment={}, sleep=_never)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ({"account": "demo-org", "api_key": "apikey_01DemoSupportMobile"}, {"workload:support-chat#1"}),
+        ({"account": "demo-org", "workspace": "wrkspc_01DemoCoding"}, set()),
+        ({"deployment": "chat-llama"}, {"workload:support-chat#1"}),
+        ({"served_name": "Qwen/Qwen3-32B"}, {"workload:internal-search#1"}),
+    ],
+    ids=["some API traffic", "API traffic of a silent workload on the same account", "its served tokens", "all of it"],
+)
+def test_a_workload_that_lost_traffic_to_a_second_claim_is_not_announced_and_the_others_are(
+    silent_demo: Path, rule: Mapping[str, str], refused: set[str]
+) -> None:
+    """B12: what two rules claim is nobody's, so the verdict of either says less than its traffic."""
+    shadow = {"workload": "shadow", "deployment": "batch-gemma", "match": [dict(rule)]}
+    assert announced_with(silent_demo, shadow) == SPEAKING - refused
