@@ -166,6 +166,7 @@ class Runner:
         columns = tuple((str(row[0]), str(row[1])) for row in rows)
         if model.partition_by != "none" and model.date_column not in dict(columns):
             raise BuildError(f"{model.name} is partitioned but has no column {model.date_column}.")
+        _refuse_what_parquet_lacks(model, columns)
         with written_once(remembered) as aside:
             aside.write_text(json.dumps(columns))
         return columns
@@ -286,6 +287,16 @@ def _part(key: str, columns: Columns, found: _Said) -> NodePart:
         content=digest([columns, sorted((str(day), said) for day, (_, said) in found.items())]),
         by_day={day: said for day, (_, said) in found.items() if day is not None},
     )
+
+
+def _refuse_what_parquet_lacks(model: Model, columns: Columns) -> None:
+    """Parquet has no integers of 128 bits: DuckDB writes a HUGEINT as a DOUBLE, without a word."""
+    lacking = [f"{name} ({kind})" for name, kind in columns if "HUGEINT" in kind]
+    if lacking:
+        raise BuildError(
+            f"{model.name} yields {', '.join(lacking)}, which Parquet would round. A sum of BIGINT is one: cast it to "
+            "BIGINT, or to DECIMAL(38, 0)."
+        )
 
 
 def _refuse_outside(model: Model, partition: str, days: Iterable[date | None]) -> None:

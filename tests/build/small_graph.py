@@ -54,7 +54,7 @@ group by calendar.usage_date
 """
 READ = """-- One row per usage_date, agent.
 -- partition: day
-select usage_date, agent, sum(value) as value_sum, count(*) as row_count
+select usage_date, agent, cast(sum(value) as bigint) as value_sum, count(*) as row_count
 from landed_meters__readings
 group by usage_date, agent
 """

@@ -2,7 +2,10 @@
 
 from decimal import Decimal
 
-from tests.build.small_graph import SmallProject, noon
+import pytest
+
+from pipeline.errors import BuildError
+from tests.build.small_graph import MODELS, SmallProject, noon
 
 
 def test_a_month_sees_its_days_and_the_total_is_the_sum_of_the_current_deliveries(tmp_path):
@@ -39,3 +42,15 @@ def test_nothing_changed_runs_nothing(tmp_path):
     assert second.ran == {}
     assert second.snapshot.snapshot_id == first.snapshot.snapshot_id
     assert (project.paths.published / "warehouse.duckdb").exists()
+
+
+def test_a_whole_number_that_parquet_would_round_is_refused_by_name(tmp_path):
+    """Class B7: a sum of 64-bit integers has 128 bits, and becomes a float in Parquet."""
+    project = SmallProject(tmp_path)
+    project.land_costs([("2026-10-10", "a", "1")], days=("2026-10-10", "2026-10-11"), stated=noon("2026-10-12"))
+    rounded = MODELS["marts/fct_totals"].replace("sum(billed_cost) as billed_cost", "sum(row_count) as row_count")
+    project.models["marts/fct_totals"] = rounded
+    with pytest.raises(BuildError, match=r"fct_totals yields row_count \(HUGEINT\)"):
+        project.build()
+    project.models["marts/fct_totals"] = rounded.replace("sum(row_count)", "cast(sum(row_count) as bigint)")
+    assert project.rows(project.build(), "fct_totals") == [("a", 1)]
