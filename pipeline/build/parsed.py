@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from multiprocessing import get_context
@@ -96,21 +96,9 @@ class ParsedObject:
 
 def parsed_key(landed: LandedObject, dataset: Dataset, settings: Mapping[str, Any]) -> str:
     """Changes with the bytes, the reader's code, the declared schema or the delivery's declared settings."""
-    schema = {table.name: {name: str(kind) for name, kind in table.schema.items()} for table in dataset.tables}
-    money = {table.name: asdict(table.money) for table in dataset.tables if table.money is not None}
-    return digest(
-        [
-            landed.sha256,
-            dataset.source,
-            dataset.name,
-            dataset.schema_version,
-            schema,
-            money,
-            closure_hash(dataset.parse.__module__),
-            dict(settings),
-            duckdb.__version__,
-        ]
-    )
+    code = closure_hash(dataset.parse.__module__)
+    declared = [dataset.source, dataset.name, dataset.schema_version, dataset.declared_tables]
+    return digest([landed.sha256, declared, code, dict(settings), duckdb.__version__])
 
 
 @dataclass(frozen=True)

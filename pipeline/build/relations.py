@@ -36,12 +36,16 @@ class _ContentByDay:
     def __init__(self, hashes: Mapping[date, str]) -> None:
         self._days = sorted(hashes)
         self._said = [[day.isoformat(), hashes[day]] for day in self._days]
+        self._answers: dict[tuple[int, int], str] = {}
 
     def of(self, days: DateRange | None) -> str:
-        """Equal for equal hashes of equal days in the range."""
-        if days is None:
-            return digest(self._said)
-        return digest(self._said[bisect_left(self._days, days.from_date) : bisect_left(self._days, days.to_date)])
+        """Equal for equal hashes of equal days in the range. Several models ask for the same range."""
+        first, end = 0, len(self._days)
+        if days is not None:
+            first, end = bisect_left(self._days, days.from_date), bisect_left(self._days, days.to_date)
+        if (first, end) not in self._answers:
+            self._answers[first, end] = digest(self._said[first:end])
+        return self._answers[first, end]
 
 
 class Relation(Protocol):

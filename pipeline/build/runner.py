@@ -1,5 +1,6 @@
 """The runner: for each (node, partition) a key over exactly what it reads; if its file exists, nothing runs."""
 
+import hashlib
 import json
 import os
 from bisect import bisect_left, bisect_right
@@ -33,10 +34,10 @@ from pipeline.build.relations import (
 from pipeline.build.sql_models import PartitionBy, SqlModel, in_order
 from pipeline.build.workers import Workers
 from pipeline.errors import BreakevenError, BuildError
-from pipeline.landing.records import digest
+from pipeline.landing.records import canonical, digest
 
 ENGINE = f"duckdb {duckdb.__version__}"
-_NODE_FORMAT = "breakeven.node/1"
+_NODE_FORMAT = "breakeven.node/2"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Runner:
     def _begin(self, workers: Workers[_Parts], model: Model, inputs: Mapping[str, Relation]) -> "_UnderWay":
         """Find what is there of a model, and have the rest made."""
         columns = self._columns(workers, model, inputs)
-        keys = {partition: _part_key(model, partition, inputs) for partition in _partitions(model, inputs)}
+        keys = _part_keys(model, inputs)
         found = {partition: self.known.get(key) or self._remembered(model.name, key) for partition, key in keys.items()}
         missing = {partition: keys[partition] for partition, part in found.items() if part is None}
         if isinstance(model, SqlModel):
@@ -432,13 +433,19 @@ def _days_read(model: Model, relation: Relation, window: DateRange) -> DateRange
     return DateRange(window.from_date - back, window.to_date)
 
 
-def _part_key(model: Model, partition: str, inputs: Mapping[str, Relation]) -> str:
-    window = partition_range(partition)
-    read = [
-        [name, inputs[name].columns, inputs[name].content(_days_read(model, inputs[name], window))]
-        for name in model.inputs
-    ]
-    return digest([_NODE_FORMAT, ENGINE, model.name, model.code_hash, model.partition_by, partition, read])
+def _part_keys(model: Model, inputs: Mapping[str, Relation]) -> dict[str, str]:
+    """Partition -> hash of all that its result is made of. What its partitions share is hashed once."""
+    columns = [[name, inputs[name].columns] for name in model.inputs]
+    shared = hashlib.sha256(canonical([_NODE_FORMAT, ENGINE, model.name, model.code_hash, model.partition_by, columns]))
+    keys: dict[str, str] = {}
+    for partition in _partitions(model, inputs):
+        window = partition_range(partition)
+        contents = [inputs[name].content(_days_read(model, inputs[name], window)) for name in model.inputs]
+        own = shared.copy()
+        # Neither holds a line break: one text, one meaning.
+        own.update("\n".join(["", partition, *contents]).encode())
+        keys[partition] = own.hexdigest()
+    return keys
 
 
 def _own_words(error: duckdb.Error) -> str:

@@ -1,8 +1,9 @@
 """What one kind of delivery contains, in the vendor's own words, and how its versions replace each other."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
@@ -98,6 +99,13 @@ class Dataset:
     grouping: str = ""
     settle_lag: timedelta = timedelta(days=1)
     schema_version: int = 1
+
+    @cached_property
+    def declared_tables(self) -> str:
+        """Changes with a column, a type or what is money. Worked out once: it is part of every object's key."""
+        schemas = {table.name: {name: str(kind) for name, kind in table.schema.items()} for table in self.tables}
+        money = {table.name: asdict(table.money) for table in self.tables if table.money is not None}
+        return repr((schemas, money))
 
     def table_view(self, table: Table) -> str:
         """Name of the view under which SQL models read the rows that count: `landed_<source>__<table>`."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pipeline.errors import LandingError
@@ -57,7 +58,7 @@ class Delivery:
     settings: Mapping[str, Any] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def content_id(self) -> str:
         """The same for the same bytes delivered for the same window: a file dropped twice."""
         return digest(
@@ -74,7 +75,7 @@ class Delivery:
             ]
         )
 
-    @property
+    @cached_property
     def delivery_id(self) -> str:
         return digest([self.content_id, stamp(self.stated_at), stamp(self.landed_at)])
 
