@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.error import URLError
@@ -62,6 +63,8 @@ _PASSING = _RATE_LIMITED | _MAY_HAVE_PASSED
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _DEFAULT_RETRY_AFTER_SECONDS = 30
+# To post, and to look up in a public channel what was posted.
+_SCOPES = ("chat:write", "channels:history")
 _NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 _NETWORK = (OSError, http.client.HTTPException, SlackClientError, json.JSONDecodeError, UnicodeDecodeError)
 
@@ -87,6 +90,41 @@ def outlet_from_config(slack: config.Slack, *, environment: Mapping[str, str]) -
 def metadata_of(*, case_key: str, claim_id: str) -> dict[str, Any]:
     """By what a post is found again. The claim id tells apart two installations that share a channel."""
     return {"event_type": EVENT_TYPE, "event_payload": {"case_key": case_key, "claim_id": claim_id}}
+
+
+@dataclass(frozen=True)
+class TokenTried:
+    """Whether Slack takes the token, without a message. `missing_scopes`: None where Slack does not say what it has."""
+
+    is_taken: bool
+    detail: str
+    missing_scopes: tuple[str, ...] | None = None
+
+
+def try_token(slack: config.Slack, *, token: str, timeout_seconds: float) -> TokenTried:
+    """`auth.test`: whether the token is one, and what it may do. Sends nothing to any channel."""
+    client = WebClient(
+        token=token,
+        base_url=slack.api_url or WebClient.BASE_URL,
+        timeout=max(int(timeout_seconds), 1),
+        retry_handlers=[],
+        logger=_silent_logger(),
+    )
+    try:
+        answer = client.auth_test()
+    except SlackApiError as error:
+        code = _code_of(error)
+        return TokenTried(False, f"Slack refuses the token ({code}). {_NEXT_STEPS.get(code, 'See docs.slack.dev.')}")
+    except _NETWORK as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        return TokenTried(
+            False, f"No answer from Slack ({type(reason).__name__}). Check the network and slack.api_url."
+        )
+    granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+    if not isinstance(granted, str):
+        return TokenTried(True, "Slack takes the token")
+    held = {scope.strip() for scope in granted.split(",")}
+    return TokenTried(True, "Slack takes the token", tuple(scope for scope in _SCOPES if scope not in held))
 
 
 class SlackOutlet:

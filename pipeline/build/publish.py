@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,25 @@ def publish(snapshot: Snapshot, folder: Path) -> Path:
     _link_parquet(snapshot, folder)
     swapped(marker, lambda aside: _write_marker(aside, snapshot.snapshot_id))
     return warehouse
+
+
+def published_as(folder: Path) -> tuple[str | None, str]:
+    """The snapshot that the published files hold; else None and why that cannot be said. Writes nothing."""
+    try:
+        snapshot_id = (folder / _MARKER).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None, "nothing has been published yet"
+    warehouse = folder / "warehouse.duckdb"
+    if not warehouse.exists():
+        return None, "warehouse.duckdb is gone"
+    try:
+        with closing(duckdb.connect(str(warehouse), read_only=True)) as connection:
+            formats = {found for found, _ in connection.execute("select format, holds from publishing.held").fetchall()}
+    except duckdb.Error as error:
+        return None, f"warehouse.duckdb cannot be read ({type(error).__name__})"
+    if formats != {_WAREHOUSE_FORMAT}:
+        return None, f"warehouse.duckdb is in another format than this release writes ({_WAREHOUSE_FORMAT})"
+    return snapshot_id, ""
 
 
 def _write_marker(path: Path, snapshot_id: str) -> None:

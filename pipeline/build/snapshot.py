@@ -76,9 +76,9 @@ class Snapshots:
             "nodes": {name: _node_json(node) for name, node in snapshot.nodes.items()},
         }
         target = self.folder / f"{snapshot.snapshot_id}.json"
-        if not target.exists():
-            with written_once(target) as aside:
-                aside.write_text(json.dumps(record))
+        # One that is damaged is written again: built from the same, it has the same id.
+        if not target.exists() or self.load(snapshot.snapshot_id) is None:
+            swapped(target, lambda aside: _write(aside, json.dumps(record)))
 
     def point_at(self, snapshot: Snapshot) -> None:
         """Make it the current one: the pointer is swapped last. It names the cache that holds its files."""
@@ -104,12 +104,14 @@ class Snapshots:
         return marker.read_text()
 
     def load(self, snapshot_id: str) -> Snapshot | None:
+        """The snapshot of that id; None where there is none that this release can read."""
         try:
             record = json.loads((self.folder / f"{snapshot_id}.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+            return self._of_record(record, snapshot_id) if record["format"] == SNAPSHOT_FORMAT else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        if record.get("format") != SNAPSHOT_FORMAT:
-            return None
+
+    def _of_record(self, record: Mapping[str, Any], snapshot_id: str) -> Snapshot:
         return Snapshot(
             graph_key=record["graph_key"],
             as_of=parse_stamp(record["as_of"]),

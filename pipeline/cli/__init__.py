@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": "pipeline.cli.run:run",
     "rebuild": "pipeline.cli.run:rebuild",
     "status": "pipeline.cli.show:status",
+    "doctor": "pipeline.cli.doctor:doctor",
     "costs": "pipeline.cli.show:costs",
     "waste": "pipeline.cli.show:waste",
     "verdict": "pipeline.cli.show:verdict",
@@ -68,6 +69,7 @@ def group() -> None:
     \b
     First look, on generated data:   breakeven demo
     Your own data:                   breakeven run --project FOLDER     (FOLDER has a breakeven.yaml)
+    Something looks wrong:           breakeven doctor                   (keys, inboxes, landing; what to fix next)
 
     \b
     Exit codes: 0 done · 1 refused or failed · 2 wrong call or configuration · 3 a source failed

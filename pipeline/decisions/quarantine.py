@@ -50,7 +50,11 @@ def quarantine_list(project: Project, *, as_of: datetime) -> list[QuarantineEntr
 
 def quarantine_history(project: Project, *, as_of: datetime) -> list[QuarantineEntry]:
     """The same with what has ended. A dismissal counts at once, whatever the moment: it is no figure."""
-    everything = project.landing.contents()
+    return quarantine_within(project.landing.contents(), project=project, as_of=as_of)
+
+
+def quarantine_within(everything: Contents, *, project: Project, as_of: datetime) -> list[QuarantineEntry]:
+    """The same of a part of landing."""
     contents = everything.as_of(as_of)
     landed = read_landed(
         contents,

@@ -62,12 +62,14 @@ class Contents:
 class Landing:
     """One landing root. `catalog` is a local file that remembers records already read; it may be deleted.
 
-    `proposed`: events that are read as if they had landed last, for a look at what they would change.
+    `remembers`: what is read is written to the catalog. `proposed`: events that are read as if they had landed last,
+    for a look at what they would change.
     """
 
     store: Store
     catalog: Path | None = None
     proposed: tuple[Event, ...] = ()
+    remembers: bool = True
     _known: dict[str, bytes] = field(default_factory=dict)
     _loaded: bool = False
     _parsed: dict[str, Delivery | Event | Unreadable] = field(default_factory=dict)
@@ -173,7 +175,7 @@ class Landing:
         )
 
     def _save_catalog(self) -> None:
-        if self.catalog is None:
+        if self.catalog is None or not self.remembers:
             return
         single_line = [(key, content) for key, content in sorted(self._known.items()) if b"\n" not in content]
         lines = [key.encode() + b"\t" + content for key, content in single_line]

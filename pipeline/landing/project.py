@@ -18,9 +18,13 @@ AMEND_EVENT = "amend"
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with a `breakeven.yaml`. Everything else is made below its state folder."""
+    """A folder with a `breakeven.yaml`. Everything else is made below its state folder.
+
+    `is_read_only`: reading landing leaves nothing behind, not even what was read of it.
+    """
 
     folder: Path
+    is_read_only: bool = False
 
     @cached_property
     def config(self) -> Config:
@@ -36,7 +40,9 @@ class Project:
     def landing(self) -> Landing:
         state = self.config.state
         location = f"{state.rstrip('/')}/landing" if state.startswith("s3://") else str(self.paths.landing)
-        return Landing(store=open_store(location), catalog=self.paths.cache / "catalog")
+        return Landing(
+            store=open_store(location), catalog=self.paths.cache / "catalog", remembers=not self.is_read_only
+        )
 
     def config_event(self, now: datetime) -> Event | None:
         """The event that lands this version of the configuration; None where it says nothing new."""

@@ -5,12 +5,24 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import LandingError
+from pipeline.landing.s3 import s3_client
 
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._=-]*(/[A-Za-z0-9][A-Za-z0-9._=-]*)*$")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies under a key: its size and when it was put."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class Store(Protocol):
@@ -30,6 +42,10 @@ class Store(Protocol):
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """Keys that start with `prefix` and are greater than `after`, ascending."""
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """What lies under the keys that start with `prefix`, ascending."""
         ...
 
 
@@ -102,6 +118,11 @@ class FolderStore:
         file = self.root / check_key(key)
         return file if file.exists() else None
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        for key in self.keys(prefix):
+            status = (self.root / key).stat()
+            yield Entry(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         yield from self._walk(self.root / prefix.rstrip("/"), prefix.rstrip("/"), after)
 
@@ -131,10 +152,8 @@ class S3Store:
 
     @classmethod
     def from_url(cls, url: str) -> "S3Store":
-        import boto3
-
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return cls(client=boto3.client("s3"), bucket=bucket, prefix=prefix)
+        return cls(client=s3_client(), bucket=bucket, prefix=prefix)
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         from botocore.exceptions import ClientError
@@ -170,9 +189,24 @@ class S3Store:
             ) from None
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        return (entry.key for entry in self._listed(prefix, after))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        return self._listed(prefix, "")
+
+    def _listed(self, prefix: str, after: str) -> Iterator[Entry]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after if after else ""
         )
-        for page in pages:
-            for entry in page.get("Contents", []):
-                yield entry["Key"].removeprefix(self._prefix)
+        try:
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    key = entry["Key"].removeprefix(self._prefix)
+                    yield Entry(key, entry["Size"], entry["LastModified"].astimezone(UTC))
+        except (BotoCoreError, ClientError) as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
+            raise LandingError(
+                f"S3 refused to list {self._bucket}: {code}. The role needs s3:ListBucket on this bucket."
+            ) from None

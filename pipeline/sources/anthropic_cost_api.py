@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -9,8 +10,9 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import decimal_text, other_columns, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
-from pipeline.sources.http import bucket_extras, dropped_pages, fetch_windows, paged_api, results_in
-from pipeline.sources.source import FetchContext, Fetched, Source
+from pipeline.sources.asking import page_probe
+from pipeline.sources.http import PagedApi, bucket_extras, dropped_pages, fetch_windows, paged_api, results_in
+from pipeline.sources.source import FetchContext, Fetched, Probe, Source
 
 NAME = "anthropic_cost_api"
 GROUPING = "workspace_id,description"
@@ -37,7 +39,18 @@ COSTS = Table(
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The window in deliveries of at most 31 day buckets, grouped by workspace and description."""
-    api = paged_api(
+    api = _api(context)
+    params = [("bucket_width", "1d"), ("limit", "31"), *(("group_by[]", name) for name in GROUPING.split(","))]
+    yield from fetch_windows(context, api, source=NAME, dataset="cost_report", params=params, grouping=GROUPING)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the key may read the report."""
+    return (page_probe(partial(_api, context), context=context, dataset="cost_report"),)
+
+
+def _api(context: FetchContext) -> PagedApi:
+    return paged_api(
         context,
         source=NAME,
         base_url="https://api.anthropic.com",
@@ -47,8 +60,6 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
         permission="an Admin API key of the organization (sk-ant-admin...)",
         headers={"anthropic-version": "2023-06-01"},
     )
-    params = [("bucket_width", "1d"), ("limit", "31"), *(("group_by[]", name) for name in GROUPING.split(","))]
-    yield from fetch_windows(context, api, source=NAME, dataset="cost_report", params=params, grouping=GROUPING)
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -114,4 +125,5 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -9,8 +10,9 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import count, other_columns, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
-from pipeline.sources.http import bucket_extras, dropped_pages, fetch_windows, paged_api, results_in
-from pipeline.sources.source import FetchContext, Fetched, Source
+from pipeline.sources.asking import page_probe
+from pipeline.sources.http import PagedApi, bucket_extras, dropped_pages, fetch_windows, paged_api, results_in
+from pipeline.sources.source import FetchContext, Fetched, Probe, Source
 
 NAME = "anthropic_usage_api"
 GROUPING = "api_key_id,workspace_id,model,service_tier,context_window,inference_geo"
@@ -42,7 +44,18 @@ USAGE = Table(
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The window in deliveries of at most 31 days of hour buckets, a week of them on a page."""
-    api = paged_api(
+    api = _api(context)
+    params = [("bucket_width", "1h"), ("limit", "168"), *(("group_by[]", name) for name in _TEXTS)]
+    yield from fetch_windows(context, api, source=NAME, dataset="messages_usage", params=params, grouping=GROUPING)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the key may read the report."""
+    return (page_probe(partial(_api, context), context=context, dataset="messages_usage"),)
+
+
+def _api(context: FetchContext) -> PagedApi:
+    return paged_api(
         context,
         source=NAME,
         base_url="https://api.anthropic.com",
@@ -52,8 +65,6 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
         permission="an Admin API key of the organization (sk-ant-admin...)",
         headers={"anthropic-version": "2023-06-01"},
     )
-    params = [("bucket_width", "1h"), ("limit", "168"), *(("group_by[]", name) for name in _TEXTS)]
-    yield from fetch_windows(context, api, source=NAME, dataset="messages_usage", params=params, grouping=GROUPING)
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -132,4 +143,5 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
 )

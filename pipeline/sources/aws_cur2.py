@@ -27,8 +27,8 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Settings, Table
 from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk
-from pipeline.sources.data_exports import fetch_export, month_of
-from pipeline.sources.source import FetchContext, Fetched, Payload, Source
+from pipeline.sources.data_exports import export_probe, fetch_export, month_of
+from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
 NAME = "aws_cur2"
 DATASET = "cost_and_usage"
@@ -127,6 +127,11 @@ _Columns = Mapping[str, pl.DataType]
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """One delivery for each billing period whose newest manifest has not landed yet."""
     return fetch_export(context, source=NAME, dataset=DATASET)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the export's manifests can be listed and read."""
+    return (export_probe(context, source=NAME, dataset=DATASET),)
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -364,6 +369,7 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
     # Longer than a month, so that an export is looked at before its period ends, and after.
     trailing_days=62,
 )

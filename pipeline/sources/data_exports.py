@@ -22,8 +22,9 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import exact_json
+from pipeline.landing.s3 import s3_client
 from pipeline.landing.times import day_start, stamp
-from pipeline.sources.source import FetchContext, Fetched, Payload
+from pipeline.sources.source import Access, FetchContext, Fetched, Payload, Probe, Probed
 
 _ATTEMPTS = 4
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -58,6 +59,14 @@ class ExportFile:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a look at the manifests shows. `is_all`: the first thousand files were all there are."""
+
+    manifests: tuple[ExportFile, ...]
+    is_all: bool
+
+
 class _PassingError(Exception):
     """A failure that may be gone at the next attempt."""
 
@@ -73,6 +82,10 @@ class _Place(Protocol):
 
     def read(self, file: ExportFile) -> bytes:
         """The bytes of exactly that version."""
+        ...
+
+    def look(self) -> _Seen:
+        """One listing of the manifests, and a look at the newest of them. Raises what the client raises."""
         ...
 
     def name_of(self, listed: str) -> tuple[str, str]:
@@ -110,6 +123,107 @@ def fetch_export(context: FetchContext, *, source: str, dataset: str) -> Iterato
             settings={"billing_period": period},
             request={"export": place.where, "manifest": manifest.name, "version": manifest.version},
         )
+
+
+def export_probe(context: FetchContext, *, source: str, dataset: str) -> Probe:
+    """Whether the export is there, and whether its manifests may be listed and read: two requests, none of them of a
+    bill's own files.
+    """
+    return Probe(dataset, partial(_look, context, source))
+
+
+def _look(context: FetchContext, source: str, seconds: float | None) -> Probed:
+    is_remote = str(context.settings.get("export") or "").startswith("s3://")
+    if is_remote and seconds is None:
+        return Probed("not_asked", f"{context.settings['export']}: not asked")
+    place = _place_of(context, source, seconds=seconds)
+    if is_remote:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            seen = place.look()
+        except ClientError as error:
+            return _refusal(place.where, error)
+        except BotoCoreError as error:
+            return _no_answer(place.where, error)
+    else:
+        try:
+            seen = place.look()
+        except OSError as error:
+            fix = "Let the user that runs breakeven read it"
+            return Probed("not_permitted", f"{place.where} cannot be read: {error.strerror}", fix)
+    return _of_manifests(place.where, seen)
+
+
+def _of_manifests(where: str, seen: _Seen) -> Probed:
+    if not seen.manifests:
+        return Probed(
+            "not_found",
+            f"{where} holds no manifest below metadata/",
+            "Correct settings.export: it ends with the export's name. A new export delivers within a day",
+        )
+    newest = _written_last(seen.manifests)
+    count = f"{len(seen.manifests)}{'' if seen.is_all else ' or more'}"
+    return Probed(
+        "allowed",
+        f"{where} may be listed and read: {count} manifest{'' if count == '1' else 's'}, the newest of "
+        f"{newest.modified_at:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _written_last(manifests: tuple[ExportFile, ...]) -> ExportFile:
+    return max(manifests, key=lambda file: (file.modified_at, file.name))
+
+
+_POLICY = "see infra/iam/data_export_read.json"
+_OF_CODE: Mapping[str, tuple[Access, str, str]] = {
+    **dict.fromkeys(
+        ("AccessDenied", "403", "AllAccessDisabled"),
+        ("not_permitted", "may not be read with these credentials", f"The role needs {{permission}} there; {_POLICY}"),
+    ),
+    **dict.fromkeys(
+        ("NoSuchBucket", "NoSuchKey", "404"),
+        ("not_found", "is not there", "Correct settings.export: s3://<bucket>/<prefix>/<export name>"),
+    ),
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+        ("refused", "is not shown: AWS does not know these credentials, or they have expired",
+         "Set AWS credentials anew"),
+    ),
+    **dict.fromkeys(
+        ("SlowDown", "ThrottlingException", "429"), ("throttled", "may be read, and S3 asks to wait", "")
+    ),
+}  # fmt: skip
+
+
+def _refusal(where: str, error: Any) -> Probed:
+    response: Mapping[str, Any] = error.response
+    code = str(response.get("Error", {}).get("Code"))[:60]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    permission = "s3:GetObject" if error.operation_name == "HeadObject" else "s3:ListBucket"
+    if code in _OF_CODE:
+        access, said, fix = _OF_CODE[code]
+        return Probed(access, f"{where} {said} ({error.operation_name}: {code})", fix.format(permission=permission))
+    if status >= 500:
+        return Probed("unreachable", f"S3 fails for {where} (HTTP {status})", "Try again")
+    return Probed(
+        "odd", f"S3 answers {code} for {where} ({error.operation_name})", f"The role needs {permission}; {_POLICY}"
+    )
+
+
+def _no_answer(where: str, error: Exception) -> Probed:
+    """Of the client's own errors only the kind is said: their text may hold an address with credentials."""
+    kind = type(error).__name__
+    if "Credential" in kind:
+        return Probed(
+            "no_key", f"no AWS credentials for {where} ({kind})", "Give this machine a role, or set a profile"
+        )
+    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError",
+                "SSLError", "ProxyConnectionError", "HTTPClientError", "ConnectionError"):  # fmt: skip
+        return Probed(
+            "unreachable", f"S3 cannot be reached for {where} ({kind})", "Look at the network, and AWS_ENDPOINT_URL"
+        )
+    return Probed("odd", f"S3 cannot be asked for {where} ({kind})", "Look at AWS_REGION and the profile")
 
 
 def month_of(period: str) -> tuple[datetime, datetime]:
@@ -208,7 +322,8 @@ class _Tried:
         )
 
 
-def _place_of(context: FetchContext, source: str) -> _Place:
+def _place_of(context: FetchContext, source: str, *, seconds: float | None = None) -> _Place:
+    """`seconds`: how long to wait for one answer of S3, where that is less than usual."""
     export = context.settings.get("export")
     key = f"sources ({source}/{context.account}).settings.export"
     if not isinstance(export, str) or not export:
@@ -219,7 +334,7 @@ def _place_of(context: FetchContext, source: str) -> _Place:
         bucket, _, prefix = export.removeprefix("s3://").partition("/")
         if not bucket or not prefix.strip("/"):
             raise ConfigError(key=key, value=export, fix="Write s3://<bucket>/<prefix>/<export name>.")
-        return _S3(bucket=bucket, prefix=f"{prefix.strip('/')}/")
+        return _S3(bucket=bucket, prefix=f"{prefix.strip('/')}/", seconds=seconds)
     root = (context.folder / export).resolve()
     if not root.is_dir():
         raise ConfigError(
@@ -241,20 +356,18 @@ def _parts_of(listed: str, where: str) -> "re.Match[str]":
 class _S3:
     """An export's prefix in an S3 bucket."""
 
-    def __init__(self, *, bucket: str, prefix: str) -> None:
-        import boto3
+    def __init__(self, *, bucket: str, prefix: str, seconds: float | None = None) -> None:
         from botocore.config import Config
 
         self.where = f"s3://{bucket}/{prefix.rstrip('/')}"
         self._bucket = bucket
         self._prefix = prefix
         # One attempt a call: trying again is counted, and waited for, in one place.
-        self._client = boto3.client(
-            "s3",
+        self._client = s3_client(
             config=Config(
                 retries={"total_max_attempts": 1},
-                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-                read_timeout=_READ_TIMEOUT_SECONDS,
+                connect_timeout=seconds or _CONNECT_TIMEOUT_SECONDS,
+                read_timeout=seconds or _READ_TIMEOUT_SECONDS,
             ),
         )
 
@@ -263,15 +376,23 @@ class _S3:
             Bucket=self._bucket, Prefix=f"{self._prefix}{folder}"
         )
         entries = self._answer("s3:ListBucket", folder, lambda: [e for page in pages for e in page.get("Contents", [])])
-        return [
-            ExportFile(
-                name=entry["Key"].removeprefix(self._prefix),
-                size_bytes=entry["Size"],
-                version=entry["ETag"],
-                modified_at=entry["LastModified"].astimezone(UTC),
-            )
-            for entry in entries
-        ]
+        return [self._file(entry) for entry in entries]
+
+    def _file(self, entry: Mapping[str, Any]) -> ExportFile:
+        return ExportFile(
+            name=entry["Key"].removeprefix(self._prefix),
+            size_bytes=entry["Size"],
+            version=entry["ETag"],
+            modified_at=entry["LastModified"].astimezone(UTC),
+        )
+
+    def look(self) -> _Seen:
+        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self._prefix}metadata/")
+        files = [self._file(entry) for entry in answer.get("Contents", [])]
+        manifests = tuple(file for file in files if _MANIFEST.fullmatch(file.name))
+        if manifests:
+            self._client.head_object(Bucket=self._bucket, Key=self._prefix + _written_last(manifests).name)
+        return _Seen(manifests, is_all=not answer.get("IsTruncated"))
 
     def read(self, file: ExportFile) -> bytes:
         def download() -> bytes:
@@ -337,6 +458,13 @@ class _Folder:
                 )
             )
         return found
+
+    def look(self) -> _Seen:
+        manifests = tuple(file for file in self.list_files("metadata/") if _MANIFEST.fullmatch(file.name))
+        if manifests:
+            with (self._root / _written_last(manifests).name).open("rb"):
+                pass
+        return _Seen(manifests, is_all=True)
 
     def read(self, file: ExportFile) -> bytes:
         path = self._root / file.name

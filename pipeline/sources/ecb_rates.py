@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -29,8 +29,9 @@ from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import csv_header, decimal_text, iso_date, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.times import DAY, as_utc, day_start
+from pipeline.sources.asking import TRY_AGAIN, UnreachableError, ask_once
 from pipeline.sources.http import stamp_in_name, window_of, window_settings
-from pipeline.sources.source import FetchContext, Fetched, Payload, Source
+from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Probed, Source
 
 NAME = "ecb_rates"
 DATASET = "reference_rates"
@@ -52,6 +53,7 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
            "December")  # fmt: skip
 # The whole history is 2 MB; what unpacks to more is not that.
 _MOST_BYTES = 64 * 1024**2
+_HEAD_BYTES = 64 * 1024
 
 _ATTEMPTS = 6
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -93,6 +95,34 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     yield from _delivered(
         context, content, name=name, start=start, stated_at=stated_at, stated_by=stated_by, request={"url": url}
     )
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the ECB's file of the last 90 days is there."""
+    return (Probe(DATASET, partial(_ask, context)),)
+
+
+def _ask(context: FetchContext, seconds: float | None) -> Probed:
+    """The beginning of the file tells whose it is; no key goes with the question."""
+    if _is_offline(context):
+        return Probed("allowed", "set to the bundled rates alone (settings: offline)")
+    host = urlsplit(_base_url(context)).netloc
+    if seconds is None:
+        return Probed("not_asked", f"{host}: not asked")
+    fix = "Correct base_url; without a network, name an inbox, or set `settings: {offline: true}`"
+    try:
+        answer = ask_once(f"{_base_url(context)}/{_LAST_90_DAYS}", headers={}, seconds=seconds, redirects=3)
+    except UnreachableError as error:
+        return Probed("unreachable", f"{host}: {error}", TRY_AGAIN)
+    if answer.status == 429:
+        return Probed("throttled", f"{host} answers, and asks to wait (HTTP 429)")
+    if answer.status == 404:
+        return Probed("not_found", f"{host} has no {_LAST_90_DAYS} (HTTP 404)", fix)
+    if answer.status != 200:
+        return Probed("unreachable" if answer.status >= 500 else "odd", f"{host} answers HTTP {answer.status}", fix)
+    if recognise(_LAST_90_DAYS, answer.content[:_HEAD_BYTES]) is None:
+        return Probed("odd", f"{host} answers HTTP 200 with something that is not the ECB's file", fix)
+    return Probed("allowed", f"{host} answers; no key is needed")
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -358,5 +388,6 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
     trailing_days=RATE_SERVES_DAYS,
 )

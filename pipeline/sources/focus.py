@@ -38,9 +38,9 @@ from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY
 from pipeline.sources.bulk import MONEY, Bulk, Kind, bulk_header, read_bulk
-from pipeline.sources.data_exports import fetch_export
+from pipeline.sources.data_exports import export_probe, fetch_export
 from pipeline.sources.http import stamp_in_name
-from pipeline.sources.source import FetchContext, Fetched, Payload, Source
+from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
 NAME = "focus"
 DATASET = "cost_and_usage"
@@ -126,6 +126,11 @@ def recognise(name: str, head: bytes) -> str | None:
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The billing periods of an AWS Data Export whose newest manifest has not landed yet, each as one delivery."""
     return fetch_export(context, source=NAME, dataset=DATASET)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the export's manifests can be listed and read."""
+    return (export_probe(context, source=NAME, dataset=DATASET),)
 
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
@@ -335,6 +340,7 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
     # Manifests say what is new. The window only has to reach back over the period that has not ended.
     trailing_days=62,
 )

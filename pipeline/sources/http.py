@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
+from pipeline.formats.masking import masked
 from pipeline.formats.values import exact_json, instant, json_documents, unix_instant
 from pipeline.landing.times import DAY, as_utc, day_start, stamp
 from pipeline.sources.source import FetchContext, Fetched, Payload
@@ -39,6 +40,18 @@ class EndpointError(SourceError):
     def __init__(self, message: str, *, problem: str) -> None:
         super().__init__(message)
         self.problem = problem
+
+
+class KeyMissingError(SourceError):
+    """The environment variable that is to hold the key holds none, or something that is no key.
+
+    `problem`, `fix`: the two halves of the message, without the account.
+    """
+
+    def __init__(self, *, whose: str, problem: str, fix: str) -> None:
+        super().__init__(f"{whose}: {problem}. {fix}.")
+        self.problem = problem
+        self.fix = fix
 
 
 @dataclass(frozen=True)
@@ -117,15 +130,17 @@ def paged_api(
     name = str(context.settings.get("key_env") or key_env)
     key = context.environment.get(name, "").strip()
     if not key:
-        raise SourceError(
-            f"{source} of {context.account}: the environment variable {name} is not set. It must hold {permission}. "
-            "Set it, or name another variable in key_env."
+        raise KeyMissingError(
+            whose=f"{source} of {context.account}",
+            problem=f"the environment variable {name} is not set",
+            fix=f"Set it to {permission}, or name another variable in key_env",
         )
     # An odd character would be refused deep in the HTTP client by an error that prints the key.
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise SourceError(
-            f"{source} of {context.account}: the environment variable {name} holds spaces, line breaks or characters "
-            "that no key has. Set it again, without them."
+        raise KeyMissingError(
+            whose=f"{source} of {context.account}",
+            problem=f"the environment variable {name} holds spaces, line breaks or characters that no key has",
+            fix="Set it again, without them",
         )
     return PagedApi(
         source=f"{source} of {context.account}",
@@ -335,7 +350,7 @@ def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[byt
         except urllib3.exceptions.SSLError as error:
             raise _failed(api, f"the connection is not trusted ({type(error).__name__})") from None
         except urllib3.exceptions.HTTPError as error:
-            problem, answered = f"the connection failed ({type(error).__name__}: {_without_key(api, error)})", False
+            problem, answered = f"the connection failed ({type(error).__name__}: {without_key(api, error)})", False
         else:
             answered = True
             if response.status == 200:
@@ -369,25 +384,27 @@ def _status_problem(api: PagedApi, response: urllib3.BaseHTTPResponse) -> str:
             f"{api.key_env} must hold {api.permission}; this one is expired, revoked or of another kind. "
             "What was landed before still counts."
         )
-        said = f"the key is refused (HTTP {status}{_vendor_message(api, response.data)})"
+        said = f"the key is refused (HTTP {status}{vendor_message(api, response.data)})"
         raise SourceError(message) if status == 401 else EndpointError(message, problem=said)
     if status in _TRY_AGAIN:
         return f"it answered HTTP {status}"
     if 300 <= status < 400:
         raise _failed(api, f"it answered HTTP {status}, a redirect; the key is not sent on. Check base_url")
-    raise _refused(api, f"it answered HTTP {status}{_vendor_message(api, response.data)}")
+    raise _refused(api, f"it answered HTTP {status}{vendor_message(api, response.data)}")
 
 
-def _vendor_message(api: PagedApi, content: bytes) -> str:
+def vendor_message(api: PagedApi, content: bytes) -> str:
+    """What an error says of itself, after a colon and without the key; nothing where it says nothing."""
     try:
         message = exact_json(content)["error"]["message"]
     except (QuarantineError, KeyError, TypeError):
         return ""
-    return f": {_without_key(api, message)}"
+    return f": {without_key(api, message)}"
 
 
-def _without_key(api: PagedApi, message: object) -> str:
-    return str(message).replace(api.key, "(key)")[:200]
+def without_key(api: PagedApi, message: object) -> str:
+    """The beginning of what a server or the client said, without the key."""
+    return masked(str(message), [api.key])[:200]
 
 
 def _failed(api: PagedApi, problem: str) -> SourceError:

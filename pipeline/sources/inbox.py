@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.landing.project import Project
+from pipeline.landing.s3 import s3_client
 
 _HALF_WRITTEN = (".part", ".tmp", ".crdownload")
 
@@ -81,7 +82,6 @@ def links_leading_out(project: Project, configured: SourceConfig) -> list[str]:
 
 
 def _below_prefix(configured: SourceConfig) -> Iterator[Waiting]:
-    import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     where = str(configured.inbox)
@@ -95,7 +95,7 @@ def _below_prefix(configured: SourceConfig) -> Iterator[Waiting]:
     # With the slash, so that `bills` does not read `bills-of-others/`.
     start = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     try:
-        client = boto3.client("s3")
+        client = s3_client()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
             for entry in page.get("Contents", []):
                 name = entry["Key"].removeprefix(start)

@@ -1,7 +1,7 @@
 """Bring what is new into landing: poll folders, pull APIs. One source's failure stops no other."""
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
@@ -103,7 +103,7 @@ def _one_source(
     source = _configured_source(configured.source)
     contents = project.landing.contents()
     not_read = yield from _poll(project, configured, source, contents, now)
-    if source.fetch is not None and (configured.inbox is None or configured.key_env is not None):
+    if is_fetched(configured, source):
         yield from _pull(
             project, configured, source, contents, now=now, environment=environment, sleep=sleep,
             from_at=from_at, to_at=to_at,
@@ -113,6 +113,56 @@ def _one_source(
             f"{source.name} of {configured.account}: not read from {configured.inbox}: {'; '.join(not_read)}. "
             "Put that right or take it away; every other file there is landed."
         )
+
+
+def is_fetched(configured: SourceConfig, source: Source) -> bool:
+    """Whether it is asked for: an inbox alone means that its exports are dropped."""
+    return source.fetch is not None and (configured.inbox is None or configured.key_env is not None)
+
+
+def context_for_probe(
+    project: Project, configured: SourceConfig, *, now: datetime, environment: Mapping[str, str]
+) -> FetchContext:
+    """What a probe may know. There is no window: it chooses a day itself."""
+    return FetchContext(
+        account=configured.account,
+        settings=_settings(configured),
+        from_at=None,
+        to_at=now,
+        now=now,
+        environment=environment,
+        sleep=_never,
+        folder=project.folder,
+    )
+
+
+def _never(seconds: float) -> None:
+    raise SourceError(f"a probe asks once and does not wait, least of all {seconds} s")
+
+
+def not_landed(
+    project: Project, configured: SourceConfig, files: Sequence[Waiting], contents: Contents
+) -> list[Waiting]:
+    """Which files of an inbox the next run lands: those that no run has looked at as they are now.
+
+    Where that is not remembered (the cache was thrown away), a file counts as landed if one of its name and size is.
+    """
+    seen = _seen_in(project, configured)
+    landed = {
+        (landed.name, landed.size_bytes)
+        for delivery in contents.deliveries
+        if (delivery.source, delivery.account) == (configured.source, configured.account)
+        for landed in delivery.objects
+    }
+    return [
+        file
+        for file in files
+        if not seen.unchanged(file) and (seen.knows(file) or (file.name, file.size_bytes) not in landed)
+    ]
+
+
+def _seen_in(project: Project, configured: SourceConfig) -> "_Seen":
+    return _Seen(project.paths.cache / "polled" / f"{configured.source}-{configured.account}.json", configured.settings)
 
 
 def _pull(
@@ -199,7 +249,7 @@ def _poll(
 ) -> Generator[Delivery, None, list[str]]:
     """Land every file of the inbox that landing does not have yet. Returns what could not be read there, and why."""
     settings = configured.settings
-    seen = _Seen(project.paths.cache / "polled" / f"{configured.source}-{configured.account}.json", settings)
+    seen = _seen_in(project, configured)
     landed = frozenset(delivery.content_id for delivery in contents.deliveries)
     not_read = links_leading_out(project, configured)
     for waiting in waiting_files(project, configured):
@@ -254,6 +304,9 @@ class _Seen:
 
     def unchanged(self, waiting: Waiting) -> bool:
         return self._known.get(waiting.name) == [waiting.version, self._settings]
+
+    def knows(self, waiting: Waiting) -> bool:
+        return waiting.name in self._known
 
     def remember(self, waiting: Waiting) -> None:
         self._known[waiting.name] = [waiting.version, self._settings]

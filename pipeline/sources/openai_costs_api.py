@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,7 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import nearest_decimal_text, other_columns, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
+from pipeline.sources.asking import page_probe
 from pipeline.sources.http import (
     UNIX_SECONDS,
     PagedApi,
@@ -25,7 +27,7 @@ from pipeline.sources.http import (
     paged_api,
     results_in,
 )
-from pipeline.sources.source import FetchContext, Fetched, Source
+from pipeline.sources.source import FetchContext, Fetched, Probe, Source
 
 NAME = "openai_costs_api"
 BASE_URL = "https://api.openai.com"
@@ -50,9 +52,18 @@ COSTS = Table(
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The window in deliveries of at most 31 day buckets, grouped by project and line item."""
-    api = openai_api(context, source=NAME, path="/v1/organization/costs")
+    api = _api(context)
     params = [("bucket_width", "1d"), ("limit", "31"), *(("group_by[]", name) for name in GROUPING.split(","))]
     yield from fetch_windows(context, api, source=NAME, dataset="costs", params=params, grouping=GROUPING)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the key may read costs."""
+    return (page_probe(partial(_api, context), context=context, dataset="costs"),)
+
+
+def _api(context: FetchContext) -> PagedApi:
+    return openai_api(context, source=NAME, path="/v1/organization/costs")
 
 
 def openai_api(context: FetchContext, *, source: str, path: str) -> PagedApi:
@@ -151,5 +162,6 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
     trailing_days=_TRAILING_DAYS,
 )

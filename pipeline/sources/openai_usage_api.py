@@ -17,16 +17,18 @@ import polars as pl
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import count, other_columns, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
+from pipeline.sources.asking import page_probe
 from pipeline.sources.http import (
     UNIX_SECONDS,
     EndpointError,
+    PagedApi,
     bucket_extras,
     dropped_pages,
     fetch_windows,
     results_in,
 )
 from pipeline.sources.openai_costs_api import is_json, openai_api
-from pipeline.sources.source import FetchContext, Fetched, Source
+from pipeline.sources.source import FetchContext, Fetched, Probe, Source
 
 NAME = "openai_usage_api"
 
@@ -133,7 +135,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     """
     refused: dict[str, list[str]] = {}
     for endpoint in _asked(context):
-        api = openai_api(context, source=NAME, path=f"/v1/organization/usage/{endpoint.name}")
+        api = _api(context, endpoint)
         groups = [("group_by[]", name) for name in endpoint.groups]
         params = [("bucket_width", "1h"), ("limit", "168"), *groups]
         try:
@@ -148,6 +150,18 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
             f"{NAME} of {context.account}: not read: {told}. The other datasets are landed. Name in settings.leave_out "
             "what this organization does not have, or this key is not meant to read."
         )
+
+
+def probe(context: FetchContext) -> list[Probe]:
+    """Whether the key may read each endpoint that is asked for."""
+    return [
+        page_probe(partial(_api, context, endpoint), context=context, dataset=endpoint.name)
+        for endpoint in _asked(context)
+    ]
+
+
+def _api(context: FetchContext, endpoint: Endpoint) -> PagedApi:
+    return openai_api(context, source=NAME, path=f"/v1/organization/usage/{endpoint.name}")
 
 
 def _asked(context: FetchContext) -> list[Endpoint]:
@@ -222,4 +236,5 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
 )

@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import canonical_json, decimal_text, exact_json, iso_date, other_columns, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY, as_utc, day_start, days_between
-from pipeline.sources.source import FetchContext, Fetched, Payload, Source
+from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Probed, Source
 
 NAME = "owned_gpus"
 SCHEMA = "breakeven.owned_gpus/1"
@@ -68,14 +68,7 @@ class Asset:
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The declaration as it is today, for the days of the window: one delivery."""
-    declared = context.settings.get("assets")
-    if not isinstance(declared, list) or not declared:
-        raise ConfigError(key=f"sources.{NAME}.settings.assets", value=declared, fix="List the machines there.")
-    assets = [_plain(asset, number) for number, asset in enumerate(declared)]
-    try:
-        read = _assets(assets)
-    except QuarantineError as error:
-        raise ConfigError(key=f"sources.{NAME}.settings.assets", value="as declared", fix=f"{error}") from None
+    assets, read = _declared(context)
     start = day_start(as_utc(context.from_at).date() if context.from_at else _first_day(context, read))
     to_at = as_utc(context.to_at)
     end = day_start(to_at.date())
@@ -90,6 +83,28 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     }
     content = (canonical_json(body) + "\n").encode()
     yield _delivery("owned_gpus.json", content, start, end)
+
+
+def probe(context: FetchContext) -> tuple[Probe, ...]:
+    """Whether the declaration can be read: there is nothing to ask for."""
+    return (Probe("owned_charges", lambda _: _counted(context)),)
+
+
+def _counted(context: FetchContext) -> Probed:
+    count = len(_declared(context)[1])
+    return Probed("allowed", f"{count} machine{'' if count == 1 else 's'} declared")
+
+
+def _declared(context: FetchContext) -> tuple[list[dict[str, object]], list[Asset]]:
+    """The machines as they are written in breakeven.yaml, and as they are read."""
+    declared = context.settings.get("assets")
+    if not isinstance(declared, list) or not declared:
+        raise ConfigError(key=f"sources.{NAME}.settings.assets", value=declared, fix="List the machines there.")
+    assets = [_plain(asset, number) for number, asset in enumerate(declared)]
+    try:
+        return assets, _assets(assets)
+    except QuarantineError as error:
+        raise ConfigError(key=f"sources.{NAME}.settings.assets", value="as declared", fix=f"{error}") from None
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -335,5 +350,6 @@ SOURCE = Source(
     recognise=recognise,
     drop=drop,
     fetch=fetch,
+    probe=probe,
     trailing_days=0,
 )

@@ -1,16 +1,22 @@
 """The protocol of a source: one export format and how to get it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.records import Delivery
 
-__all__ = ["FetchContext", "Fetched", "Payload", "Source"]
+__all__ = ["Access", "FetchContext", "Fetched", "Payload", "Probe", "Probed", "Source"]
+
+# `throttled`: allowed, and asked to wait. `not_asked`: only what can be said without the network was looked at.
+Access = Literal[
+    "allowed", "throttled", "not_asked",
+    "misconfigured", "no_key", "refused", "not_permitted", "not_found", "unreachable", "odd",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,27 @@ class FetchContext:
 
 
 @dataclass(frozen=True)
+class Probed:
+    """What one small question showed, and what to do about it. Neither text holds a secret."""
+
+    access: Access
+    said: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One small question that changes nothing: is this dataset there, and may it be read?
+
+    `ask(seconds)` asks once and gives up after about so many seconds; with None it keeps to what can be said without
+    the network. Raises BreakevenError where it is configured so that nothing can be asked.
+    """
+
+    dataset: str
+    ask: Callable[[float | None], Probed]
+
+
+@dataclass(frozen=True)
 class Source:
     """One export format.
 
@@ -46,6 +73,7 @@ class Source:
     `recognise(name, head)`: which dataset a dropped file with this name and first bytes is, or None.
     `drop(name, content, settings)`: a dropped file as a delivery (window, stated_at from its name or content).
     `trailing_days`: how far back every fetch re-asks, since providers restate.
+    `probe(context)`: what `breakeven doctor` asks, a question a dataset, none asked yet (None: its inbox says it all).
     """
 
     name: str
@@ -54,3 +82,4 @@ class Source:
     drop: Callable[[str, bytes, Mapping[str, Any]], Fetched]
     fetch: Callable[[FetchContext], Iterator[Fetched]] | None = None
     trailing_days: int = 7
+    probe: Callable[[FetchContext], Sequence[Probe]] | None = None

@@ -75,6 +75,7 @@ class FakeSlack:
         if token != self.token:
             return 200, {"ok": False, "error": "invalid_auth"}
         handlers = {
+            "auth.test": self._auth_test,
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "conversations.history": self._history,
@@ -84,6 +85,9 @@ class FakeSlack:
         if handler is None:
             return 200, {"ok": False, "error": "unknown_method"}
         return 200, handler(arguments)
+
+    def _auth_test(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "team": "demo", "user": "breakeven"}
 
     def _post(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if "chat:write" not in self.scopes:
@@ -247,11 +251,12 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = self.slack.answer(method, self._arguments(raw), token)
             if failure is not None:
                 return self._fail(failure)
-        return self._send(status, json.dumps(answer).encode(), "application/json; charset=utf-8")
+        scopes = {"X-OAuth-Scopes": ",".join(sorted(self.slack.scopes))}
+        return self._send(status, json.dumps(answer).encode(), "application/json; charset=utf-8", scopes)
 
     def _arguments(self, raw: bytes) -> dict[str, Any]:
         if "json" in (self.headers.get("Content-Type") or ""):
-            arguments: dict[str, Any] = json.loads(raw)
+            arguments: dict[str, Any] = json.loads(raw or b"{}")
             return arguments
         return dict(parse_qsl(raw.decode()))
 

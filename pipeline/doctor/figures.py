@@ -1,0 +1,213 @@
+"""The figures themselves: laws that do not hold, and money and GPU time that belong to nobody."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import yaml
+
+from pipeline.build.snapshot import Snapshot
+from pipeline.config import Config
+from pipeline.decisions.check_results import check_results
+from pipeline.doctor.findings import Cost, Finding
+from pipeline.formats import currency as currencies
+from pipeline.reports.figures import fixed, percent
+from pipeline.reports.questions import Questions
+
+AREA = "figures"
+DAYS = 30
+# Its vendor's word for the division of an account; the other's word matches as well.
+_PROJECT_PROVIDERS = ("openai",)
+_DIVISION = "sub_account_id"
+# What rules call the division of an account that has no name, whatever its vendor calls it.
+_DEFAULT = "Default"
+# A rule that names a dated id claims the undated one too.
+_DATED = re.compile(r"-20[0-9]{6}$")
+# From the coarsest, which says the most at once, to the finest.
+_RULES = (
+    ("provider", "account", _DIVISION),
+    ("provider", "account", _DIVISION, "api_key_id"),
+    ("provider", "account", _DIVISION, "model"),
+)
+# A name that does not fit on a screen is not copied from one.
+_LONGEST_LINE = 200
+_MILLISECONDS_PER_HOUR = 3_600_000
+
+Row = Mapping[str, Any]
+
+
+def law_findings(snapshot: Snapshot) -> list[Finding]:
+    """Every law that is broken, by scope; one line where all held."""
+    results = check_results(snapshot)
+    broken = [
+        _found(
+            "laws", "fix", f"{result.law} is broken for {result.scope}: {result.detail}",
+            fix=f"infra/RUNBOOK.md, Checks, {result.law}", cost=Cost.FIGURES_REFUSED,
+        )
+        for result in results
+        if not result.passed
+    ]  # fmt: skip
+    laws = len({result.law for result in results})
+    return broken or [_found("laws", "ok", f"{laws} of {laws} laws held")]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line worth writing, and what of the last days it would have covered. `where`: the list it belongs in."""
+
+    where: str
+    text: str
+    cost_rc: Decimal | None
+    gpu_milliseconds: int = 0
+
+    @property
+    def worth(self) -> tuple[Decimal, int]:
+        return self.cost_rc or Decimal(0), self.gpu_milliseconds
+
+
+def mapping_findings(
+    questions: Questions, config: Config, *, from_date: date, to_date: date, is_config_landed: bool
+) -> list[Finding]:
+    """What share of dollars and GPU-hours belongs to a workload and a deployment, and the line worth writing next.
+
+    A line is proposed only where what it would claim can be said exactly: nothing that another rule claims already.
+    """
+    days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    api = questions.ask("unassigned_api", **days).to_dicts()
+    gpus = questions.ask("unassigned_gpu", **days).to_dicts()
+    lines = [*api_lines(api), *gpu_lines(gpus, config)] if is_config_landed else []
+    best = max(lines, key=lambda line: line.worth, default=None)
+    return [found for found in (_of_api(api, config, best), _of_gpus(gpus, config, best)) if found is not None]
+
+
+def _of_api(rows: Sequence[Row], config: Config, best: Line | None) -> Finding | None:
+    total = _sum(row["billed_cost_rc"] for row in rows)
+    if not any(row["billed_cost_rc"] is not None for row in rows):
+        return None
+    unassigned = _sum(row["of_which_unassigned_cost_rc"] for row in rows)
+    money = currencies.money(total, config.reporting_currency)
+    unconverted = "; what is not converted is not in it" if any(row["has_unconverted"] for row in rows) else ""
+    span = f"of {money} of API cost in {DAYS} days"
+    if not unassigned:
+        return _found("workloads", "ok", f"all {span} belongs to a workload{unconverted}", subject="workloads")
+    said = f"{percent(total - unassigned, total)} {span} belongs to a workload{unconverted}"
+    return _worth_writing("workloads", said, best if best and best.where == _MATCH else None, config)
+
+
+def _of_gpus(rows: Sequence[Row], config: Config, best: Line | None) -> Finding | None:
+    total = sum(row["gpu_milliseconds"] for row in rows)
+    if not total:
+        return None
+    unassigned = sum(row["of_which_unassigned_gpu_milliseconds"] or 0 for row in rows)
+    span = f"of {_hours(total)} GPU-hours in {DAYS} days"
+    if not unassigned:
+        return _found("deployments", "ok", f"all {span} belong to a deployment", subject="deployments")
+    said = f"{percent(total - unassigned, total)} {span} belong to a deployment"
+    return _worth_writing("deployments", said, best if best and best.where == _HOSTS else None, config)
+
+
+_MATCH = "a workload's match"
+_HOSTS = "a deployment"
+
+
+def _worth_writing(check: str, said: str, line: Line | None, config: Config) -> Finding:
+    if line is None:
+        return _found(check, "note", said, subject=check)
+    return _found(
+        check,
+        "note",
+        said,
+        subject=check,
+        fix=f"In breakeven.yaml, under {line.where}, this covers {_worth(line, config)} of the last {DAYS} days: "
+        f"{line.text}",
+        cost=Cost.BELONGS_TO_NOBODY,
+        at_stake_rc=line.cost_rc,
+    )
+
+
+def _worth(line: Line, config: Config) -> str:
+    money = None if line.cost_rc is None else currencies.money(line.cost_rc, config.reporting_currency)
+    hours = f"{_hours(line.gpu_milliseconds)} GPU-hours" if line.gpu_milliseconds else None
+    return f"{hours} ({money})" if hours and money else hours or money or "an unknown amount"
+
+
+@dataclass
+class _Group:
+    """What one rule would claim. It is free as long as no workload claims any of it."""
+
+    cost_rc: Decimal = Decimal(0)
+    is_free: bool = True
+
+
+def api_lines(rows: Sequence[Row]) -> Iterator[Line]:
+    """The best rule for a workload, of each kind, that claims nothing another workload claims.
+
+    `rows`: of the question `unassigned_api`. Of rules that cover as much, the coarsest.
+    """
+    for names in _RULES:
+        groups: dict[tuple[str | None, ...], _Group] = defaultdict(_Group)
+        for row in rows:
+            group = groups[tuple(_DEFAULT if name == _DIVISION and row[name] is None else row[name] for name in names)]
+            group.cost_rc += row["of_which_unassigned_cost_rc"] or 0
+            group.is_free &= row["claiming_workload_count"] == 0
+        for values, group in groups.items():
+            said = dict(zip(names, values, strict=True))
+            if (
+                group.is_free
+                and group.cost_rc > 0
+                and None not in values
+                and not _DATED.search(said.get("model") or "")
+            ):
+                text = f"- {_as_yaml(_rule(said))}"
+                if len(text) <= _LONGEST_LINE:
+                    yield Line(_MATCH, text, group.cost_rc)
+
+
+def _rule(said: Mapping[str, str | None]) -> dict[str, str | None]:
+    """A rule as a person writes it."""
+    division = "project" if said["provider"] in _PROJECT_PROVIDERS else "workspace"
+    words = {_DIVISION: division, "api_key_id": "api_key"}
+    return {words.get(name, name): value for name, value in said.items()}
+
+
+def gpu_lines(rows: Sequence[Row], config: Config) -> Iterator[Line]:
+    """Hosts that no deployment declares and of whose GPU time none has a deployment. `rows`: of `unassigned_gpu`."""
+    declared = {host for deployment in config.deployments for host in deployment.hosts}
+    by_host: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["host"] is not None:
+            by_host[row["host"]].append(row)
+    for host, resources in sorted(by_host.items()):
+        free = all(row["of_which_unassigned_gpu_milliseconds"] == row["gpu_milliseconds"] for row in resources)
+        if free and host not in declared:
+            costs = [row["unassigned_cost_rc"] for row in resources]
+            yield Line(
+                _HOSTS,
+                f"hosts: {_as_yaml([host])}",
+                None if None in costs else _sum(costs),
+                sum(row["gpu_milliseconds"] for row in resources),
+            )
+
+
+def _as_yaml(value: object) -> str:
+    """On one line, read back by YAML as exactly this value; what does not print is escaped."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).strip()
+    if text.isprintable():
+        return text
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=False, sort_keys=False).strip()
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    return sum((amount for amount in amounts if amount is not None), start=Decimal(0))
+
+
+def _hours(milliseconds: int) -> str:
+    return fixed(Decimal(milliseconds) / _MILLISECONDS_PER_HOUR, 1)
+
+
+def _found(check: str, state: Any, said: str, subject: str = "laws", **more: Any) -> Finding:
+    return Finding(AREA, subject, check, state, said, **more)

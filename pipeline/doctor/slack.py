@@ -1,0 +1,112 @@
+"""Whether a message would reach Slack: variables set, token taken, nothing left unsaid."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from pipeline.alerts.outbox import AlertError, open_problems
+from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token
+from pipeline.config import Slack
+from pipeline.doctor.findings import Cost, Finding
+from pipeline.doctor.side_by_side import Asked, NoAnswerError
+from pipeline.landing.landing import Contents
+from pipeline.reports.figures import counted
+
+AREA = "slack"
+_SCOPES_OF_THE_APP = "Install infra/slack/manifest.json again and set the new token"
+
+
+def ask_slack(slack: Slack, *, environment: Mapping[str, str], seconds: float | None) -> Asked[TokenTried] | None:
+    """Begin to ask Slack about the token; None where there is none, or nobody may ask."""
+    token = _token_of(slack, environment)
+    if not token or seconds is None or not _is_usable(slack, environment):
+        return None
+    return Asked(partial(try_token, slack, token=token, timeout_seconds=seconds))
+
+
+def _token_of(slack: Slack, environment: Mapping[str, str]) -> str:
+    return environment.get(slack.token_env, "").strip() if slack.token_env and slack.channel else ""
+
+
+def _is_usable(slack: Slack, environment: Mapping[str, str]) -> bool:
+    try:
+        return outlet_from_config(slack, environment=environment) is not None
+    except AlertError:
+        return False
+
+
+def slack_findings(
+    slack: Slack,
+    asked: Asked[TokenTried] | None,
+    contents: Contents | None,
+    *,
+    environment: Mapping[str, str],
+    until: float,
+) -> list[Finding]:
+    """What is set, what Slack says of it, and messages that may not have arrived."""
+    return [*_outlet(slack, asked, environment=environment, until=until), *_unsaid(contents)]
+
+
+def _outlet(
+    slack: Slack, asked: Asked[TokenTried] | None, *, environment: Mapping[str, str], until: float
+) -> list[Finding]:
+    try:
+        outlet = outlet_from_config(slack, environment=environment)
+    except AlertError as error:
+        return [_found("fix", str(error), fix="Set that variable anew", cost=Cost.NOBODY_IS_TOLD)]
+    if outlet is None:
+        return [_nothing_set(slack)]
+    if outlet.kind == "slack_webhook":
+        said = f"a webhook is set in {slack.webhook_env}; it cannot be tried without posting"
+        return [_found("ok", said)]
+    if asked is None:
+        return [_found("skipped", f"a token is set in {slack.token_env}; not asked")]
+    try:
+        tested = asked.answer(until=until)
+    except NoAnswerError:
+        return [
+            _found(
+                "fix", "Slack gave no answer in time", fix="Try again with a longer --timeout", cost=Cost.NOBODY_IS_TOLD
+            )
+        ]
+    except Exception as error:
+        said = f"asking Slack failed ({type(error).__name__})"
+        return [_found("fix", said, fix="Check slack.api_url", cost=Cost.NOBODY_IS_TOLD)]
+    return _of_test(slack, tested)
+
+
+def _nothing_set(slack: Slack) -> Finding:
+    wanted = [name for name in (slack.token_env, slack.webhook_env) if name]
+    if slack.webhook_env or (slack.channel and slack.token_env):
+        said = f"{' and '.join(wanted)} not set: messages are kept and printed, not sent"
+        fix = f"Set {wanted[-1]}, or take `channel` and `webhook_env` out of `slack`"
+        return _found("fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD)
+    return _found("ok", "no channel is configured: messages are kept and printed, not sent")
+
+
+def _of_test(slack: Slack, tested: TokenTried) -> list[Finding]:
+    said, _, fix = tested.detail.partition(". ")
+    if not tested.is_taken:
+        return [_found("fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD)]
+    missing = tested.missing_scopes or ()
+    if "chat:write" in missing:
+        said = f"{said}, which lacks chat:write: it may not post"
+        return [_found("fix", said, fix=_SCOPES_OF_THE_APP, cost=Cost.NOBODY_IS_TOLD)]
+    if missing:
+        said = f"{said}, which lacks {', '.join(missing)}: a message that may not have arrived cannot be looked up"
+        return [_found("note", said, fix=_SCOPES_OF_THE_APP)]
+    return [_found("ok", f"{said} in {slack.token_env}, for {slack.channel}")]
+
+
+def _unsaid(contents: Contents | None) -> list[Finding]:
+    problems = open_problems(contents.events) if contents is not None else []
+    if not problems:
+        return []
+    first = problems[0]
+    said = f"{counted(len(problems), 'message')} may not have arrived: {first.case_key}: {first.detail}"
+    fix = "infra/RUNBOOK.md, A message may not have arrived"
+    return [_found("fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD, check="messages")]
+
+
+def _found(state: Any, said: str, check: str = "token", **more: Any) -> Finding:
+    return Finding(AREA, "Slack", check, state, said, **more)
