@@ -25,7 +25,6 @@ _MARKS: dict[State, tuple[str, str]] = {
     "ok": ("ok", "green"), "note": ("note", "yellow"), "fix": ("FIX", "bold red"), "skipped": ("skip", "dim"),
 }  # fmt: skip
 _WORST_FIRST: tuple[State, ...] = ("fix", "note", "ok", "skipped")
-_WIDEST_SUBJECT = 34
 _COLUMNS: dict[str, pl.DataType] = {
     "area": pl.String(),
     "subject": pl.String(),
@@ -36,6 +35,7 @@ _COLUMNS: dict[str, pl.DataType] = {
     "state": pl.String(),
     "said": pl.String(),
     "fix": pl.String(),
+    "line": pl.String(),
     "from_date": pl.Date(),
     "to_date": pl.Date(),
     "late_days_count": pl.Int64(),
@@ -91,7 +91,7 @@ def as_frame(findings: Sequence[Finding]) -> pl.DataFrame:
 def print_findings(out: Console, title: str, findings: Sequence[Finding]) -> None:
     """By area and subject: the worst first word, what is well in one line, each other thing with what to do."""
     out.print(Text(title, style="bold"))
-    width = min(max((len(found.subject) for found in findings), default=0), _WIDEST_SUBJECT)
+    width = min(max((len(found.subject) for found in findings), default=0), out.width * 3 // 10)
     for area, of_area in groupby(findings, key=lambda found: found.area):
         out.print()
         out.print(Text(_HEADINGS[area], style="bold"))
@@ -103,9 +103,16 @@ def print_findings(out: Console, title: str, findings: Sequence[Finding]) -> Non
             about = list(of_subject)
             word, style = _MARKS[min((found.state for found in about), key=_WORST_FIRST.index)]
             table.add_row(Text(word, style=style), Text(subject), _lines(about))
-        out.print(table)
+        _print_without_ends(out, table)
     out.print()
     out.print(_last_line(findings))
+
+
+def _print_without_ends(out: Console, table: Table) -> None:
+    """Without the blanks that a table fills its cells with: in a pipe they are text."""
+    with out.capture() as captured:
+        out.print(table)
+    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _lines(findings: Sequence[Finding]) -> Text:
@@ -113,10 +120,9 @@ def _lines(findings: Sequence[Finding]) -> Text:
     well = "; ".join(_merged(found for found in findings if found.state in ("ok", "skipped")))
     lines = [Text(well)] if well else []
     for state in ("fix", "note"):
-        for said, fix in _troubles(found for found in findings if found.state == state):
+        for said, fix, line in _troubles(found for found in findings if found.state == state):
             lines.append(Text(said, style=_MARKS[state][1]))
-            if fix:
-                lines.append(Text(f"-> {fix}"))
+            lines += [Text(text) for text in (f"-> {fix}" if fix else "", line) if text]
     return Text("\n").join(lines)
 
 
@@ -125,12 +131,12 @@ def _merged(findings: Iterable[Finding]) -> list[str]:
     return list(dict.fromkeys(found.said for found in findings))
 
 
-def _troubles(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    """(what is so, what to do), the datasets of which the same is so together."""
-    of: dict[tuple[str, str], list[str]] = {}
+def _troubles(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+    """(what is so, what to do, the line to write), the datasets of which the same is so together."""
+    of: dict[tuple[str, str, str], list[str]] = {}
     for found in findings:
-        of.setdefault((found.said, found.fix), []).extend([found.dataset] if found.dataset else [])
-    return [(f"{', '.join(names)}: {said}" if names else said, fix) for (said, fix), names in of.items()]
+        of.setdefault((found.said, found.fix, found.line), []).extend([found.dataset] if found.dataset else [])
+    return [(f"{', '.join(names)}: {said}" if names else said, fix, line) for (said, fix, line), names in of.items()]
 
 
 def _last_line(findings: Sequence[Finding]) -> Text:
@@ -140,4 +146,5 @@ def _last_line(findings: Sequence[Finding]) -> Text:
     if found is None:
         return Text(said, style="green")
     about = f"{found.subject}: {found.said}" if count else found.said
-    return Text.assemble(said, ("Next: ", "bold"), f"{found.fix}", ("  (", "dim"), (about, "dim"), (")", "dim"))
+    todo = f"{found.fix} {found.line}".strip()
+    return Text.assemble(said, ("Next: ", "bold"), todo, (f"  ({about})", "dim"))

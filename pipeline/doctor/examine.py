@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -42,6 +42,15 @@ _SHORTEST_SECRET = 8
 Rows = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class ToldBySnapshot:
+    """What the current snapshot says of sources: rows of `source_days` and `invoices`, account -> what it cost."""
+
+    days: Rows = ()
+    invoices: Rows = ()
+    spend: Mapping[str, Decimal | None] = field(default_factory=dict)
+
+
 def examine(
     project: Project,
     *,
@@ -70,11 +79,11 @@ def examine(
 
     snapshot, of_snapshot = state.look_at_snapshot(project, now=now)
     look, of_landing = _landing(looking, sources, until=None if full else until, seconds=seconds)
-    of_figures, rows, spend = _of_snapshot(project, snapshot, look)
+    of_figures, told_by = _of_snapshot(project, snapshot, look)
     of_sources = [
         found
         for asked in sources
-        for found in _of_source(asked, project, look, rows, spend, snapshot, until=until, seconds=seconds)
+        for found in _of_source(asked, project, look, told_by, snapshot, now=now, until=until, seconds=seconds)
     ]
     of_state = [
         *of_snapshot,
@@ -108,10 +117,10 @@ def _landing(
 
 def _of_snapshot(
     project: Project, snapshot: Snapshot | None, look: LandingLook | None
-) -> tuple[list[Finding], Rows, Mapping[str, Decimal | None]]:
-    """(laws and what maps to nothing, rows of `source_days`, account -> what it cost), all of the current snapshot."""
+) -> tuple[list[Finding], ToldBySnapshot]:
+    """Laws and what maps to nothing, and what it says of sources."""
     if snapshot is None:
-        return [], (), {}
+        return [], ToldBySnapshot()
     days: dict[str, Any] = {
         "from_date": snapshot.as_of.date() - timedelta(days=figures.DAYS),
         "to_date": snapshot.as_of.date(),
@@ -120,16 +129,19 @@ def _of_snapshot(
     is_config_landed = look is not None and look.is_config_landed
     try:
         with Questions(snapshot) as questions:
-            rows = questions.ask("source_days").to_dicts()
-            spend = {row["account"]: row["cost_rc"] for row in questions.ask("account_spend", **days).to_dicts()}
+            told_by = ToldBySnapshot(
+                days=questions.ask("source_days").to_dicts(),
+                invoices=questions.ask("invoices").to_dicts(),
+                spend={row["account"]: row["cost_rc"] for row in questions.ask("account_spend", **days).to_dicts()},
+            )
             mapping = figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days)
-        return [*figures.law_findings(snapshot), *mapping], rows, spend
+        return [*figures.law_findings(snapshot), *mapping], told_by
     except duckdb.Error as error:
         said = f"the snapshot's tables cannot be read ({type(error).__name__})"
         damaged = Finding(
             state.AREA, "snapshot", "snapshot", "fix", said, fix="breakeven rebuild", cost=Cost.FIGURES_OLD
         )
-        return [damaged], (), {}
+        return [damaged], ToldBySnapshot()
 
 
 def _config_of(project: Project, snapshot: Snapshot, look: LandingLook | None) -> Config:
@@ -142,23 +154,30 @@ def _of_source(
     asked: AskedSource,
     project: Project,
     look: LandingLook | None,
-    rows: Rows,
-    spend: Mapping[str, Decimal | None],
+    told_by: ToldBySnapshot,
     snapshot: Snapshot | None,
     *,
+    now: datetime,
     until: float,
     seconds: float,
 ) -> list[Finding]:
     holds_money = any(dataset.measure in ("billed", "effective") for dataset in asked.source.datasets)
-    at_stake_rc = spend.get(asked.configured.account) if holds_money else None
+    at_stake_rc = told_by.spend.get(asked.configured.account) if holds_money else None
     contents = look.contents if look is not None else None
     findings = [
         *access_findings(asked, until=until, seconds=seconds),
         *inbox_findings(asked, project, contents, until=until, seconds=seconds),
-        *(days_findings(asked, rows, as_of=snapshot.as_of) if snapshot is not None else ()),
+        *_days(asked, told_by, snapshot, now=now),
         *(quarantine_findings(asked, look.quarantined) if look is not None else ()),
     ]
     return with_stake(findings, at_stake_rc)
+
+
+def _days(asked: AskedSource, told_by: ToldBySnapshot, snapshot: Snapshot | None, *, now: datetime) -> list[Finding]:
+    if snapshot is None:
+        return []
+    is_old = state.is_old(snapshot, now=now)
+    return days_findings(asked, told_by.days, told_by.invoices, as_of=snapshot.as_of, is_old=is_old)
 
 
 def secrets_of(config: Config, environment: Mapping[str, str]) -> list[str]:
@@ -174,7 +193,12 @@ def secrets_of(config: Config, environment: Mapping[str, str]) -> list[str]:
 
 def told(found: Finding, secrets: Sequence[str]) -> Finding:
     """A finding as it may be shown: on one line, bounded, nothing in it that steers a terminal, and no secret."""
-    return replace(found, said=_inert(found.said, secrets), fix=_inert(found.fix, secrets))
+    return replace(
+        found,
+        said=_inert(found.said, secrets),
+        fix=_inert(found.fix, secrets),
+        line=_inert(found.line, secrets),
+    )
 
 
 def _inert(text: str, secrets: Sequence[str]) -> str:

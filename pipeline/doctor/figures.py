@@ -122,8 +122,8 @@ def _worth_writing(check: str, said: str, line: Line | None, config: Config) -> 
         "note",
         said,
         subject=check,
-        fix=f"In breakeven.yaml, under {line.where}, this covers {_worth(line, config)} of the last {DAYS} days: "
-        f"{line.text}",
+        fix=f"In breakeven.yaml, under {line.where}, this covers {_worth(line, config)} of the last {DAYS} days:",
+        line=line.text,
         cost=Cost.BELONGS_TO_NOBODY,
         at_stake_rc=line.cost_rc,
     )

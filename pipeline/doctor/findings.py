@@ -33,6 +33,7 @@ class Cost(IntEnum):
 class Finding:
     """One thing that was looked at. `said` is what is so, `fix` what to do about it; neither holds a secret.
 
+    `line`: what to write into breakeven.yaml, where `fix` says to write it.
     `source`, `account`, `dataset`: where it is about one. `from_date` to `to_date`: the days that a dataset covers,
     both included; `late_days_count`: of them and after them, those that should be settled and are not.
     `at_stake_rc`: money of the last 30 days that depends on it, in the reporting currency, where that is known.
@@ -44,6 +45,7 @@ class Finding:
     state: State
     said: str
     fix: str = ""
+    line: str = ""
     cost: Cost = Cost.NOTHING
     source: str | None = None
     account: str | None = None

@@ -161,7 +161,7 @@ def _objects(look: LandingLook) -> Finding:
     read = "each was read" if look.is_full else f"{look.read_count} of them read"
     if look.damaged:
         return _found("objects", "ok", f"{objects} ({size}) named, {read}: {len(look.damaged):,} of them not whole")
-    return _found("objects", "ok", f"{objects} ({size}), all there; {read}, and what they are named by")
+    return _found("objects", "ok", f"{objects} ({size}), all there; {read} and unchanged")
 
 
 def _damage(look: LandingLook, sha256: str, said: str) -> Finding:

@@ -178,8 +178,20 @@ def _of_files(asked: AskedSource, inbox: Inbox, project: Project, contents: Cont
     return asked.found("inbox", "ok", f"{files} in the inbox, all landed")
 
 
-def days_findings(asked: AskedSource, rows: Sequence[Mapping[str, Any]], *, as_of: datetime) -> list[Finding]:
-    """How far back and how late each dataset is, as of the build. `rows`: of the question `source_days`."""
+def days_findings(
+    asked: AskedSource,
+    rows: Sequence[Mapping[str, Any]],
+    invoices: Sequence[Mapping[str, Any]],
+    *,
+    as_of: datetime,
+    is_old: bool,
+) -> list[Finding]:
+    """How far back and how late each dataset is, as of the build (`is_old`: nobody has built for days).
+
+    `rows`, `invoices`: of the questions `source_days` and `invoices`; an invoice comes when it comes, and is never late.
+    """
+    if any(dataset.bucket == "invoice" for dataset in asked.source.datasets):
+        return [_last_invoice(asked, row) for row in invoices if _is_of(asked.configured, row)]
     mine = {row["dataset"]: row for row in rows if _is_of(asked.configured, row)}
     delivered = [name for name, row in mine.items() if row["last_usage_date"] is not None]
     expected = [dataset for dataset, _ in asked.probes]
@@ -193,8 +205,19 @@ def days_findings(asked: AskedSource, rows: Sequence[Mapping[str, Any]], *, as_o
             row = mine[dataset.name]
             lag = asked.configured.settle_lag_hours
             settle_lag = dataset.settle_lag if lag is None else timedelta(hours=lag)
-            findings += [*_reach(asked, row), *_late(asked, row, as_of, settle_lag), *_blocked(asked, row)]
+            findings += [*_reach(asked, row), *_late(asked, row, as_of, settle_lag, is_old), *_blocked(asked, row)]
     return findings
+
+
+def _last_invoice(asked: AskedSource, row: Mapping[str, Any]) -> Finding:
+    count, end = row["invoice_count"], row["period_end_date"]
+    if not count:
+        return asked.found("days", "note", "no invoice has come yet")
+    said = f"{counted(count, 'invoice')}, the last one {row['last_invoice_id']}"
+    if end is None:
+        return asked.found("days", "ok", said)
+    last = end - timedelta(days=1)
+    return asked.found("days", "ok", f"{said}, up to {last}", to_date=last)
 
 
 def _is_of(configured: SourceConfig, row: Mapping[str, Any]) -> bool:
@@ -221,12 +244,15 @@ def last_day_due(as_of: datetime, settle_lag: timedelta) -> date:
     return (as_of - settle_lag).date() - timedelta(days=1)
 
 
-def _late(asked: AskedSource, row: Mapping[str, Any], as_of: datetime, settle_lag: timedelta) -> list[Finding]:
+def _late(
+    asked: AskedSource, row: Mapping[str, Any], as_of: datetime, settle_lag: timedelta, is_old: bool
+) -> list[Finding]:
     due = last_day_due(as_of, settle_lag)
     about: Any = {"dataset": row["dataset"]}
     late = _late_days(row, due)
     if not late:
-        return [asked.found("late", "ok", "on time", late_days_count=0, **about)]
+        said = "on time when last built" if is_old else "on time"
+        return [asked.found("late", "ok", said, late_days_count=0, **about)]
     hours = f"{settle_lag.total_seconds() / 3600:g} h"
     said = f"{counted(len(late), 'day')} late: {_named(late)} (settled {hours} after a day's end)"
     if not row["is_waited_for"]:

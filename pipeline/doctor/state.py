@@ -77,10 +77,15 @@ def _gone(said: str, fix: str = _RUN) -> Finding:
     return _found("snapshot", "fix", said, fix=fix, cost=Cost.FIGURES_OLD)
 
 
+def is_old(snapshot: Snapshot, *, now: datetime) -> bool:
+    """Whether a daily run has not come since."""
+    return now - snapshot.as_of > _FRESH
+
+
 def _age(snapshot: Snapshot, now: datetime) -> list[Finding]:
-    age = now - snapshot.as_of
-    if age <= _FRESH:
+    if not is_old(snapshot, now=now):
         return []
+    age = now - snapshot.as_of
     said = f"the newest build is {counted(age.days, 'day') if age.days else f'{age.seconds // 3600} h'} old"
     fix = "breakeven run, and see that it runs every day (cron, infra/systemd or infra/k8s)"
     return [_found("age", "fix", said, fix=fix, cost=Cost.FIGURES_OLD)]

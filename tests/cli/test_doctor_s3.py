@@ -151,7 +151,7 @@ def test_landing_on_s3_is_looked_through_and_offline_it_is_left_alone(
     project.drop(CONSOLE, "acme", CONSOLE_NAME, GOOD)
     project.run()
     found = rows(project.folder)
-    assert "all there; 1 of them read" in of(found, "objects")[0]["said"]
+    assert "all there; 1 of them read and unchanged" in of(found, "objects")[0]["said"]
     assert [row["said"] for row in found if row["state"] == "fix" and row["area"] == "landing"] == []
     offline = rows(project.folder, "--offline")
     assert of(offline, "objects")[0]["said"] == "on S3: not looked at"
