@@ -188,7 +188,7 @@ def days_findings(
 ) -> list[Finding]:
     """How far back and how late each dataset is, as of the build (`is_old`: nobody has built for days).
 
-    `rows`, `invoices`: of the questions `source_days` and `invoices`; an invoice comes when it comes, and is never late.
+    `rows`, `invoices`: of the questions `source_days` and `invoices`; an invoice comes when it comes: never late.
     """
     if any(dataset.bucket == "invoice" for dataset in asked.source.datasets):
         return [_last_invoice(asked, row) for row in invoices if _is_of(asked.configured, row)]
