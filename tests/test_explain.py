@@ -33,7 +33,7 @@ from pipeline.landing.project import Project
 from pipeline.sources.ingest import ingest
 
 _START, _END = date(2026, 10, 1), date(2026, 11, 15)
-_DEPLOYMENTS = ("chat-llama", "search-qwen", "batch-gemma")
+_DEPLOYMENTS = {"chat-llama": 4, "search-qwen": 4, "batch-gemma": 4, "triage-llama": 2}  # and their GPUs
 # A restart, a gap in the scrapes, a duplicated and a torn file, and the last week.
 _SPOOL_DAYS = [*range(19, 24), 33, 34, 36, *range(39, 46)]
 
@@ -229,7 +229,7 @@ def test_a_state_of_a_day_is_traced_to_the_samples_of_its_host(evidence: Evidenc
         explanation = explain_waste(evidence, figure)
         assert not _disagreeing(explanation)
         samples = _records(explanation, "Samples that prove")
-        assert len(samples) == 4
+        assert len(samples) == _DEPLOYMENTS[deployment]
         assert {row["samples"] for row in samples} == {1440}
 
 
@@ -297,10 +297,20 @@ def test_an_invoice_adds_up_to_its_days_its_states_and_its_own_total(evidence: E
     assert _records(explanation, "Totals as they stand")[0]["where"] == "row 8"
 
 
+@pytest.mark.parametrize("invoice_id", ["DEMO-AWS-2026-10-7731", "NG-2026-0118"])
+def test_an_invoice_of_a_cloud_or_in_euros_adds_up_too(evidence: Evidence, invoice_id: str) -> None:
+    """B7, B23: an export's lines that name it; a file with decimal commas whose days are inclusive."""
+    explanation = explain_invoice(evidence, invoice_id)
+    assert explanation.equalities
+    assert not _disagreeing(explanation)
+
+
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workload", ["support-chat", "coding-assistant", "internal-search", "document-batch"])
+@pytest.mark.parametrize(
+    "workload", ["support-chat", "coding-assistant", "internal-search", "document-batch", "ticket-triage"]
+)
 def test_what_explain_verdict_prints_recomputes_the_verdict(
     project: Project, evidence: Evidence, workload: str
 ) -> None:
@@ -378,7 +388,14 @@ def _close(value: Fraction, published: Any) -> bool:
 
 
 def test_every_workload_of_the_last_week_agrees_with_its_arithmetic(evidence: Evidence) -> None:
-    for workload in ("support-chat", "coding-assistant", "internal-search", "document-batch", "labs-experiments"):
+    for workload in (
+        "support-chat",
+        "coding-assistant",
+        "internal-search",
+        "document-batch",
+        "ticket-triage",
+        "labs-experiments",
+    ):
         for back in (0, 3, 6):
             explanation = explain_verdict(
                 evidence, workload=workload, usage_date=date(2026, 11, 14) - timedelta(days=back)
@@ -434,7 +451,7 @@ def test_a_figure_that_is_not_there_says_what_is(evidence: Evidence, figure: Map
 def test_unknown_workloads_invoices_and_days_say_what_there_is(evidence: Evidence) -> None:
     with pytest.raises(NothingToExplainError, match="Known: coding-assistant, document-batch"):
         explain_verdict(evidence, workload="nobody")
-    with pytest.raises(NothingToExplainError, match="Known: DGC-2026-10-0042"):
+    with pytest.raises(NothingToExplainError, match="Known: DEMO-AWS-2026-10-7731, DGC-2026-10-0042, NG-2026-0118"):
         explain_invoice(evidence, "DGC")
     with pytest.raises(NothingToExplainError, match="There is some from 2026-10-19 to 2026-11-14"):
         explain_tokens(evidence, deployment="chat-llama", usage_date=date(2027, 1, 1))

@@ -3,21 +3,25 @@
 Shares no code with the sources that read these formats, so that a mistake there is not repeated here.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
-from pipeline.demo import api_bills, company, expected, fleet, gpu_bills, settings, traffic
+from pipeline.demo import api_bills, cloud_bills, company, euro_bills, expected, fleet, gpu_bills, settings, traffic
 from pipeline.demo.company import AS_OF
 from pipeline.demo.truth import (
     UNASSIGNED,
     BilledDay,
+    ControlDifference,
     ExpectedVerdict,
     Fault,
+    GpuDay,
     GpuTime,
     InvoiceLine,
     InvoiceTotal,
+    PublishedRate,
     TokenTotal,
     Truth,
     as_json,
@@ -27,11 +31,14 @@ from pipeline.errors import ConfigError
 __all__ = [
     "AS_OF",
     "BilledDay",
+    "ControlDifference",
     "ExpectedVerdict",
     "Fault",
+    "GpuDay",
     "GpuTime",
     "InvoiceLine",
     "InvoiceTotal",
+    "PublishedRate",
     "TokenTotal",
     "Truth",
     "generate",
@@ -41,7 +48,8 @@ __all__ = [
 def generate(folder: Path) -> Truth:
     """Write the demo company into `folder` (made if absent) and return what is true of it.
 
-    The same bytes every time. Writes `breakeven.yaml`, `README.txt`, `inbox/<source>/<account>/...` and `truth.json`.
+    The same bytes every time. Writes `breakeven.yaml`, `README.txt`, `inbox/<source>/<account>/...`, the
+    export of `exports/<account>/` (with the times that AWS would have given its files) and `truth.json`.
     Raises ConfigError when the folder holds a `breakeven.yaml` that the demo did not write.
     """
     _refuse_a_real_project(folder)
@@ -57,6 +65,12 @@ def generate(folder: Path) -> Truth:
     _write_api_pulls(writer, usage=usage, cells=cells, first_cells=first_cells)
     writer.drop("anthropic_console_csv", company.LABS_ACCOUNT, api_bills.CONSOLE_NAME, console)
     writer.drop("invoice_csv", company.GPU_CLOUD, gpu_bills.INVOICE_NAME, invoice)
+    cloud = cloud_bills.bill()
+    _write_cloud_bill(writer, cloud)
+    euro_invoice, euro_invoice_truth = euro_bills.october_invoice()
+    writer.drop("invoice_csv", company.NORD, euro_bills.INVOICE_NAME, euro_invoice)
+    rates = euro_bills.published_rates()
+    writer.drop("ecb_rates", euro_bills.ECB, euro_bills.RATES_NAME, euro_bills.rates_csv(rates))
     fleet_truth = fleet.FleetTruth()
     for file in fleet.spool_files(fleet_truth):
         writer.drop("nvml_spool", company.FLEET, file.name, file.content)
@@ -67,12 +81,17 @@ def generate(folder: Path) -> Truth:
         last_day=company.LAST_DAY,
         as_of=AS_OF,
         tokens=tokens,
-        billed_days=(*api_bills.billed_days(cells), *console_days, *gpu_bills.owned_days()),
-        superseded_days=tuple(
-            day for day in api_bills.billed_days(first_cells) if day.usage_date == company.RESTATED_DAY
+        billed_days=(*api_bills.billed_days(cells), *console_days, *gpu_bills.owned_days(), *cloud.billed_days),
+        superseded_days=(
+            *(day for day in api_bills.billed_days(first_cells) if day.usage_date == company.RESTATED_DAY),
+            *cloud.superseded_days,
         ),
-        invoices=(invoice_truth,),
+        invoices=(invoice_truth, euro_invoice_truth, cloud.invoice),
         contract_rate_per_gpu_hour=f"{company.GPU_HOUR_RATE_CENTS // 100}.{company.GPU_HOUR_RATE_CENTS % 100:02d}",
+        contract_euros_per_gpu_hour=f"0.{euro_bills.HOUR_RATE_CENTS:02d}",
+        gpu_days=cloud.gpu_days,
+        control_differences=cloud.control_differences,
+        rates=rates,
         gpu_time=fleet_truth.gpu_time(),
         faults=_faults(),
         verdicts=expected.expected_verdicts(tokens),
@@ -94,6 +113,11 @@ class _Writer:
 
     def drop(self, source: str, account: str, name: str, content: bytes) -> None:
         self._write(f"inbox/{source}/{account}/{name}", content)
+
+    def export(self, folder: str, file: cloud_bills.ExportFile) -> None:
+        """A file of a synced export keeps its time, which says what restates what."""
+        self._write(f"{folder}/{file.name}", file.content)
+        os.utime(self._folder / folder / file.name, (file.at.timestamp(), file.at.timestamp()))
 
     def _write(self, name: str, content: bytes) -> None:
         path = self._folder / name
@@ -124,6 +148,13 @@ def _write_api_pulls(
         writer.drop("anthropic_cost_api", company.API_ACCOUNT, f"cost_report_{window.stamp}.json", pages)
         pages = api_bills.usage_pages(usage, window=window)
         writer.drop("anthropic_usage_api", company.API_ACCOUNT, f"messages_usage_{window.stamp}.json", pages)
+
+
+def _write_cloud_bill(writer: _Writer, cloud: cloud_bills.Bill) -> None:
+    for file in cloud.export:
+        writer.export(cloud_bills.EXPORT_FOLDER, file)
+    for name, content in cloud.focus:
+        writer.drop("focus", company.AWS, name, content)
 
 
 def _api_totals(usage: Sequence[traffic.UsageRow]) -> tuple[TokenTotal, ...]:
@@ -208,7 +239,36 @@ def _faults() -> tuple[Fault, ...]:
             "the later pull counts; the earlier one had 70% of the money",
         )
     )
+    faults.extend(_cloud_faults())
     return tuple(sorted(faults, key=lambda fault: (fault.from_at, fault.kind)))
+
+
+def _cloud_faults() -> list[Fault]:
+    october, november = (
+        datetime.combine(day, time.min, tzinfo=UTC) for day in (cloud_bills.OCTOBER, cloud_bills.NOVEMBER)
+    )
+    return [
+        Fault(
+            kind="stale_chunk",
+            where=company.AWS,
+            from_at=october,
+            to_at=november,
+            expect="a chunk of an earlier refresh that no manifest lists: not counted",
+        ),
+        Fault(
+            kind="period_restated",
+            where=company.AWS,
+            from_at=november,
+            to_at=cloud_bills.FIRST_REFRESH_AT,
+            expect="November of the newest manifest counts; the refresh before it lies in a folder of its own",
+        ),
+        _day_fault(
+            "late_line",
+            company.AWS,
+            traffic.previous_day(cloud_bills.NOVEMBER),
+            "in the CUR and not in the FOCUS export: the control differs, the book of record counts",
+        ),
+    ]
 
 
 def _day_fault(kind: str, where: str, day: date, expect: str) -> Fault:

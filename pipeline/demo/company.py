@@ -14,6 +14,8 @@ The arithmetic behind the magnitudes (economics of one day, US dollars)
   6M used: ratio below 0.1.
 - document-batch: the owned node is 90.00 + 15.00 + 12.7008 = 117.70 a day in October for 4 replicas; at list 1.80 per
   1M a first replica (29.43 + 6.45 a day) breaks even at 20M tokens a day; it serves about 190M.
+- ticket-triage: one L4 under a savings plan at 0.5232 an hour, one at 0.72 EUR (about 0.86): 16.6 a replica-day and 4
+  of overhead; its mix lists at 0.906 per 1M: 23M a day needed, 40M served, and one replica could do all of it.
 """
 
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ LABS_ACCOUNT = "demo-labs"
 GPU_CLOUD = "demo-gpu-cloud"
 BASEMENT = "demo-basement"
 FLEET = "demo-fleet"
+AWS = "demo-aws"
+NORD = "demo-nord-gpu"
 
 SUPPORT_WORKSPACE = "wrkspc_01DemoSupport"
 CODING_WORKSPACE = "wrkspc_01DemoCoding"
@@ -59,6 +63,18 @@ RESTATED_DAY = date(2026, 11, 3)
 
 
 @dataclass(frozen=True)
+class GpuKind:
+    """What NVML says of a GPU that does not change."""
+
+    name: str
+    memory_total_bytes: int
+
+
+H100 = GpuKind(name="NVIDIA H100 80GB HBM3", memory_total_bytes=85_520_809_984)
+L4 = GpuKind(name="NVIDIA L4", memory_total_bytes=24_152_899_584)
+
+
+@dataclass(frozen=True)
 class Gpu:
     """One GPU of the demo fleet. `index` is its place in the host."""
 
@@ -69,13 +85,14 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """One node of four GPUs."""
+    """One node: four H100s, or a single L4."""
 
     name: str
     resource_id: str | None
     boot_id: str
     agent_start_id: str
     gpus: tuple[Gpu, ...]
+    kind: GpuKind
     booted_at: datetime
 
 
@@ -93,14 +110,14 @@ class Replica:
     process_started_at: datetime
 
 
-def _host(*, number: int, name: str, resource_id: str | None) -> Host:
+def _host(*, number: int, name: str, resource_id: str | None, kind: GpuKind = H100, gpu_count: int = 4) -> Host:
     gpus = tuple(
         Gpu(
             uuid=f"GPU-de300000-000{number}-4000-8000-00000000000{index}",
             index=index,
             pci_bus_id=f"00000000:{0x19 + 0x10 * index:02X}:00.0",
         )
-        for index in range(4)
+        for index in range(gpu_count)
     )
     return Host(
         name=name,
@@ -108,6 +125,7 @@ def _host(*, number: int, name: str, resource_id: str | None) -> Host:
         boot_id=f"de300000-b007-4000-8000-00000000000{number}",
         agent_start_id=f"de300000-a6e7-4000-8000-0000000000{number}1",
         gpus=gpus,
+        kind=kind,
         booted_at=datetime(2026, 9, 28, 6, number, tzinfo=UTC),
     )
 
@@ -115,12 +133,16 @@ def _host(*, number: int, name: str, resource_id: str | None) -> Host:
 NODE_1 = _host(number=1, name="demo-h100-1", resource_id="i-demo-h100-1")
 NODE_2 = _host(number=2, name="demo-h100-2", resource_id="i-demo-h100-2")
 NODE_3 = _host(number=3, name="demo-basement-1", resource_id=None)
-HOSTS = (NODE_1, NODE_2, NODE_3)
+NODE_4 = _host(number=4, name="demo-l4-1", resource_id="i-0de3000000000004a", kind=L4, gpu_count=1)
+NODE_5 = _host(number=5, name="demo-l4-2", resource_id=None, kind=L4, gpu_count=1)
+HOSTS = (NODE_1, NODE_2, NODE_3, NODE_4, NODE_5)
 OWNED_ASSET = "asset-demo-basement-1"
+NORD_SERVER = "ng-l4-0017"
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 QWEN = "Qwen/Qwen3-32B"
 GEMMA = "google/gemma-3-27b-it"
+SMALL_LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def _replica(
@@ -171,6 +193,17 @@ REPLICAS: tuple[Replica, ...] = (
             gpu_indexes=(number - 1,),
         )
         for number in (1, 2, 3, 4)
+    ),
+    *(
+        _replica(
+            deployment="triage-llama",
+            workload="ticket-triage",
+            model=SMALL_LLAMA,
+            host=host,
+            number=number,
+            gpu_indexes=(0,),
+        )
+        for number, host in ((1, NODE_4), (2, NODE_5))
     ),
 )
 

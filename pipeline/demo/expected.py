@@ -5,12 +5,17 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from pipeline.demo import company
+from pipeline.demo import cloud_bills, company, euro_bills
 from pipeline.demo.truth import ExpectedVerdict, TokenTotal
 
 _RATE_PER_GPU_HOUR = Decimal(company.GPU_HOUR_RATE_CENTS) / 100
 # Monthly overhead by deployment, as breakeven.yaml declares it; a November day is 1/30 of it.
-_OVERHEAD_MONTHLY = {"chat-llama": Decimal(600), "search-qwen": Decimal(300), "batch-gemma": Decimal(200)}
+_OVERHEAD_MONTHLY = {
+    "chat-llama": Decimal(600),
+    "search-qwen": Decimal(300),
+    "batch-gemma": Decimal(200),
+    "triage-llama": Decimal(120),
+}
 _OWNED_NOVEMBER_DAY = Decimal("93") + Decimal("15.50") + Decimal("12.7008")
 
 # A realized rate (storage, support, tax on top) or another month length moves a break-even by this much at most.
@@ -21,7 +26,20 @@ def replica_day_cost(deployment: str) -> Decimal:
     """Dollars one replica costs on a November day, without overhead."""
     if deployment == "batch-gemma":
         return _OWNED_NOVEMBER_DAY / 4
+    if deployment == "triage-llama":
+        return (_covered_hour() + _nord_hour()) / 2 * 24
     return _RATE_PER_GPU_HOUR * 2 * 24
+
+
+def _covered_hour() -> Decimal:
+    return Decimal(cloud_bills.COVERED_HOUR) / 10**10
+
+
+def _nord_hour() -> Decimal:
+    """In dollars, at the mean of the window's rates."""
+    since = company.LAST_DAY - timedelta(days=27)
+    rate = euro_bills.mean_dollars_per_euro(since, company.LAST_DAY)
+    return Decimal(euro_bills.HOUR_RATE_CENTS) / 100 * rate
 
 
 def demand_by_day(tokens: Sequence[TokenTotal], workload: str) -> dict[date, int]:
@@ -68,6 +86,7 @@ def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ..
             "two replicas nearly empty; the API would cost a tenth",
         ),
         ("document-batch", company.HAIKU, "batch-gemma", "self_host", "the owned node is well used every night"),
+        ("ticket-triage", company.HAIKU, "triage-llama", "self_host", "cheap GPUs; one of the two would do"),
     )
     verdicts = []
     for workload, model, deployment, direction, why in known:

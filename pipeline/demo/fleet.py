@@ -1,4 +1,4 @@
-"""Spool files (breakeven.spool/1) of three hosts: GPU samples every minute, engine scrapes every five.
+"""Spool files (breakeven.spool/1) of five hosts: GPU samples every minute, engine scrapes every five.
 
 One file per host and UTC day. A record belongs to the day its interval starts in, so the record of the last interval
 carries the next day's midnight. Every interval edge, outage and gap lies on a five-minute mark, so that the truth is
@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from pipeline.demo import company, traffic
-from pipeline.demo.company import Gpu, Host, Outage, Replica
+from pipeline.demo.company import H100, L4, Gpu, GpuKind, Host, Outage, Replica
 from pipeline.demo.traffic import INTERVALS_PER_DAY, NOTHING, Served
 from pipeline.demo.truth import GpuTime, TokenTotal
 
 _INTERVAL_MS = 300_000
 _SAMPLE_MS = 60_000
 _SAMPLES_PER_INTERVAL = 5
-_MEMORY_TOTAL = 85_520_809_984
 _UNSEEN_MILLIWATTS = 131_000  # energy counters go on while nobody reads them
 _READINGS = 251  # prime, so that hosts and days do not repeat in step
 
@@ -298,7 +297,7 @@ def _opening_lines(agent: _Agent, at: str) -> list[str]:
     ]
     lines.extend(
         f'{{"record":"gpu","seq":{_next(agent)}{at},"gpu_uuid":"{gpu.uuid}","pci_bus_id":"{gpu.pci_bus_id}",'
-        f'"gpu_index":{gpu.index},"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":{_MEMORY_TOTAL},'
+        f'"gpu_index":{gpu.index},"name":"{host.kind.name}","memory_total_bytes":{host.kind.memory_total_bytes},'
         f'"driver_version":"580.95.05","mig_mode":"disabled"}}\n'
         for gpu in host.gpus
     )
@@ -320,7 +319,7 @@ def _add_samples(
     day: date,
     states: dict[int, tuple[str | None, str]],
 ) -> None:
-    energy = agent.energy
+    energy, tables = agent.energy, _TABLES[agent.host.kind]
     offset = minute * 7 + day.toordinal() * 31
     for index, head in heads.items():
         state = states[index][1]
@@ -332,7 +331,7 @@ def _add_samples(
                 '"health":"gpu_is_lost","samples_lost":0}\n'
             )
         else:
-            milliwatts, tail = _TABLES[state][(offset + index * 61) % _READINGS]
+            milliwatts, tail = tables[state][(offset + index * 61) % _READINGS]
             energy[index] += milliwatts * 60
             lines.append(f'{{"record":"sample","seq":{agent.sequence}{at}{head}{energy[index]}{tail}')
         agent.sequence += 1
@@ -440,12 +439,12 @@ process_start_time_seconds %s
     return json.dumps(text)[1:-1]
 
 
-_BODY = {model: _body_template(model) for model in (company.LLAMA, company.QWEN, company.GEMMA)}
+_BODY = {model: _body_template(model) for model in (company.LLAMA, company.QWEN, company.GEMMA, company.SMALL_LLAMA)}
 
 
 @dataclass(frozen=True)
 class _Readings:
-    """The range an H100's readings move in while it is in one state. Watts, percent, GB; SM activity in ppm."""
+    """The range a GPU's readings move in while it is in one state. Watts, percent, GB; SM activity in ppm."""
 
     watts: tuple[int, int]
     util: tuple[int, int]
@@ -497,6 +496,25 @@ _RANGES = {
         process_count=0,
     ),
 }
+# Of what an L4 does here: it serves or waits.
+_L4_RANGES = {
+    SERVING: _Readings(
+        watts=(41, 71),
+        util=(38, 97),
+        memory_gb=(19, 20),
+        sm_active_ppm=(120_000, 510_000),
+        clocks_event_reasons=0,
+        process_count=1,
+    ),
+    LOADED_IDLE: _Readings(
+        watts=(16, 18),
+        util=(0, 0),
+        memory_gb=(19, 20),
+        sm_active_ppm=(0, 0),
+        clocks_event_reasons=1,
+        process_count=1,
+    ),
+}
 
 
 def _table(name: str, readings: _Readings) -> list[tuple[int, str]]:
@@ -520,4 +538,7 @@ def _table(name: str, readings: _Readings) -> list[tuple[int, str]]:
     return table
 
 
-_TABLES = {name: _table(name, readings) for name, readings in _RANGES.items()}
+_TABLES: dict[GpuKind, dict[str, list[tuple[int, str]]]] = {
+    H100: {name: _table(name, readings) for name, readings in _RANGES.items()},
+    L4: {name: _table(f"L4/{name}", readings) for name, readings in _L4_RANGES.items()},
+}

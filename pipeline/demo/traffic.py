@@ -28,6 +28,7 @@ _DEFAULT_TOKENS_PER_DAY = 800_000
 _PRIORITY_TOKENS_PER_HOUR = 20_000
 _SEARCH_TOKENS_PER_DAY = 12_000_000
 _BATCH_TOKENS_PER_REPLICA_DAY = 50_000_000
+_TRIAGE_TOKENS_PER_REPLICA_DAY = 20_000_000
 
 # Thousandths of the traffic by token class.
 _SUPPORT_MIX = {"input_uncached": 400, "input_cache_read": 400, "input_cache_write_5m": 40, "output": 160}
@@ -160,6 +161,8 @@ def served_by(replica: company.Replica, *, day: date) -> list[Served]:
         return _pilot_day(rng, day=day, number=number)
     if replica.deployment == "search-qwen":
         return _search_day(rng, day=day, replica=replica)
+    if replica.deployment == "triage-llama":
+        return _triage_day(rng, day=day)
     return _batch_day(rng, number=number)
 
 
@@ -198,6 +201,23 @@ def _search_day(rng: random.Random, *, day: date, replica: company.Replica) -> l
     ]
 
 
+def _triage_day(rng: random.Random, *, day: date) -> list[Served]:
+    """Tickets come in office hours; the answers are a few words long."""
+    day_tokens = _TRIAGE_TOKENS_PER_REPLICA_DAY * _OFFICE_WEEK[day.weekday()] // 1000
+    return [
+        _served(
+            rng,
+            day_tokens * _OFFICE_HOURS[interval // 12] // 24_000 // 12 * 100 // 80,
+            cached_share=500,
+            output_share=80,
+            request_tokens=1_400,
+        )
+        if _OFFICE_HOURS[interval // 12] and rng.randrange(100) < 80
+        else NOTHING
+        for interval in range(INTERVALS_PER_DAY)
+    ]
+
+
 def _batch_day(rng: random.Random, *, number: int) -> list[Served]:
     """A night job: 18:00 to 06:00 UTC. The queue of the later replicas runs dry a little earlier."""
     last_morning_interval = 6 * 12 - 4 * (number - 1) - rng.randrange(0, 6)
@@ -224,3 +244,7 @@ def _served(rng: random.Random, tokens: int, *, cached_share: int, output_share:
 
 def next_day(day: date) -> date:
     return day + timedelta(days=1)
+
+
+def previous_day(day: date) -> date:
+    return day - timedelta(days=1)

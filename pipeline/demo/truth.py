@@ -60,6 +60,41 @@ class InvoiceTotal:
 
 
 @dataclass(frozen=True)
+class GpuDay:
+    """What a cloud bill charges for one GPU resource on one UTC day. `measure` is billed, or effective under a plan."""
+
+    usage_date: date
+    account: str
+    resource_id: str
+    measure: str
+    currency: str
+    gpu_hours: str
+    amount: str
+
+
+@dataclass(frozen=True)
+class ControlDifference:
+    """By how much the book of record bills more in a period than the control beside it. Never summed with either."""
+
+    account: str
+    billing_period: str
+    book: str
+    control: str
+    currency: str
+    book_minus_control: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PublishedRate:
+    """How much of a currency a euro was, by the date on which it was published."""
+
+    rate_date: date
+    currency: str
+    per_euro: str
+
+
+@dataclass(frozen=True)
 class GpuTime:
     """GPU-milliseconds one GPU spent in one state on one UTC day. All states of a GPU and day sum to 86,400,000."""
 
@@ -111,6 +146,10 @@ class Truth:
     superseded_days: tuple[BilledDay, ...]
     invoices: tuple[InvoiceTotal, ...]
     contract_rate_per_gpu_hour: str
+    contract_euros_per_gpu_hour: str
+    gpu_days: tuple[GpuDay, ...]
+    control_differences: tuple[ControlDifference, ...]
+    rates: tuple[PublishedRate, ...]
     gpu_time: tuple[GpuTime, ...]
     faults: tuple[Fault, ...]
     verdicts: tuple[ExpectedVerdict, ...]

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tests.oracle.api import ISSUER
+from tests.oracle.cloud import DATASET, covered_cloud_days
+from tests.oracle.gpu_bills import invoice_moment, invoice_rows
 from tests.oracle.landed import DAY, Delivery, Project, counting_days, midnight, moment, settle_lag, states_days
 from tests.oracle.rates import Rates
 from tests.oracle.spool import Spool
@@ -43,6 +45,8 @@ def covered_days(project: Project, spool: Spool) -> Coverage:
             if (day, delivery.source, delivery.account, "invoice") in covered:
                 raise ValueError("two invoices start on one day: the oracle does not count them together")
             covered[day, delivery.source, delivery.account, "invoice"] = Covered(rows, delivery.stated_at)
+    for (day, source, account), (rows, stated_at) in covered_cloud_days(project).items():
+        covered[day, source, account, DATASET] = Covered(rows, stated_at)
     return covered | _feed(project, spool)
 
 
@@ -50,7 +54,8 @@ def _rows_by_day(project: Project, delivery: Delivery) -> Counter[date]:
     """How many charges, counts or lines a delivery has for each day."""
     rows: Counter[date] = Counter()
     for object_id in delivery.object_ids:
-        text = project.content(object_id).decode("utf-8")
+        content = project.content(object_id)
+        text = content.decode("utf-8")
         if delivery.dataset in ("cost_report", "messages_usage"):
             for page in json.loads(text):
                 for bucket in page["data"]:
@@ -69,10 +74,11 @@ def _rows_by_day(project: Project, delivery: Delivery) -> Counter[date]:
                 day += DAY
         else:
             start = delivery.settings["columns"]["period_start"]
-            lines = list(csv.DictReader(io.StringIO(text, newline="")))
+            starts = [line[start] for line in invoice_rows(content, delivery.settings)]
             # An invoice's total is of the day on which its first line starts.
-            first = min(moment(line[start]).date() for line in lines if line[start])
-            rows.update(moment(line[start]).date() if line[start] else first for line in lines)
+            dates = [invoice_moment(said, delivery.settings).date() if said else None for said in starts]
+            first = min(day for day in dates if day is not None)
+            rows.update(day or first for day in dates)
     return rows
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import coverage, engines, gpu_time, served, verdicts
+from tests.oracle import cloud, coverage, engines, gpu_time, served, verdicts
 from tests.oracle.api import api_figures
 from tests.oracle.gpu_bills import Seen, gpu_figures
 from tests.oracle.landed import Project, read_project
@@ -43,19 +43,20 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
     served_days = served.served_days(hours)
     served_hourly, served_daily = served.served_demand(hours)
     api = api_figures(project)
-    gpu = gpu_figures(project, seen, days=days)
+    cloud_lines = cloud.cloud_lines(project)
+    gpu = gpu_figures(project, seen, cloud_lines, days=days)
     source_days = coverage.source_days(project, covered, days=days)
     tables = {
         "dim_gpu_holding": gpu.holdings,
         "dim_source": coverage.sources(project, covered),
         "fct_api_costs_daily": api.costs,
-        "fct_cloud_charges_daily": _cloud_charges(project),
+        "fct_cloud_charges_daily": cloud.cloud_rows(project, cloud_lines),
         "fct_day_status_daily": coverage.day_statuses(project, source_days, days=days),
         "fct_demand_daily": api.demand_daily | served_daily,
         "fct_demand_hourly": api.demand_hourly | served_hourly,
         "fct_gpu_costs_daily": gpu.costs,
         "fct_gpu_leftovers_daily": gpu.leftovers,
-        "fct_reconciliation_invoice": gpu.reconciliation,
+        "fct_reconciliation_invoice": gpu.reconciliation | cloud.cloud_reconciliation(cloud_lines),
         "fct_self_host_tokens_daily": served_days,
         "fct_source_coverage_daily": source_days,
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
@@ -63,11 +64,3 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
     tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
     tables["fct_alert_states_daily"] = verdicts.alert_rows(project, tables["fct_verdicts_daily"])
     return Figures(project=project, days=days, seen=seen, tables=tables)
-
-
-def _cloud_charges(project: Project) -> Rows:
-    """The demo has no cloud bill. One that comes must be recomputed here first, or nothing vouches for its figures."""
-    found = {delivery.source for delivery in project.deliveries if delivery.source in ("focus", "aws_cur2")}
-    if found:
-        raise ValueError(f"{sorted(found)} landed: the oracle does not read cloud bills")
-    return {}

@@ -1,4 +1,4 @@
-"""GPU bills: invoices and owned machines by day, days without a bill accrued, and each day's money by GPU state."""
+"""GPU bills: invoices, clouds and owned machines by day, days without a bill accrued, each day's money by GPU state."""
 
 import calendar
 import csv
@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.oracle.cloud import CloudLine, is_instance_time, settled_days
 from tests.oracle.gpu_time import Sighting, StateCell
 from tests.oracle.landed import DAY, Delivery, Project, counting_days, midnight
 from tests.oracle.money import money, quanta, split
@@ -22,6 +23,7 @@ from tests.oracle.spool import DAY_MS, HOUR_MS, GpuPlace
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 _GPU_HOUR_UNITS = ("gpu-hour", "gpu-hours")
+_HOUR_UNITS = ("h", "hour", "hours")
 
 
 class Line(NamedTuple):
@@ -72,7 +74,7 @@ class OtherCharge(NamedTuple):
 
     usage_date: date
     account: str
-    invoice_id: str
+    invoice_id: str | None
     resource_id: str | None
     state: str
     currency: str
@@ -105,9 +107,9 @@ class GpuFigures:
     reconciliation: Rows
 
 
-def gpu_figures(project: Project, seen: Seen, *, days: list[date]) -> GpuFigures:
+def gpu_figures(project: Project, seen: Seen, cloud_lines: list[CloudLine], *, days: list[date]) -> GpuFigures:
     lines, totals = _invoices(project)
-    charges, others = _charged(project, lines, days=days)
+    charges, others = _charged(project, lines, cloud_lines, days=days)
     ended = set(_ended(project, charges, _billed_spans(lines), days=days))
     bills = charges + list(_accrued(project, charges, ended, days=days))
     held = _held(project, bills, seen)
@@ -140,7 +142,7 @@ def _invoices(project: Project) -> tuple[list[Line], list[Total]]:
         read: dict[tuple[str, str], list[Line]] = defaultdict(list)
         control: dict[tuple[str, str], list[Total]] = defaultdict(list)
         for object_id in delivery.object_ids:
-            for row in csv.DictReader(io.StringIO(project.content(object_id).decode("utf-8"), newline="")):
+            for row in invoice_rows(project.content(object_id), delivery.settings):
                 one = _invoice_row(project, delivery, row)
                 if isinstance(one, Total):
                     control[one.account, one.invoice_id].append(one)
@@ -151,6 +153,21 @@ def _invoices(project: Project) -> tuple[list[Line], list[Total]]:
     return [line for found in lines.values() for line in found], [one for found in totals.values() for one in found]
 
 
+def invoice_rows(content: bytes, settings: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The rows of an invoice's file under its own headers."""
+    text = io.StringIO(content.decode("utf-8"), newline="")
+    yield from csv.DictReader(text, delimiter=settings.get("delimiter", ","))
+
+
+def invoice_moment(text: str, settings: dict[str, Any]) -> datetime:
+    """When a period starts, or ends as the file says it: ISO 8601, or as declared."""
+    date_format = settings.get("date_format")
+    if date_format is not None:
+        return datetime.strptime(text, date_format).replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
 def _invoice_row(project: Project, delivery: Delivery, row: dict[str, str]) -> Line | Total:
     account, settings = delivery.account, delivery.settings
     if settings.get("timezone", "UTC") != "UTC" or set(settings) - {
@@ -159,14 +176,22 @@ def _invoice_row(project: Project, delivery: Delivery, row: dict[str, str]) -> L
         "timezone",
         "charge_kind",
         "total_row",
+        "delimiter",
+        "decimal",
+        "date_format",
+        "period_end",
     }:
-        raise ValueError("the oracle reads invoices in UTC with ISO dates only")
+        raise ValueError("the oracle reads invoices in UTC only")
     columns = settings["columns"]
 
     def cell(name: str) -> str | None:
         return row[columns[name]].strip() or None if name in columns else None
 
-    invoice_id, amount = cell("invoice_id"), cell("amount")
+    def number(name: str) -> str | None:
+        text, mark = cell(name), settings.get("decimal", ".")
+        return text if text is None or mark == "." else text.replace(mark, ".")
+
+    invoice_id, amount = cell("invoice_id"), number("amount")
     if invoice_id is None or amount is None:
         raise ValueError("an invoice row without its invoice or its amount")
     currency = cell("currency") or settings["currency"]
@@ -176,7 +201,11 @@ def _invoice_row(project: Project, delivery: Delivery, row: dict[str, str]) -> L
     kind = settings.get("charge_kind", {}).get(cell("charge_kind") or "", "other")
     resource_id = cell("resource_id")
     kind = "other" if kind == "gpu_instance" and resource_id is None else kind
-    from_at, to_at = _day_or_moment(cell("period_start")), _day_or_moment(cell("period_end"))
+    starts, ends = cell("period_start"), cell("period_end")
+    if starts is None or ends is None:
+        raise ValueError("an invoice line without its period")
+    from_at, to_at = invoice_moment(starts, settings), invoice_moment(ends, settings)
+    to_at += DAY if settings.get("period_end") == "inclusive" else DAY * 0
     count = cell("gpu_count")
     line = Line(
         account=account,
@@ -191,14 +220,7 @@ def _invoice_row(project: Project, delivery: Delivery, row: dict[str, str]) -> L
         to_at=to_at,
         stated_at=delivery.stated_at,
     )
-    return line._replace(gpu_ms=_billed_ms(line, cell("quantity"), cell("unit")))
-
-
-def _day_or_moment(text: str | None) -> datetime:
-    if text is None:
-        raise ValueError("an invoice line without its period")
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return line._replace(gpu_ms=_billed_ms(line, number("quantity"), cell("unit")))
 
 
 def _agreed_count(project: Project, issuer: str, resource_id: str | None, day: date) -> int | None:
@@ -224,7 +246,7 @@ def _billed_ms(line: Line, quantity: str | None, unit: str | None) -> int | None
         return int(Decimal(quantity) * HOUR_MS)
     if line.gpu_count is None:
         return None
-    if quantity is not None and (unit or "").lower() in ("hour", "hours"):
+    if quantity is not None and (unit or "").lower() in _HOUR_UNITS:
         return int(Decimal(quantity) * HOUR_MS) * line.gpu_count
     return _ms(line.to_at) * line.gpu_count - _ms(line.from_at) * line.gpu_count
 
@@ -233,8 +255,13 @@ def _ms(at: datetime) -> int:
     return int(at.timestamp()) * 1000 + at.microsecond // 1000
 
 
-def _charged(project: Project, lines: list[Line], *, days: list[date]) -> tuple[list[Bill], list[OtherCharge]]:
-    """Invoice lines by day of their period, by milliseconds; owned machines as declared. Days of the calendar only."""
+def _charged(
+    project: Project, lines: list[Line], cloud_lines: list[CloudLine], *, days: list[date]
+) -> tuple[list[Bill], list[OtherCharge]]:
+    """Invoice lines by day of their period, by milliseconds; cloud charges on their day; owned machines as declared.
+
+    Days of the calendar only.
+    """
     bills: dict[tuple[date, str, str, str, str, str], Bill] = {}
     others: list[OtherCharge] = []
     known_days = set(days)
@@ -264,10 +291,59 @@ def _charged(project: Project, lines: list[Line], *, days: list[date]) -> tuple[
                     bills_time=line.charge_kind == "gpu_instance",
                 ),
             )
+    for charge in _cloud_charges(project, cloud_lines):
+        if charge.usage_date not in known_days:
+            continue
+        if isinstance(charge, Bill):
+            _add_bill(bills, charge)
+        else:
+            others.append(charge)
     for bill in _owned(project):
         if bill.usage_date in known_days:
             _add_bill(bills, bill)
     return list(bills.values()), others
+
+
+def _cloud_charges(project: Project, lines: list[CloudLine]) -> Iterator[Bill | OtherCharge]:
+    """What the bill of record charges for declared GPU resources.
+
+    Under a commitment an hour is billed as nothing: its cost is the commitment's. An option of an instance, its traffic
+    and its tax are no hours of it.
+    """
+    for charge, amounts, is_book, is_gpu_resource in lines:
+        if not is_book or not is_gpu_resource or charge.resource_id is None:
+            continue
+        is_committed = charge.pricing_category == "Committed"
+        amount = amounts.effective if is_committed else amounts.billed
+        if amount is None or charge.charge_category not in ("Usage", "Tax"):
+            raise ValueError(f"the oracle does not know what {charge} is for its GPU")
+        if not is_instance_time(CloudLine(charge, amounts, is_book, is_gpu_resource)):
+            if is_committed:
+                raise ValueError(f"the oracle knows no committed option, as {charge}")
+            yield OtherCharge(
+                usage_date=charge.usage_date,
+                account=charge.account,
+                invoice_id=charge.invoice_id,
+                resource_id=charge.resource_id,
+                state="tax" if charge.charge_category == "Tax" else "overhead",
+                currency=charge.billing_currency,
+                quanta=amount,
+            )
+            continue
+        count = _agreed_count(project, charge.account, charge.resource_id, charge.usage_date) or 0
+        hours = Fraction(amounts.consumed or 0, 10**18)
+        yield Bill(
+            usage_date=charge.usage_date,
+            issuer=charge.account,
+            account=charge.account,
+            resource_id=charge.resource_id,
+            cost_measure="effective" if is_committed else "billed",
+            currency=charge.billing_currency,
+            host=None,
+            gpu_count=count,
+            gpu_ms=round(hours * HOUR_MS) * count if amount > 0 else None,
+            quanta=amount,
+        )
 
 
 def _ms_by_day(line: Line) -> dict[datetime, int]:
@@ -378,12 +454,13 @@ def _ended(
     An issuer's one account bears its name.
     """
     charged = {(bill.usage_date, bill.issuer, bill.resource_id) for bill in charges if bill.bills_time}
+    settled = settled_days(project)
     for day in days:
         if midnight(day) + DAY > project.as_of:
             continue
         for resource in in_force(project.config["gpu_resources"], day):
             issuer, resource_id = resource["issuer"], resource["resource_id"]
-            is_billed = any(
+            is_billed = (issuer, day) in settled or any(
                 from_at <= midnight(day) and midnight(day) + DAY <= to_at for from_at, to_at in spans.get(issuer, ())
             )
             if is_billed and (day, issuer, resource_id) not in charged:

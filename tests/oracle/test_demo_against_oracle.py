@@ -17,7 +17,7 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline.demo import AS_OF, Truth
+from pipeline.demo import AS_OF, InvoiceTotal, Truth
 from pipeline.landing.project import Project
 from pipeline.paths import models_root
 from tests.oracle.compare import differences
@@ -142,17 +142,97 @@ def test_billed_days_are_those_of_the_bills(demo: Demo) -> None:
     ) | _sum(
         ((row["usage_date"], row["account"], "effective"), Fraction(row["realized_cost"]))
         for row in demo.rows("fct_gpu_costs_daily")
-        if row["cost_measure"] == "effective" and row["usage_date"] <= demo.truth.last_day
+        if row["cost_measure"] == "effective" and row["account"] == "demo-basement"
+        if row["usage_date"] <= demo.truth.last_day
     )
+    published |= _cloud_days(demo, is_book=True)
     true = _sum(((day.usage_date, day.account, day.measure), Fraction(day.amount)) for day in demo.truth.billed_days)
     assert published == true
     for day in demo.truth.superseded_days:
         assert published[day.usage_date, day.account, day.measure] != Fraction(day.amount)
 
 
-def test_the_invoice_is_spread_without_losing_a_quantum(demo: Demo) -> None:
-    (invoice,) = demo.truth.invoices
-    rows = [row for row in demo.rows("fct_gpu_costs_daily") if row["cost_measure"] == "billed"]
+def _cloud_days(demo: Demo, *, is_book: bool) -> dict[tuple[Any, ...], Any]:
+    """(day, account, measure) -> what the cloud bills say, of those that are summed or of the controls."""
+    return _sum(
+        ((row["usage_date"], row["account"], measure), Fraction(row[f"{measure}_cost"]))
+        for row in demo.rows("fct_cloud_charges_daily")
+        if row["is_book"] == is_book
+        for measure in ("billed", "effective")
+    )
+
+
+def test_a_control_beside_the_book_differs_by_what_came_late_and_is_summed_nowhere(demo: Demo) -> None:
+    """B22: the FOCUS file of the account that the CUR is the book of."""
+    book, control = (_cloud_days(demo, is_book=is_book) for is_book in (True, False))
+    for difference in demo.truth.control_differences:
+        for measure in ("billed", "effective"):
+            apart = _sum(
+                ((key[0].strftime("%Y-%m"),), book.get(key, 0) - control.get(key, 0))
+                for key in book.keys() | control.keys()
+                if key[1:] == (difference.account, measure)
+            )
+            assert apart == {(difference.billing_period,): Fraction(difference.book_minus_control)}
+    assert {row["source"] for row in demo.rows("fct_cloud_charges_daily") if not row["is_book"]} == {"focus"}
+
+
+def test_a_cloud_gpu_costs_what_its_instance_was_billed_or_used_of_the_plan(demo: Demo) -> None:
+    """B15, B20: 24 hours a day, counted once, though its EBS option is metered in hours too."""
+    accounts = {day.account for day in demo.truth.gpu_days}
+    rows = [
+        row
+        for row in demo.rows("fct_gpu_costs_daily")
+        if row["account"] in accounts and row["gpu_milliseconds"] is not None
+    ]
+    published = {
+        measure: _sum(((row["usage_date"], row["resource_id"], row["cost_measure"]), row[measure]) for row in rows)
+        for measure in ("realized_cost", "gpu_milliseconds")
+    }
+    keys = [(day.usage_date, day.resource_id, day.measure) for day in demo.truth.gpu_days]
+    amounts = [Decimal(day.amount) for day in demo.truth.gpu_days]
+    hours = [Decimal(day.gpu_hours) * 3_600_000 for day in demo.truth.gpu_days]
+    assert published["realized_cost"] == dict(zip(keys, amounts, strict=True))
+    assert published["gpu_milliseconds"] == dict(zip(keys, hours, strict=True))
+
+
+def test_an_invoice_in_euros_is_reported_at_each_days_rate(demo: Demo) -> None:
+    """B23: a weekend has Friday's. Nothing but its own invoice and agreement is in euros."""
+    rates = {rate.rate_date: Fraction(rate.per_euro) for rate in demo.truth.rates if rate.currency == "USD"}
+    rows = [row for row in demo.rows("fct_gpu_costs_daily") if row["billing_currency"] == "EUR"]
+    assert {(row["account"], row["cost_measure"]) for row in rows} == {
+        ("demo-nord-gpu", "billed"),
+        ("demo-nord-gpu", "accrued"),
+    }
+    for row in rows:
+        newest = max(day for day in rates if day <= row["usage_date"])
+        exact = Fraction(row["realized_cost"]) * rates[newest]
+        assert abs(Fraction(row["realized_cost_rc"]) - exact) <= Fraction(1, 2 * 10**18)
+    assert any(row["usage_date"].weekday() >= 5 for row in rows)
+
+
+def _invoice(demo: Demo, account: str) -> InvoiceTotal:
+    (invoice,) = [one for one in demo.truth.invoices if one.account == account]
+    return invoice
+
+
+def test_a_cloud_invoice_is_the_sum_of_the_lines_that_name_it(demo: Demo) -> None:
+    """B7: it states no total; what of it is a GPU resource stands apart."""
+    invoice = _invoice(demo, "demo-aws")
+    resources = {day.resource_id for day in demo.truth.gpu_days}
+    (row,) = [row for row in demo.rows("fct_reconciliation_invoice") if row["account"] == invoice.account]
+    assert (row["invoice_id"], row["status"], row["payable_cost"]) == (invoice.invoice_id, "no_control_total", None)
+    assert (row["period_start_date"], row["period_end_date"]) == (invoice.period_start, invoice.period_end)
+    assert row["lines_cost"] == Decimal(invoice.total)
+    assert row["allocated_cost"] == sum(Decimal(one.amount) for one in invoice.lines if one.resource_id in resources)
+    assert row["unallocated_cost"] == row["lines_cost"] - row["allocated_cost"]
+
+
+@pytest.mark.parametrize("account", ["demo-gpu-cloud", "demo-nord-gpu"])
+def test_the_invoice_is_spread_without_losing_a_quantum(demo: Demo, account: str) -> None:
+    invoice = _invoice(demo, account)
+    rows = [
+        row for row in demo.rows("fct_gpu_costs_daily") if row["cost_measure"] == "billed" and row["account"] == account
+    ]
     assert sum(Fraction(row["realized_cost"]) for row in rows) == Fraction(invoice.total)
     assert {row["usage_date"] for row in rows} == set(_days(invoice.period_start, invoice.period_end))
     for line in invoice.lines:
@@ -160,12 +240,12 @@ def test_the_invoice_is_spread_without_losing_a_quantum(demo: Demo) -> None:
         if line.resource_id is not None:
             assert sum(Fraction(row["realized_cost"]) for row in own) == Fraction(line.amount)
             assert sum(row["gpu_milliseconds"] for row in own) == Fraction(line.gpu_hours or 0) * 3_600_000
-    (reconciled,) = demo.rows("fct_reconciliation_invoice")
+    (reconciled,) = [row for row in demo.rows("fct_reconciliation_invoice") if row["account"] == account]
     assert (reconciled["status"], reconciled["payable_cost"]) == ("ties", Decimal(invoice.total))
 
 
 def test_days_without_an_invoice_are_accrued_at_the_agreed_rate(demo: Demo) -> None:
-    (invoice,) = demo.truth.invoices
+    invoice = _invoice(demo, "demo-gpu-cloud")
     accrued = _sum(
         ((row["usage_date"], row["resource_id"]), Fraction(row["realized_cost"]))
         for row in demo.rows("fct_gpu_costs_daily")
@@ -173,8 +253,9 @@ def test_days_without_an_invoice_are_accrued_at_the_agreed_rate(demo: Demo) -> N
     )
     day_cost = 4 * 24 * Fraction(demo.truth.contract_rate_per_gpu_hour)
     days = _days(invoice.period_end, demo.truth.last_day + timedelta(days=1))
-    nodes = {line.resource_id for line in invoice.lines if line.resource_id is not None}
-    assert accrued == {(day, node): day_cost for day in days for node in nodes}
+    nodes = {line.resource_id: day_cost for line in invoice.lines if line.resource_id is not None}
+    nodes["ng-l4-0017"] = 24 * Fraction(demo.truth.contract_euros_per_gpu_hour)
+    assert accrued == {(day, node): cost for day in days for node, cost in nodes.items()}
 
 
 def test_gpu_time_is_in_the_state_it_was_in(demo: Demo) -> None:
@@ -218,7 +299,14 @@ def test_unobserved_time_is_neither_idle_nor_busy(demo: Demo) -> None:
         for row in demo.rows("fct_gpu_costs_daily")
         if row["gpu_milliseconds"] is not None
     )
-    assert set(paid.values()) == {4 * DAY_MS}
+    assert {(host, milliseconds // DAY_MS) for (_, host), milliseconds in paid.items()} == {
+        ("demo-h100-1", 4),
+        ("demo-h100-2", 4),
+        ("demo-basement-1", 4),
+        ("demo-l4-1", 1),
+        ("demo-l4-2", 1),
+    }
+    assert all(milliseconds % DAY_MS == 0 for milliseconds in paid.values())
 
 
 def test_the_last_verdicts_point_where_they_must(demo: Demo) -> None:

@@ -1,11 +1,12 @@
-"""The demo company reporting in EUR: its bills stay in dollars, every figure is in euros, at each day's rate.
+"""The demo company reporting in EUR: its bills keep their currencies, every figure is in euros, at each day's rate.
 
 The oracle reads the same rates a second time. With one rate for all days, the verdicts are those of the demo in USD.
 """
 
+import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -34,30 +35,22 @@ from tests.oracle.figures import figures
 from tests.oracle.test_demo_against_oracle import DECISIONS
 
 Rows = list[dict[str, Any]]
-Rate = Callable[[int], Decimal]
 
 FIRST_RATE = date(2026, 9, 21)
-LAST_RATE = date(2026, 11, 13)
 CONSTANT = Decimal("1.25")
 # With rates until Friday 30 October, the first day without one.
 CONSTANT_UNTIL, UNRATED = date(2026, 10, 30), date(2026, 11, 7)
 MONEY = re.compile(r"_rc(_|$)")
 SAVING = "saving_rc_per_month"
+# One of its two GPUs is billed in euros: where one rate stands for all days, its cost in dollars is another.
+IN_TWO_CURRENCIES = "ticket-triage"
 
 
-def _rates_csv(rate: Rate, *, last: date) -> str:
+def _constant_rates() -> str:
     """Working days, newest first, as the ECB's history spells them. 12 October has none, as on a holiday."""
-    days = [FIRST_RATE + timedelta(days=offset) for offset in range((last - FIRST_RATE).days + 1)]
-    rows = [
-        f"{day},{rate(number)},N/A,"
-        for number, day in enumerate(days)
-        if day.weekday() < 5 and day != date(2026, 10, 12)
-    ]
+    days = [FIRST_RATE + timedelta(days=offset) for offset in range((CONSTANT_UNTIL - FIRST_RATE).days + 1)]
+    rows = [f"{day},{CONSTANT},N/A," for day in days if day.weekday() < 5 and day != date(2026, 10, 12)]
     return "\n".join(["Date,USD,GBP,", *reversed(rows)]) + "\n"
-
-
-def _moving(number: int) -> Decimal:
-    return Decimal("1.1") + Decimal("0.0013") * (number * 7 % 23)
 
 
 @dataclass(frozen=True)
@@ -81,26 +74,31 @@ class Demo:
         return result.output
 
 
-def _reporting(demo_folder: Path, folder: Path, rates: str, *, currency: str = "EUR") -> Demo:
-    """The same deliveries under a configuration that says another reporting currency, with a feed of rates."""
+def _reporting(demo_folder: Path, folder: Path, *, rates: str | None = None) -> Demo:
+    """The same deliveries under a configuration that says another reporting currency; with other rates, where given."""
     shutil.copytree(demo_folder, folder, ignore=shutil.ignore_patterns("dagster", "published", "reports", "catalog"))
     for forgotten in ("events", "claims"):
         shutil.rmtree(folder / ".breakeven" / "landing" / forgotten, ignore_errors=True)
-    inbox = folder / "inbox" / "ecb_rates" / "ecb"
-    inbox.mkdir(parents=True)
-    (inbox / "eurofxref-hist.csv").write_text(rates)
-    _configure(folder, currency)
+    if rates is not None:
+        _replace_rates(folder, rates)
+    _configure(folder, "EUR")
     bring_up_to_date(Project(folder), now=AS_OF, days=1)
     return Demo(folder)
 
 
+def _replace_rates(folder: Path, rates: str) -> None:
+    """As if the demo's own feed had never been landed."""
+    for manifest in (folder / ".breakeven" / "landing" / "deliveries").glob("*/*.json"):
+        if json.loads(manifest.read_bytes())["source"] == "ecb_rates":
+            manifest.unlink()
+    (own,) = (folder / "inbox" / "ecb_rates" / "ecb").iterdir()
+    own.unlink()
+    own.with_name("eurofxref-hist.csv").write_text(rates)
+
+
 def _configure(folder: Path, currency: str) -> None:
     path = folder / "breakeven.yaml"
-    said = re.sub(r"reporting_currency: \w+", f"reporting_currency: {currency}", path.read_text())
-    if "ecb_rates" not in said:
-        feed = "  - {source: ecb_rates, account: ecb, inbox: inbox/ecb_rates/ecb}\n"
-        said = said.replace("\nsources:\n", f"\nsources:\n{feed}")
-    path.write_text(said)
+    path.write_text(re.sub(r"reporting_currency: \w+", f"reporting_currency: {currency}", path.read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +109,14 @@ def dollars(demo_folder: Path) -> Demo:
 @pytest.fixture(scope="module")
 def euros(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("euros") / "demo"
-    yield _reporting(demo_folder, folder, _rates_csv(_moving, last=LAST_RATE))
+    yield _reporting(demo_folder, folder)
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
 def constant(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("constant") / "demo"
-    yield _reporting(demo_folder, folder, _rates_csv(lambda _: CONSTANT, last=CONSTANT_UNTIL))
+    yield _reporting(demo_folder, folder, rates=_constant_rates())
     shutil.rmtree(folder)
 
 
@@ -138,7 +136,7 @@ def _changed(before: Demo, after: Demo, table: str) -> list[str]:
 
 
 def test_every_figure_in_euros_is_the_second_routes(euros: Demo) -> None:
-    """B6, B23: bills in USD, contract rates, overheads and list prices, each at the rate of its own day."""
+    """B6, B23: bills in USD and EUR, contract rates, overheads and list prices, each at the rate of its own day."""
     oracle = figures(euros.project.paths.root, as_of=AS_OF)
     for table, rows in oracle.tables.items():
         found = differences(
@@ -160,14 +158,17 @@ def _without_savings(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_nothing_is_left_unconverted_and_every_law_holds(euros: Demo) -> None:
-    for table, own, reported in (
-        ("fct_api_costs_daily", "billed_cost", "billed_cost_rc"),
-        ("fct_gpu_costs_daily", "realized_cost", "realized_cost_rc"),
+    for table, own, currencies in (
+        ("fct_api_costs_daily", "billed_cost", {"USD"}),
+        ("fct_gpu_costs_daily", "realized_cost", {"USD", "EUR"}),
+        ("fct_cloud_charges_daily", "effective_cost", {"USD"}),
     ):
         rows = [row for row in euros.rows(table) if row[own] is not None]
-        assert {row["billing_currency"] for row in rows} == {"USD"}
-        assert all(row[reported] is not None for row in rows)
-        assert any(row[reported] != row[own] for row in rows)
+        assert {row["billing_currency"] for row in rows} == currencies
+        assert all(row[f"{own}_rc"] is not None for row in rows)
+        assert all(
+            (row[f"{own}_rc"] == row[own]) == (row["billing_currency"] == "EUR") for row in rows if abs(row[own]) > 0
+        )
     assert "unconverted" not in {row["price_status"] for row in euros.rows("fct_api_costs_daily")}
     assert euros.rows("check_conversion_is_exact") == []
     assert "LAW BROKEN" not in euros.said("status")
@@ -175,7 +176,13 @@ def test_nothing_is_left_unconverted_and_every_law_holds(euros: Demo) -> None:
 
 def test_only_money_in_the_reporting_currency_and_what_follows_from_it_changes(dollars: Demo, euros: Demo) -> None:
     """B23: no token, hour or billed amount does."""
-    for table in ("fct_api_costs_daily", "fct_gpu_costs_daily", "fct_unit_costs_daily", "fct_demand_daily"):
+    for table in (
+        "fct_api_costs_daily",
+        "fct_cloud_charges_daily",
+        "fct_gpu_costs_daily",
+        "fct_unit_costs_daily",
+        "fct_demand_daily",
+    ):
         assert all(MONEY.search(column) for column in _changed(dollars, euros, table)), table
 
 
@@ -211,7 +218,7 @@ def test_a_verdict_in_euros_is_explained_to_the_last_digit(euros: Demo) -> None:
     with Evidence(
         current_snapshot(project), landing=project.landing, datasets=datasets, cache=project.paths.cache
     ) as evidence:
-        for workload in ("support-chat", "internal-search", "document-batch"):
+        for workload in ("support-chat", "internal-search", "document-batch", IN_TWO_CURRENCIES):
             explanation = explain_verdict(evidence, workload=workload)
             assert explanation.equalities
             assert [one for one in explanation.equalities if not one.holds] == [], workload
@@ -222,7 +229,7 @@ def test_with_one_rate_for_all_days_every_verdict_is_the_one_in_dollars(dollars:
     compared = 0
     in_dollars = {(row["usage_date"], row["workload"]): row for row in dollars.rows("fct_verdicts_daily")}
     for row in constant.rows("fct_verdicts_daily"):
-        if row["usage_date"] >= UNRATED:
+        if row["usage_date"] >= UNRATED or row["workload"] == IN_TWO_CURRENCIES:
             continue
         for name, value in row.items():
             other = in_dollars[row["usage_date"], row["workload"]][name]
@@ -238,8 +245,13 @@ def test_with_one_rate_for_all_days_every_verdict_is_the_one_in_dollars(dollars:
             else:
                 assert value == other, (name, row["usage_date"], row["workload"])
     assert compared > 100
-    states = [row for row in dollars.rows("fct_alert_states_daily") if row["usage_date"] < UNRATED]
-    assert [row for row in constant.rows("fct_alert_states_daily") if row["usage_date"] < UNRATED] == states
+    assert _sides(constant) == _sides(dollars)
+
+
+def _sides(demo: Demo) -> Rows:
+    """Alert states of the days with a rate. A reason names the ratio: another one where costs are of two currencies."""
+    rows = [row for row in demo.rows("fct_alert_states_daily") if row["usage_date"] < UNRATED]
+    return [row | {"reason": ""} if row["workload"] == IN_TWO_CURRENCIES else row for row in rows]
 
 
 def test_once_rates_end_verdicts_say_which_currency_lacks_one_and_since_when(constant: Demo) -> None:
@@ -281,5 +293,11 @@ def test_a_changed_reporting_currency_shows_every_day_in_it(dollars: Demo, euros
 
     build_project(project, as_of=later)
     back = Demo(folder)
-    for table in ("fct_api_costs_daily", "fct_gpu_costs_daily", "fct_unit_costs_daily", "fct_verdicts_daily"):
+    for table in (
+        "fct_api_costs_daily",
+        "fct_cloud_charges_daily",
+        "fct_gpu_costs_daily",
+        "fct_unit_costs_daily",
+        "fct_verdicts_daily",
+    ):
         assert _changed(dollars, back, table) == [], table

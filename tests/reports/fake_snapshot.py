@@ -45,6 +45,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "usage_date": pl.Date(),
         "realized_cost": MONEY,
     },
+    "fct_cloud_charges_daily": {
+        **dict.fromkeys(("account", "source", "billing_currency", "commitment_discount_status"), pl.String()),
+        **dict.fromkeys(("is_book", "is_gpu_resource"), pl.Boolean()),
+        "usage_date": pl.Date(),
+        **dict.fromkeys(("billed_cost", "effective_cost"), MONEY),
+    },
     "fct_unit_costs_daily": {
         **dict.fromkeys(
             ("lane", "provider", "deployment_id", "model", "token_class", "cost_measure", "class_weight_method"),

@@ -578,6 +578,42 @@ def test_an_invoice_in_yen_has_no_decimals(tmp_path):
     assert (line["Currency"], line["Payable in its currency"]) == ("JPY", "9,000")
 
 
+def test_a_cloud_bill_is_shown_whole_and_a_control_beside_it_by_its_difference(tmp_path):
+    """B19, B22: nothing of it is dropped; the control is told and summed nowhere; what is not said is unknown."""
+    charge = {
+        "usage_date": DAY,
+        "account": "cloud",
+        "source": "aws_cur2",
+        "billing_currency": "USD",
+        "is_book": True,
+        "is_gpu_resource": False,
+        "billed_cost": Decimal("10"),
+        "effective_cost": Decimal("10"),
+    }
+    charges = [
+        {**charge, "is_gpu_resource": True, "billed_cost": Decimal(0), "effective_cost": Decimal("3")},
+        {**charge, "commitment_discount_status": "Unused", "billed_cost": Decimal(0), "effective_cost": Decimal("2")},
+        {**charge, "usage_date": date(2026, 11, 1), "billed_cost": Decimal("99")},
+        charge,
+        {**charge, "source": "focus", "is_book": False, "billed_cost": Decimal("9.25"), "effective_cost": None},
+    ]
+    document = page(tmp_path, changed(fct_cloud_charges_daily=charges))
+    book, control = table(document, "Cloud bills, whole")
+    assert list(book.values()) == [
+        "cloud",
+        "aws_cur2",
+        "the book of record",
+        "USD",
+        "10.00",
+        "15.00",
+        "3.00",
+        "2.00",
+        "",
+    ]
+    assert list(control.values())[1:3] == ["focus", "a control: not summed"]
+    assert list(control.values())[4:] == ["9.25", "unknown", "0.00", "unknown", "−0.75"]
+
+
 def test_up_to_when_each_source_of_invoices_has_billed_is_told(tmp_path):
     """B10, B19: an invoice is of no day: no day of it is missing, and its source is not silent since."""
     (first,) = tables()["fct_reconciliation_invoice"]

@@ -192,6 +192,7 @@ def spend(month: Month) -> Section:
             ),
         ),
     ]
+    blocks.extend(_cloud_bills(month))
     if unknown:
         blocks.append(
             Table(
@@ -225,6 +226,50 @@ def spend(month: Month) -> Section:
     elif month.rate_notes:
         blocks.append(Note(" ".join(month.rate_notes), is_warning=True))
     return Section("spend", "Spend", _spend_sentence(month, billed, gpu), blocks)
+
+
+def _cloud_bills(month: Month) -> tuple[Table, ...]:
+    """Each cloud bill whole, and the exports of it that are summed nowhere."""
+    bills = month.ask("cloud_bills")
+    if not bills:
+        return ()
+    amounts = ("billed_cost", "effective_cost", "of_which_gpu_resources_cost", "of_which_unused_commitment_cost")
+    own = "in its currency"
+    table = Table(
+        caption="Cloud bills, whole",
+        columns=(
+            Column("Account"),
+            Column("Export"),
+            Column("Counts as"),
+            Column("Currency"),
+            Column("Billed", own, is_number=True),
+            Column("Effective", own, is_number=True),
+            Column("Of which GPU resources", own, is_number=True),
+            Column("Of which unused commitments", own, is_number=True),
+            Column("Billed, less the book", own, is_number=True),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    figures.name(bill["account"]),
+                    figures.name(bill["source"]),
+                    "the book of record" if bill["is_book"] else "a control: not summed",
+                    figures.name(bill["billing_currency"]),
+                    *(_in_its_currency(bill, name) for name in amounts),
+                    "" if bill["is_book"] else _in_its_currency(bill, "less_book_cost"),
+                ),
+                refused=month.proof.of_money(lane="self_host", issuer=bill["account"], account=bill["account"]),
+            )
+            for bill in bills
+        ),
+        note="Effective: with commitments spread over their use. GPU resources are in GPU spend too; the rest, such as "
+        "disks, tax and what a commitment leaves unused, is in no cost per token.",
+    )
+    return (table,)
+
+
+def _in_its_currency(line: Answer, name: str) -> str:
+    return "unknown" if line[name] is None else figures.money(line[name], figures.name(line["billing_currency"]))
 
 
 def unit_costs(month: Month) -> Section:
