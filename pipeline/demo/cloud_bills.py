@@ -73,7 +73,7 @@ class Bill:
 
 @dataclass(frozen=True)
 class _Charge:
-    """One thing that is charged. `cost` and `quantity` in 10^-10; `cost` is the price on demand where a plan covers it."""
+    """One thing that is charged. `cost` and `quantity` in 10^-10; `cost` is that on demand where a plan covers it."""
 
     kind: str
     start: date

@@ -85,7 +85,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """One node: four H100s, or a single L4."""
+    """One node: four H100s, or a single L4, which is watched less often."""
 
     name: str
     resource_id: str | None
@@ -93,6 +93,8 @@ class Host:
     agent_start_id: str
     gpus: tuple[Gpu, ...]
     kind: GpuKind
+    sample_minutes: int
+    scrape_minutes: int
     booted_at: datetime
 
 
@@ -126,6 +128,8 @@ def _host(*, number: int, name: str, resource_id: str | None, kind: GpuKind = H1
         agent_start_id=f"de300000-a6e7-4000-8000-0000000000{number}1",
         gpus=gpus,
         kind=kind,
+        sample_minutes=1 if kind is H100 else 5,
+        scrape_minutes=5 if kind is H100 else 15,
         booted_at=datetime(2026, 9, 28, 6, number, tzinfo=UTC),
     )
 

@@ -1,4 +1,5 @@
-"""Spool files (breakeven.spool/1) of five hosts: GPU samples every minute, engine scrapes every five.
+"""Spool files (breakeven.spool/1) of five hosts: GPU samples every minute, engine scrapes every five; of the two small
+hosts samples every five, scrapes every fifteen.
 
 One file per host and UTC day. A record belongs to the day its interval starts in, so the record of the last interval
 carries the next day's midnight. Every interval edge, outage and gap lies on a five-minute mark, so that the truth is
@@ -161,7 +162,8 @@ def _day_lines(agent: _Agent, engines: Sequence[_Engine], *, day: date, truth: F
         lines.extend(_scrape_line(agent, engine, at=stamps[0], interval_ms=0, is_busy=False) for engine in engines)
     plans = {engine.replica.replica_id: _plan(engine.replica, day=day) for engine in engines}
     sample_heads = {
-        gpu.index: f',"interval_ms":{_SAMPLE_MS},"gpu_uuid":"{gpu.uuid}","energy_millijoules":' for gpu in host.gpus
+        gpu.index: f',"interval_ms":{_sample_ms(host)},"gpu_uuid":"{gpu.uuid}","energy_millijoules":'
+        for gpu in host.gpus
     }
     for interval in range(INTERVALS_PER_DAY):
         start = midnight + timedelta(milliseconds=interval * _INTERVAL_MS)
@@ -177,11 +179,12 @@ def _day_lines(agent: _Agent, engines: Sequence[_Engine], *, day: date, truth: F
         if host.name == company.GAP_HOST and start == company.GAP_TO_AT:
             lines.append(_gap_line(agent, at=stamps[interval * _SAMPLES_PER_INTERVAL]))
         for minute in range(interval * _SAMPLES_PER_INTERVAL + 1, (interval + 1) * _SAMPLES_PER_INTERVAL + 1):
-            if minute % _SAMPLES_PER_INTERVAL == 0:
+            if minute % host.scrape_minutes == 0:
                 lines.extend(
                     _scrape_lines(agent, engines, interval=interval, start=start, at=stamps[minute], plans=plans)
                 )
-            _add_samples(lines, agent, sample_heads, at=stamps[minute], minute=minute, day=day, states=states)
+            if minute % host.sample_minutes == 0:
+                _add_samples(lines, agent, sample_heads, at=stamps[minute], minute=minute, day=day, states=states)
     if host.name == company.TORN_HOST and day == company.TORN_DAY:
         deployment, state = states[company.TORN_GPU.index]
         truth.gpu_milliseconds[day, host.name, company.TORN_GPU.uuid, deployment, state] -= _SAMPLE_MS
@@ -282,6 +285,14 @@ def _stamps(host: Host, midnight: datetime) -> list[str]:
     return stamps
 
 
+def _sample_ms(host: Host) -> int:
+    return host.sample_minutes * _SAMPLE_MS
+
+
+def _scrape_ms(host: Host) -> int:
+    return host.scrape_minutes * 60_000
+
+
 def _next(agent: _Agent) -> int:
     sequence = agent.sequence
     agent.sequence += 1
@@ -320,19 +331,19 @@ def _add_samples(
     states: dict[int, tuple[str | None, str]],
 ) -> None:
     energy, tables = agent.energy, _TABLES[agent.host.kind]
-    offset = minute * 7 + day.toordinal() * 31
+    offset, seconds = minute * 7 + day.toordinal() * 31, _sample_ms(agent.host) // 1000
     for index, head in heads.items():
         state = states[index][1]
         if state == UNHEALTHY:
             energy[index] = 0  # the counter starts anew when the driver has the GPU back
             uuid = agent.host.gpus[index].uuid
             lines.append(
-                f'{{"record":"sample","seq":{agent.sequence}{at},"interval_ms":{_SAMPLE_MS},"gpu_uuid":"{uuid}",'
+                f'{{"record":"sample","seq":{agent.sequence}{at},"interval_ms":{_sample_ms(agent.host)},"gpu_uuid":"{uuid}",'
                 '"health":"gpu_is_lost","samples_lost":0}\n'
             )
         else:
             milliwatts, tail = tables[state][(offset + index * 61) % _READINGS]
-            energy[index] += milliwatts * 60
+            energy[index] += milliwatts * seconds
             lines.append(f'{{"record":"sample","seq":{agent.sequence}{at}{head}{energy[index]}{tail}')
         agent.sequence += 1
 
@@ -352,7 +363,7 @@ def _scrape_lines(
         if outage is None:
             following = plan.served[interval + 1] if interval + 1 < INTERVALS_PER_DAY else NOTHING
             is_busy = plan.served[interval] is not NOTHING and following is not NOTHING
-            yield _scrape_line(agent, engine, at=at, interval_ms=_INTERVAL_MS, is_busy=is_busy)
+            yield _scrape_line(agent, engine, at=at, interval_ms=_scrape_ms(agent.host), is_busy=is_busy)
         elif outage.is_scraped or start >= outage.process_started_at:
             yield _failed_scrape_line(agent, engine, at=at)
 
@@ -390,7 +401,7 @@ def _scrape_line(agent: _Agent, engine: _Engine, *, at: str, interval_ms: int, i
 
 def _failed_scrape_line(agent: _Agent, engine: _Engine, *, at: str) -> str:
     return (
-        f'{{"record":"scrape","seq":{_next(agent)}{at},"interval_ms":{_INTERVAL_MS},'
+        f'{{"record":"scrape","seq":{_next(agent)}{at},"interval_ms":{_scrape_ms(agent.host)},'
         f'{_target_fields(agent, engine.replica)},"duration_ms":1,"error":"connection refused"}}\n'
     )
 

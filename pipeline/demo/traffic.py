@@ -202,8 +202,9 @@ def _search_day(rng: random.Random, *, day: date, replica: company.Replica) -> l
 
 
 def _triage_day(rng: random.Random, *, day: date) -> list[Served]:
-    """Tickets come in office hours; the answers are a few words long."""
+    """Tickets in office hours, answered in a few words. Busy or not by the quarter of an hour, as its engine is scraped."""
     day_tokens = _TRIAGE_TOKENS_PER_REPLICA_DAY * _OFFICE_WEEK[day.weekday()] // 1000
+    is_busy = [rng.randrange(100) < 80 for _ in range(INTERVALS_PER_DAY // 3)]
     return [
         _served(
             rng,
@@ -212,7 +213,7 @@ def _triage_day(rng: random.Random, *, day: date) -> list[Served]:
             output_share=80,
             request_tokens=1_400,
         )
-        if _OFFICE_HOURS[interval // 12] and rng.randrange(100) < 80
+        if _OFFICE_HOURS[interval // 12] and is_busy[interval // 3]
         else NOTHING
         for interval in range(INTERVALS_PER_DAY)
     ]

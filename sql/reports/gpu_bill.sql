@@ -1,8 +1,10 @@
 -- The GPU bills themselves, as charged (or, where no bill has come, as agreed), beside the sum of the states they were
--- split into: the two are equal to the last digit.
+-- split into: the two are equal to the last digit. In the reporting currency each day of a bill is converted at its own
+-- rate; a bill of which a part has no rate is unknown there (NULL).
 with
 charged as (
     select
+        usage_date,
         issuer,
         account,
         cost_measure,
@@ -12,6 +14,7 @@ charged as (
     where usage_date >= $from_date and usage_date < $to_date
     union all
     select
+        usage_date,
         issuer,
         account,
         cost_measure,
@@ -21,14 +24,49 @@ charged as (
     where usage_date >= $from_date and usage_date < $to_date and cost_measure = 'accrued'
 ),
 
+bill_days as (
+    select
+        usage_date,
+        issuer,
+        account,
+        cost_measure,
+        billing_currency,
+        case when count(*) = count(realized_cost) then cast(sum(realized_cost) as decimal(38, 18)) end as day_cost
+    from charged
+    group by usage_date, issuer, account, cost_measure, billing_currency
+),
+
+-- Quanta of 10^-18 x multiplier / divisor, half away from zero, as the marts convert.
+converted_days as (
+    select
+        bill_days.*,
+        rates.multiplier,
+        rates.divisor,
+        cast(replace(cast(abs(bill_days.day_cost) as varchar), '.', '') as hugeint) as quanta
+    from bill_days
+    left join int_fx_rates_daily as rates
+        on bill_days.usage_date = rates.usage_date and bill_days.billing_currency = rates.currency
+),
+
 bills as (
     select
         issuer,
         account,
         cost_measure,
         billing_currency,
-        case when count(*) = count(realized_cost) then sum(realized_cost) end as bill_cost
-    from charged
+        case when count(*) = count(day_cost) then sum(day_cost) end as bill_cost,
+        case
+            when count(*) = count(day_cost) and count(*) = count(divisor)
+                then sum(
+                    case when day_cost < 0 then -1 else 1 end
+                    * cast(
+                        quanta // divisor * multiplier
+                        + (quanta % divisor * multiplier * 2 + divisor) // (divisor * 2) as decimal(38, 0)
+                    )
+                    * cast('0.000000000000000001' as decimal(19, 18))
+                )
+        end as bill_cost_rc
+    from converted_days
     group by issuer, account, cost_measure, billing_currency
 ),
 
@@ -38,8 +76,7 @@ states as (
         account,
         cost_measure,
         billing_currency,
-        case when count(*) = count(realized_cost) then sum(realized_cost) end as states_cost,
-        bool_and(realized_cost_rc is not null) as is_converted
+        case when count(*) = count(realized_cost) then sum(realized_cost) end as states_cost
     from fct_gpu_costs_daily
     where usage_date >= $from_date and usage_date < $to_date
     group by issuer, account, cost_measure, billing_currency
@@ -53,7 +90,7 @@ select
     bills.bill_cost,
     states.states_cost,
     states.states_cost - bills.bill_cost as difference_cost,
-    coalesce(states.is_converted, false) as is_converted
+    bills.bill_cost_rc
 from bills
 full outer join states
     on

@@ -89,9 +89,10 @@ def test_unobserved_time_is_what_no_sample_covers_and_unhealthy_what_lost_sample
             if not line.startswith('{"record":"sample"'):
                 continue
             uuid = line.split('"gpu_uuid":"', 1)[1].split('"', 1)[0]
-            observed[day, uuid] += 60_000
-            lost[day, uuid] += 60_000 * ('"health":"gpu_is_lost"' in line)
-            without_process[day, uuid] += 60_000 * ('"compute_process_count":0' in line)
+            length_ms = int(line.split('"interval_ms":', 1)[1].split(",", 1)[0])
+            observed[day, uuid] += length_ms
+            lost[day, uuid] += length_ms * ('"health":"gpu_is_lost"' in line)
+            without_process[day, uuid] += length_ms * ('"compute_process_count":0' in line)
     expected_by_state: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for row in truth.gpu_time:
         expected_by_state[row.state][row.usage_date.isoformat(), row.gpu_uuid] += row.gpu_milliseconds

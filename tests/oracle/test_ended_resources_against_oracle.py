@@ -54,7 +54,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, dict[str, A
     first = date(2026, 9, 1)
     days = [first + timedelta(days=offset) for offset in range((NOW.date() - first).days + 1)]
     nothing = Seen(states={}, sightings={}, watched_ms={}, engine_names=set())
-    figures = gpu_figures(project, nothing, days=days)
+    figures = gpu_figures(project, nothing, [], days=days)
     return published, dict(zip(TABLES, (figures.costs, figures.leftovers, figures.reconciliation), strict=True))
 
 

@@ -45,6 +45,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "usage_date": pl.Date(),
         "realized_cost": MONEY,
     },
+    "int_fx_rates_daily": {
+        "usage_date": pl.Date(),
+        "currency": pl.String(),
+        **dict.fromkeys(("multiplier", "divisor"), pl.Int64()),
+    },
     "fct_cloud_charges_daily": {
         **dict.fromkeys(("account", "source", "billing_currency", "commitment_discount_status"), pl.String()),
         **dict.fromkeys(("is_book", "is_gpu_resource"), pl.Boolean()),
@@ -290,6 +295,10 @@ def tables() -> Tables:
         "int_gpu_charges_daily": [
             charge(),
             charge(issuer="basement", account="basement", cost_measure="effective", realized_cost=Decimal("29.40")),
+        ],
+        "int_fx_rates_daily": [
+            {"usage_date": date(2026, 10, day), "currency": "USD", "multiplier": 1, "divisor": 1}
+            for day in range(1, 32)
         ],
         "fct_unit_costs_daily": [
             unit_cost(),

@@ -284,6 +284,22 @@ def test_the_states_sum_to_the_bill_printed_beside_them(tmp_path):
     assert whole["GPU-hours h"] == "48.00"
 
 
+def test_bills_in_two_currencies_are_added_only_after_each_is_converted(tmp_path):
+    """B23: 100 EUR at 1.25 beside 64.56 USD are 189.56 USD, not 164.56; without a rate the sum is not known."""
+    filled = tables()
+    filled["int_gpu_charges_daily"].append(charge(account="nord", billing_currency="EUR", realized_cost=Decimal(100)))
+    filled["fct_gpu_costs_daily"].append(
+        gpu_cost(account="nord", billing_currency="EUR", realized_cost=Decimal(100), realized_cost_rc=Decimal(125))
+    )
+    unknown = row(table(page(tmp_path / "unrated", filled), STATES), deployment="The GPU bill")
+    assert unknown["Billed USD"] == "unknown"
+    rate = {"usage_date": DAY, "currency": "EUR", "multiplier": 125, "divisor": 100}
+    filled["int_fx_rates_daily"].append(rate)
+    rows = table(page(tmp_path / "rated", filled), STATES)
+    whole, bill = row(rows, deployment="Sum of the states"), row(rows, deployment="The GPU bill")
+    assert whole["Billed USD"] == bill["Billed USD"] == "189.56"
+
+
 def test_a_bill_that_its_states_do_not_sum_to_shows_the_difference(tmp_path):
     filled = changed(int_gpu_charges_daily=[charge(realized_cost=Decimal("64.560000000000000001"))])
     line = row(table(page(tmp_path, filled), BILLS), issuer="gpu-cloud")

@@ -168,11 +168,8 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
         )
         billed = ["The GPU bill" + (" (accrued: as agreed)" if "accrued" in measures else ""), ""]
         for measure in measures:
-            own_bills = [bill for bill in bills if bill["cost_measure"] == measure]
-            known = all(bill["is_converted"] and bill["bill_cost"] is not None for bill in own_bills)
-            billed.append(
-                month.money(sum(bill["bill_cost"] for bill in own_bills)) if own_bills and known else "unknown"
-            )
+            own_bills = [bill["bill_cost_rc"] for bill in bills if bill["cost_measure"] == measure]
+            billed.append(month.money(sum(own_bills)) if own_bills and None not in own_bills else "unknown")
         rows.append(Row(tuple(billed), kind="total"))
     return Table(
         caption="GPU-hours and money by deployment and state",

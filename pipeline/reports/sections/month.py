@@ -16,7 +16,7 @@ Answer = Mapping[str, Any]
 
 MEASURES: Mapping[str, str] = {
     "billed": "what an invoice says",
-    "effective": "what an owned machine costs a day",
+    "effective": "what an owned machine costs a day, or what was used of a commitment",
     "accrued": "what was agreed for days that no bill covers yet",
 }
 
