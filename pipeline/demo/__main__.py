@@ -20,9 +20,11 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     sys.stdout.write(f"Generated demo company in {folder}: {truth.first_day} to {truth.last_day}, as of {AS_OF}\n")
-    for place, count in sorted(Counter(str(Path(name).parent) for name in truth.files).items()):
+    places = Counter(str(Path(name).parent) for name in truth.files)
+    width = max(map(len, places))
+    for place, count in sorted(places.items()):
         size = sum((folder / name).stat().st_size for name in truth.files if str(Path(name).parent) == place)
-        sys.stdout.write(f"  {place:<45} {count:>4} files {size / 1_000_000:>8.1f} MB\n")
+        sys.stdout.write(f"  {place:<{width}} {count:>4} files {size / 1_000_000:>8.1f} MB\n")
     return 0
 
 
