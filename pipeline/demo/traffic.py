@@ -202,7 +202,7 @@ def _search_day(rng: random.Random, *, day: date, replica: company.Replica) -> l
 
 
 def _triage_day(rng: random.Random, *, day: date) -> list[Served]:
-    """Tickets in office hours, answered in a few words; busy or not by the quarter of an hour, as the engine is scraped."""
+    """Tickets in office hours, answered in a few words. Busy or idle for a quarter of an hour: between two scrapes."""
     day_tokens = _TRIAGE_TOKENS_PER_REPLICA_DAY * _OFFICE_WEEK[day.weekday()] // 1000
     is_busy = [rng.randrange(100) < 80 for _ in range(INTERVALS_PER_DAY // 3)]
     return [
