@@ -143,6 +143,7 @@ final as (
         owned.provider,
         owned.issuer,
         owned.source,
+        owned.dataset,
         owned.role,
         coalesce(owned.role = 'book' and owned.source_rank = books.book_rank, false) as is_book,
         owned.account,

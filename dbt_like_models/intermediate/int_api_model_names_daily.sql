@@ -39,6 +39,13 @@ seen as (
         'openai' as provider,
         raw_model
     from stg_openai__usage_hourly
+    union
+    select
+        usage_date,
+        provider,
+        raw_model
+    from stg_litellm_focus__estimates_daily
+    where provider is not null
 ),
 
 names as (

@@ -28,9 +28,17 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "dataset": pl.String(),
         "issuer": pl.String(),
         "role": pl.String(),
+        "measure": pl.String(),
         "settle_lag_hours": pl.Int64(),
         "settles_days": pl.Boolean(),
         "currency": pl.String(),
+    },
+    "config_estimated_bills": {
+        "source": pl.String(),
+        "account": pl.String(),
+        "provider": pl.String(),
+        "bill_issuer": pl.String(),
+        "bill_account": pl.String(),
     },
     "config_gpu_resources": {
         "issuer": pl.String(),
@@ -167,6 +175,7 @@ def config_frames(versions: Sequence[Version], datasets: Iterable[Dataset]) -> d
         rows[name] = _History(extract, *_THINGS.get(name, ((), ()))).of(versions)
     if versions:
         rows["config_sources"] = list(_sources(versions[-1].config, datasets))
+        rows["config_estimated_bills"] = list(_estimated_bills(versions[-1].config, datasets))
     return {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in SCHEMAS.items()}
 
 
@@ -306,6 +315,7 @@ def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
                 "dataset": dataset.name,
                 "issuer": dataset.issuer or source.account,
                 "role": _role(source, dataset),
+                "measure": dataset.measure,
                 "settle_lag_hours": int(dataset.settle_lag.total_seconds() // 3600) if lag is None else lag,
                 "settles_days": dataset.bucket == "utc_day" and dataset.measure != "reference",
                 "currency": currency if isinstance(currency, str) else None,
@@ -313,12 +323,36 @@ def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
 
 
 def _role(source: SourceConfig, dataset: Dataset) -> str:
-    """Only money has a book. What a control meters is a control too: it is counted nowhere, and no day waits for it."""
+    """Only money has a book. What a control meters is a control too: it is counted nowhere, and no day waits for it.
+    What somebody rated is one by its nature: the bill itself is another's.
+    """
     if dataset.measure in ("billed", "effective"):
         return source.role
+    if dataset.measure == "rated":
+        return "control"
     if dataset.measure == "reference":
         return "reference"
     return "control" if source.role == "control" else "metered"
+
+
+def _estimated_bills(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
+    """Whose bill a gateway estimates, by the provider as it names it. No account: nobody's bill of it is read here."""
+    rated = {dataset.source for dataset in datasets if dataset.measure == "rated"}
+    for source in config.sources:
+        bills = source.settings.get("bills")
+        if source.source not in rated or not isinstance(bills, Mapping):
+            continue
+        for provider, bill in bills.items():
+            issuer, account = (
+                (bill.get("issuer"), bill.get("account")) if isinstance(bill, Mapping) else (provider, bill)
+            )
+            yield {
+                "source": source.source,
+                "account": source.account,
+                "provider": str(provider),
+                "bill_issuer": None if account is None else str(issuer),
+                "bill_account": None if account is None else str(account),
+            }
 
 
 def _gpu_resources(config: Config) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 import duckdb
@@ -17,6 +18,7 @@ from pipeline.cli.options import (
     open_project,
     period,
     period_options,
+    print_table,
     printable,
     project_option,
     snapshot_for,
@@ -26,8 +28,10 @@ from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import quarantine_list
 from pipeline.errors import BreakevenError
-from pipeline.reports.figures import left_over
+from pipeline.formats import currency as currencies
+from pipeline.reports.figures import left_over, percent
 from pipeline.reports.questions import Questions
+from pipeline.reports.sections.controls import not_compared
 
 
 def _answer(
@@ -162,6 +166,35 @@ _INVOICE_COLUMNS = (
 )
 
 
+_CONTROL_COLUMNS = (
+    "control",
+    "says_so",
+    "bill",
+    "book",
+    "days",
+    "book_cost",
+    "control_cost",
+    "control_less_book",
+    "of_book",
+    "not_compared",
+)
+
+
+def _control_cells(line: dict[str, Any]) -> list[str]:
+    currency = line["billing_currency"]
+    amounts = (line[name] for name in ("book_cost", "control_cost", "difference_cost"))
+    return [
+        f"{line['control_source']} of {line['control_account']}",
+        line["control_measure"],
+        f"{line['issuer'] or '—'}, {line['account'] or '—'}",
+        line["book_source"] or "—",
+        str(line["compared_days_count"]),
+        *("—" if amount is None else currencies.money(amount, currency) for amount in amounts),
+        percent(line["difference_cost"], line["book_cost"]),
+        not_compared(line),
+    ]
+
+
 @click.command()
 @project_option
 @as_of_option
@@ -186,6 +219,7 @@ def status(
     with Questions(snapshot) as questions:
         coverage = questions.ask("coverage", from_date=from_date, to_date=to_date)
         invoices = questions.ask("invoices")
+        controls = questions.ask("control_differences", from_date=from_date, to_date=to_date)
         leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
         money = unconverted(questions, config_of(project, snapshot), from_date=from_date, to_date=to_date)
     laws = check_results(snapshot)
@@ -196,6 +230,9 @@ def status(
         if not invoices.is_empty():
             title = "Invoices that have come, whatever the period (ends excluded)"
             emit(invoices.select(_INVOICE_COLUMNS), output_format, title=title)
+        if not controls.is_empty():
+            title = "Controls beside the book of record, never summed: over the days that both state whole"
+            print_table(_CONTROL_COLUMNS, [_control_cells(line) for line in controls.to_dicts()], title)
         print_unconverted(money)
         out = console()
         for item in quarantined:

@@ -13,7 +13,7 @@ from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
 from pipeline.explain.explanation import Equality, Explanation, Rows, from_quanta, quanta, total
 from pipeline.explain.landed import object_rows, stated_amount, traced_rows
 from pipeline.explain.near import nearest
-from pipeline.explain.outside import outside_of_bills, outside_of_meters
+from pipeline.explain.outside import outside_of_bills, outside_of_controls, outside_of_meters
 
 _MTOK = 1_000_000
 # Rows that have no tokens of their own key: those of a cell, or of an account's day, are shared among charges.
@@ -313,6 +313,7 @@ def _outside(
     if figure.api_key is not None or figure.workload is not None:
         yield "These are totals of the whole cells: the vendor's cost pages know no split by key."
     yield from outside_of_meters(evidence, metered)
+    yield from outside_of_controls(evidence, model=figure.model)
 
 
 def _nothing(evidence: Evidence, figure: CostFigure) -> NothingToExplainError:

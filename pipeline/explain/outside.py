@@ -79,6 +79,21 @@ def outside_of_meters(evidence: Evidence, metered: Sequence[Record]) -> Iterable
         yield f"{place}, same days and filters: expect {listed}."
 
 
+def outside_of_controls(evidence: Evidence, *, model: str | None) -> Iterable[str]:
+    """What the project's own controls state beside the book for the same accounts and days."""
+    for row in evidence.ask("api_controls", model=model):
+        currency = row["billing_currency"]
+        apart = Fraction(row["difference_cost"])
+        more = "more" if apart > 0 else "less"
+        yield (
+            f"{row['control_source']} of {row['control_account']}, a control ({row['control_measure']}, never summed), "
+            f"{model or 'all'} of {row['account']} on the {row['days_count']} of these days that both state whole: "
+            f"{dollars(Fraction(row['control_cost']), currency)} beside the book's "
+            f"{dollars(Fraction(row['book_cost']), currency)}, "
+            f"{f'{dollars(abs(apart), currency)} {more}' if apart else 'no difference'}."
+        )
+
+
 def _files(evidence: Evidence, rows: Sequence[Record]) -> list[str]:
     return sorted({evidence.source(row["object_number"]).landed.name for row in rows})
 

@@ -19,7 +19,7 @@ from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
-from pipeline.reports.sections import gpus, money, trust, workloads
+from pipeline.reports.sections import controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
 
 
@@ -105,6 +105,7 @@ def sections_of(
         gpus.waste(month),
         workloads.verdicts(month),
         trust.reconciliation(month),
+        controls.controls(month),
         trust.coverage(month, quarantined),
         trust.laws(results),
     )

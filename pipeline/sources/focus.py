@@ -22,7 +22,8 @@ counting it alone would lose the others or count an old one twice. So:
 
 Settings: files (whole, parts); date_format (strptime, where dates are not ISO 8601); last_line_end (required,
 optional); defaults {BillingAccountId, BillingCurrency, InvoiceIssuerName, ProviderName: for a file that lacks the
-column}; measure (billed): a file that somebody rated is refused, as is a gateway's export by its shape.
+column}; measure (billed): a file that somebody rated is refused, as is a gateway's export by its shape: its source is
+`litellm_focus`.
 
 A file is stated when its name says so (`20241102T051122Z`), else when it was last modified, else when it landed.
 """
@@ -84,6 +85,10 @@ _API_KEY_HASH = r"^[0-9a-f]{64}$"
 _NOT_BILLED = (
     "What somebody rated is no bill and is never summed as one: take the provider's own (anthropic_cost_api, "
     "openai_costs_api, aws_cur2, ...), and this file out of the inbox."
+)
+_AS_A_CONTROL = (
+    "To see it beside the provider's bill, configure source litellm_focus with an inbox of its own and settings.bills, "
+    "which says whose bill it estimates, and drop it there."
 )
 
 
@@ -236,7 +241,7 @@ def _check_is_a_bill(columns: Mapping[str, pl.Series]) -> None:
     }
     for sign, is_so in signs.items():
         if is_so:
-            raise QuarantineError(f"{sign}: a gateway (as LiteLLM) wrote this. {_NOT_BILLED}")
+            raise QuarantineError(f"{sign}: a gateway (as LiteLLM) wrote this. {_NOT_BILLED} {_AS_A_CONTROL}")
 
 
 def _check_period(starts: pl.Series, settings: Settings) -> None:

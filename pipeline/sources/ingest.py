@@ -45,9 +45,16 @@ def _configured_source(name: str) -> Source:
 
 
 def check_sources(config: Config) -> None:
-    """Raises ConfigError where breakeven.yaml names a source that is not shipped."""
-    for configured in config.sources:
-        _configured_source(configured.source)
+    """Raises ConfigError where breakeven.yaml names a source that is not shipped, or settings it cannot work with."""
+    for index, configured in enumerate(config.sources):
+        source = _configured_source(configured.source)
+        if source.check is None:
+            continue
+        others = {other.account for other in config.sources if other is not configured}
+        try:
+            source.check(configured.settings, others)
+        except ConfigError as error:
+            raise ConfigError(key=f"sources.{index}.{error.key}", value=error.value, fix=error.fix) from None
 
 
 def land_config(project: Project, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """The protocol of a source: one export format and how to get it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,8 @@ class Source:
     `drop(name, content, settings)`: a dropped file as a delivery (window, stated_at from its name or content).
     `trailing_days`: how far back every fetch re-asks, since providers restate.
     `probe(context)`: what `breakeven doctor` asks, a question a dataset, none asked yet (None: its inbox says it all).
+    `check(settings, accounts)`: raises ConfigError (its key below the source's entry) where the entry's settings cannot
+    be so; `accounts`: those of all other sources.
     """
 
     name: str
@@ -83,3 +85,4 @@ class Source:
     fetch: Callable[[FetchContext], Iterator[Fetched]] | None = None
     trailing_days: int = 7
     probe: Callable[[FetchContext], Sequence[Probe]] | None = None
+    check: Callable[[Mapping[str, Any], Collection[str]], None] | None = None

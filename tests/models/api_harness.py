@@ -22,6 +22,7 @@ from pipeline.sources.anthropic_console_csv import COSTS as CONSOLE_COSTS
 from pipeline.sources.anthropic_cost_api import COSTS as API_COSTS
 from pipeline.sources.anthropic_usage_api import USAGE
 from pipeline.sources.ecb_rates import RATES as ECB_RATES
+from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
@@ -79,7 +80,7 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     RATES: _ACCOUNT | ECB_RATES.schema,
     **{
         dataset.table_view(table): _ACCOUNT | table.schema
-        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV)
+        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV, LITELLM_FOCUS)
         for dataset in source.datasets
         for table in dataset.tables
     },

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.oracle import cloud, coverage, engines, gpu_time, served, verdicts
 from tests.oracle.api import api_figures
+from tests.oracle.controls import control_rows
 from tests.oracle.gpu_bills import Seen, gpu_figures
 from tests.oracle.landed import Project, read_project
 from tests.oracle.spool import read_spool
@@ -61,6 +62,9 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_source_coverage_daily": source_days,
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
     }
+    tables["fct_control_differences_daily"] = control_rows(
+        project, covered, api_costs=api.costs, cloud_charges=tables["fct_cloud_charges_daily"]
+    )
     tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
     tables["fct_alert_states_daily"] = verdicts.alert_rows(project, tables["fct_verdicts_daily"])
     return Figures(project=project, days=days, seen=seen, tables=tables)

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.models.cloud_harness import MART, broken_laws, built, focus
-from tests.pipeline.small_project import Answers, SmallProject
+from tests.models.cloud_harness import MART, broken_laws, built, cloud_graph, focus
+from tests.pipeline.small_project import COST_API, Answers, SmallProject, source
+from tests.sources.litellm import gateway, window_name
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOLDER = DATA / "focus"
+STAGED = "stg_litellm_focus__estimates_daily"
 GATEWAY = DATA / "api_billing" / "litellm"
 REAL = "focus_1.0_anonymised_real_1000.csv"
 SYNTHETIC = "focus_1.3_synthetic_costandusage_aws.csv"
@@ -186,3 +188,21 @@ def test_a_gateways_export_is_refused_as_billed(tmp_path: Path) -> None:
     reasons = [entry.reason for entry in project.quarantine(now=now)]
     assert len(reasons) == 2
     assert all("a gateway (as LiteLLM) wrote this" in reason for reason in reasons)
+    assert all("configure source litellm_focus" in reason for reason in reasons)
+
+
+@pytest.mark.skipif(not GATEWAY.is_dir(), reason="../shared/data/api_billing/litellm is not here")
+def test_a_gateways_export_lands_as_its_estimate_in_either_format(tmp_path: Path) -> None:
+    """Class B9, B22: the same window as CSV and as Parquet, row by row once; 2.61 and 0.569788."""
+    project = SmallProject(tmp_path, [source(COST_API, "main"), gateway()])
+    for path in sorted(GATEWAY.glob("focus_export_*")):
+        name = window_name("2026-11-01", "2026-11-02", suffix=path.suffix.removeprefix("."))
+        project.drop("litellm_focus", "gateway", name, path.read_bytes())
+    answers = built(project, now=datetime(2026, 11, 5, tzinfo=UTC), graph=cloud_graph([STAGED]))
+    rows = answers.rows(
+        f"select provider, raw_model, api_key_id is null as no_key, rated_cost from {STAGED} order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("anthropic", "claude-sonnet-5", False, Decimal("2.61")),
+        ("openai", "gpt-5-mini-2025-08-07", True, Decimal("0.569788")),
+    ]

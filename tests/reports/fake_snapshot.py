@@ -81,6 +81,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("source", "account", "dataset", "status"), pl.String()),
         "is_blocked": pl.Boolean(),
     },
+    "fct_control_differences_daily": {
+        "usage_date": pl.Date(),
+        **dict.fromkeys(
+            ("issuer", "account", "book_source", "control_source", "control_account", "control_measure"), pl.String()
+        ),
+        **dict.fromkeys(("model", "billing_currency", "status"), pl.String()),
+        **dict.fromkeys(("book_cost", "control_cost", "difference_cost"), MONEY),
+    },
     "fct_day_status_daily": {"usage_date": pl.Date(), "status": pl.String()},
     "dim_source": {
         **dict.fromkeys(("source", "account", "dataset", "issuer", "role"), pl.String()),
