@@ -41,8 +41,8 @@ CLASSES = {
     "B30": "averages of ratios",
 }
 
-# What this release reads has no commitments and no reserved capacity: the class comes with those exports.
-NOT_TOUCHED = frozenset({"B20"})
+# Classes that no source of this release can produce. CUR and FOCUS brought commitments, the last of them.
+NOT_TOUCHED: frozenset[str] = frozenset()
 
 _ID = re.compile(r"\bB([1-9]|[12][0-9]|30)\b")
 
