@@ -444,7 +444,7 @@ def test_a_changed_row_is_noticed(project: Project) -> None:
     ("figure", "said"),
     [
         ({"model": "claude-haiku-4"}, "Did you mean claude-haiku-4-5?"),
-        ({"account": "nobody"}, "Known: demo-labs, demo-org."),
+        ({"account": "nobody"}, "Known: demo-labs, demo-openai, demo-org."),
         ({"model": "claude-haiku-4-5", "from_date": date(2027, 1, 1)}, "There is some from 2026-10-01 to 2026-11-14."),
         ({"workload": "support-chat", "account": "demo-labs"}, "not together"),
     ],
