@@ -197,8 +197,9 @@ def _lineage(
     traced = column_lineage(model, node.columns, inputs=known, cache=node.folder)
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for column, sources in traced.items():
-        deps[column] = [
-            dg.TableColumnDep(asset_key=key, column_name=name)
+        # Tables that one source brings have columns of one name and are one asset: it is named once.
+        places = {
+            (key, name): None
             for table, name in sources
             for key in (
                 landed[table].keys
@@ -207,5 +208,6 @@ def _lineage(
                 if folders.get(table) in _GATED_FOLDERS
                 else ()
             )
-        ]
+        }
+        deps[column] = [dg.TableColumnDep(asset_key=key, column_name=name) for key, name in places]
     return dg.TableColumnLineage(deps_by_column=deps)

@@ -9,11 +9,24 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
-from pipeline.demo import api_bills, cloud_bills, company, euro_bills, expected, fleet, gpu_bills, settings, traffic
+from pipeline.demo import (
+    api_bills,
+    cloud_bills,
+    company,
+    euro_bills,
+    expected,
+    fleet,
+    gpu_bills,
+    openai_bills,
+    openai_traffic,
+    settings,
+    traffic,
+)
 from pipeline.demo.company import AS_OF
 from pipeline.demo.truth import (
     UNASSIGNED,
     BilledDay,
+    ControlDay,
     ControlDifference,
     ExpectedVerdict,
     Fault,
@@ -31,6 +44,7 @@ from pipeline.errors import ConfigError
 __all__ = [
     "AS_OF",
     "BilledDay",
+    "ControlDay",
     "ControlDifference",
     "ExpectedVerdict",
     "Fault",
@@ -63,6 +77,10 @@ def generate(folder: Path) -> Truth:
     console, console_days = api_bills.console_csv()
     invoice, invoice_truth = gpu_bills.october_invoice()
     _write_api_pulls(writer, usage=usage, cells=cells, first_cells=first_cells)
+    openai_usage = openai_traffic.usage()
+    openai_bill = openai_bills.lines(openai_usage)
+    for export in openai_bills.exports(openai_usage, openai_bill):
+        writer.drop(export.source, openai_traffic.ACCOUNT, export.name, export.content)
     writer.drop("anthropic_console_csv", company.LABS_ACCOUNT, api_bills.CONSOLE_NAME, console)
     writer.drop("invoice_csv", company.GPU_CLOUD, gpu_bills.INVOICE_NAME, invoice)
     cloud = cloud_bills.bill()
@@ -75,17 +93,25 @@ def generate(folder: Path) -> Truth:
     for file in fleet.spool_files(fleet_truth):
         writer.drop("nvml_spool", company.FLEET, file.name, file.content)
 
-    tokens = (*_api_totals(usage), *fleet_truth.token_totals())
+    tokens = (*_api_totals(usage), *openai_bills.token_totals(openai_usage), *fleet_truth.token_totals())
     truth = Truth(
         first_day=company.FIRST_DAY,
         last_day=company.LAST_DAY,
         as_of=AS_OF,
         tokens=tokens,
-        billed_days=(*api_bills.billed_days(cells), *console_days, *gpu_bills.owned_days(), *cloud.billed_days),
+        billed_days=(
+            *api_bills.billed_days(cells),
+            *openai_bills.billed_days(openai_bill),
+            *console_days,
+            *gpu_bills.owned_days(),
+            *cloud.billed_days,
+        ),
         superseded_days=(
             *(day for day in api_bills.billed_days(first_cells) if day.usage_date == company.RESTATED_DAY),
+            *openai_bills.superseded_days(openai_bill),
             *cloud.superseded_days,
         ),
+        control_days=tuple(openai_bills.control_days(openai_bill)),
         invoices=(invoice_truth, euro_invoice_truth, cloud.invoice),
         contract_rate_per_gpu_hour=f"{company.GPU_HOUR_RATE_CENTS // 100}.{company.GPU_HOUR_RATE_CENTS % 100:02d}",
         contract_euros_per_gpu_hour=f"0.{euro_bills.HOUR_RATE_CENTS:02d}",
@@ -240,6 +266,7 @@ def _faults() -> tuple[Fault, ...]:
         )
     )
     faults.extend(_cloud_faults())
+    faults.extend(openai_bills.faults())
     return tuple(sorted(faults, key=lambda fault: (fault.from_at, fault.kind)))
 
 

@@ -16,6 +16,9 @@ The arithmetic behind the magnitudes (economics of one day, US dollars)
   1M a first replica (29.43 + 6.45 a day) breaks even at 20M tokens a day; it serves about 190M.
 - ticket-triage: one L4 under a savings plan at 0.5232 an hour, one at 0.72 EUR (about 0.86): 16.6 a replica-day and 4
   of overhead; its mix lists at 0.906 per 1M: 23M a day needed, 40M served, and one replica could do all of it.
+- mail-sorting on gpt-5-mini (demo-openai, at list; per 1M: 0.25 uncached, 0.025 cached, 2.00 output): 9M live tokens a
+  weekday at 0.45 x 0.25 + 0.25 x 0.025 + 0.30 x 2.00 = 0.719, 5M at night in a batch job at half of
+  0.65 x 0.25 + 0.35 x 2.00 = 0.863; together 0.616. (129.12 + 10) / 0.616 = 226M a day needed: ratio below 0.1.
 """
 
 from dataclasses import dataclass

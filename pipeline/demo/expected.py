@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from pipeline.demo import cloud_bills, company, euro_bills
+from pipeline.demo import cloud_bills, company, euro_bills, openai_traffic
 from pipeline.demo.truth import ExpectedVerdict, TokenTotal
 
 _RATE_PER_GPU_HOUR = Decimal(company.GPU_HOUR_RATE_CENTS) / 100
@@ -59,18 +59,34 @@ def mean_7_day(days: dict[date, int], last: date) -> int:
 def break_even_tokens(tokens: Sequence[TokenTotal], *, workload: str, model: str, deployment: str) -> int:
     """(replica + overhead) a day / price per token at the workload's own mix of the last 28 days.
 
-    The price is list x 0.9 where the workload is billed by demo-org, list where it is only a comparator.
+    The price is list x 0.9 where the workload is billed by demo-org, list where it is only a comparator, and at
+    demo-openai list, a batch job half of it.
     """
     since = company.LAST_DAY - timedelta(days=27)
     rows = [row for row in tokens if row.workload == workload and row.usage_date >= since]
     is_billed = any(row.lane == "api" for row in rows)
     rows = [row for row in rows if row.lane == "api"] if is_billed else rows
-    percent = company.CONTRACT_PERCENT_OF_LIST if is_billed else 100
-    prices = company.LIST_PRICE_CENTS_PER_MTOK[model]
-    cost = sum((Decimal(row.tokens * prices[row.token_class] * percent) for row in rows), Decimal()) / (10**6 * 10**4)
+    cost = sum((_list_dollars(row, model) * _percent_of_list(row) / 100 for row in rows), Decimal())
     price = cost / sum(row.tokens for row in rows)
     day = replica_day_cost(deployment) + _OVERHEAD_MONTHLY[deployment] / 30
     return int(day / price)
+
+
+def _list_dollars(row: TokenTotal, model: str) -> Decimal:
+    if row.account == openai_traffic.ACCOUNT:
+        (by_class,) = (
+            prices
+            for name, prices in openai_traffic.LIST_PRICE_MILLS_PER_MTOK.items()
+            if openai_traffic.MODELS[name] == row.model
+        )
+        return Decimal(row.tokens * by_class[row.token_class]) / 10**9
+    return Decimal(row.tokens * company.LIST_PRICE_CENTS_PER_MTOK[model][row.token_class]) / 10**8
+
+
+def _percent_of_list(row: TokenTotal) -> int:
+    if row.account == openai_traffic.ACCOUNT:
+        return openai_traffic.BATCH_PERCENT_OF_LIST if row.service_tier == "batch" else 100
+    return company.CONTRACT_PERCENT_OF_LIST if row.account == company.API_ACCOUNT else 100
 
 
 def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ...]:
@@ -87,6 +103,13 @@ def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ..
         ),
         ("document-batch", company.HAIKU, "batch-gemma", "self_host", "the owned node is well used every night"),
         ("ticket-triage", company.HAIKU, "triage-llama", "self_host", "cheap GPUs; one of the two would do"),
+        (
+            "mail-sorting",
+            openai_traffic.MODELS[openai_traffic.MINI],
+            "search-qwen",
+            "api",
+            "the API sells its day for less than a tenth of what a replica costs",
+        ),
     )
     verdicts = []
     for workload, model, deployment, direction, why in known:
@@ -113,6 +136,17 @@ def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ..
             ratio_low=None,
             ratio_high=None,
             why="only a daily Console export in dollars: no tokens, no hours",
+        )
+    )
+    verdicts.append(
+        ExpectedVerdict(
+            workload="document-search",
+            direction="prices_only",
+            break_even_tokens=None,
+            mean_7_day_tokens=None,
+            ratio_low=None,
+            ratio_high=None,
+            why="embeddings: input only, and no deployment could serve them",
         )
     )
     return tuple(verdicts)

@@ -37,6 +37,20 @@ class BilledDay:
 
 
 @dataclass(frozen=True)
+class ControlDay:
+    """What a control says of a UTC day beside the book of record. `difference`: control less book. Decimal strings."""
+
+    usage_date: date
+    source: str
+    account: str
+    book_source: str
+    currency: str
+    control_amount: str
+    book_amount: str
+    difference: str
+
+
+@dataclass(frozen=True)
 class InvoiceLine:
     """One line of an invoice, as charged."""
 
@@ -144,6 +158,7 @@ class Truth:
     tokens: tuple[TokenTotal, ...]
     billed_days: tuple[BilledDay, ...]
     superseded_days: tuple[BilledDay, ...]
+    control_days: tuple[ControlDay, ...]
     invoices: tuple[InvoiceTotal, ...]
     contract_rate_per_gpu_hour: str
     contract_euros_per_gpu_hour: str

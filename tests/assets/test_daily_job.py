@@ -48,6 +48,17 @@ def test_a_selected_table_is_built_alone(make_job):
     assert set(found) == {"marts/fct_api_costs_daily"}
 
 
+def test_a_source_of_several_datasets_is_one_asset_in_the_lineage_of_what_reads_them(make_job):
+    """OpenAI's endpoints are tables each, of one landing asset: named twice, Dagster would refuse the whole job."""
+    job = make_job([source("openai_usage_api", "org"), source("openai_dashboard_csv", "org", role="control")])
+    told = materialized(job.run(select=["staging/stg_openai__usage_hourly"]))["staging/stg_openai__usage_hourly"][None]
+    deps = told["dagster/column_lineage"].deps_by_column["usage_date"]
+    assert sorted(dep.asset_key.to_user_string() for dep in deps) == [
+        "landing/openai_dashboard_csv__org",
+        "landing/openai_usage_api__org",
+    ]
+
+
 def test_a_failed_source_is_a_failed_check_and_the_rest_is_built(make_job, monkeypatch):
     """A source that failed has missing days, never days without cost."""
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)

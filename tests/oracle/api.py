@@ -6,18 +6,19 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.oracle import openai
+from tests.oracle.cells import Cell, Charge, Metered
 from tests.oracle.landed import Project, counting_days, moment
 from tests.oracle.money import money, quanta, split
 from tests.oracle.rates import Rates
 from tests.oracle.rules import api_owner
 
 PROVIDER = "anthropic"
-ISSUER = "anthropic"  # who sends the invoice, whatever the account is called here
 
 # The vendor's names of a token class: in cost rows of the API, and in the Console's file.
 _CLASSES = {
@@ -35,46 +36,18 @@ _CLASSES = {
 _CONSOLE_KINDS = {"token": "tokens", "web_search": "web_search", "code_execution": "code_execution"}
 _CONSOLE_WINDOWS = {"≤ 200k": "0-200k", "> 200k": "200k-1M"}
 
-# US dollars per 1M tokens at list, standard mode, as Anthropic lists them; typed in here so that the
+# US dollars per 1M tokens at list, standard mode, as the vendors list them; typed in here so that the
 # oracle does not read the price book it checks. Batch is half.
 _LIST_PRICES = {
     "claude-haiku-4-5": ("1", "0.10", "1.25", "2", "5"),
     "claude-sonnet-4-6": ("3", "0.30", "3.75", "6", "15"),
+    "gpt-5-mini": ("0.25", "0.025", None, None, "2"),
+    "gpt-5.4-mini": ("0.75", "0.075", None, None, "4.5"),
+    "text-embedding-3-small": ("0.02", None, None, None, None),
 }
 _PRICED_CLASSES = ("input_uncached", "input_cache_read", "input_cache_write_5m", "input_cache_write_1h", "output")
-
-
-class Cell(NamedTuple):
-    """What a bill and a meter both name. None: not said, or the default workspace, or the Console's key."""
-
-    usage_date: date
-    account: str
-    workspace_id: str | None
-    model: str | None
-    token_class: str | None
-    service_tier: str | None
-    context_window: str | None
-    inference_geo: str | None
-    charge_kind: str
-
-
-@dataclass
-class Charge:
-    source: str
-    currency: str
-    api_key_id: str | None
-    quanta: int = 0
-    list_quanta: int | None = 0
-    speeds: set[str] = field(default_factory=set)
-
-
-class Metered(NamedTuple):
-    """One count of one hour."""
-
-    cell: Cell
-    api_key_id: str | None
-    hour_at: datetime | None
-    units: int
+# OpenAI's batch prices are known since they were read; Anthropic's since its models are.
+_OPENAI_BATCH_SINCE = date(2026, 10, 14)
 
 
 @dataclass(frozen=True)
@@ -87,9 +60,9 @@ class ApiFigures:
 
 
 def api_figures(project: Project) -> ApiFigures:
-    charges = _cost_report(project)
+    charges = _cost_report(project) | openai.charges(project)
     named_charges = _console(project)
-    metered = list(_usage(project))
+    metered = [*_usage(project), *openai.metered(project)]
     costs: dict[tuple[Any, ...], dict[str, Any]] = {}
     if {cell.account for cell, _ in charges} & {cell.account for cell, _ in named_charges}:
         raise ValueError("the oracle reads one bill of an account: two would need a book of record")
@@ -139,6 +112,7 @@ def _cost_report(project: Project) -> dict[tuple[Cell, str], Charge]:
         token_type = result.get("token_type")
         cell = Cell(
             usage_date=moment(bucket["starting_at"]).date(),
+            provider=PROVIDER,
             account=account,
             workspace_id=result.get("workspace_id"),
             model=_model(result.get("model")),
@@ -176,6 +150,7 @@ def _console(project: Project) -> dict[tuple[Cell, str | None], Charge]:
                 workspace, tier, window = said["workspace"], said["usage_type"], said["context_window"]
                 cell = Cell(
                     usage_date=day,
+                    provider=PROVIDER,
                     account=delivery.account,
                     workspace_id=None if workspace == "Default" else workspace,
                     model=_model(said["model"]),
@@ -217,6 +192,7 @@ def _usage(project: Project) -> Iterator[Metered]:
             if tokens:
                 cell = Cell(
                     usage_date=start.date(),
+                    provider=PROVIDER,
                     account=account,
                     workspace_id=result.get("workspace_id"),
                     model=_model(result.get("model")),
@@ -230,7 +206,8 @@ def _usage(project: Project) -> Iterator[Metered]:
         searches = (result.get("server_tool_use") or {}).get("web_search_requests")
         if searches:
             # A search is billed by the workspace, not by the model that asked for it.
-            cell = Cell(start.date(), account, result.get("workspace_id"), None, None, None, None, None, "web_search")
+            workspace = result.get("workspace_id")
+            cell = Cell(start.date(), PROVIDER, account, workspace, None, None, None, None, None, "web_search")
             yield Metered(cell, key, hour_at, searches)
 
 
@@ -281,7 +258,7 @@ def _keyed(charges: dict[tuple[Cell, str], Charge], counts: dict[Cell, dict[str 
             yield _CostRow(cell, key, "allocated", charge.source, currency, keys[key], share, None, speeds, "key")
     for cell in counts.keys() - set(billed_cells):
         for key, count in counts[cell].items():
-            source = "anthropic_usage_api"
+            source = "anthropic_usage_api" if cell.provider == PROVIDER else openai.USAGE
             yield _CostRow(cell, key, "metered_only", source, None, count, None, None, frozenset(["standard"]))
 
 
@@ -356,7 +333,11 @@ def _list_cost(row: _CostRow) -> Fraction | None:
     price = list_price(cell.model, cell.token_class)
     share = {"standard": Fraction(1), "batch": Fraction(1, 2)}.get(cell.service_tier or "")
     is_plain = row.speeds == {"standard"} and cell.inference_geo in (None, "global", "not_available")
-    if price is None or share is None or not is_plain or row.units is None or cell.context_window != "0-200k":
+    if price is None or share is None or not is_plain or row.units is None:
+        return None
+    if cell.provider == PROVIDER and cell.context_window != "0-200k":
+        return None
+    if cell.provider == openai.PROVIDER and share != 1 and cell.usage_date < _OPENAI_BATCH_SINCE:
         return None
     return row.units * price * share / 10**6
 
@@ -365,14 +346,15 @@ def list_price(model: str | None, token_class: str | None) -> Fraction | None:
     """US dollars per 1M tokens of a prompt within 200k, standard mode; None where this oracle knows no price."""
     if model not in _LIST_PRICES or token_class not in _PRICED_CLASSES:
         return None
-    return Fraction(_LIST_PRICES[model][_PRICED_CLASSES.index(token_class)])
+    price = _LIST_PRICES[model][_PRICED_CLASSES.index(token_class)]
+    return None if price is None else Fraction(price)
 
 
 def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], dict[str, Any]], row: _CostRow) -> None:
     cell = row.cell
     owner = api_owner(
         project,
-        provider=PROVIDER,
+        provider=cell.provider,
         account=cell.account,
         workspace=cell.workspace_id,
         api_key=row.api_key_id,
@@ -392,8 +374,8 @@ def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], d
         price_status = "unconverted" if list_cost_rc is None else "priced"
     key = (
         cell.usage_date,
-        PROVIDER,
-        ISSUER,
+        cell.provider,
+        cell.provider,  # who sends the invoice, whatever the account is called here
         cell.account,
         cell.workspace_id,
         row.api_key_id,
@@ -439,7 +421,7 @@ def _demand(
             continue
         workload = api_owner(
             project,
-            provider=PROVIDER,
+            provider=cell.provider,
             account=cell.account,
             workspace=cell.workspace_id,
             api_key=reading.api_key_id,

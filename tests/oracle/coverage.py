@@ -4,10 +4,11 @@ import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from tests.oracle.api import ISSUER
+from tests.oracle import openai
 from tests.oracle.cloud import DATASET, covered_cloud_days
 from tests.oracle.gpu_bills import invoice_moment, invoice_rows
 from tests.oracle.landed import DAY, Delivery, Project, counting_days, midnight, moment, settle_lag, states_days
@@ -15,6 +16,7 @@ from tests.oracle.rates import Rates
 from tests.oracle.spool import Spool
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
+_OPENAI = ("costs", "completions", "embeddings", "cost")
 _RANKS = ("missing", "open", "provisional", "settled")
 # A feed that goes on says nothing new about a day that ended a week ago.
 _FEED_MATURES = timedelta(days=7)
@@ -32,7 +34,7 @@ def covered_days(project: Project, spool: Spool) -> Coverage:
     """Every day that a delivery speaks for, with the rows it brought and when it was said."""
     covered: Coverage = {}
     counted: dict[str, Counter[date]] = {}
-    for dataset in ("cost_report", "messages_usage", "console_cost", "owned_charges"):
+    for dataset in ("cost_report", "messages_usage", "console_cost", "owned_charges", *_OPENAI):
         for (account, day), delivery in counting_days(project, dataset).items():
             if delivery.delivery_id not in counted:
                 counted[delivery.delivery_id] = _rows_by_day(project, delivery)
@@ -56,7 +58,9 @@ def _rows_by_day(project: Project, delivery: Delivery) -> Counter[date]:
     for object_id in delivery.object_ids:
         content = project.content(object_id)
         text = content.decode("utf-8")
-        if delivery.dataset in ("cost_report", "messages_usage"):
+        if delivery.dataset in _OPENAI:
+            rows.update(openai.rows_by_day(delivery.dataset, text))
+        elif delivery.dataset in ("cost_report", "messages_usage"):
             for page in json.loads(text):
                 for bucket in page["data"]:
                     rows[moment(bucket["starting_at"]).date()] += len(bucket["results"])
@@ -153,20 +157,51 @@ def sources(project: Project, coverage: Coverage) -> Rows:
     rows: Rows = {}
     for source, account, dataset in {key[1:] for key in coverage}:
         own = {key[0]: found for key, found in coverage.items() if key[1:] == (source, account, dataset)}
-        is_metered = dataset in ("messages_usage", "spool")
         rows[source, account, dataset] = {
-            "issuer": ISSUER if source.startswith("anthropic_") else account,
-            "role": "metered" if is_metered else project.source(source, account)["role"],
+            "issuer": _issuer(source, account),
+            "role": _role(project, source, account, dataset),
             "is_waited_for": states_days(dataset) and project.source(source, account)["role"] != "control",
             "first_usage_date": min(own),
             "last_usage_date": max(own),
             "row_count": sum(found.rows for found in own.values()),
             "silent_since_date": max(own) + DAY if max(own) < last_over and dataset != "invoice" else None,
         }
-    rows |= _rates(project)
+    rows |= _rates(project) | _endpoints_never_asked(project, rows.keys())
     silent = {(one["source"], one["account"]) for one in project.config["sources"]} - {key[:2] for key in rows}
     if silent:
         raise ValueError(f"{silent} never delivered: the oracle does not know their datasets")
+    return rows
+
+
+def _issuer(source: str, account: str) -> str:
+    vendor = source.partition("_")[0]
+    return vendor if vendor in ("anthropic", "openai") else account
+
+
+def _role(project: Project, source: str, account: str, dataset: str) -> str:
+    """Only money has a book; what a control meters is a control too."""
+    role = str(project.source(source, account)["role"])
+    is_metered = dataset in ("messages_usage", "spool", *openai.ENDPOINTS)
+    return "metered" if is_metered and role != "control" else role
+
+
+def _endpoints_never_asked(project: Project, known: Iterable[tuple[Any, ...]]) -> Rows:
+    """OpenAI's endpoints are datasets each; one that never delivered is there without dates."""
+    rows: Rows = {}
+    heard = set(known)
+    for one in project.config["sources"]:
+        for dataset in openai.DATASETS.get(one["source"], ()):
+            source, account = one["source"], one["account"]
+            if (source, account, dataset) not in heard and any(key[:2] == (source, account) for key in heard):
+                rows[source, account, dataset] = {
+                    "issuer": _issuer(source, account),
+                    "role": _role(project, source, account, dataset),
+                    "is_waited_for": one["role"] != "control",
+                    "first_usage_date": None,
+                    "last_usage_date": None,
+                    "row_count": None,
+                    "silent_since_date": None,
+                }
     return rows
 
 

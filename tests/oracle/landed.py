@@ -17,9 +17,15 @@ DAY = timedelta(days=1)
 _GROUPINGS = {
     "cost_report": "workspace_id,description",
     "messages_usage": "api_key_id,workspace_id,model,service_tier,context_window,inference_geo",
+    "costs": "project_id,line_item",
+    "completions": "project_id,api_key_id,model,batch,service_tier",
+    "embeddings": "project_id,api_key_id,model",
 }
-_STATES_DAYS = ("cost_report", "messages_usage", "console_cost", "owned_charges", "spool")
-_SETTLE_LAG_HOURS = {"owned_charges": 0}
+_STATES_DAYS = (
+    *("cost_report", "messages_usage", "console_cost", "owned_charges", "spool"),
+    *("costs", "completions", "embeddings", "cost"),
+)
+_SETTLE_LAG_HOURS = {"owned_charges": 0, "costs": 48, "cost": 48}
 
 
 @dataclass(frozen=True, eq=False)

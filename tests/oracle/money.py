@@ -1,7 +1,7 @@
 """Exact money: whole quanta of 10^-18, and the one way to split them."""
 
 from collections.abc import Mapping
-from decimal import Context, Decimal, Inexact
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,11 @@ _EXACT = Context(prec=100, traps=[Inexact])
 def quanta(text: str) -> int:
     """A decimal text as whole quanta; Inexact where it is finer than a quantum."""
     return int(_EXACT.quantize(_EXACT.scaleb(Decimal(text), 18), Decimal(1)))
+
+
+def nearest_quanta(text: str) -> int:
+    """A vendor's binary float as whole quanta: what is finer is no money."""
+    return int(Decimal(text).scaleb(18).to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def money(amount: int) -> Fraction:

@@ -17,9 +17,12 @@ import duckdb
 import pytest
 import yaml
 
+from pipeline.decisions.graph import current_snapshot
 from pipeline.demo import AS_OF, InvoiceTotal, Truth
 from pipeline.landing.project import Project
 from pipeline.paths import models_root
+from pipeline.reports.questions import Questions
+from tests.oracle import openai
 from tests.oracle.compare import differences
 from tests.oracle.figures import Figures, figures
 
@@ -150,6 +153,31 @@ def test_billed_days_are_those_of_the_bills(demo: Demo) -> None:
     assert published == true
     for day in demo.truth.superseded_days:
         assert published[day.usage_date, day.account, day.measure] != Fraction(day.amount)
+
+
+def test_the_dashboards_control_differs_from_the_apis_costs_as_it_must_and_is_summed_nowhere(
+    demo: Demo, demo_folder: Path
+) -> None:
+    """B22: the dashboard's export states the API's money a second time; both routes read of it what the truth says."""
+    with Questions(current_snapshot(Project(demo_folder))) as questions:
+        stated = questions.select(
+            "select usage_date, account, source, is_book, sum(billed_cost) as cost "
+            "from int_api_charges_daily group by all",
+            {},
+        ).to_dicts()
+    read = {(row["usage_date"], row["account"], row["source"], row["is_book"]): Fraction(row["cost"]) for row in stated}
+    told = demo.truth.control_days
+    assert {key: cost for key, cost in read.items() if not key[3]} == {
+        (day.usage_date, day.account, day.source, False): Fraction(day.control_amount) for day in told
+    }
+    assert openai.control_days(demo.oracle.project) == {
+        (day.account, day.usage_date): Fraction(day.control_amount) * 10**18 for day in told
+    }
+    for day in told:
+        book = read[day.usage_date, day.account, day.book_source, True]
+        assert Fraction(day.control_amount) - book == Fraction(day.difference)
+    assert [day.usage_date for day in told if abs(Fraction(day.difference)) > Fraction(1, 100)] == [date(2026, 10, 30)]
+    assert {row["source"] for row in demo.rows("fct_api_costs_daily")}.isdisjoint(day.source for day in told)
 
 
 def _cloud_days(demo: Demo, *, is_book: bool) -> dict[tuple[Any, ...], Any]:

@@ -6,7 +6,6 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.api import PROVIDER
 from tests.oracle.landed import Project
 from tests.oracle.money import QUANTA, money, split
 from tests.oracle.rules import deployment
@@ -38,20 +37,20 @@ def unit_costs(project: Project, *, api_costs: Rows, gpu_costs: Rows, served: Ro
 
 def _api_rows(api_costs: Rows) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Cells that were both billed and metered."""
-    sums: dict[tuple[date, str | None, str], list[Any]] = defaultdict(lambda: [0, Fraction(0)])
+    sums: dict[tuple[date, str, str | None, str], list[Any]] = defaultdict(lambda: [0, Fraction(0)])
     for key, row in api_costs.items():
-        day, model, token_class, charge_kind = key[0], key[6], key[7], key[11]
+        day, provider, model, token_class, charge_kind = key[0], key[1], key[6], key[7], key[11]
         if charge_kind != "tokens" or row["billed_cost"] is None or row["tokens"] is None:
             continue
         for name in (token_class, "blended"):
-            total = sums[day, model, name]
+            total = sums[day, provider, model, name]
             total[0] += row["tokens"]
             is_known = row["billed_cost_rc"] is not None and total[1] is not None
             total[1] = total[1] + row["billed_cost_rc"] if is_known else None
-    for (day, model, token_class), (tokens, cost) in sums.items():
+    for (day, provider, model, token_class), (tokens, cost) in sums.items():
         price = _per_million(cost, tokens)
         yield (
-            (day, "api", PROVIDER, None, model, token_class, "billed"),
+            (day, "api", provider, None, model, token_class, "billed"),
             {
                 "tokens": tokens,
                 "full_cost_rc": cost,

@@ -686,6 +686,22 @@ def test_gaps_silence_and_quarantine_are_named(tmp_path):
     )
 
 
+def test_what_is_not_used_of_a_source_that_delivers_is_no_gap(tmp_path):
+    """B19: OpenAI has a dataset an endpoint, and few organizations use them all."""
+    never = [
+        {"source": "anthropic_cost_api", "account": account, "dataset": dataset}
+        for account, dataset in (("acme", "images"), ("acme", "videos"), ("other", "images"))
+    ]
+    document = page(tmp_path, changed(dim_source=[tables()["dim_source"][0], *never]))
+    told = [(line["Account"], line["Dataset"], line["Silent since UTC"]) for line in table(document, COVERAGE)]
+    assert told == [
+        ("acme", "cost_report", "up to date"),
+        ("other", "images", "the start"),
+        ("acme", "2 more, never used", "—"),
+    ]
+    assert says(document, "coverage") == "1 source never heard (anthropic_cost_api of other)."
+
+
 def test_leftovers_of_the_join_are_lines(tmp_path):
     """B12"""
     leftover = {

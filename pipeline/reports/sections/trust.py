@@ -1,5 +1,6 @@
 """Reconciliation, coverage and laws: how far the other sections can be trusted."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -93,6 +94,10 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
         if (line["source"], line["account"], line["dataset"]) not in known
         and not (line["dataset"] is None and any(key[:2] == (line["source"], line["account"]) for key in known))
     ]
+    # What an organization does not use of a source it has is no gap: a source is heard by any of its datasets.
+    heard = {key[:2] for key in known} | {_place(line) for line in absent if line["last_usage_date"] is not None}
+    unused = Counter(_place(line) for line in absent if line["last_usage_date"] is None and _place(line) in heard)
+    absent = [line for line in absent if line["last_usage_date"] is not None or _place(line) not in heard]
     counts = ("settled_days_count", "provisional_days_count", "open_days_count", "missing_days_count")
     rows = [
         Row(
@@ -119,6 +124,10 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
             )
         )
         for line in absent
+    ]
+    rows += [
+        Row((figures.name(source), figures.name(account), f"{count} more, never used", *(figures.UNKNOWN,) * 7))
+        for (source, account), count in sorted(unused.items())
     ]
     blocks: list[Block] = [
         Table(
@@ -271,6 +280,10 @@ def laws(results: Sequence[CheckResult]) -> Section:
 def _in_its_currency(amount: Decimal | None, currency: str | None) -> str:
     """In the minor units of a currency that is said; two decimals of one that is not."""
     return figures.fixed(amount, 2) if currency is None else figures.money(amount, currency)
+
+
+def _place(line: Answer) -> tuple[str, str]:
+    return str(line["source"]), str(line["account"])
 
 
 def _names(lines: Sequence[Answer]) -> str:
