@@ -5,11 +5,12 @@ module that knows its format and handed in as `api_controls`; one that nobody re
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.oracle import openai
 from tests.oracle.coverage import Coverage
 from tests.oracle.landed import DAY, Project, midnight
 
@@ -77,6 +78,13 @@ def _api_books(costs: Rows) -> Iterable[Stated]:
         if row["billed_cost"] is not None:
             export = Export(issuer, account, row["source"], _DATASETS[row["source"]])
             yield Stated(day, export, True, model, key[-1], row["billed_cost"])
+
+
+def openai_dashboard(lines: Iterable[openai.Line]) -> Iterator[Stated]:
+    """The dashboard's export as a control of OpenAI's own bill."""
+    for line in lines:
+        export = Export(openai.PROVIDER, line.account, openai.DASHBOARD, _DATASETS[openai.DASHBOARD])
+        yield Stated(line.usage_date, export, False, line.model, line.currency, Fraction(line.quanta, 10**18))
 
 
 def _cloud(charges: Rows) -> Iterable[Stated]:

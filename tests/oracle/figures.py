@@ -5,9 +5,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import cloud, coverage, engines, gpu_time, served, verdicts
+from tests.oracle import cloud, coverage, engines, gpu_time, openai, served, verdicts
 from tests.oracle.api import api_figures
-from tests.oracle.controls import control_rows
+from tests.oracle.controls import control_rows, openai_dashboard
 from tests.oracle.gpu_bills import Seen, gpu_figures
 from tests.oracle.landed import Project, read_project
 from tests.oracle.spool import read_spool
@@ -63,7 +63,11 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
     }
     tables["fct_control_differences_daily"] = control_rows(
-        project, covered, api_costs=api.costs, cloud_charges=tables["fct_cloud_charges_daily"]
+        project,
+        covered,
+        api_costs=api.costs,
+        cloud_charges=tables["fct_cloud_charges_daily"],
+        api_controls=openai_dashboard(openai.control_lines(project)),
     )
     tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
     tables["fct_alert_states_daily"] = verdicts.alert_rows(project, tables["fct_verdicts_daily"])

@@ -85,7 +85,7 @@ def metered(project: Project) -> Iterator[Metered]:
 def control_days(project: Project) -> dict[tuple[str, date], int]:
     """(account, day) -> what the dashboard's export says of it, in quanta."""
     sums: dict[tuple[str, date], int] = defaultdict(int)
-    for line in _control(project):
+    for line in control_lines(project):
         sums[line.account, line.usage_date] += line.quanta
     return sums
 
@@ -135,7 +135,8 @@ def _book(project: Project) -> Iterator[Line]:
         )
 
 
-def _control(project: Project) -> Iterator[Line]:
+def control_lines(project: Project) -> Iterator[Line]:
+    """What the dashboard's export says beside the API's costs."""
     counting = counting_days(project, "cost")
     for delivery in set(counting.values()):
         if project.source(delivery.source, delivery.account)["role"] != "control":
@@ -219,7 +220,7 @@ def _cell_tiers(project: Project) -> Tiers:
     A tier that any bill of the day names beside the standard one is a cell of its own. What is left is standard, if
     nothing there says otherwise or says nothing.
     """
-    billed = {_place(line) for line in (*_book(project), *_control(project)) if line.tier is not None}
+    billed = {_place(line) for line in (*_book(project), *control_lines(project)) if line.tier is not None}
     said = billed | {
         (start.date(), result["project_id"], _model(result["model"]), _said_tier(result))
         for _, start, result in _usage(project)
