@@ -184,6 +184,19 @@ def test_a_shared_snapshot_that_lacks_files_is_made_whole_again(tmp_path):
     assert all_rows(project, third.build()) == all_rows(project, built)
 
 
+def test_what_is_shared_no_more_and_does_not_lie_here_is_made_again(tmp_path):
+    """Collected while this machine slept: what it has never fetched it must not name to others."""
+    project, (first, second, third), store = machines(tmp_path, 3)
+    land_all(project)
+    first.build()
+    second.build()
+    shutil.rmtree(store.root)
+    land(project, DAYS[-1], "100")
+    built = second.build()
+    assert third.build().ran == {}
+    assert all_rows(project, third.build()) == all_rows(project, built)
+
+
 def test_a_reader_whose_files_are_nowhere_is_told_how_they_come_again(tmp_path):
     project, (first, second), store = machines(tmp_path)
     land_all(project)
