@@ -1,7 +1,8 @@
 """`make soak`: the laws for longer than a check may take. Fails at the first broken one; writes a dated result.
 
 In turn, until the time is up: the property tests with other random examples; `breakeven run` killed at random moments;
-three runs at once; the demo's exports cut at random places. What a round drew is in its seed, printed when it fails.
+three runs at once; both with landing, cache and snapshots on S3 (moto's server on loopback), each run on a machine of
+its own; the demo's exports cut at random places. What a round drew is in its seed, printed when it fails.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pipeline.build.relations import quoted
 from pipeline.decisions.graph import current_snapshot
 from pipeline.demo import AS_OF, generate
 from pipeline.landing.project import Project
+from tests.moto_s3 import s3_server
 
 ROOT = Path(__file__).resolve().parent.parent
 _KILLS_A_ROUND = 5
@@ -71,6 +73,8 @@ def soak(scratch: Path, *, minutes: float, seed: int, counted: Counted) -> None:
         lambda number: counted.add("law_test_runs", _laws(number)),
         lambda number: counted.add("kills", _killed(fresh, scratch / "killed", number, undisturbed)),
         lambda number: counted.add("runs_at_once", _at_once(fresh, scratch / "at-once", undisturbed)),
+        lambda number: counted.add("kills_on_s3", _killed_on_s3(fresh, scratch / "s3", number, undisturbed)),
+        lambda number: counted.add("runs_at_once_on_s3", _at_once_on_s3(fresh, scratch / "s3", undisturbed)),
         lambda number: counted.add("cuts", cut_everything(fresh, random.Random(number), cuts_a_file=5)),
     )
     number = seed
@@ -99,12 +103,12 @@ def _laws(seed: int) -> int:
     return 1
 
 
-def start_run(project: Path) -> subprocess.Popen[bytes]:
+def start_run(project: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """`breakeven run` on a project, at the demo's moment, as the leader of a process group of its own."""
     run = ("run", "--project", str(project), "--as-of", f"{AS_OF:%Y-%m-%dT%H:%M:%SZ}")
     return subprocess.Popen(
         [sys.executable, "-c", "from pipeline.cli import main; main()", *run],
-        env={**os.environ, "DAGSTER_DISABLE_TELEMETRY": "yes"},
+        env={**os.environ, "DAGSTER_DISABLE_TELEMETRY": "yes", **(environment or {})},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -155,8 +159,57 @@ def _at_once(fresh: Path, folder: Path, undisturbed: tuple[Tables, float]) -> in
     return _AT_ONCE
 
 
-def published(folder: Path) -> Tables:
+def _killed_on_s3(fresh: Path, folder: Path, seed: int, undisturbed: tuple[Tables, float]) -> int:
+    """kill -9 at random moments, now and then with the machine, then one run on a new machine; and one that reads."""
+    tables, took = undisturbed
+    chance = random.Random(seed)
+    with _machines(fresh, folder) as (machine, environment):
+        name = "first"
+        for number in range(_KILLS_A_ROUND):
+            process = start_run(machine(name), environment)
+            time.sleep(chance.uniform(0.5, 1.5 * took))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=_RUN_LIMIT_SECONDS)
+            if chance.random() < 0.3:
+                name = f"after-{number}"
+        for last in ("last", "reader"):
+            finished(start_run(machine(last), environment))
+            same(published(folder / last, environment), tables, f"after kill -9 on S3, on machine {last}")
+    return _KILLS_A_ROUND
+
+
+def _at_once_on_s3(fresh: Path, folder: Path, undisturbed: tuple[Tables, float]) -> int:
+    with _machines(fresh, folder) as (machine, environment):
+        names = [f"machine-{number}" for number in range(_AT_ONCE)]
+        for process in [start_run(machine(name), environment) for name in names]:
+            finished(process)
+        # Whoever was first has not seen what the others brought; the next run has.
+        finished(start_run(machine(names[0]), environment))
+        same(published(folder / names[0], environment), undisturbed[0], "after three runs at once on S3")
+    return _AT_ONCE
+
+
+@contextmanager
+def _machines(fresh: Path, folder: Path) -> Iterator[tuple[Callable[[str], Path], Mapping[str, str]]]:
+    """Makes local folders of one project whose state is on S3, each once; and what a process needs to find that."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with s3_server() as server:
+        state = f"state: s3://{server.bucket()}/state"
+
+        def machine(name: str) -> Path:
+            if not (folder / name).exists():
+                shutil.copytree(fresh, folder / name)
+                config = folder / name / "breakeven.yaml"
+                config.write_text(f"{config.read_text(encoding='utf-8')}\n{state}\n", encoding="utf-8")
+            return folder / name
+
+        yield machine, server.environment
+
+
+def published(folder: Path, environment: Mapping[str, str] | None = None) -> Tables:
     """Every published table as sorted rows."""
+    # Whoever reads may have to fetch.
+    os.environ.update(environment or {})
     snapshot = current_snapshot(Project(folder))
     connection = open_snapshot(snapshot)
     found = {

@@ -418,7 +418,7 @@ def test_a_changed_row_is_noticed(project: Project) -> None:
     """The planted fault: one parsed amount is a cent more than the bytes say; the sums differ, exit code 1."""
     call = ("cost", "--account", "demo-org", "--date", "2026-11-10")
     assert _call(project, *call).exit_code == 0
-    for file in project.paths.cache.glob("parsed/*/*/costs.parquet"):
+    for file in project.paths.cache.glob("parsed/*/*/*/costs.parquet"):
         frame = pl.read_parquet(file)
         day = pl.col("usage_date") == date(2026, 11, 10)
         if "amount" not in frame.columns or frame.filter(day).is_empty():

@@ -76,16 +76,32 @@ def test_every_json_file_parses(path):
     assert json.loads(path.read_text())
 
 
-def test_policies_grant_no_more_than_reading_and_adding():
-    granted = set()
-    for path in (INFRA / "iam").glob("*.json"):
-        for statement in json.loads(path.read_text())["Statement"]:
-            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-            assert not any("*" in action for action in actions)
-            assert statement["Resource"] != "*"
-            if statement["Effect"] == "Allow":
-                granted.update(actions)
-    assert granted == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+def granted_by(path: Path) -> dict[str, set[str]]:
+    """Action -> the resources it is granted on."""
+    granted: dict[str, set[str]] = {}
+    for statement in json.loads(path.read_text())["Statement"]:
+        actions, resources = (
+            [said] if isinstance(said, str) else said for said in (statement["Action"], statement["Resource"])
+        )
+        assert not any("*" in action for action in actions)
+        assert "*" not in resources
+        if statement["Effect"] == "Allow":
+            for action in actions:
+                granted.setdefault(action, set()).update(resources)
+    return granted
+
+
+def test_whoever_runs_may_read_and_add_and_only_whoever_cleans_up_may_delete():
+    policies = {path.stem: granted_by(path) for path in (INFRA / "iam").glob("*.json")}
+    cleanup = policies.pop("cleanup")
+    for granted in policies.values():
+        assert granted.keys() <= {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+    # Records of landing cannot be deleted by anyone; of its objects, redacting also deletes the versions.
+    state = "arn:aws:s3:::example-breakeven/state"
+    assert cleanup["s3:DeleteObject"] == {
+        f"{state}/{below}/*" for below in ("cache", "snapshots", "landing/objects", "cache/parsed")
+    }
+    assert cleanup["s3:DeleteObjectVersion"] == {f"{state}/landing/objects/*", f"{state}/cache/parsed/*"}
 
 
 def test_the_slack_app_has_the_scopes_the_outbox_needs():

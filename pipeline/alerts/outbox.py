@@ -175,6 +175,7 @@ class Outbox:
     """Delivers cases to one outlet. `outlet=None` prints: the message is stored, nothing is claimed as posted.
 
     `clock` returns an aware datetime; `sleep` waits for a Retry-After of at most `wait_limit` in all of a run.
+    `snapshot_id`: what the messages are made from: events name it, so that it is kept.
     """
 
     def __init__(
@@ -189,6 +190,7 @@ class Outbox:
         on_uncertain: OnUncertain = "hold",
         wait_limit: timedelta = timedelta(seconds=60),
         new_claim_id: Callable[[], str] = _new_claim_id,
+        snapshot_id: str | None = None,
     ) -> None:
         self._events = events
         self._outlet = outlet
@@ -199,6 +201,7 @@ class Outbox:
         self._on_uncertain = on_uncertain
         self._wait_left = wait_limit.total_seconds()
         self._new_claim_id = new_claim_id
+        self._snapshot_id = snapshot_id
         self._outlet_refusal: Refused | None = None
 
     def announce(self, *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -> list[Outcome]:
@@ -260,7 +263,7 @@ class Outbox:
         now = self._clock()
         if self._events.claimed(_attempt_name(case.key, 1)) is None:
             # Recorded before the claim, so that a worker killed right after it leaves a trace to follow.
-            self._events.record(kind=OPENED, subject=case.subject, body=_facts(case, message), now=now)
+            self._events.record(kind=OPENED, subject=case.subject, body=self._facts(case, message), now=now)
             return self._send(case, message, outlet, number=1)
         journal = self._journal(case.key)
         if _last(journal, POSTED) is not None:
@@ -318,7 +321,7 @@ class Outbox:
     def _send(self, case: Case, message: Message, outlet: Outlet, *, number: int) -> tuple[Outcome, int | None]:
         now = self._clock()
         claim = {
-            **_facts(case, message),
+            **self._facts(case, message),
             "attempt": number,
             "claim_id": self._new_claim_id(),
             "claimed_at": utc_text(now),
@@ -368,7 +371,7 @@ class Outbox:
             return None
         channel, timestamp = posted.body["channel"], posted.body["timestamp"]
         answer = outlet.update(message=message, claim_id=posted.body["claim_id"], channel=channel, timestamp=timestamp)
-        facts = {**_facts(case, message), "channel": channel, "timestamp": timestamp}
+        facts = {**self._facts(case, message), "channel": channel, "timestamp": timestamp}
         if isinstance(answer, Posted):
             self._events.record(kind=UPDATED, subject=case.subject, body=facts, now=self._clock())
             return _outcome(message, "updated", "The post was edited: same state, newer facts.")
@@ -384,7 +387,7 @@ class Outbox:
     def _print(self, case: Case, message: Message) -> Outcome:
         printed = [event.body["text_hash"] for event in self._journal(case.key) if event.kind == PRINTED]
         if message.text_hash not in printed:
-            body = {**_facts(case, message), "plain": message.plain}
+            body = {**self._facts(case, message), "plain": message.plain}
             self._events.record(kind=PRINTED, subject=case.subject, body=body, now=self._clock())
         return _outcome(message, "printed", "No Slack token: printed and stored, not posted.")
 
@@ -428,6 +431,18 @@ class Outbox:
     def _journal(self, case_key: str) -> list[EventLike]:
         return [event for event in self._events.events() if event.body.get("case_key") == case_key]
 
+    def _facts(self, case: Case, message: Message) -> dict[str, Any]:
+        """What every event of a sending says of it."""
+        return {
+            "case_key": case.key,
+            "ordinal": case.ordinal,
+            "state": case.state,
+            "previous_state": case.previous_state,
+            "usage_date": case.usage_date.isoformat(),
+            "text_hash": message.text_hash,
+            "snapshot_id": self._snapshot_id,
+        }
+
     def _confirm(
         self, subject: str, attempt: _Attempt, *, channel: str | None, timestamp: str | None, how: str
     ) -> None:
@@ -461,17 +476,6 @@ def open_problems(events: Sequence[EventLike]) -> list[Problem]:
         elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
             problems.pop(key, None)
     return [problem for _, problem in sorted(problems.items())]
-
-
-def _facts(case: Case, message: Message) -> dict[str, Any]:
-    return {
-        "case_key": case.key,
-        "ordinal": case.ordinal,
-        "state": case.state,
-        "previous_state": case.previous_state,
-        "usage_date": case.usage_date.isoformat(),
-        "text_hash": message.text_hash,
-    }
 
 
 def _attempt_name(case_key: str, number: int) -> str:

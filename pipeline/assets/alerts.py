@@ -40,6 +40,7 @@ def announce(
         company=project.config.company,
         currency=config_of(project, snapshot).reporting_currency,
         on_uncertain=project.config.slack.on_uncertain,
+        snapshot_id=snapshot.snapshot_id,
     )
     deployments = {row["workload"]: row["deployment_id"] for row in verdicts}
     proven = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipeline.assets.landing import first_day
-from pipeline.assets.resources import ProjectResource
+from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.config import Config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.reports.monthly import write_report
@@ -26,7 +26,8 @@ def monthly_report(config: Config, marts: Sequence[dg.AssetKey]) -> dg.AssetsDef
     )
     def report(context: dg.AssetExecutionContext, project: dg.ResourceParam[ProjectResource]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         snapshot = current_snapshot(project.project)
-        path = write_report(project.project, snapshot, month=context.partition_key[:7])
+        now = moment_of(context.run.tags)
+        path = write_report(project.project, snapshot, month=context.partition_key[:7], now=now)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.path(str(path)),

@@ -71,6 +71,8 @@ def sql_graph(
         now = moment_of(context.run.tags)
         land_config(project.project, now)
         result = build_project(project.project, as_of=now)
+        for note in result.notes:
+            context.log.warning(note)
         # In the order in which they were built: Dagster wants every asset after what it reads.
         for name in result.snapshot.nodes:
             if (key := model_key(name, result.snapshot.folders[name])) in context.selected_asset_keys:

@@ -1,7 +1,7 @@
 """The whole build: landing in, snapshot out. A pure function of what is visible, the code and the as-of day."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.build.closure import closure_hash
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.build.publish import publish
-from pipeline.build.relations import FrameRelation, Relation
+from pipeline.build.relations import FrameRelation, NodePart, Relation
 from pipeline.build.runner import ENGINE, Model, Progress, PythonModel, Runner, known_parts, silent
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import SNAPSHOT_FORMAT, Snapshot, Snapshots
@@ -18,6 +18,7 @@ from pipeline.build.sql_models import load_models
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.landing import Contents, Landing
 from pipeline.landing.records import digest
+from pipeline.landing.shared import LostFileError, SharedFiles
 from pipeline.paths import StatePaths, models_root, sql_root
 
 
@@ -65,11 +66,15 @@ class Graph:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A snapshot, what had to run for it (node -> partitions), and landing as it was read (None: nothing changed)."""
+    """A snapshot, what had to run for it (node -> partitions), and landing as it was read (None: nothing changed).
+
+    `notes`: what a person should know of, though the figures are right: a shared cache that was left out, and why.
+    """
 
     snapshot: Snapshot
     ran: Mapping[str, Sequence[str]]
     landed: Landed | None
+    notes: tuple[str, ...] = ()
 
 
 def build(
@@ -81,49 +86,111 @@ def build(
     progress: Progress = silent,
     threads: int | None = None,
     make_current: bool = True,
+    shared: SharedFiles | None = None,
+    anew: bool = False,
 ) -> BuildResult:
     """Bring the snapshot up to date with landing as of a moment, publish it, make it current.
 
     `make_current=False` (a look back with `--as-of`) keeps the snapshot but moves neither CURRENT nor the warehouse.
+    `shared`: the cache of all machines of this project: what one of them has built, the others take from it.
+    `anew`: take nothing from it, but tell it. A build does that by itself where it lacks what it should have.
     """
-    contents = landing.contents().as_of(as_of)
-    snapshots = Snapshots(folder=paths.snapshots, cache=paths.cache)
-    landing_identity = contents.identity()
-    graph_key = digest([landing_identity, graph.code_identity(), as_of.date().isoformat()])
-    before = snapshots.current()
-    if before is not None and before.graph_key == graph_key:
-        if make_current:
-            publish(before, paths.published)
-        return BuildResult(snapshot=before, ran={}, landed=None)
-    landed = read_landed(contents, datasets=graph.datasets, landing=landing, cache=paths.cache, as_of=as_of)
-    if landed.damaged:
-        # Made without what is damaged, it is not the build of this landing: the next one looks again.
-        graph_key = digest([graph_key, sorted(landed.damaged)])
-    models = graph.models(paths.cache)
-    runner = Runner(
-        models=models,
-        relations=_relations(graph, contents, landed, paths.cache),
-        cache=paths.cache,
-        known=known_parts(before.nodes.values()) if before is not None else {},
-        progress=progress,
-        threads=threads,
-    )
-    built = runner.build()
-    snapshot = Snapshot(
-        graph_key=graph_key,
-        as_of=as_of,
-        release=__version__,
-        landing_identity=landing_identity,
-        delivery_count=len(contents.deliveries),
-        event_count=len(contents.events),
-        nodes=built.nodes,
-        folders={model.name: model.folder for model in models},
-    )
-    snapshots.keep(snapshot)
-    if make_current:
-        publish(snapshot, paths.published)
-        snapshots.point_at(snapshot)
-    return BuildResult(snapshot=snapshot, ran=built.ran, landed=landed)
+    snapshots = Snapshots(folder=paths.snapshots, cache=paths.cache, shared=shared)
+    make = _Build(graph, landing, paths, as_of, progress, threads, make_current, snapshots)
+    if anew:
+        result = make.brought_up_to_date(anew=True)
+    else:
+        try:
+            result = make.brought_up_to_date(anew=False)
+        except LostFileError:
+            if shared is not None:
+                shared.doubt()
+            result = make.brought_up_to_date(anew=True)
+    problem = shared.problem if shared is not None else None
+    return result if problem is None else replace(result, notes=(*result.notes, problem))
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build, which may have to begin again without the shared cache."""
+
+    graph: Graph
+    landing: Landing
+    paths: StatePaths
+    as_of: datetime
+    progress: Progress
+    threads: int | None
+    make_current: bool
+    snapshots: Snapshots
+
+    def brought_up_to_date(self, *, anew: bool) -> BuildResult:
+        contents = self.landing.contents().as_of(self.as_of)
+        landing_identity = contents.identity()
+        graph_key = digest([landing_identity, self.graph.code_identity(), self.as_of.date().isoformat()])
+        before = self.snapshots.current()
+        if before is not None and before.graph_key == graph_key and not anew:
+            if self.make_current:
+                publish(before, self.paths.published)
+            self.snapshots.share_again(before)
+            return BuildResult(snapshot=before, ran={}, landed=None)
+        elsewhere = None if anew else self.snapshots.elsewhere(graph_key, self.as_of, before)
+        if elsewhere is not None and elsewhere.graph_key == graph_key:
+            self._published(elsewhere)
+            return BuildResult(snapshot=elsewhere, ran={}, landed=None)
+        cache, shared = self.paths.cache, self.snapshots.shared
+        landed = read_landed(
+            contents,
+            datasets=self.graph.datasets,
+            landing=self.landing,
+            cache=cache,
+            as_of=self.as_of,
+            shared=shared,
+            anew=anew,
+        )
+        if landed.damaged:
+            # Made without what is damaged, it is not the build of this landing: the next one looks again.
+            graph_key = digest([graph_key, sorted(landed.damaged)])
+        models = self.graph.models(cache)
+        # What is only proposed may never come to be: nobody else is told of it.
+        is_shared = shared is not None and not self.landing.proposed
+        runner = Runner(
+            models=models,
+            relations=_relations(self.graph, contents, landed, cache),
+            cache=cache,
+            known={} if anew else {**_known(elsewhere), **_known(before)},
+            progress=self.progress,
+            threads=self.threads,
+            shared=shared,
+            is_shared=is_shared,
+        )
+        built = runner.build()
+        snapshot = Snapshot(
+            graph_key=graph_key,
+            as_of=self.as_of,
+            release=__version__,
+            landing_identity=landing_identity,
+            delivery_count=len(contents.deliveries),
+            event_count=len(contents.events),
+            nodes=built.nodes,
+            folders={model.name: model.folder for model in models},
+        )
+        self.snapshots.keep(snapshot)
+        if is_shared:
+            self.snapshots.to_share(snapshot)
+        self._published(snapshot)
+        if is_shared:
+            self.snapshots.share(snapshot)
+        return BuildResult(snapshot=snapshot, ran=built.ran, landed=landed)
+
+    def _published(self, snapshot: Snapshot) -> None:
+        """Readers first: whether others are told of it is no concern of theirs."""
+        if self.make_current:
+            publish(snapshot, self.paths.published)
+            self.snapshots.point_at(snapshot)
+
+
+def _known(snapshot: Snapshot | None) -> dict[str, NodePart]:
+    return {} if snapshot is None else known_parts(snapshot.nodes.values())
 
 
 def _relations(graph: Graph, contents: Contents, landed: Landed, cache: Path) -> dict[str, Relation]:

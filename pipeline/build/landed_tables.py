@@ -9,13 +9,22 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.build.parsed import ParsedObject, Part, Unread, parse_objects, remembered_object
+from pipeline.build.parsed import (
+    ParsedObject,
+    Part,
+    Unread,
+    parse_objects,
+    remembered_object,
+    share_object,
+    shared_objects,
+)
 from pipeline.build.relations import CountedPart, FrameRelation, LandedRelation, Relation
 from pipeline.errors import BuildError
 from pipeline.landing.current import BucketKey, Current, NotCounted, current_buckets
 from pipeline.landing.dataset import Dataset
-from pipeline.landing.landing import Contents, DamagedObjectError, Landing
+from pipeline.landing.landing import Contents, DamagedObjectError, Landing, RedactedError, redacted_words
 from pipeline.landing.records import Delivery, LandedObject
+from pipeline.landing.shared import SharedFiles
 from pipeline.landing.times import DAY, day_start, days_between
 
 ACCEPT_EVENT = "accept"
@@ -70,6 +79,7 @@ class Quarantined:
 class Landed:
     """Everything visible in landing, read and decided: what the graph is built from.
 
+    `quarantined`: what cannot be read, also where that is because it was redacted.
     `damaged`: what of landing's own is gone or altered, by sha256. What is built meanwhile is not what landing says.
     """
 
@@ -82,11 +92,22 @@ class Landed:
 
 
 def read_landed(
-    contents: Contents, *, datasets: Sequence[Dataset], landing: Landing, cache: Path, as_of: datetime
+    contents: Contents,
+    *,
+    datasets: Sequence[Dataset],
+    landing: Landing,
+    cache: Path,
+    as_of: datetime,
+    shared: SharedFiles | None = None,
+    anew: bool = False,
 ) -> Landed:
-    """Parse what is new, decide what counts, and describe it as relations for the runner."""
+    """Parse what is new, decide what counts, and describe it as relations for the runner.
+
+    `shared`: where other machines have left what they read, and are told of what is read now. `anew`: take from it
+    nothing, nor from an index here whose tables are not here too.
+    """
     by_name = {(dataset.source, dataset.name): dataset for dataset in datasets}
-    parsed, damaged = _parse(contents.deliveries, by_name, landing, cache)
+    parsed, damaged = _parse(contents, by_name, landing, cache, shared, anew=anew)
     quarantined = tuple(_quarantined(contents.deliveries, parsed))
     unreadable = {item.delivery.delivery_id: f"{item.landed.name}: {item.reason}" for item in quarantined}
     current, not_counted = current_buckets(
@@ -109,7 +130,7 @@ def read_landed(
         for table in dataset.tables:
             parts = counted[dataset.source, dataset.name].get(table.name, {})
             name = dataset.table_view(table)
-            relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched)
+            relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched, shared=shared)
     coverage = [
         *_replace_coverage(current, by_name, counted, accepted),
         *_append_coverage(
@@ -140,24 +161,39 @@ def read_landed(
 
 
 def _parse(
-    deliveries: Iterable[Delivery], by_name: Mapping[tuple[str, str], Dataset], landing: Landing, cache: Path
+    contents: Contents,
+    by_name: Mapping[tuple[str, str], Dataset],
+    landing: Landing,
+    cache: Path,
+    shared: SharedFiles | None,
+    *,
+    anew: bool,
 ) -> tuple[dict[str, dict[str, ParsedObject]], frozenset[str]]:
     """Delivery id -> object sha256 -> what it contains; and which objects are damaged.
 
     What was read before counts from the cache, whatever became of the object: its bytes had the sha256 that names them
-    when they were read, so they are what landing says, and a build that changes nothing opens no object.
+    when they were read, so they are what landing says, and a build that changes nothing opens no object. Only what was
+    redacted is not looked for.
     """
     found: dict[tuple[str, str], ParsedObject | Unread] = {}
-    for delivery in deliveries:
+    for delivery in contents.deliveries:
         dataset = by_name.get((delivery.source, delivery.dataset))
         if dataset is None:
             continue
         for item in delivery.objects:
-            found[delivery.delivery_id, item.sha256] = remembered_object(
-                item, dataset=dataset, settings=delivery.settings, cache=cache
+            tombstone = contents.redacted.get(item.sha256)
+            found[delivery.delivery_id, item.sha256] = (
+                remembered_object(item, dataset=dataset, settings=delivery.settings, cache=cache, whole=anew)
+                if tombstone is None
+                else ParsedObject(sha256=item.sha256, error=redacted_words(tombstone))
             )
     unread = {item.folder: item for item in found.values() if isinstance(item, Unread)}
-    read = dict(zip(unread, _read(list(unread.values()), landing), strict=True))
+    read = {} if shared is None or anew else shared_objects(list(unread.values()), shared)
+    rest = [item for folder, item in unread.items() if folder not in read]
+    for made, result in zip(rest, _read(rest, landing), strict=True):
+        read[made.folder] = result
+        if shared is not None and not isinstance(result, _Damaged):
+            share_object(made, result, shared)
     parsed: dict[str, dict[str, ParsedObject]] = {}
     for (delivery_id, sha256), known in found.items():
         parsed.setdefault(delivery_id, {})[sha256] = read[known.folder] if isinstance(known, Unread) else known
@@ -172,8 +208,8 @@ def _read(unread: Sequence[Unread], landing: Landing) -> list[ParsedObject]:
     """Read objects. One that is gone or altered is quarantined and keeps no other from being read."""
     try:
         return parse_objects(unread, landing=landing)
-    except DamagedObjectError:
-        # Rare enough to look at each of them once more.
+    except (DamagedObjectError, RedactedError):
+        # Rare enough to look at each of them once more. Redacted: since landing was listed.
         damaged = {item.folder: _damage(item, landing) for item in unread}
     whole = [item for item in unread if damaged[item.folder] is None]
     read = {item.folder: parsed for item, parsed in zip(whole, parse_objects(whole, landing=landing), strict=True)}
@@ -183,7 +219,7 @@ def _read(unread: Sequence[Unread], landing: Landing) -> list[ParsedObject]:
 def _damage(item: Unread, landing: Landing) -> _Damaged | None:
     try:
         landing.read_object(item.landed)
-    except DamagedObjectError as error:
+    except (DamagedObjectError, RedactedError) as error:
         return _Damaged(sha256=item.landed.sha256, error=str(error))
     return None
 

@@ -23,6 +23,7 @@ from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, InPlace, Money, Table
 from pipeline.landing.landing import Landing
 from pipeline.landing.records import LandedObject, digest
+from pipeline.landing.shared import SharedFiles
 
 _PARSED_FORMAT = "breakeven.parsed/2"
 # DECIMAL(38,18) in quanta of 10^-18.
@@ -32,6 +33,7 @@ _EXACTLY = "at most 20 digits before and 18 after the point"
 _WORTH_WORKERS_BYTES = 8 * 1024**2
 # An object that is read in place lies beside its index under this name.
 _OBJECT_FILE = "object.parquet"
+_INDEX_FILE = "parsed.json"
 # Of an object that is read in place, days of no more rows than this are known by what these say.
 _FEW_ROWS = 10_000
 
@@ -68,14 +70,15 @@ class Stream:
 class ParsedTable:
     """One table of one object: where its Parquet lies and what is in it.
 
-    `columns`: the expressions that its rows are read by where the file is the object itself (see InPlace); None where
-    the file holds the table's columns.
+    `columns`: the expressions that its rows are read by where the file is the object itself (see InPlace), and
+    `object_key`: where that lies in landing; None where the file holds the table's columns.
     """
 
     file: Path
     parts: tuple[Part, ...]
     streams: tuple[Stream, ...] = ()
     columns: Mapping[str, str] | None = None
+    object_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,45 @@ class Unread:
 
 
 def remembered_object(
-    landed: LandedObject, *, dataset: Dataset, settings: Mapping[str, Any], cache: Path
+    landed: LandedObject, *, dataset: Dataset, settings: Mapping[str, Any], cache: Path, whole: bool = False
 ) -> ParsedObject | Unread:
-    """What this reader found in an object before, or the work that is left to do."""
-    key = parsed_key(landed, dataset, settings)
-    folder = cache / "parsed" / key[:2] / key
-    announced = folder / "parsed.json"
-    known = _read_index(announced, landed.sha256) if announced.exists() else None
+    """What this reader found in an object before, or the work that is left to do.
+
+    `whole`: only where its tables lie here too; else they may still have to be fetched (see `shared_objects`).
+    """
+    folder = parsed_folder(cache, landed.sha256) / parsed_key(landed, dataset, settings)
+    announced = folder / _INDEX_FILE
+    known = _read_index(announced, landed) if announced.exists() else None
+    if whole and known is not None and not all(table.file.exists() for table in known.tables.values()):
+        announced.unlink(missing_ok=True)
+        known = None
     return known or Unread(landed=landed, dataset=dataset, settings=settings, folder=folder)
+
+
+def parsed_folder(cache: Path, sha256: str) -> Path:
+    """Where all that was ever read from an object lies, whatever the reader."""
+    return cache / "parsed" / sha256[:2] / sha256
+
+
+def shared_objects(unread: Sequence[Unread], shared: SharedFiles) -> dict[Path, ParsedObject]:
+    """By folder, what other machines have found in these objects. Tables are fetched when something reads them."""
+    announced = [item.folder / _INDEX_FILE for item in unread]
+    found: dict[Path, ParsedObject] = {}
+    for item, file, content in zip(unread, announced, shared.read(list(map(shared.key_of, announced))), strict=True):
+        if content is None or json.loads(content).get("format") != _PARSED_FORMAT:
+            continue
+        with written_once(file) as aside:
+            aside.write_bytes(content)
+        known = _read_index(file, item.landed)
+        if known is not None:
+            found[item.folder] = known
+    return found
+
+
+def share_object(item: Unread, parsed: ParsedObject, shared: SharedFiles) -> None:
+    """Offer what was found in an object, its index last. What is read in place lies in landing for all to see."""
+    files = [table.file for table in parsed.tables.values() if table.object_key is None]
+    shared.offer([*files, item.folder / _INDEX_FILE])
 
 
 def parse_objects(unread: Sequence[Unread], *, landing: Landing) -> list[ParsedObject]:
@@ -179,9 +213,8 @@ def _tables(unread: Unread, content: bytes, lies_at: Path | None) -> dict[str, P
     file = unread.folder / _OBJECT_FILE
     with written_once(file) as aside:
         _put_beside(content, lies_at, aside)
-    sha256 = unread.landed.sha256
     return {
-        table.name: index_in_place(file, dataset, table, in_place[table.name], sha256=sha256)
+        table.name: index_in_place(file, dataset, table, in_place[table.name], landed=unread.landed)
         for table in dataset.tables
     }
 
@@ -197,7 +230,7 @@ def _put_beside(content: bytes, lies_at: Path | None, target: Path) -> None:
 
 def announce(folder: Path, parsed: ParsedObject) -> None:
     """Say that an object has been read: its tables lie in the folder, whole."""
-    with written_once(folder / "parsed.json") as aside:
+    with written_once(folder / _INDEX_FILE) as aside:
         aside.write_text(json.dumps(_index_json(parsed)))
 
 
@@ -268,7 +301,9 @@ def index_parquet(file: Path, table: Table) -> ParsedTable:
     )
 
 
-def index_in_place(file: Path, dataset: Dataset, table: Table, in_place: InPlace, *, sha256: str) -> ParsedTable:
+def index_in_place(
+    file: Path, dataset: Dataset, table: Table, in_place: InPlace, *, landed: LandedObject
+) -> ParsedTable:
     """The same of an object that is read where it lies. QuarantineError where it holds what its reader refuses."""
     connection = _indexer(os.cpu_count() or 1).cursor()
     source = f"({rows_of([file], table, in_place.columns)})"
@@ -280,7 +315,7 @@ def index_in_place(file: Path, dataset: Dataset, table: Table, in_place: InPlace
         if any(bucket is None or day is None for bucket, day in sums):
             raise _no_home(dataset, table)
         counts = [(bucket, day, part.rows) for (bucket, day), part in sums.items()]
-        contents = _contents_in_place(connection, file, in_place, counts, sha256)
+        contents = _contents_in_place(connection, file, in_place, counts, landed.sha256)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].replace(str(file), "the file")
         raise QuarantineError(f"Not a readable Parquet file ({reason}). Export it again.") from None
@@ -295,7 +330,13 @@ def index_in_place(file: Path, dataset: Dataset, table: Table, in_place: InPlace
             for bucket, day, rows in counts
         ),
         columns=in_place.columns,
+        object_key=_object_key(landed),
     )
+
+
+def _object_key(landed: LandedObject) -> str:
+    """Below the state's root."""
+    return f"landing/{landed.key}"
 
 
 def _contents_in_place(
@@ -469,7 +510,7 @@ def _index_json(parsed: ParsedObject) -> dict[str, Any]:
     }
 
 
-def _read_index(announced: Path, sha256: str) -> ParsedObject | None:
+def _read_index(announced: Path, landed: LandedObject) -> ParsedObject | None:
     """The index written before, or None when it is of another format: then the object is read again."""
     index = json.loads(announced.read_bytes())
     if index.get("format") != _PARSED_FORMAT:
@@ -484,7 +525,8 @@ def _read_index(announced: Path, sha256: str) -> ParsedObject | None:
             ),
             streams=tuple(Stream(tuple(values), first, last) for values, first, last in table["streams"]),
             columns=table["columns"],
+            object_key=None if table["columns"] is None else _object_key(landed),
         )
         for name, table in index["tables"].items()
     }
-    return ParsedObject(sha256=sha256, tables=tables, error=index["error"])
+    return ParsedObject(sha256=landed.sha256, tables=tables, error=index["error"])

@@ -33,6 +33,7 @@ def publish(snapshot: Snapshot, folder: Path) -> Path:
     marker = folder / _MARKER
     if warehouse.exists() and marker.exists() and marker.read_text() == snapshot.snapshot_id:
         return warehouse
+    snapshot.bring(published_tables(snapshot))
     swapped(warehouse, lambda aside: _write_warehouse(snapshot, aside, before=warehouse))
     _link_parquet(snapshot, folder)
     swapped(marker, lambda aside: _write_marker(aside, snapshot.snapshot_id))
@@ -192,6 +193,8 @@ def open_snapshot(snapshot: Snapshot, *, only: Collection[str] | None = None) ->
     """Every node of a snapshot, or `only` some, as a view of its own name, read from its immutable files."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
-    for name in snapshot.nodes if only is None else only:
+    names = list(snapshot.nodes) if only is None else list(only)
+    snapshot.bring(names)
+    for name in names:
         connection.execute(f"create view {quoted(name)} as {snapshot.node(name).sql(None)}")
     return connection

@@ -1,5 +1,6 @@
 """What a node may read: named, typed, and identified by content for exactly the days it is asked for."""
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pipeline.build.files import written_once
 from pipeline.build.parsed import ParsedTable, rows_of
 from pipeline.landing.dataset import Table
 from pipeline.landing.records import digest
+from pipeline.landing.shared import SharedFiles
 
 Columns = tuple[tuple[str, str], ...]
 
@@ -126,12 +128,16 @@ class CountedPart:
 
 @dataclass(frozen=True)
 class LandedRelation:
-    """The rows of a landed table that count: of the current delivery of every bucket, or all that were appended."""
+    """The rows of a landed table that count: of the current delivery of every bucket, or all that were appended.
+
+    `shared`: from where a file that does not lie here is fetched when it is read.
+    """
 
     name: str
     table: Table
     parts: Mapping[date, tuple[CountedPart, ...]]
     vouched: frozenset[date] = frozenset()
+    shared: SharedFiles | None = None
 
     is_dated = True
     date_column = "usage_date"
@@ -178,6 +184,7 @@ class LandedRelation:
         chosen = [part for day in _cut(self._days_in_order, days) for part in self.parts[day]]
         if not chosen:
             return empty_select(self.columns)
+        self.bring(chosen)
         names = ", ".join(quoted(name) for name in self.table.schema)
         alike: dict[tuple[str, str, str], list[CountedPart]] = {}
         by_file: dict[tuple[str, Path], list[CountedPart]] = {}
@@ -195,6 +202,12 @@ class LandedRelation:
         key = ", ".join(quoted(column) for column in ("account", *self.table.key))
         everything = ", ".join(quoted(column) for column, _ in self.columns)
         return f"select * from ({union}) qualify row_number() over (partition by {key} order by {everything}) = 1"
+
+    def bring(self, parts: Iterable[CountedPart]) -> None:
+        """Have the files of these parts lie here."""
+        if self.shared is not None:
+            keys = {part.table.file: part.table.object_key for part in parts}
+            self.shared.bring(keys, keys={file: key for file, key in keys.items() if key is not None})
 
 
 def _cut(ordered: Sequence[date], days: DateRange | None) -> Sequence[date]:
@@ -261,7 +274,10 @@ class FrameRelation:
     @cached_property
     def _file(self) -> Path:
         file = self.folder / "inputs" / self.name / f"{self._whole}.parquet"
-        if not file.exists():
+        try:
+            # In use again: a collection leaves alone what is young.
+            os.utime(file)
+        except FileNotFoundError:
             with written_once(file) as aside:
                 self.frame.write_parquet(aside)
         return file
@@ -288,7 +304,7 @@ class NodePart:
 
 @dataclass(frozen=True)
 class NodeRelation:
-    """The result of a node, as others read it."""
+    """The result of a node, as others read it. `shared`: from where a file that does not lie here is fetched."""
 
     name: str
     columns: Columns
@@ -296,6 +312,7 @@ class NodeRelation:
     date_column: str
     parts: Mapping[str, NodePart]
     folder: Path
+    shared: SharedFiles | None = None
 
     @property
     def is_dated(self) -> bool:
@@ -329,11 +346,18 @@ class NodeRelation:
         return [(partition, self.parts[partition]) for partition in chosen]
 
     def files(self, days: DateRange | None) -> list[tuple[str, Path]]:
-        return [
-            (partition, self.folder / "nodes" / self.name / f"{part.key}.parquet")
-            for partition, part in self._chosen(days)
-            if part.rows
-        ]
+        """Partition and file of those that have rows, which then lie here."""
+        files = self.named_files(days)
+        if self.shared is not None:
+            self.shared.bring([file for _, file in files])
+        return files
+
+    def named_files(self, days: DateRange | None) -> list[tuple[str, Path]]:
+        """The same, wherever the files lie."""
+        return [(partition, self.file_of(partition)) for partition, part in self._chosen(days) if part.rows]
+
+    def file_of(self, partition: str) -> Path:
+        return self.folder / "nodes" / self.name / f"{self.parts[partition].key}.parquet"
 
     def sql(self, days: DateRange | None) -> str:
         files = self.files(days)

@@ -35,6 +35,7 @@ from pipeline.build.sql_models import PartitionBy, SqlModel, in_order
 from pipeline.build.workers import Workers
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.landing.records import canonical, digest
+from pipeline.landing.shared import SharedFiles
 
 ENGINE = f"duckdb {duckdb.__version__}"
 _NODE_FORMAT = "breakeven.node/2"
@@ -93,7 +94,10 @@ class Built:
 
 @dataclass
 class Runner:
-    """Builds a graph of models over given relations, into `cache`. `known`: parts of an earlier snapshot, by key."""
+    """Builds a graph of models over given relations, into `cache`. `known`: parts of earlier snapshots, by key.
+
+    `shared`: from where files of known parts are fetched when they are read; `is_shared`: what runs is offered to it.
+    """
 
     models: Sequence[Model]
     relations: Mapping[str, Relation]
@@ -101,6 +105,8 @@ class Runner:
     known: Mapping[str, NodePart] = field(default_factory=dict)
     progress: Progress = silent
     threads: int | None = None
+    shared: SharedFiles | None = None
+    is_shared: bool = False
 
     def build(self) -> Built:
         """Bring every model up to date. Raises BuildError naming the model, the partition and DuckDB's own words.
@@ -124,7 +130,7 @@ class Runner:
                 complete = [name for name, node in under_way.items() if node.missing <= node.parts.keys()]
                 for name in complete:
                     node = under_way.pop(name)
-                    nodes[name], ran[name] = node.relation(self.cache), sorted(node.missing)
+                    nodes[name], ran[name] = node.relation(self.cache, self.shared), sorted(node.missing)
                     waiting.done(name)
                 if not complete:
                     name, parts = workers.next_result()
@@ -176,7 +182,11 @@ class Runner:
         file = self.cache / "nodes" / name / f"{key}.json"
         try:
             record = json.loads(file.read_bytes())
-        except FileNotFoundError:
+            # In use again: a collection leaves alone what is young.
+            os.utime(file)
+            if record["rows"]:
+                os.utime(self._file(name, key))
+        except (FileNotFoundError, KeyError):
             return None
         return None if record.get("format") != _NODE_FORMAT else part_from_json(key, record)
 
@@ -245,6 +255,9 @@ class Runner:
         """Say that a result is there, whole: its Parquet file, if it has rows, is linked into place."""
         with written_once(self.cache / "nodes" / name / f"{part.key}.json") as aside:
             aside.write_text(json.dumps({"format": _NODE_FORMAT, **part_to_json(part)}))
+        if self.shared is not None and self.is_shared and part.rows:
+            # Nothing names it there yet: the snapshot will, when all of its files are there.
+            self.shared.offer([self._file(name, part.key)])
 
 
 @dataclass
@@ -256,7 +269,7 @@ class _UnderWay:
     missing: KeysView[str]
     parts: dict[str, NodePart]
 
-    def relation(self, folder: Path) -> NodeRelation:
+    def relation(self, folder: Path, shared: SharedFiles | None) -> NodeRelation:
         return NodeRelation(
             name=self.model.name,
             columns=self.columns,
@@ -264,6 +277,7 @@ class _UnderWay:
             date_column=self.model.date_column,
             parts=dict(sorted(self.parts.items())),
             folder=folder,
+            shared=shared,
         )
 
 
@@ -453,5 +467,14 @@ def _own_words(error: duckdb.Error) -> str:
 
 
 def known_parts(nodes: Iterable[NodeRelation]) -> dict[str, NodePart]:
-    """Parts of an earlier build by key, so that unchanged ones are not even looked up on disk."""
-    return {part.key: part for node in nodes for part in node.parts.values()}
+    """Parts of an earlier build by key, so that unchanged ones are not even looked up on disk.
+
+    With a shared cache those whose files can be had: one that fetched not all of them may have been collected there.
+    """
+    known: dict[str, NodePart] = {}
+    for node in nodes:
+        shared = node.shared
+        for partition, part in node.parts.items():
+            if shared is None or not part.rows or shared.has(node.file_of(partition)):
+                known[part.key] = part
+    return known

@@ -28,6 +28,8 @@ _COMMANDS = {
     "ack": "pipeline.cli.events:ack",
     "snooze": "pipeline.cli.events:snooze",
     "report": "pipeline.cli.report:report",
+    "landing": "pipeline.cli.landing:landing",
+    "collect": "pipeline.cli.collect:collect",
     "ui": "pipeline.cli.ui:ui",
 }
 

@@ -1,6 +1,6 @@
 """`amend`: what breakeven.yaml says now was so since a past day. What that moves is printed before it is landed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -78,13 +78,18 @@ def amend(
     now = moment(as_of, now=datetime.now(UTC))
     events = _events(project, from_date=_past_day(from_text, now), reason=reason, now=now)
     with TemporaryDirectory() as aside:
-        before = _built(project, project.landing, now=now, aside=Path(aside))
-        after = _built(project, project.landing.proposing(events), now=now, aside=Path(aside))
-        moves = what_moves(before, after, currency=project.config.reporting_currency)
+        moves = what_events_move(project, events, now=now, aside=Path(aside))
     if is_meant:
         for event in events:
             project.landing.keep(event)
     _print(moves, output_format, from_text=from_text, is_meant=is_meant)
+
+
+def what_events_move(project: Project, events: Sequence[Event], *, now: datetime, aside: Path) -> pl.DataFrame:
+    """What `what_moves` says of landing as it is, and as it would be with these events. Lands nothing."""
+    before = _built(project, project.landing, now=now, aside=aside)
+    after = _built(project, project.landing.proposing(events), now=now, aside=aside)
+    return what_moves(before, after, currency=project.config.reporting_currency)
 
 
 def _past_day(text: str, now: datetime) -> date:
@@ -123,7 +128,9 @@ class _Aside(StatePaths):
 def _built(project: Project, landing: Landing, *, now: datetime, aside: Path) -> Snapshot:
     """What a build of this landing says now. The project's cache makes it as dear as what it changes."""
     paths = _Aside(project.paths.root, aside)
-    return build(shipped_graph(), landing=landing, paths=paths, as_of=now, make_current=False).snapshot
+    return build(
+        shipped_graph(), landing=landing, paths=paths, as_of=now, make_current=False, shared=project.shared
+    ).snapshot
 
 
 def what_moves(before: Snapshot, after: Snapshot, *, currency: str) -> pl.DataFrame:
@@ -234,14 +241,19 @@ def _print(moves: pl.DataFrame, output_format: str, *, from_text: str, is_meant:
         emit(moves, output_format)
         return
     out = console()
-    if moves.is_empty():
-        out.print("Nothing moves.")
-    else:
-        emit(moves.select(list(_TABLES)).unique(maintain_order=True), "table", title=f"What moves from {from_text}")
-        money = moves.filter(pl.col("amount").is_not_null())
-        if not money.is_empty():
-            emit(_in_short(money), "table", title="Money over the days that move")
+    print_moves(moves, title=f"What moves from {from_text}")
     out.print("Landed. Run `breakeven run` to use it." if is_meant else "Nothing was landed. With --yes it is.")
+
+
+def print_moves(moves: pl.DataFrame, *, title: str) -> None:
+    """For people: the tables that move, and the money."""
+    if moves.is_empty():
+        console().print("Nothing moves.")
+        return
+    emit(moves.select(list(_TABLES)).unique(maintain_order=True), "table", title=title)
+    money = moves.filter(pl.col("amount").is_not_null())
+    if not money.is_empty():
+        emit(_in_short(money), "table", title="Money over the days that move")
 
 
 def _in_short(money: pl.DataFrame) -> pl.DataFrame:

@@ -40,7 +40,7 @@ def accept(folder: Path | None, bucket: str, why: str) -> None:
 @click.command()
 @project_option
 @format_option
-@click.option("--all", "with_ended", is_flag=True, help="Also what has ended, and how: superseded or dismissed.")
+@click.option("--all", "with_ended", is_flag=True, help="Also what has ended: superseded, dismissed or redacted.")
 def quarantine(folder: Path | None, output_format: str, with_ended: bool) -> None:
     """List what is kept and not counted, with the reason.
 

@@ -98,7 +98,11 @@ class _Asked:
         datasets = shipped_graph().datasets
         project = self._project
         with Evidence(
-            self._snapshot, landing=project.landing, datasets=datasets, cache=project.paths.cache
+            self._snapshot,
+            landing=project.landing,
+            datasets=datasets,
+            cache=project.paths.cache,
+            shared=project.shared,
         ) as evidence:
             explanation = explained(evidence)
         if self._output_format == "json":

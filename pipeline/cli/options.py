@@ -22,6 +22,7 @@ from pipeline.reports.words import inert, plain, shown
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _DEMO_PROJECT = Path("demo")
+_SNAPSHOT_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def project_option(command: Command) -> Command:
@@ -51,7 +52,7 @@ def as_of_option(command: Command) -> Command:
         "as_of",
         default=None,
         metavar="MOMENT",
-        help="As known at a past moment: 2026-11-01 (end of that UTC day) or 2026-11-01T06:00Z.",
+        help="As known at a past moment: 2026-11-01 (end of that UTC day) or 2026-11-01T06:00Z; or a snapshot's id.",
     )(command)
 
 
@@ -88,11 +89,13 @@ def moment(text: str | None, *, now: datetime) -> datetime:
 
 
 def snapshot_for(project: Project, as_of: str | None) -> Snapshot:
-    """The current snapshot, or the one that a past moment would have had."""
-    from pipeline.decisions.graph import build_project, current_snapshot
+    """The current snapshot, the one of an id, or the one that a past moment would have had."""
+    from pipeline.decisions.graph import build_project, current_snapshot, kept_snapshot
 
     if as_of is None:
         return current_snapshot(project)
+    if _SNAPSHOT_ID.fullmatch(as_of):
+        return kept_snapshot(project, as_of)
     return build_project(project, as_of=moment(as_of, now=datetime.now(UTC)), make_current=False).snapshot
 
 

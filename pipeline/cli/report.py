@@ -1,6 +1,7 @@
 """`report`: the month as one self-contained HTML file."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -24,5 +25,5 @@ def report(folder: Path | None, as_of: str | None, month: str) -> None:
     if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) is None:
         raise click.BadParameter(f"{month!r} is not a month like 2026-10.", param_hint="--month")
     project = open_project(folder)
-    path = write_report(project, snapshot_for(project, as_of), month=month)
+    path = write_report(project, snapshot_for(project, as_of), month=month, now=datetime.now(UTC))
     console().print(str(path), markup=False)

@@ -42,7 +42,7 @@ def demo(folder: Path) -> None:
     generate(folder)
     project = Project(folder)
     bring_up_to_date(project, now=AS_OF, days=7)
-    report = write_report(project, build_project(project, as_of=AS_OF).snapshot, month="2026-10")
+    report = write_report(project, build_project(project, as_of=AS_OF).snapshot, month="2026-10", now=AS_OF)
     print_summary(project)
     out.print(f"\n[bold]Report[/bold]     {report}")
     out.print(f"[bold]Took[/bold]       {time.monotonic() - started:.1f} s")
@@ -82,7 +82,7 @@ def rebuild(folder: Path | None, as_of: str | None) -> None:
     """
     project = open_project(folder)
     shutil.rmtree(project.paths.cache, ignore_errors=True)
-    result = build_with_progress(project, now=moment(as_of, now=datetime.now(UTC)))
+    result = build_with_progress(project, now=moment(as_of, now=datetime.now(UTC)), anew=True)
     console().print(f"Snapshot {result.snapshot.snapshot_id}: {sum(map(len, result.ran.values()))} parts built.")
 
 
@@ -110,8 +110,8 @@ def _print_ingested(brought: Ingested) -> None:
         )
 
 
-def build_with_progress(project: Project, *, now: datetime) -> BuildResult:
-    """Build with a bar on a terminal, and nothing but the result in a pipe."""
+def build_with_progress(project: Project, *, now: datetime, anew: bool = False) -> BuildResult:
+    """Build with a bar on a terminal, and nothing but the result in a pipe; and what a person should know of it."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task("reading landing", total=None)
@@ -119,4 +119,7 @@ def build_with_progress(project: Project, *, now: datetime) -> BuildResult:
         def watch(*, node: str, done: int, total: int) -> None:
             bar.update(task, description=node, completed=done, total=total)
 
-        return build_project(project, as_of=now, progress=watch)
+        result = build_project(project, as_of=now, progress=watch, anew=anew)
+    for note in result.notes:
+        console().print(printable(note), style="yellow", markup=False)
+    return result

@@ -26,7 +26,7 @@ from pipeline.cli.options import (
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
-from pipeline.decisions.quarantine import quarantine_list
+from pipeline.decisions.quarantine import REDACTED, quarantine_history
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.reports.figures import left_over, percent
@@ -223,7 +223,9 @@ def status(
         leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
         money = unconverted(questions, config_of(project, snapshot), from_date=from_date, to_date=to_date)
     laws = check_results(snapshot)
-    quarantined = quarantine_list(project, as_of=snapshot.as_of)
+    history = quarantine_history(project, as_of=snapshot.as_of)
+    quarantined = [item for item in history if item.ended is None]
+    redacted = [item for item in history if item.ended == REDACTED]
     problems = open_problems(project.landing.events())
     emit(coverage, output_format, title=f"Sources, {from_date} to {to_date} UTC, snapshot {snapshot.snapshot_id}")
     if output_format == "table":
@@ -237,6 +239,8 @@ def status(
         out = console()
         for item in quarantined:
             out.print(printable(f"QUARANTINE {item}"), style="red", markup=False)
+        for item in redacted:
+            out.print(printable(f"REDACTED {item}"), style="dim", markup=False)
         for law in laws:
             if not law.passed:
                 broken = f"LAW BROKEN {law.law} ({law.scope}): {law.detail}"

@@ -1,14 +1,17 @@
 """The graph of this release: every source's datasets, every SQL model, every Python node."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from pipeline.build.config_tables import config_versions
 from pipeline.build.graph import BuildResult, Graph, build
+from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, silent
 from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.config import Config
 from pipeline.decisions import alert_states, list_prices, verdicts, window
 from pipeline.errors import BuildError
+from pipeline.landing.landing import COLLECT_EVENT
 from pipeline.landing.project import Project
 from pipeline.sources import SOURCES
 
@@ -48,25 +51,59 @@ def shipped_graph() -> Graph:
 
 
 def build_project(
-    project: Project, *, as_of: datetime, progress: Progress = silent, make_current: bool = True
+    project: Project,
+    *,
+    as_of: datetime,
+    progress: Progress = silent,
+    make_current: bool = True,
+    anew: bool = False,
 ) -> BuildResult:
-    """Bring a project's snapshot up to date with its landing."""
-    return build(
+    """Bring a project's snapshot up to date with its landing. `anew`: also what other machines have built already."""
+    result = build(
         shipped_graph(),
         landing=project.landing,
         paths=project.paths,
         as_of=as_of,
         progress=progress,
         make_current=make_current,
+        shared=project.shared,
+        anew=anew,
     )
+    if not make_current:
+        return result
+    left = finish_redactions(project.landing, cache=project.paths.cache, shared=project.shared)
+    return replace(result, notes=(*result.notes, *left)) if left else result
+
+
+def snapshots_of(project: Project) -> Snapshots:
+    """What was built for a project, on whichever machine."""
+    return Snapshots(folder=project.paths.snapshots, cache=project.paths.cache, shared=project.shared)
 
 
 def current_snapshot(project: Project) -> Snapshot:
     """The snapshot readers see. BuildError says how to make one where there is none."""
-    snapshot = Snapshots(folder=project.paths.snapshots, cache=project.paths.cache).current()
+    snapshot = snapshots_of(project).current()
     if snapshot is None:
         raise BuildError("Nothing has been built here yet. Run: breakeven run")
     return snapshot
+
+
+def kept_snapshot(project: Project, snapshot_id: str) -> Snapshot:
+    """A snapshot by its id. BuildError says how its figures come again where it is not kept."""
+    found = snapshots_of(project).load(snapshot_id)
+    if found is not None:
+        return found
+    for event in project.landing.events(COLLECT_EVENT):
+        as_of = event.body.get("snapshots", {}).get(snapshot_id)
+        if as_of is not None:
+            raise BuildError(
+                f"Snapshot {snapshot_id} was collected on {event.at:%Y-%m-%d}. What was known then is built again by "
+                f"--as-of {as_of}"
+            )
+    raise BuildError(
+        f"No snapshot {snapshot_id} is kept here. Give --as-of the moment that it speaks for: whatever cites it names "
+        "that too."
+    )
 
 
 def config_of(project: Project, snapshot: Snapshot) -> Config:

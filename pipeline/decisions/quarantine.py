@@ -1,9 +1,9 @@
 """What is in quarantine: objects that no reader of this release can read, each with its reason.
 
-An entry ends in one of four ways, and in no other: waiting long is none, for a bill does not become readable by it.
+An entry ends in one of five ways, and in no other: waiting long is none, for a bill does not become readable by it.
 Superseded: everything it speaks for is counted from newer deliveries. Read: its reader changed, or its bytes are back
 in landing. Amended: of a configuration that nothing can be read of, what was said in its place. Dismissed: by a person,
-with a reason. Superseded and dismissed ones stay known as that.
+with a reason. Redacted: its bytes were taken out of landing, with a reason. These and superseded ones stay known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +21,7 @@ from pipeline.landing.records import Delivery, Event
 DISMISS_EVENT = "quarantine.dismissed"
 SUPERSEDED = "superseded"
 DISMISSED = "dismissed"
+REDACTED = "redacted"
 _MOST_REASONS = 3
 
 
@@ -28,7 +29,7 @@ _MOST_REASONS = 3
 class QuarantineEntry:
     """One object (or delivery) that does not count. `str()` is the line a person reads.
 
-    `ended`: None while it needs somebody, else `superseded` or `dismissed`; `why`: as the person said it.
+    `ended`: None while it needs somebody, else `superseded`, `dismissed` or `redacted`; `why`: as the person said it.
     """
 
     source: str
@@ -62,13 +63,14 @@ def quarantine_within(everything: Contents, *, project: Project, as_of: datetime
         landing=project.landing,
         cache=project.paths.cache,
         as_of=as_of,
+        shared=None if project.is_read_only else project.shared,
     )
     dismissed = _dismissed(everything.events)
     # A file that was landed twice (two runs at once) is one file.
     entries = {(entry.source, entry.account, entry.name, entry.sha256): entry for entry in _entries(contents, landed)}
     return [
         entry
-        if entry.ended is not None or entry.sha256 not in dismissed
+        if entry.ended in (REDACTED, SUPERSEDED) or entry.sha256 not in dismissed
         else replace(entry, ended=DISMISSED, why=dismissed[entry.sha256])
         for entry in entries.values()
     ]
@@ -80,6 +82,9 @@ def _entries(contents: Contents, landed: Landed) -> Iterator[QuarantineEntry]:
     usable = [delivery for delivery in contents.deliveries if delivery.delivery_id not in unusable]
 
     def entry(delivery: Delivery, name: str, sha256: str, reason: str) -> QuarantineEntry:
+        if (tombstone := contents.redacted.get(sha256)) is not None:
+            why = str(tombstone.body.get("reason"))
+            return QuarantineEntry(delivery.source, delivery.account, name, sha256, reason, REDACTED, why)
         is_superseded = _is_counted_anew(delivery, landed.current) or _is_mended(delivery, usable)
         ended = SUPERSEDED if is_superseded else None
         return QuarantineEntry(delivery.source, delivery.account, name, sha256, reason, ended)

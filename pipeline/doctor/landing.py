@@ -51,7 +51,8 @@ def look_at_landing(project: Project, *, now: datetime, full: bool) -> LandingLo
     owners: dict[str, Delivery] = {}
     objects: dict[str, LandedObject] = {}
     for delivery in contents.deliveries:
-        for landed in delivery.objects:
+        # What was redacted is gone on purpose.
+        for landed in (item for item in delivery.objects if item.sha256 not in contents.redacted):
             objects.setdefault(landed.sha256, landed)
             owners.setdefault(landed.sha256, delivery)
     damaged = _gone_or_cut(project, objects) if objects else {}
@@ -119,7 +120,7 @@ def _unread(project: Project, contents: Contents, damaged: Mapping[str, str]) ->
     for delivery in contents.deliveries:
         dataset = datasets.get((delivery.source, delivery.dataset))
         for landed in delivery.objects if dataset is not None else ():
-            if landed.sha256 in damaged or dataset is None:
+            if landed.sha256 in damaged or landed.sha256 in contents.redacted or dataset is None:
                 continue
             known = remembered_object(landed, dataset=dataset, settings=delivery.settings, cache=project.paths.cache)
             if isinstance(known, Unread):

@@ -35,6 +35,7 @@ from pipeline.landing.current import BucketKey
 from pipeline.landing.dataset import Dataset, Table
 from pipeline.landing.landing import Landing
 from pipeline.landing.records import Delivery, Event, LandedObject
+from pipeline.landing.shared import SharedFiles
 from pipeline.landing.times import stamp
 from pipeline.paths import models_root, sql_root
 
@@ -81,6 +82,7 @@ class Evidence:
         datasets: Sequence[Dataset],
         cache: Path,
         models_folder: Path | None = None,
+        shared: SharedFiles | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._landing = landing
@@ -90,8 +92,13 @@ class Evidence:
                 f"Snapshot {snapshot.snapshot_id} was built from {snapshot.delivery_count} deliveries and landing has "
                 f"{len(contents.deliveries)} of that time. Run: breakeven run --offline"
             )
+        if contents.redacted and contents.identity() != snapshot.landing_identity:
+            raise NothingToExplainError(
+                f"Bytes that snapshot {snapshot.snapshot_id} may have been built from were redacted since. "
+                "Run: breakeven run --offline"
+            )
         self._landed: Landed = read_landed(
-            contents, datasets=datasets, landing=landing, cache=cache, as_of=snapshot.as_of
+            contents, datasets=datasets, landing=landing, cache=cache, as_of=snapshot.as_of, shared=shared
         )
         self._tables = {dataset.table_view(table): (dataset, table) for dataset in datasets for table in dataset.tables}
         self.config_event = max((event for event in contents.events if event.kind == "config"), key=_at, default=None)
@@ -159,6 +166,7 @@ class Evidence:
             part for day, of_day in sorted(relation.parts.items()) if wanted is None or day in wanted for part in of_day
         ]
         name = traced_name(view)
+        relation.bring(parts)
         if not parts:
             columns = (*relation.columns, ("object_number", "BIGINT"), ("object_row", "BIGINT"))
             self._view(name, empty_select(columns))

@@ -20,8 +20,25 @@ _CATALOG_FORMAT = "breakeven.catalog/1"
 _LISTING_MARGIN = timedelta(days=2)
 
 
+REDACT_EVENT = "redact"
+REPORT_EVENT = "report"
+COLLECT_EVENT = "collect"
+# What was told and what was put away: no build reads it, and the build it tells of must not become another by it.
+_SAYS_NOTHING_TO_A_BUILD = frozenset({REPORT_EVENT, COLLECT_EVENT, "quarantine.dismissed"})
+_SAYS_NOTHING_PREFIXES = ("message.", "case.")
+
+
 class DamagedObjectError(LandingError):
     """An object that a manifest names is gone, or has other bytes. What else has landed is not in question."""
+
+
+class RedactedError(LandingError):
+    """These bytes were taken out of landing on purpose: they are not read, and do not land again."""
+
+
+def redacted_words(event: Event) -> str:
+    """`redacted on 2026-11-05: reason`."""
+    return f"redacted on {event.at:%Y-%m-%d}: {event.body.get('reason')}"
 
 
 @dataclass(frozen=True)
@@ -34,11 +51,15 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything visible in landing at one moment, in landed order."""
+    """Everything visible in landing at one moment, in landed order.
+
+    `redacted`: sha256 -> the event that took those bytes out. They are gone of every moment, also of one before it.
+    """
 
     deliveries: tuple[Delivery, ...] = ()
     events: tuple[Event, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    redacted: Mapping[str, Event] = field(default_factory=dict)
 
     def as_of(self, moment: datetime) -> "Contents":
         """What had landed by then. The filter behind `--as-of`."""
@@ -46,16 +67,32 @@ class Contents:
             deliveries=tuple(delivery for delivery in self.deliveries if delivery.landed_at <= moment),
             events=tuple(event for event in self.events if event.at <= moment),
             unreadable=self.unreadable,
+            redacted=self.redacted,
         )
 
     def identity(self) -> str:
-        """One hash for this set of deliveries and events."""
+        """One hash for this set of deliveries, of the events that a build may read, and of what was redacted."""
         return digest(
             [
                 sorted(delivery.delivery_id for delivery in self.deliveries),
-                sorted(event.event_id for event in self.events),
+                sorted(event.event_id for event in self.events if _is_read_by_a_build(event)),
+                sorted(self.redacted),
             ]
         )
+
+
+def _is_read_by_a_build(event: Event) -> bool:
+    told = event.kind in _SAYS_NOTHING_TO_A_BUILD or event.kind.startswith(_SAYS_NOTHING_PREFIXES)
+    return not told and event.kind != REDACT_EVENT
+
+
+def _redacted(events: Sequence[Event]) -> dict[str, Event]:
+    """sha256 -> the first event that redacted it."""
+    found: dict[str, Event] = {}
+    for event in events:
+        if event.kind == REDACT_EVENT:
+            found.setdefault(event.subject, event)
+    return found
 
 
 @dataclass
@@ -73,11 +110,13 @@ class Landing:
     _known: dict[str, bytes] = field(default_factory=dict)
     _loaded: bool = False
     _parsed: dict[str, Delivery | Event | Unreadable] = field(default_factory=dict)
+    _redacted: Mapping[str, Event] | None = None
 
     def land(self, fetched: Fetched, *, source: str, account: str, now: datetime) -> Delivery:
         """Store the objects, then the delivery that names them. Safe to repeat, safe to kill anywhere.
 
         Each object is stored before the next is asked for: a delivery larger than memory lands too.
+        Raises RedactedError, and lands no delivery, where one of them was redacted.
         """
         objects = tuple(map(self._stored, fetched.payloads))
         delivery = _delivery_of(fetched, objects, source=source, account=account, now=now)
@@ -86,13 +125,23 @@ class Landing:
 
     def _stored(self, payload: Payload) -> LandedObject:
         landed = _landed_object(payload)
+        # One that is redacted at this very moment is taken out by the next run.
+        tombstone = self.redactions().get(landed.sha256)
+        if tombstone is not None:
+            raise RedactedError(f"{payload.name} ({landed.sha256[:12]}) was {redacted_words(tombstone)}. It stays out.")
         self.store.put_if_absent(landed.key, payload.content)
         return landed
 
     def read_object(self, landed: LandedObject) -> bytes:
-        """The object's bytes, checked against their name. DamagedObjectError where they are gone or others."""
+        """The object's bytes, checked against their name. DamagedObjectError where they are gone or others.
+
+        RedactedError where they were taken out on purpose.
+        """
         content = self.store.find(landed.key)
         if content is None:
+            tombstone = self.contents().redacted.get(landed.sha256)
+            if tombstone is not None:
+                raise RedactedError(f"{landed.name} ({landed.sha256[:12]}) was {redacted_words(tombstone)}")
             raise DamagedObjectError(
                 f"{landed.key} is named by a manifest but is not in landing any more: restore it from a backup"
             )
@@ -122,6 +171,10 @@ class Landing:
         """Events in landed order, all or of one kind."""
         return [event for event in self.contents().events if kind is None or event.kind == kind]
 
+    def redactions(self) -> Mapping[str, Event]:
+        """sha256 -> the event that took those bytes out, as landing was last seen."""
+        return self.contents().redacted if self._redacted is None else self._redacted
+
     def claim(self, *, name: str, body: Mapping[str, Any], now: datetime) -> bool:
         """Exactly one caller, on any machine, ever gets True for a name."""
         content = canonical({"name": name, "at": stamp(now), "body": dict(body)})
@@ -141,16 +194,20 @@ class Landing:
         known_before = len(self._known)
         for prefix in ("deliveries", "events"):
             newest = max((key for key in self._known if key.startswith(f"{prefix}/")), default="")
-            for key in self.store.keys(prefix, after=_margin_before(prefix, newest)):
-                if key not in self._known:
-                    self._known[key] = self.store.read(key)
+            new = [
+                key for key in self.store.keys(prefix, after=_margin_before(prefix, newest)) if key not in self._known
+            ]
+            self._known.update(zip(new, self.store.read_all(new), strict=True))
         if len(self._known) != known_before:
             self._save_catalog()
         records = [self._record(key) for key in sorted(self._known, key=lambda key: key.partition("/")[2])]
+        events = (*(record for record in records if isinstance(record, Event)), *self.proposed)
+        self._redacted = _redacted(events)
         return Contents(
             deliveries=tuple(record for record in records if isinstance(record, Delivery)),
-            events=(*(record for record in records if isinstance(record, Event)), *self.proposed),
+            events=events,
             unreadable=tuple(record for record in records if isinstance(record, Unreadable)),
+            redacted=self._redacted,
         )
 
     def _record(self, key: str) -> Delivery | Event | Unreadable:

@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline.config import Config, load_config
 from pipeline.landing.landing import Landing, as_event
 from pipeline.landing.records import Event, canonical
-from pipeline.landing.store import open_store
+from pipeline.landing.shared import SharedFiles
+from pipeline.landing.store import FolderStore, S3Store
 from pipeline.paths import StatePaths
 
 CONFIG_FILE = "breakeven.yaml"
@@ -32,17 +33,24 @@ class Project:
 
     @cached_property
     def paths(self) -> StatePaths:
-        """Local state. With landing on S3, cache and published files still lie here."""
+        """Local state. With `state` on S3, cache and snapshots lie here too, as far as they were made or read here."""
         state = self.config.state
         return StatePaths(self.folder / (".breakeven" if state.startswith("s3://") else state))
 
     @cached_property
+    def _store(self) -> S3Store | None:
+        """Where all machines of this project keep what they share; None where `state` is a folder."""
+        return S3Store.from_url(self.config.state) if self.config.state.startswith("s3://") else None
+
+    @cached_property
     def landing(self) -> Landing:
-        state = self.config.state
-        location = f"{state.rstrip('/')}/landing" if state.startswith("s3://") else str(self.paths.landing)
-        return Landing(
-            store=open_store(location), catalog=self.paths.cache / "catalog", remembers=not self.is_read_only
-        )
+        store = FolderStore(self.paths.landing) if self._store is None else self._store.below(self.paths.landing.name)
+        return Landing(store=store, catalog=self.paths.cache / "catalog", remembers=not self.is_read_only)
+
+    @cached_property
+    def shared(self) -> SharedFiles | None:
+        """Cache and snapshots as all machines share them, with `state` on S3."""
+        return None if self._store is None else SharedFiles(self._store, self.paths.root)
 
     def config_event(self, now: datetime) -> Event | None:
         """The event that lands this version of the configuration; None where it says nothing new."""

@@ -25,6 +25,11 @@ def digest(value: object) -> str:
     return hashlib.sha256(value if isinstance(value, bytes) else canonical(value)).hexdigest()
 
 
+def object_key(sha256: str) -> str:
+    """Where the bytes of this sha256 lie in landing."""
+    return f"objects/{sha256[:2]}/{sha256}"
+
+
 @dataclass(frozen=True)
 class LandedObject:
     """Bytes in landing, named by what they are."""
@@ -36,7 +41,7 @@ class LandedObject:
 
     @property
     def key(self) -> str:
-        return f"objects/{self.sha256[:2]}/{self.sha256}"
+        return object_key(self.sha256)
 
 
 @dataclass(frozen=True)

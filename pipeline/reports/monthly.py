@@ -1,8 +1,8 @@
 """The month's report: one self-contained HTML file. Same release and same snapshot, same bytes."""
 
 import re
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 from pipeline.build.files import swapped
@@ -12,7 +12,9 @@ from pipeline.decisions.check_results import CheckResult, check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
 from pipeline.errors import BreakevenError
+from pipeline.landing.landing import REPORT_EVENT
 from pipeline.landing.project import Project
+from pipeline.landing.records import digest
 from pipeline.landing.times import stamp
 from pipeline.reports import figures
 from pipeline.reports.page import Fact, Page, Section, render
@@ -23,9 +25,10 @@ from pipeline.reports.sections import controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
 
 
-def write_report(project: Project, snapshot: Snapshot, *, month: str) -> Path:
+def write_report(project: Project, snapshot: Snapshot, *, month: str, now: datetime) -> Path:
     """Write `<state>/reports/<month>.html` (month: `2026-10`, UTC), swapped in whole. Returns its path.
 
+    That it was issued is landed, once for one content: what it cites is kept (see `breakeven collect`).
     Raises BreakevenError for what is not a month, or for one that begins after the snapshot's day.
     """
     first_day = _first_day(month)
@@ -41,8 +44,15 @@ def write_report(project: Project, snapshot: Snapshot, *, month: str) -> Path:
         first_day=first_day,
     )
     target = project.paths.reports / f"{month}.html"
+    _land_issue(project, month, {"snapshot_id": snapshot.snapshot_id, "sha256": digest(text.encode())}, now)
     swapped(target, lambda aside: _write(aside, text))
     return target
+
+
+def _land_issue(project: Project, month: str, said: Mapping[str, str], now: datetime) -> None:
+    issued = project.landing.events(REPORT_EVENT)
+    if not any(event.subject == month and event.body == said for event in issued):
+        project.landing.record(kind=REPORT_EVENT, subject=month, body=said, now=now)
 
 
 def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> str:

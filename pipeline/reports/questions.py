@@ -1,5 +1,6 @@
 """Questions asked of a snapshot: each is one file below `sql/reports/`, asked alike by CLI, report and assets."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import duckdb
 import polars as pl
 
 from pipeline.build.publish import open_snapshot
+from pipeline.build.relations import quoted
 from pipeline.build.snapshot import Snapshot
 from pipeline.paths import sql_root
 
@@ -16,7 +18,11 @@ class Questions:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._connection: duckdb.DuckDBPyConnection = open_snapshot(snapshot)
+        # What lies on S3 is fetched when a question names it.
+        is_shared = any(node.shared is not None for node in snapshot.nodes.values())
+        self._unopened = {name.lower(): name for name in snapshot.nodes} if is_shared else {}
+        only = () if is_shared else None
+        self._connection: duckdb.DuckDBPyConnection = open_snapshot(snapshot, only=only)
 
     def __enter__(self) -> "Questions":
         return self
@@ -34,4 +40,17 @@ class Questions:
 
     def select(self, text: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Any SELECT over the snapshot's tables."""
+        self._open_named(text)
         return pl.DataFrame(self._connection.sql(text, params=dict(parameters or {}) or None))
+
+    def _open_named(self, text: str) -> None:
+        """Open the tables that a text names; all of them where it names none: it asks which there are."""
+        if not self._unopened:
+            return
+        words = set(re.findall(r"\w+", text.lower()))
+        is_about_none = not any(name.lower() in words for name in self.snapshot.nodes)
+        names = [name for word, name in self._unopened.items() if is_about_none or word in words]
+        self.snapshot.bring(names)
+        for name in names:
+            self._connection.execute(f"create view {quoted(name)} as {self.snapshot.node(name).sql(None)}")
+            del self._unopened[name.lower()]

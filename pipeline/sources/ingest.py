@@ -12,7 +12,7 @@ from pipeline.build.files import swapped
 from pipeline.config import Config, SourceConfig
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
 from pipeline.landing.fetched import Fetched, Payload
-from pipeline.landing.landing import Contents, as_delivery
+from pipeline.landing.landing import Contents, RedactedError, as_delivery
 from pipeline.landing.project import Project
 from pipeline.landing.records import Delivery, digest
 from pipeline.landing.times import day_start
@@ -216,7 +216,7 @@ def _pull(
     for fetched in source.fetch(context):
         try:
             delivery = project.landing.land(fetched, source=source.name, account=configured.account, now=now)
-        except SourceError as error:
+        except (SourceError, RedactedError) as error:
             # Its objects are fetched while they land: one delivery that cannot be had keeps no other from landing.
             not_landed.append(str(error))
             continue
@@ -270,8 +270,13 @@ def _poll(
             not_read.append(f"{waiting.name}: {error.strerror if isinstance(error, OSError) else error}")
             continue
         delivery = as_delivery(fetched, source=source.name, account=configured.account, now=now)
-        if delivery.content_id not in landed:
-            yield project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+        is_redacted = any(item.sha256 in contents.redacted for item in delivery.objects)
+        if delivery.content_id not in landed or is_redacted:
+            try:
+                yield project.landing.land(fetched, source=source.name, account=configured.account, now=now)
+            except RedactedError as error:
+                not_read.append(str(error))
+                continue
         seen.remember(waiting)
     seen.save()
     return not_read

@@ -214,7 +214,7 @@ def test_an_index_of_an_older_format_is_made_again_without_being_asked(tmp_path:
     project = SmallProject(tmp_path)
     land(project, [("2026-11-01", "10")], stated="2026-11-05")
     landed_of(project)
-    [index] = project.paths.cache.glob("parsed/*/*/parsed.json")
+    [index] = project.paths.cache.glob("parsed/*/*/*/parsed.json")
     old = json.loads(index.read_bytes())
     old["format"] = "breakeven.parsed/1"
     for table in old["tables"].values():

@@ -162,7 +162,8 @@ def test_landing_on_s3_is_looked_through_and_offline_it_is_left_alone(
     boto3.client("s3").delete_object(Bucket=bucket, Key=f"state/landing/{key}")
     assert "is not in landing any more" in chosen(rows(project.folder))["said"]
     project.configure(state="s3://no-such-bucket-at-all/state")
-    assert "S3 refused to list no-such-bucket-at-all: NoSuchBucket" in chosen(rows(project.folder))["said"]
+    said = chosen(rows(project.folder))["said"]
+    assert "S3 refused to list deliveries in no-such-bucket-at-all: NoSuchBucket" in said
     with speaking(silence) as hanging:
         monkeypatch.setenv("AWS_ENDPOINT_URL", hanging)
         assert "could not be looked through within 1 s" in chosen(rows(project.folder, "--timeout", "1"))["said"]

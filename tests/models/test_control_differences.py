@@ -429,7 +429,7 @@ def test_status_shows_each_control_beside_its_book(told: tuple[SmallProject, Ans
 def test_the_monthly_report_names_the_controls_that_differ(told: tuple[SmallProject, Answers]) -> None:
     """Class B22."""
     made, answers = told
-    text = write_report(made.project, answers.result.snapshot, month="2026-11").read_text(encoding="utf-8")
+    text = write_report(made.project, answers.result.snapshot, month="2026-11", now=NOW).read_text(encoding="utf-8")
     assert "Of 2 controls compared, 1 differs from the book: litellm_focus of gateway states $0.10 less" in text
     assert "claude-haiku-4-5" in text
 

@@ -206,7 +206,9 @@ def test_messages_summary_and_report_are_in_euros(euros: Demo, capsys: pytest.Ca
     assert "€" in summary
     assert "full €/1M" in summary
     assert "$" not in summary
-    report = write_report(euros.project, current_snapshot(euros.project), month="2026-10").read_text(encoding="utf-8")
+    report = write_report(euros.project, current_snapshot(euros.project), month="2026-10", now=AS_OF).read_text(
+        encoding="utf-8"
+    )
     shown = re.sub(r"<(style|script).*?</\1>", "", report, flags=re.DOTALL)
     assert "€" in shown
     assert "Money in EUR" in shown
@@ -276,7 +278,9 @@ def test_status_and_costs_say_what_is_not_converted_and_what_to_do(constant: Dem
         assert "NOT CONVERTED" in said
         assert "7 Nov 2026 to 14 Nov 2026 UTC, not converted to EUR: there is no exchange rate." in said
         assert "The newest rate landed is of 2026-10-30, and a rate serves 7 days." in said
-    report = write_report(constant.project, current_snapshot(constant.project), month="2026-11").read_text("utf-8")
+    report = write_report(constant.project, current_snapshot(constant.project), month="2026-11", now=AS_OF).read_text(
+        "utf-8"
+    )
     assert "Sum in USD, not converted" in report
     assert "The newest rate landed is of 2026-10-30" in report
 

@@ -83,7 +83,7 @@ def test_hostile_names_change_no_sum_and_come_back_as_they_came(shared: tuple[Sm
 
 def test_the_report_shows_hostile_names_as_text(shared: tuple[SmallProject, Answers]) -> None:
     project, built = shared
-    page = write_report(project.project, built.result.snapshot, month="2026-11").read_text()
+    page = write_report(project.project, built.result.snapshot, month="2026-11", now=NOW).read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
     assert "<!channel>" not in page

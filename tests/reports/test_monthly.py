@@ -743,7 +743,7 @@ def test_the_report_is_swapped_in_whole_and_leaves_nothing_beside_it(project, tm
     target.parent.mkdir(parents=True)
     target.write_text("an older one")
     snapshot = snapshot_of(tables(), tmp_path / "cache")
-    assert write_report(project, snapshot, month="2026-10") == target
+    assert write_report(project, snapshot, month="2026-10", now=AS_OF) == target
     assert [path.name for path in target.parent.iterdir()] == ["2026-10.html"]
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
 
@@ -751,23 +751,23 @@ def test_the_report_is_swapped_in_whole_and_leaves_nothing_beside_it(project, tm
 def test_a_later_edit_of_the_configuration_does_not_change_the_report_of_an_old_snapshot(project, tmp_path):
     """B6: names and currency are those that had landed by then."""
     snapshot = snapshot_of(tables(), tmp_path / "cache")
-    first = write_report(project, snapshot, month="2026-10").read_bytes()
+    first = write_report(project, snapshot, month="2026-10", now=AS_OF).read_bytes()
     (tmp_path / "breakeven.yaml").write_text("company: Other\nreporting_currency: EUR\n")
     later = Project(tmp_path)
     later.land_config(AS_OF.replace(day=6))
-    assert write_report(later, snapshot, month="2026-10").read_bytes() == first
+    assert write_report(later, snapshot, month="2026-10", now=AS_OF).read_bytes() == first
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-1", "october", "../2026-10", "0000-01"])
 def test_what_is_not_a_month_is_refused(project, tmp_path, month):
     with pytest.raises(BreakevenError, match="is not a month"):
-        write_report(project, snapshot_of(tables(), tmp_path / "cache"), month=month)
+        write_report(project, snapshot_of(tables(), tmp_path / "cache"), month=month, now=AS_OF)
     assert not project.paths.reports.exists()
 
 
 def test_a_month_that_has_not_begun_is_refused(project, tmp_path):
     with pytest.raises(BreakevenError, match="begins after 2026-11-05"):
-        write_report(project, snapshot_of(tables(), tmp_path / "cache"), month="2026-12")
+        write_report(project, snapshot_of(tables(), tmp_path / "cache"), month="2026-12", now=AS_OF)
 
 
 def test_december_ends_with_the_year(project, tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Kind = Literal["slow_down", "reset", "cut", "short", "denied"]
+Kind = Literal["slow_down", "reset", "cut", "short", "denied", "lost"]
 _BODY = {
     "slow_down": (503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"),
     "denied": (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"),
@@ -19,17 +19,21 @@ _BODY = {
 
 @dataclass
 class FaultySite:
-    """`asked`: every GET of an object, by its key's end. Faults are taken in order; `before` runs ahead of a GET."""
+    """`asked`: every GET of an object, by its key's end. Faults are taken in order; `before` runs ahead of a GET.
+
+    `put_faults`: the same for PUTs. `lost`: it was done, and the connection ended before the answer.
+    """
 
     url: str
     asked: list[str] = field(default_factory=list)
     faults: list[tuple[str, Kind]] = field(default_factory=list)
+    put_faults: list[tuple[str, Kind]] = field(default_factory=list)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
 
-    def fault_of(self, path: str) -> Kind | None:
-        for planted in self.faults:
+    def fault_of(self, path: str, faults: list[tuple[str, Kind]]) -> Kind | None:
+        for planted in faults:
             if path.endswith(planted[0]):
-                self.faults.remove(planted)
+                faults.remove(planted)
                 return planted[1]
         return None
 
@@ -62,12 +66,17 @@ def faulty_s3(behind: str) -> Iterator[FaultySite]:
                 site.asked.append(path.rpartition("/")[2])
                 for end in [end for end in site.before if path.endswith(end)]:
                     site.before.pop(end)()
-                fault = site.fault_of(path)
+                fault = site.fault_of(path, site.faults)
+            elif self.command == "PUT":
+                fault = site.fault_of(path, site.put_faults)
             if fault in _BODY:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self._answer(_BODY[fault][0], {}, _BODY[fault][1])
                 return
             status, headers, body = self._asked_behind()
-            if fault is None:
+            if fault == "lost":
+                self.close_connection = True
+            elif fault is None:
                 self._answer(status, headers, body)
             elif fault == "short":
                 self._answer(status, headers, body[: len(body) // 2])
