@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.builds import measured_builds
+from benchmarks.cur import Month, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
 from benchmarks.measure import machine
 from benchmarks.results import Figures, keep
@@ -29,6 +30,11 @@ def main() -> None:
         if asked.only in (None, "builds"):
             year = Year(Project(scratch / "year"), Shape(days=asked.days, samples=asked.samples))
             figures = {"builds": measured_builds(year, say=say), **figures}
+        if asked.only in (None, "cur"):
+            for lines in asked.lines:
+                figures[f"cur_{lines}_lines"] = measured_lines(Month(scratch / f"cur-{lines}", lines))
+                say(f"{lines} lines {figures[f'cur_{lines}_lines']['parse_and_build_over_bare_duckdb']:.2f} x bare")
+                shutil.rmtree(scratch / f"cur-{lines}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     name = "bench" if asked.only is None else f"bench-{asked.only}"
@@ -45,7 +51,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=Shape.samples, help="telemetry samples in the generated year")
     parser.add_argument("--days", type=int, default=Shape.days, help="days of the generated year")
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
-    parser.add_argument("--only", choices=("builds", "demo"), default=None, help="measure one half only")
+    parser.add_argument("--only", choices=("builds", "demo", "cur"), default=None, help="measure one part only")
+    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of a month of CUR")
     return parser.parse_args()
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -64,6 +65,10 @@ class Cold:
     peak_memory_gib: float
     bare: Bare
     bare_peak_memory_gib: float
+
+    @property
+    def sql_model_count(self) -> int:
+        return len(self.bare.cpu_seconds)
 
     @property
     def python_nodes(self) -> float:
@@ -147,7 +152,7 @@ def nothing_changed(year: Year) -> Took:
 
 @dataclass(frozen=True)
 class Dirty:
-    """The build after one telemetry day and one usage day changed."""
+    """The build after some of a day changed."""
 
     took: Took
     parts: int
@@ -159,8 +164,12 @@ def one_dirty_day(year: Year) -> Dirty:
     year.write_late_file_and_restated_usage()
     with watched() as core_seconds, took() as found:
         result = _build(year)
+    return _changed(found, result, core_seconds)
+
+
+def _changed(found: Took, result: BuildResult, core_seconds: Mapping[str, float]) -> Dirty:
     if not result.ran:
-        raise BuildError("One day changed, and yet nothing ran.")
+        raise BuildError("A day changed, and yet nothing ran.")
     slowest = sorted(core_seconds, key=lambda name: -core_seconds[name])[:_SLOWEST]
     return Dirty(
         took=found,
@@ -169,8 +178,16 @@ def one_dirty_day(year: Year) -> Dirty:
     )
 
 
-def _build(year: Year) -> BuildResult:
-    return build_project(Project(year.project.folder), as_of=year.as_of)
+def one_new_day(year: Year) -> Dirty:
+    """The build of the morning after: a day of every source, the open month of the cloud's bill restated."""
+    year.write_new_day()
+    with watched() as core_seconds, took() as found:
+        result = _build(year, as_of=year.as_of + timedelta(days=1))
+    return _changed(found, result, core_seconds)
+
+
+def _build(year: Year, *, as_of: datetime | None = None) -> BuildResult:
+    return build_project(Project(year.project.folder), as_of=as_of or year.as_of)
 
 
 def measured_builds(year: Year, *, say: Callable[[str], None]) -> dict[str, object]:
@@ -187,12 +204,16 @@ def measured_builds(year: Year, *, say: Callable[[str], None]) -> dict[str, obje
     unchanged = nothing_changed(year)
     say(f"nothing changed {unchanged.wall_seconds:.3f} s")
     dirty = one_dirty_day(year)
+    say(f"one dirty day {dirty.took.wall_seconds:.2f} s")
+    morning = one_new_day(year)
+    say(f"one new day {morning.took.wall_seconds:.2f} s")
     counted = open_snapshot(cold.result.snapshot)
     rows = counted.execute("select count(*) from fct_unit_costs_daily").fetchall()[0][0]
     counted.close()
     return {
         "days": year.shape.days,
         "telemetry_samples": year.shape.samples,
+        "sql_models": cold.sql_model_count,
         "unit_cost_rows": rows,
         "cold_build_seconds": cold.took.wall_seconds,
         "cold_build_cpu_seconds": cold.took.cpu_seconds,
@@ -211,5 +232,9 @@ def measured_builds(year: Year, *, say: Callable[[str], None]) -> dict[str, obje
         "one_dirty_day_parts": dirty.parts,
         "one_dirty_day_over_cold_build": dirty.took.wall_seconds / cold.took.wall_seconds,
         "slowest_nodes_of_one_dirty_day_core_seconds": dirty.slowest,
+        "one_new_day_seconds": morning.took.wall_seconds,
+        "one_new_day_cpu_seconds": morning.took.cpu_seconds,
+        "one_new_day_parts": morning.parts,
+        "slowest_nodes_of_one_new_day_core_seconds": morning.slowest,
         "disk_gib": folder_gib(year.project.folder),
     }

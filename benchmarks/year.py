@@ -1,4 +1,4 @@
-"""A year of a generated company as parsed Parquet in a project's cache: what a build of a year starts from.
+"""A year of everything of a generated company, as parsed Parquet in a cache: what a build of a year starts from.
 
 No export is written or read: every delivery is landed with a few placeholder bytes, and what its reader would have
 found in them is put where the build looks for it. All of it is generated; the company does not exist.
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks import year_bills
+from benchmarks.rows import Rows
 from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
 from pipeline.build.parsed import (
@@ -37,7 +39,8 @@ from pipeline.landing.records import digest
 API_ACCOUNT = "bench-org"
 GPU_ISSUER = "bench-gpu-cloud"
 FLEET = "bench-fleet"
-_FIRST_DAY = date(2026, 1, 1)
+# The last of 365 days is then in the middle of a month: a new day adds to one.
+_FIRST_DAY = date(2025, 12, 15)
 _GPUS_PER_HOST = 8
 _REPLICAS_PER_HOST = 4
 _SCRAPES_PER_DAY = 288
@@ -87,17 +90,6 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """One table of one object as SQL: so many rows of one bucket and day, and the range of each stream of its key."""
-
-    sql: str
-    count: int
-    bucket: str
-    usage_date: date
-    streams: tuple[Stream, ...] = ()
-
-
-@dataclass(frozen=True)
 class Year:
     """A project whose landing names a year of deliveries and whose cache holds them parsed."""
 
@@ -137,6 +129,14 @@ class Year:
             for month in sorted({day.replace(day=1) for day in days}):
                 issued_after = min(_following_month(month) - timedelta(days=1), self.last_day)
                 self._land(made, "invoice_csv", GPU_ISSUER, f"invoice-{month}", _invoice(month), None, issued_after)
+                self._write_cloud_bill(made, month, issued_after)
+
+    def write_new_day(self) -> None:
+        """What arrives the morning after the last day, of every source: the year is then a day longer."""
+        day, landed = self.last_day + timedelta(days=1), self.as_of + timedelta(hours=23)
+        self._write_day(day, landed=landed)
+        with _connection() as made:
+            self._write_cloud_bill(made, day.replace(day=1), day, landed=landed)
 
     def write_late_file_and_restated_usage(self) -> None:
         """One dirty telemetry day and one dirty usage day."""
@@ -145,14 +145,33 @@ class Year:
             self._write_spool(made, self.late_day, _HOSTS - 1, landed=landed)
             self._write_usage(made, self.late_day, statement=2, landed=landed)
 
-    def _write_day(self, day: date) -> None:
+    def _write_day(self, day: date, *, landed: datetime | None = None) -> None:
         with _connection() as made:
             for host in range(_HOSTS):
                 if (day, host) != (self.late_day, _HOSTS - 1):
-                    self._write_spool(made, day, host)
-            self._write_usage(made, day, statement=1)
+                    self._write_spool(made, day, host, landed=landed)
+            self._write_usage(made, day, statement=1, landed=landed)
             costs = {"costs": _costs(day, self.shape.charge_rows_per_day)}
-            self._land(made, "anthropic_cost_api", API_ACCOUNT, f"costs-{day}", costs, day, day)
+            daily = (
+                ("anthropic_cost_api", API_ACCOUNT, costs),
+                ("openai_costs_api", year_bills.OPENAI_ACCOUNT, {"costs": year_bills.openai_costs(day)}),
+                ("openai_usage_api", year_bills.OPENAI_ACCOUNT, {"completions": year_bills.openai_completions(day)}),
+                ("ecb_rates", year_bills.RATES_ACCOUNT, {"rates": year_bills.rates(day)}),
+            )
+            for source, account, rows in daily:
+                self._land(made, source, account, f"{source}-{day}", rows, day, day, landed=landed)
+
+    def _write_cloud_bill(
+        self, made: duckdb.DuckDBPyConnection, month: date, last: date, *, landed: datetime | None = None
+    ) -> None:
+        """A month of the cloud's bill up to a day, as a refresh states it, and the control's export of the same."""
+        until = last + timedelta(days=1)
+        for source, rows in (
+            ("aws_cur2", {"lines": year_bills.cloud_lines(month, until)}),
+            ("focus", {"charges": year_bills.cloud_control(month, until)}),
+        ):
+            name = f"{source}-{month}-{last}"
+            self._land(made, source, year_bills.CLOUD_ACCOUNT, name, rows, None, last, landed=landed)
 
     def _write_spool(
         self, made: duckdb.DuckDBPyConnection, day: date, host: int, *, landed: datetime | None = None
@@ -188,7 +207,11 @@ class Year:
 
         It landed as it was stated, or only at `landed`.
         """
-        (dataset,) = (found for found in shipped_graph().datasets if found.source == source)
+        dataset = next(
+            found
+            for found in shipped_graph().datasets
+            if found.source == source and {table.name for table in found.tables} == rows.keys()
+        )
         stated = _midnight(day + timedelta(days=1)) + timedelta(hours=6) + later
         fetched = Fetched(
             dataset=dataset.name,
@@ -234,7 +257,7 @@ def _write_table(made: duckdb.DuckDBPyConnection, folder: Path, table: Table, ro
             f"copy (select {typed} from ({rows.sql})) to {literal(str(aside))} "
             "(format parquet, compression zstd, compression_level 1)"
         )
-    if table.money is not None:
+    if table.money is not None or rows.usage_date is None:
         return index_parquet(file, table)
     part = Part(bucket=rows.bucket, usage_date=rows.usage_date, rows=rows.count, content=digest(rows.sql.encode()))
     return ParsedTable(file=file, parts=(part,), streams=rows.streams)
@@ -406,6 +429,11 @@ def _config() -> str:
     sources = [
         ("anthropic_cost_api", API_ACCOUNT),
         ("anthropic_usage_api", API_ACCOUNT),
+        ("openai_costs_api", year_bills.OPENAI_ACCOUNT),
+        ("openai_usage_api", year_bills.OPENAI_ACCOUNT),
+        ("aws_cur2", year_bills.CLOUD_ACCOUNT),
+        ("focus", year_bills.CLOUD_ACCOUNT),
+        ("ecb_rates", year_bills.RATES_ACCOUNT),
         ("invoice_csv", GPU_ISSUER),
         ("nvml_spool", FLEET),
     ]
@@ -451,7 +479,15 @@ def _config() -> str:
     return json.dumps(
         {
             "company": "bench-org",
-            "sources": [{"source": name, "account": account, "settle_lag_hours": 4} for name, account in sources],
+            "sources": [
+                {
+                    "source": name,
+                    "account": account,
+                    "settle_lag_hours": 4,
+                    "role": "control" if name == "focus" else "book",
+                }
+                for name, account in sources
+            ],
             "gpu_resources": resources,
             "deployments": deployments,
             "workloads": workloads,

@@ -49,12 +49,25 @@ def test_every_node_that_ran_says_how_long_and_the_peak_is_the_builds_own(cold: 
 
 
 def test_the_year_reaches_every_kind_of_answer(cold: Cold):
-    for table in ("fct_api_costs_daily", "fct_gpu_costs_daily", "fct_unit_costs_daily", "fct_demand_hourly"):
+    answers = ("fct_api_costs_daily", "fct_gpu_costs_daily", "fct_unit_costs_daily", "fct_demand_hourly")
+    for table in (*answers, "fct_cloud_charges_daily", "fct_control_differences_daily"):
         assert cold.result.snapshot.node(table).files(None), table
+
+
+def test_every_law_holds_in_the_year_and_its_two_exports_of_the_cloud_bill_say_the_same(cold: Cold):
+    snapshot = cold.result.snapshot
+    laws = [name for name in snapshot.nodes if name.startswith("check_")]
+    assert {name: sum(part.rows for part in snapshot.node(name).parts.values()) for name in laws} == dict.fromkeys(
+        laws, 0
+    )
+    apart = cold.bare.connection.execute(
+        "select status, sum(difference_cost), min(book_cost) > 0 from fct_control_differences_daily group by all"
+    ).fetchall()
+    assert apart == [("compared", 0, True)]
 
 
 def test_a_table_that_differs_is_named(cold: Cold):
     assert differences(cold) == []
-    cold.bare.connection.execute("delete from fct_demand_daily where usage_date = date '2026-01-02'")
+    cold.bare.connection.execute("delete from fct_demand_daily where usage_date = date '2025-12-16'")
     (difference,) = differences(cold)
     assert difference.startswith("fct_demand_daily: ")
