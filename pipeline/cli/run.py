@@ -15,6 +15,7 @@ from pipeline.cli.options import console, moment, open_project, printable, proje
 from pipeline.cli.summary import print_summary
 from pipeline.decisions.graph import build_project
 from pipeline.landing.project import Project
+from pipeline.reports.figures import counted
 from pipeline.reports.monthly import write_report
 from pipeline.sources.ingest import Ingested, ingest, land_config
 
@@ -104,10 +105,9 @@ def _print_ingested(brought: Ingested) -> None:
     if brought.error is not None:
         out.print(printable(f"  {name}: {brought.error}"), style="red", markup=False)
     if brought.deliveries:
-        objects = sum(len(delivery.objects) for delivery in brought.deliveries)
-        out.print(
-            f"  landed {name}: {len(brought.deliveries)} deliveries, {objects} objects", style="dim", markup=False
-        )
+        deliveries = counted(len(brought.deliveries), "delivery", "deliveries")
+        objects = counted(sum(len(delivery.objects) for delivery in brought.deliveries), "object")
+        out.print(f"  landed {name}: {deliveries}, {objects}", style="dim", markup=False)
 
 
 def build_with_progress(project: Project, *, now: datetime, anew: bool = False) -> BuildResult:

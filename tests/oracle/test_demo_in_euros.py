@@ -188,9 +188,10 @@ def test_only_money_in_the_reporting_currency_and_what_follows_from_it_changes(d
 
 @pytest.mark.parametrize("command", ["costs", "waste", "verdict", "status"])
 def test_what_is_printed_says_euros(euros: Demo, command: str) -> None:
-    """B23: a label is the unit of its figure."""
-    said = euros.said(command)
+    """B23: a label is the unit of its figure. A control is compared in the currency of its bill."""
+    said, controls, in_dollars = euros.said(command).partition("Controls beside the book of record")
     assert "$" not in said
+    assert ("$" in in_dollars) == bool(controls) == (command == "status")
     assert command == "status" or "rc is EUR" in said
 
 
@@ -212,7 +213,9 @@ def test_messages_summary_and_report_are_in_euros(euros: Demo, capsys: pytest.Ca
     shown = re.sub(r"<(style|script).*?</\1>", "", report, flags=re.DOTALL)
     assert "€" in shown
     assert "Money in EUR" in shown
-    assert "$" not in shown
+    controls = re.compile(r'<section id="controls".*?</section>', flags=re.DOTALL)
+    assert "$" in "".join(controls.findall(shown)), "a control is compared in the currency of its bill"
+    assert "$" not in controls.sub("", shown)
 
 
 def test_a_verdict_in_euros_is_explained_to_the_last_digit(euros: Demo) -> None:
