@@ -2,11 +2,14 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -31,6 +34,7 @@ from pipeline.doctor.sources import (
 from pipeline.formats.masking import masked
 from pipeline.formats.writing import one_line
 from pipeline.landing.project import Project
+from pipeline.landing.shared import LostFileError
 from pipeline.reports.questions import Questions
 from pipeline.sources.ingest import check_sources
 
@@ -65,8 +69,35 @@ def examine(
     `seconds`: how long answers from elsewhere are waited for, all of them together; with `full`, landing is read
     however long that takes. Raises ConfigError where breakeven.yaml cannot be so.
     """
+    check_sources(project.config)
+    with _aside(project) as aside:
+        return _examined(
+            project, now=now, environment=environment, seconds=seconds, offline=offline, full=full, aside=aside
+        )
+
+
+@contextmanager
+def _aside(project: Project) -> Iterator[Path | None]:
+    """A folder for what has to be fetched; None where nothing may have to be, for then no room is needed."""
+    if project.shared is None:
+        yield None
+        return
+    # What is still being fetched when nobody waits for it any more may write there while it is taken away.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _examined(
+    project: Project,
+    *,
+    now: datetime,
+    environment: Mapping[str, str],
+    seconds: float,
+    offline: bool,
+    full: bool,
+    aside: Path | None,
+) -> list[Finding]:
     config = project.config
-    check_sources(config)
     until = time.monotonic() + seconds
     answer_within = None if offline else seconds
     sources = [
@@ -77,9 +108,9 @@ def examine(
     is_out_of_reach = offline and config.state.startswith("s3://")
     looking = None if is_out_of_reach else Asked(partial(landing.look_at_landing, project, now=now, full=full))
 
-    snapshot, of_snapshot = state.look_at_snapshot(project, now=now)
+    snapshot, of_snapshot = state.look_at_snapshot(project, now=now, aside=aside, offline=offline)
     look, of_landing = _landing(looking, sources, until=None if full else until, seconds=seconds)
-    of_figures, told_by = _of_snapshot(project, snapshot, look)
+    of_figures, told_by = _of_snapshot(project, snapshot, look, until=until, seconds=seconds)
     of_sources = [
         found
         for asked in sources
@@ -116,11 +147,27 @@ def _landing(
 
 
 def _of_snapshot(
-    project: Project, snapshot: Snapshot | None, look: LandingLook | None
+    project: Project, snapshot: Snapshot | None, look: LandingLook | None, *, until: float, seconds: float
 ) -> tuple[list[Finding], ToldBySnapshot]:
     """Laws and what maps to nothing, and what it says of sources."""
     if snapshot is None:
         return [], ToldBySnapshot()
+    if all(node.shared is None for node in snapshot.nodes.values()):
+        return _read(project, snapshot, look)
+    try:
+        return Asked(partial(_read, project, snapshot, look)).answer(until=until)
+    except NoAnswerError:
+        said = f"what lies on S3 of the snapshot could not be read within {seconds:g} s"
+        slow = Finding(
+            state.AREA, "snapshot", "snapshot", "fix", said, fix="Try again with a longer --timeout",
+            cost=Cost.FIGURES_OLD,
+        )  # fmt: skip
+        return [slow], ToldBySnapshot()
+    except LostFileError as error:
+        return [state.lost_files(str(error))], ToldBySnapshot()
+
+
+def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tuple[list[Finding], ToldBySnapshot]:
     days: dict[str, Any] = {
         "from_date": snapshot.as_of.date() - timedelta(days=figures.DAYS),
         "to_date": snapshot.as_of.date(),

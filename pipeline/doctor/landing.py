@@ -27,7 +27,8 @@ class LandingLook:
     """What a look at landing showed. `damaged`: sha256 -> what is wrong, of objects that a manifest names.
 
     `read_count` of the `objects` were read and hashed; `is_full`: all that are there. `unread_count`: objects that no
-    build has read yet; of those it is not known whether they can be. `owners`: sha256 -> a delivery that names it.
+    build has read yet; of those it is not known whether they can be. `elsewhere_count`: those that builds of other
+    machines have read, and none here. `owners`: sha256 -> a delivery that names it.
     `is_config_landed`: breakeven.yaml says what landed last.
     """
 
@@ -38,6 +39,7 @@ class LandingLook:
     read_count: int
     is_full: bool
     unread_count: int
+    elsewhere_count: int
     quarantined: tuple[QuarantineEntry, ...]
     is_config_landed: bool
 
@@ -63,6 +65,7 @@ def look_at_landing(project: Project, *, now: datetime, full: bool) -> LandingLo
     known = tuple(
         delivery for delivery in contents.deliveries if all(landed.sha256 not in unread for landed in delivery.objects)
     )
+    elsewhere = _read_elsewhere(project) & unread if unread else set()
     entries = quarantine_within(replace(contents, deliveries=known), project=project, as_of=now)
     return LandingLook(
         contents=contents,
@@ -71,7 +74,8 @@ def look_at_landing(project: Project, *, now: datetime, full: bool) -> LandingLo
         damaged=damaged,
         read_count=len(chosen),
         is_full=full,
-        unread_count=len(unread),
+        unread_count=len(unread - elsewhere),
+        elsewhere_count=len(elsewhere),
         quarantined=tuple(entry for entry in entries if entry.ended is None),
         is_config_landed=project.config_event(now) is None,
     )
@@ -126,6 +130,13 @@ def _unread(project: Project, contents: Contents, damaged: Mapping[str, str]) ->
             if isinstance(known, Unread):
                 unread.add(landed.sha256)
     return unread
+
+
+def _read_elsewhere(project: Project) -> set[str]:
+    """sha256 of what any machine has read, whatever its release."""
+    if project.shared is None:
+        return set()
+    return {key.split("/")[-3] for key in project.shared.keys("cache/parsed") if key.endswith("/parsed.json")}
 
 
 def landing_findings(look: LandingLook, *, configured: Iterable[tuple[str, str]]) -> list[Finding]:
@@ -194,10 +205,15 @@ def _fix_of_record(reason: str) -> str:
 
 
 def _unread_finding(look: LandingLook) -> list[Finding]:
-    if not look.unread_count:
-        return []
-    said = f"{counted(look.unread_count, 'landed object')} not read yet by this release"
-    return [_found("objects", "note", said, fix="breakeven run", cost=Cost.NOT_RUN_YET)]
+    findings = []
+    if look.elsewhere_count:
+        objects = counted(look.elsewhere_count, "landed object")
+        said = f"{objects} read by other machines only: what of them is in quarantine, `breakeven status` says"
+        findings.append(_found("objects", "skipped", said))
+    if look.unread_count:
+        said = f"{counted(look.unread_count, 'landed object')} not read yet by this release"
+        findings.append(_found("objects", "note", said, fix="breakeven run", cost=Cost.NOT_RUN_YET))
+    return findings
 
 
 def no_landing(error: Exception) -> list[Finding]:

@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pipeline.build.snapshot import SNAPSHOT_FORMAT, Snapshot, Snapshots
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.landing import LandingLook, in_bytes
 from pipeline.landing.project import Project
+from pipeline.landing.shared import SharedFiles
+from pipeline.paths import StatePaths
 from pipeline.reports.figures import counted
 
 AREA = "state"
@@ -26,8 +29,14 @@ _LEAST_FREE_BYTES = 500 * 1000**2
 _RUN = "breakeven run"
 
 
-def look_at_snapshot(project: Project, *, now: datetime) -> tuple[Snapshot | None, list[Finding]]:
-    """The current snapshot where readers can read it, and what was found of it. Writes nothing."""
+def look_at_snapshot(
+    project: Project, *, now: datetime, aside: Path | None, offline: bool = False
+) -> tuple[Snapshot | None, list[Finding]]:
+    """The current snapshot where readers can read it, and what was found of it. Writes nothing into the state.
+
+    `aside`: an empty folder for what has to be fetched of a snapshot that another machine has built; None where all
+    state is in a folder.
+    """
     paths = project.paths
     try:
         words = (paths.snapshots / "CURRENT").read_text().split()
@@ -43,13 +52,38 @@ def look_at_snapshot(project: Project, *, now: datetime) -> tuple[Snapshot | Non
     snapshot, problem = _load(project, snapshot_id)
     if snapshot is None:
         return None, [_gone(problem)]
-    files = [file for node in snapshot.nodes.values() for _, file in node.files(None)]
-    gone = sum(not file.exists() for file in files)
-    if gone:
-        said = f"{gone:,} of the {len(files):,} files of snapshot {snapshot_id} are gone from the cache"
-        return None, [_gone(said, fix="breakeven rebuild")]
-    said = f"snapshot {snapshot_id} of {snapshot.as_of:%Y-%m-%d %H:%M} UTC, its {counted(len(files), 'file')} there"
+    files = [file for node in snapshot.nodes.values() for _, file in node.named_files(None)]
+    here = [file for file in files if file.exists()]
+    elsewhere = len(files) - len(here)
+    if elsewhere and aside is None:
+        said = f"{elsewhere:,} of the {len(files):,} files of snapshot {snapshot_id} are gone from the cache"
+        return None, [lost_files(said)]
+    which = f"snapshot {snapshot_id} of {snapshot.as_of:%Y-%m-%d %H:%M} UTC"
+    if elsewhere and offline:
+        said = f"{which}: {elsewhere:,} of its {counted(len(files), 'file')} only on S3, not looked at"
+        return None, [_found("snapshot", "skipped", said)]
+    said = f"{which}, its {counted(len(files), 'file')} there{f', {elsewhere:,} of them on S3' if elsewhere else ''}"
+    if elsewhere and aside is not None:
+        snapshot = _read_aside(project, snapshot, here, aside)
     return snapshot, [_found("snapshot", "ok", said), *_age(snapshot, now), *_release(snapshot)]
+
+
+def _read_aside(project: Project, snapshot: Snapshot, here: Sequence[Path], aside: Path) -> Snapshot:
+    """The same snapshot, read by links to what lies here; what does not is fetched beside them when it is read."""
+    assert project.shared is not None
+    cache = StatePaths(aside).cache
+    for file in here:
+        link = cache / file.relative_to(project.paths.cache)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.absolute())
+    shared = SharedFiles(project.shared.store, aside)
+    nodes = {name: replace(node, folder=cache, shared=shared) for name, node in snapshot.nodes.items()}
+    return replace(snapshot, nodes=nodes)
+
+
+def lost_files(said: str) -> Finding:
+    """Files that the snapshot names and that cannot be had."""
+    return _gone(said, fix="breakeven rebuild")
 
 
 def _load(project: Project, snapshot_id: str) -> tuple[Snapshot | None, str]:

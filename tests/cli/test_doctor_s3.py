@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from pipeline.decisions.graph import build_project
 from pipeline.landing.store import S3Store
 from tests.cli.examined import chosen, of, rows, told
 from tests.cli.hostile_server import silence, speaking
@@ -167,3 +168,30 @@ def test_landing_on_s3_is_looked_through_and_offline_it_is_left_alone(
     with speaking(silence) as hanging:
         monkeypatch.setenv("AWS_ENDPOINT_URL", hanging)
         assert "could not be looked through within 1 s" in chosen(rows(project.folder, "--timeout", "1"))["said"]
+
+
+def test_a_machine_that_took_a_snapshot_from_another_is_well(
+    make_project: MakeProject, bucket: str, tmp_path: Path
+) -> None:
+    """B27: most of its files lie on S3 until something reads them, which is no loss; looking leaves nothing here."""
+    first = make_project([source(CONSOLE, "acme")], state=f"s3://{bucket}/state")
+    first.drop(CONSOLE, "acme", CONSOLE_NAME, GOOD)
+    first.ingest()
+    build_project(first.project, as_of=NOW)
+    second = SmallProject(tmp_path / "second", first.sources, first.other_sections)
+    assert build_project(second.project, as_of=NOW).ran == {}
+    before = {file for file in second.folder.rglob("*") if file.is_file()}
+    found, at_first = rows(second.folder), rows(first.folder)
+    for check in ("laws", "workloads", "days", "late"):
+        assert of(found, check) == of(at_first, check)
+    assert " there, 8 of them on S3" in of(found, "snapshot")[0]["said"]
+    assert of(found, "days", account="acme")[0]["said"] == "2026-11-01 to 2026-11-03"
+    assert "laws held" in of(found, "laws")[0]["said"]
+    assert "1 landed object read by other machines only" in of(found, "objects")[1]["said"]
+    (offline,) = of(rows(second.folder, "--offline"), "snapshot")
+    assert (offline["state"], "8 of its 13 files only on S3" in offline["said"]) == ("skipped", True)
+    assert {file for file in second.folder.rglob("*") if file.is_file()} == before
+    for key in S3Store.from_url(f"s3://{bucket}/state").keys("cache/nodes"):
+        boto3.client("s3").delete_object(Bucket=bucket, Key=f"state/{key}")
+    (_, lost) = of(rows(second.folder), "snapshot")
+    assert (lost["fix"], "lies neither here nor in the shared cache" in lost["said"]) == ("breakeven rebuild", True)
