@@ -11,6 +11,7 @@ from pipeline.build.parsed import parsed_folder
 from pipeline.build.redactions import finish_redactions, take_away
 from pipeline.landing.landing import REDACT_EVENT, DamagedObjectError, RedactedError
 from pipeline.landing.records import Delivery
+from tests.build.machines import Machine, Watched
 from tests.build.small_graph import SmallProject, noon
 from tests.build.test_build_laws import TABLES, all_rows, apply, edits, following
 
@@ -66,7 +67,7 @@ def a_bill(project: SmallProject, amount: str, *, day: str = "2026-10-30", state
 
 
 def lies_anywhere(folder: Path, sha256: str) -> bool:
-    return any(sha256 in str(path) for path in folder.rglob("*"))
+    return any(sha256 in str(path) for path in folder.rglob("*") if path.is_file())
 
 
 def test_the_delivery_before_it_counts_again_and_without_one_there_is_no_data(tmp_path):
@@ -102,6 +103,24 @@ def test_a_redaction_that_was_killed_is_finished_by_the_next_run(tmp_path):
     for _ in range(2):
         assert finish_redactions(project.landing, cache=project.paths.cache, shared=None) == ()
         assert not lies_anywhere(project.folder / "state", landed.sha256)
+
+
+def test_what_a_build_shared_while_its_bytes_were_redacted_is_taken_away_by_the_next_run(tmp_path):
+    """It had read the object before, and offered what it read after everything had been deleted."""
+    project = SmallProject(tmp_path / "project")
+    (landed,) = a_bill(project, "9").objects
+    other = Machine(project, tmp_path / "other", Watched(tmp_path / "shared"))
+    redact(project, landed.sha256)
+    late = other.paths.cache / "parsed" / landed.sha256[:2] / landed.sha256 / "reader" / "costs.parquet"
+    late.parent.mkdir(parents=True)
+    late.write_bytes(b"rows")
+    shared = other.shared()
+    shared.offer([late])
+    assert shared.settle()
+    assert lies_anywhere(tmp_path / "shared", landed.sha256)
+    other.build()
+    assert finish_redactions(project.landing, cache=other.paths.cache, shared=other.shared()) == ()
+    assert not lies_anywhere(tmp_path / "shared", landed.sha256)
 
 
 def test_a_redacted_object_is_never_called_damaged(tmp_path):
