@@ -51,7 +51,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("multiplier", "divisor"), pl.Int64()),
     },
     "fct_cloud_charges_daily": {
-        **dict.fromkeys(("account", "source", "billing_currency", "commitment_discount_status"), pl.String()),
+        **dict.fromkeys(("issuer", "account", "source", "billing_currency", "commitment_discount_status"), pl.String()),
         **dict.fromkeys(("is_book", "is_gpu_resource"), pl.Boolean()),
         "usage_date": pl.Date(),
         **dict.fromkeys(("billed_cost", "effective_cost"), MONEY),

@@ -229,7 +229,7 @@ def spend(month: Month) -> Section:
 
 
 def _cloud_bills(month: Month) -> tuple[Table, ...]:
-    """Each cloud bill whole, and the exports of it that are summed nowhere."""
+    """Each cloud bill whole, and the exports of it that are summed nowhere; how far these are apart: see Controls."""
     bills = month.ask("cloud_bills")
     if not bills:
         return ()
@@ -246,7 +246,6 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
             Column("Effective", own, is_number=True),
             Column("Of which GPU resources", own, is_number=True),
             Column("Of which unused commitments", own, is_number=True),
-            Column("Billed, less the book", own, is_number=True),
         ),
         rows=tuple(
             Row(
@@ -256,9 +255,8 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
                     "the book of record" if bill["is_book"] else "a control: not summed",
                     figures.name(bill["billing_currency"]),
                     *(_in_its_currency(bill, name) for name in amounts),
-                    "" if bill["is_book"] else _in_its_currency(bill, "less_book_cost"),
                 ),
-                refused=month.proof.of_money(lane="self_host", issuer=bill["account"], account=bill["account"]),
+                refused=month.proof.of_money(lane="self_host", issuer=bill["issuer"], account=bill["account"]),
             )
             for bill in bills
         ),
