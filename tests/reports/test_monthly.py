@@ -594,10 +594,14 @@ def test_an_invoice_in_yen_has_no_decimals(tmp_path):
     assert (line["Currency"], line["Payable in its currency"]) == ("JPY", "9,000")
 
 
-def test_a_cloud_bill_is_shown_whole_and_a_control_beside_it_by_its_difference(tmp_path):
-    """B19, B22: nothing of it is dropped; the control is told and summed nowhere; what is not said is unknown."""
+def test_a_cloud_bill_is_shown_whole_and_a_control_beside_it_without_a_difference(tmp_path):
+    """B19, B22: nothing of it is dropped; the control is told and summed nowhere; what is not said is unknown.
+
+    A control that states a day less than the book differs by that day's money: the section of controls compares days.
+    """
     charge = {
         "usage_date": DAY,
+        "issuer": "aws",
         "account": "cloud",
         "source": "aws_cur2",
         "billing_currency": "USD",
@@ -624,10 +628,48 @@ def test_a_cloud_bill_is_shown_whole_and_a_control_beside_it_by_its_difference(t
         "15.00",
         "3.00",
         "2.00",
-        "",
     ]
     assert list(control.values())[1:3] == ["focus", "a control: not summed"]
-    assert list(control.values())[4:] == ["9.25", "unknown", "0.00", "unknown", "−0.75"]
+    assert list(control.values())[4:] == ["9.25", "unknown", "0.00", "unknown"]
+    law = {"check_money_is_conserved": [broken("money_is_conserved", "issuer:aws")]}
+    refused = page(tmp_path, changed(fct_cloud_charges_daily=charges, **law))
+    assert unproven(refused, "Cloud bills, whole") == {"cloud not proven: money_is_conserved"}
+
+
+def _control(day: date, book: str, control: str | None, status: str = "compared") -> dict[str, object]:
+    amounts = (Decimal(book), None if control is None else Decimal(control))
+    return {
+        "usage_date": day,
+        "issuer": "anthropic",
+        "account": "acme",
+        "book_source": "anthropic_cost_api",
+        "control_source": "anthropic_console_csv",
+        "control_account": "acme",
+        "control_measure": "billed",
+        "model": "claude-haiku-4-5",
+        "billing_currency": "USD",
+        "status": status,
+        "book_cost": amounts[0],
+        "control_cost": amounts[1],
+        "difference_cost": amounts[1] - amounts[0] if status == "compared" and amounts[1] is not None else None,
+    }
+
+
+def test_of_a_control_that_cannot_be_compared_nobody_says_that_it_agrees(tmp_path):
+    """B9, B22: on no day do both speak."""
+    filled = changed(fct_control_differences_daily=[_control(DAY, "3", None, "book_only")])
+    said = section(page(tmp_path, filled), "controls").text
+    assert "No control can be compared with its book of record" in said
+    assert "differ." not in said
+
+
+def test_differences_that_make_up_for_each_other_are_not_called_none(tmp_path):
+    """B22: a dollar more on one day and less on the next is an equal sum, and not an equal bill."""
+    filled = changed(
+        fct_control_differences_daily=[_control(DAY, "3", "4"), _control(DAY.replace(day=DAY.day + 1), "3", "2")]
+    )
+    said = section(page(tmp_path, filled), "controls").text
+    assert "1 control compared with the book of record: over these days the sums are equal." in said
 
 
 def test_up_to_when_each_source_of_invoices_has_billed_is_told(tmp_path):

@@ -58,10 +58,12 @@ def controls(month: Month) -> Section:
             )
             for line in by_model[:MOST_LINES]
         ),
-        empty="They agree on every model that both name.",
+        empty="Of no model that both name do the sums differ.",
         note=how_many_more(by_model),
     )
-    return Section("controls", "Controls", _sentence(lines), (beside, models) if lines else (beside,))
+    # Of what cannot be compared, nobody knows that it agrees.
+    is_compared = any(line["compared_days_count"] for line in lines)
+    return Section("controls", "Controls", _sentence(lines), (beside, models) if is_compared else (beside,))
 
 
 def _beside(month: Month, line: Answer) -> Row:
@@ -126,7 +128,7 @@ def _sentence(lines: Sequence[Answer]) -> str:
         return "No control can be compared with its book of record this month."
     if not apart:
         agreeing = figures.counted(len(compared), "control")
-        return f"{agreeing} compared with the book of record: not a unit of the currency apart."
+        return f"{agreeing} compared with the book of record: over these days the sums are equal."
     said = [
         f"{_control(line)} {_signed(line)} ({figures.percent(line['difference_cost'], line['book_cost'])})"
         for line in sorted(apart, key=lambda line: -abs(line["difference_cost"]))[:3]
