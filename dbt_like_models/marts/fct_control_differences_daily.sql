@@ -68,7 +68,8 @@ charges as (
     group by all
 ),
 
--- A day of a dataset that a delivery vouches for, also where it charges nothing. An invoice's are the days it bills.
+-- A day of a dataset that a delivery vouches for, also where it charges nothing. An invoice's are the days it bills; a
+-- gateway's those of which it has rows, for a window that was never exported looks like one without traffic.
 spoken as (
     select
         usage_date,
@@ -77,7 +78,7 @@ spoken as (
         account as stating_account,
         min(stated_at) as stated_at
     from landed_coverage
-    where is_complete and source != 'invoice_csv'
+    where is_complete and source != 'invoice_csv' and (source != 'litellm_focus' or row_count > 0)
     group by usage_date, source, dataset, account
     union all
     select distinct

@@ -71,6 +71,7 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
         "usage_date": pl.Date(),
         **dict.fromkeys(("source", "account", "dataset"), pl.String()),
         "is_complete": pl.Boolean(),
+        "row_count": pl.Int64(),
         "stated_at": pl.Datetime("us"),
     },
     "config_sources": CONFIG_SCHEMAS["config_sources"],
@@ -368,6 +369,21 @@ def test_a_gateways_estimate_stands_beside_the_bill_and_is_never_summed(tmp_path
         {"status": "settled"}
     ]
     assert broken(answers) == []
+
+
+def test_a_window_that_a_gateway_never_exported_is_no_difference(tmp_path: Path) -> None:
+    """Class B9: the file of the second day is lost; nobody knows what the gateway thinks of that day's bill."""
+    made = SmallProject(tmp_path, [source(COST_API, "main"), gateway(bills=BILLS)])
+    costs = {day: [cost_result("200")] for day in DAYS}
+    made.drop(COST_API, "main", "costs-20261104T060000Z.json", api_page(costs))
+    made.drop(GATEWAY, "gateway", window_name(DAYS[0], DAYS[1]), export_csv([row(DAYS[0], "2.00")]))
+    made.drop(GATEWAY, "gateway", window_name(DAYS[2], "2026-11-04"), export_csv([row(DAYS[2], "2.00")]))
+    answers = built(made)
+    assert differences(answers) == [
+        ("11-01", Decimal(2), Decimal(2), Decimal(0), "compared"),
+        ("11-02", Decimal(2), None, None, "book_only"),
+        ("11-03", Decimal(2), Decimal(2), None, "day_not_over"),
+    ]
 
 
 def test_a_corrected_mapping_needs_no_file_again(tmp_path: Path) -> None:
