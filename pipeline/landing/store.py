@@ -87,7 +87,7 @@ class Store(Protocol):
 
 def check_key(key: str) -> str:
     """A key that cannot leave its store: no `..`, no absolute path, no odd characters."""
-    if not _KEY.match(key) or ".." in key:
+    if not _KEY.fullmatch(key) or ".." in key:
         raise LandingError(f"{key!r} is not a storable key. Keys are letters, digits, '.', '_', '-', '=' between '/'.")
     return key
 

@@ -95,7 +95,7 @@ def test_an_old_manifest_stays_readable():
     assert record.stated_at < record.landed_at
 
 
-@pytest.mark.parametrize("key", ["../etc/passwd", "/etc/passwd", "a/../b", "a//b", "a/.hidden", "a\nb", ""])
+@pytest.mark.parametrize("key", ["../etc/passwd", "/etc/passwd", "a/../b", "a//b", "a/.hidden", "a\nb", "a\n", ""])
 def test_a_key_cannot_leave_its_store(tmp_path, key):
     with pytest.raises(LandingError):
         check_key(key)
