@@ -1,7 +1,5 @@
 """Doctor where exports, inboxes or landing lie on S3 (moto's server on loopback, behind a proxy that refuses)."""
 
-import random
-import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,12 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pipeline.decisions.graph import build_project
 from pipeline.landing.store import S3Store
 from tests.cli.examined import chosen, of, rows, told
 from tests.cli.hostile_server import silence, speaking
+from tests.moto_s3 import S3Server, s3_server
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProject, source, three_days
 from tests.sources.cur2 import NAME, S3Place, line, parquet, refresh
@@ -24,25 +22,16 @@ GOOD = three_days("1.00", "2.00", "3.50")
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
+def server() -> Iterator[S3Server]:
+    with s3_server() as running:
+        yield running
 
 
 @pytest.fixture
-def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing-key")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
-    name = f"doctor-{random.randrange(10**12)}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return name
+def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server.bucket()
 
 
 def export(make_project: MakeProject, place: str) -> SmallProject:
