@@ -1,6 +1,6 @@
 -- law: allocation_is_conserved
 -- scope: account
--- partition: none
+-- partition: month
 -- The parts of every charge add up to the charge, cell by cell, not only in the day's total.
 with
 charged as (
@@ -42,6 +42,7 @@ told as (
 )
 
 select
+    coalesce(charged.usage_date, told.usage_date) as usage_date,
     'allocation_is_conserved' as law,
     'account:' || coalesce(charged.account, told.account) as scope,
     concat(
