@@ -140,7 +140,7 @@ def shared_objects(unread: Sequence[Unread], shared: SharedFiles) -> dict[Path, 
     announced = [item.folder / _INDEX_FILE for item in unread]
     found: dict[Path, ParsedObject] = {}
     for item, file, content in zip(unread, announced, shared.read(list(map(shared.key_of, announced))), strict=True):
-        if content is None or json.loads(content).get("format") != _PARSED_FORMAT:
+        if content is None:
             continue
         with written_once(file) as aside:
             aside.write_bytes(content)
@@ -511,14 +511,21 @@ def _index_json(parsed: ParsedObject) -> dict[str, Any]:
 
 
 def _read_index(announced: Path, landed: LandedObject) -> ParsedObject | None:
-    """The index written before, or None when it is of another format: then the object is read again."""
-    index = json.loads(announced.read_bytes())
-    if index.get("format") != _PARSED_FORMAT:
-        announced.unlink()
-        return None
+    """The index written before. None when it is of another format, or damaged: then the object is read again."""
+    try:
+        index = json.loads(announced.read_bytes())
+        if index["format"] == _PARSED_FORMAT:
+            return _indexed(index, announced.parent, landed)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    announced.unlink()
+    return None
+
+
+def _indexed(index: Mapping[str, Any], folder: Path, landed: LandedObject) -> ParsedObject:
     tables = {
         name: ParsedTable(
-            file=announced.parent / (f"{name}.parquet" if table["columns"] is None else _OBJECT_FILE),
+            file=folder / (f"{name}.parquet" if table["columns"] is None else _OBJECT_FILE),
             parts=tuple(
                 Part(bucket, date.fromisoformat(day), rows, content, tuple(Stated(*stated) for stated in money))
                 for bucket, day, rows, content, money in table["parts"]

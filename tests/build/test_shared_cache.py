@@ -125,6 +125,17 @@ def test_an_object_that_one_machine_has_read_is_parsed_on_no_other(tmp_path, mon
     assert second.build().ran["stg_costs"] == DAYS
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "breakeven.parsed/2"}'], ids=repr)
+def test_a_shared_index_that_is_damaged_is_read_anew(tmp_path, content):
+    project, (first, second), store = machines(tmp_path)
+    land_all(project)
+    first.build()
+    shutil.rmtree(store.root / "snapshots")
+    for index in store.root.rglob("parsed.json"):
+        index.write_bytes(content)
+    assert all_rows(project, second.build()) == all_rows(project, project.build(state=tmp_path / "alone"))
+
+
 def test_a_warm_machine_is_asked_for_nothing_when_nothing_changed(tmp_path):
     project, (first, _), store = machines(tmp_path)
     land_all(project)
