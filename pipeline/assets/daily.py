@@ -114,8 +114,7 @@ def _costs(morning: Morning) -> Metadata:
     unknown = morning.ask("unknown_costs")
     table = markdown_table(
         [
-            "model, served by",
-            "cost is",
+            "model, served by (cost is)",
             "Mtok",
             currency,
             "full",
@@ -124,8 +123,7 @@ def _costs(morning: Morning) -> Metadata:
         ],
         [
             [
-                f"{figures.name(row['model'])}, {figures.name(row['served_by'])}",
-                row["cost_measures"],
+                f"{figures.name(row['model'])}, {figures.name(row['served_by'])} ({row['cost_measures']})",
                 figures.millions(row["tokens"]),
                 figures.money(row["full_cost_rc"], currency),
                 figures.per_mtok(row["full_rc_per_mtok"]),
@@ -134,7 +132,7 @@ def _costs(morning: Morning) -> Metadata:
             ]
             for row in rows
         ],
-        numbers_from=2,
+        numbers_from=1,
     )
     return {
         f"unit costs ({currency}/Mtok)": dg.MetadataValue.md(

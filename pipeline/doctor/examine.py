@@ -141,6 +141,7 @@ def _landing(
         fix = "Try again with a longer --timeout"
         return None, [Finding(landing.AREA, "landing", "objects", "fix", said, fix=fix, cost=Cost.NOTHING_CAN_LAND)]
     except Exception as error:
+        # It comes from a thread of its own and may be anything; without landing there is still much to say.
         return None, landing.no_landing(error)
     configured = [(asked.configured.source, asked.configured.account) for asked in sources]
     return look, [*landing.landing_findings(look, configured=configured), *landing.config_findings(look)]

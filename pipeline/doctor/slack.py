@@ -70,6 +70,7 @@ def _outlet(
             )
         ]
     except Exception as error:
+        # Whatever a client makes of a hostile answer stops nothing else. Its text may hold anything, a token too.
         said = f"asking Slack failed ({type(error).__name__})"
         return [_found("fix", said, fix="Check slack.api_url", cost=Cost.NOBODY_IS_TOLD)]
     return _of_test(slack, tested)

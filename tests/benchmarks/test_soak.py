@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from benchmarks.cuts import MisreadCutError, cut_everything, read_cut, rows_of
-from benchmarks.soak import BrokenLawError, same
+from benchmarks.soak import LAWS_PROFILE, ROOT, BrokenLawError, same
 from pipeline.config import load_config
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
@@ -65,3 +66,14 @@ def test_tables_that_differ_from_an_undisturbed_run_are_named():
 
 def test_rows_are_counted_as_a_multiset():
     assert rows_of(dataset(careful), frame(["1", "1"])) != Counter(rows_of(dataset(careful), frame(["1"])))
+
+
+def test_a_round_draws_examples_of_its_own() -> None:
+    """A derandomized test is given the same examples whatever the seed: a round would only repeat the gate."""
+    assert not settings.get_profile(LAWS_PROFILE).derandomize
+    says_so_itself = [
+        file.name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        if file != Path(__file__) and "derandomize" in file.read_text(encoding="utf-8")
+    ]
+    assert says_so_itself == []

@@ -54,7 +54,7 @@ def test_cents_are_added_up_as_quanta_of_their_currency_by_bucket_and_day(tmp_pa
     }
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     lines=st.lists(
         st.tuples(

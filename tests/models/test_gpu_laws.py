@@ -36,7 +36,6 @@ from tests.models.gpu_harness import (
 FEW = settings(
     max_examples=12,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 GPU_TABLES = re.compile(

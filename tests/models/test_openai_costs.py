@@ -167,7 +167,7 @@ PARTS = (
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     results=st.lists(
         st.fixed_dictionaries(
@@ -564,7 +564,7 @@ LINE_ITEMS = st.sampled_from(
 OFFSETS = st.integers(0, 40).map(lambda offset: date(2026, 10, 10) + timedelta(days=offset))
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     charges=st.lists(
         st.tuples(
