@@ -222,37 +222,36 @@ def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
 def _verdicts(morning: Morning) -> Metadata:
     currency = morning.currency
     rows = morning.ask("verdicts")
+    # What matters most stands first: a page that is too narrow cuts the end.
     table = markdown_table(
         [
-            "workload",
-            "advice",
-            "state",
-            "Mtok/day",
+            "workload: advice (state)",
+            "saves a month",
+            "best",
+            "API only",
+            "self-hosted",
             "of break-even",
-            f"API only {currency}",
-            f"self-hosted {currency}",
-            f"best {currency}",
-            f"saves {currency}/month",
+            "Mtok/day",
         ],
         [
             [
-                row["workload"],
-                _advice(row, morning.day),
-                _words(row["state"]),
-                figures.millions(row["demand_tokens_per_day"]),
-                figures.ratio(row["demand_ratio"]),
+                f"{row['workload']}: {_advice(row, morning.day)} ({_words(row['state'])})",
+                figures.money(row["saving_rc_per_month"], currency),
+                figures.money(row["best_cost_rc"], currency),
                 figures.money(row["api_only_cost_rc"], currency),
                 figures.money(row["all_self_host_cost_rc"], currency),
-                figures.money(row["best_cost_rc"], currency),
-                figures.money(row["saving_rc_per_month"], currency),
+                figures.ratio(row["demand_ratio"]),
+                figures.millions(row["demand_tokens_per_day"]),
             ]
             for row in rows
         ],
-        numbers_from=3,
+        numbers_from=1,
     )
     commands = "\n".join(f"- `breakeven explain verdict {_quoted(row['workload'])}`" for row in rows)
     return {
-        "verdicts (28 days)": dg.MetadataValue.md(table if rows else "No workload is declared, or none has a day yet."),
+        f"verdicts (28 days, {currency})": dg.MetadataValue.md(
+            table if rows else "No workload is declared, or none has a day yet."
+        ),
         "decided workloads": sum(row["status"] == "decided" for row in rows),
         "proof": dg.MetadataValue.md(commands or "`breakeven status`"),
     }
