@@ -25,7 +25,7 @@ _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 300.0
 _MOST_PAGES = 1000
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
-_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 Params = Sequence[tuple[str, str]]
 Bucket = Mapping[str, Any]
@@ -359,11 +359,11 @@ def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[byt
                 except QuarantineError as error:
                     page, problem = None, f"the answer is cut or not JSON ({error})"
                 if isinstance(page, dict) and isinstance(page.get("data"), list):
-                    return response.data, page, _http_date(response.headers.get("date"))
+                    return response.data, page, http_date(response.headers.get("date"))
                 problem = problem or "the answer is not a page: it has no list `data`"
             else:
                 problem = _status_problem(api, response)
-                wait = _retry_after(response.headers, default=wait)
+                wait = retry_after(response.headers, default=wait)
         if wait > _LONGEST_WAIT_SECONDS:
             raise _failed(api, f"{problem} and asks to wait {wait:.0f} s")
         if attempt + 1 < _ATTEMPTS:
@@ -386,7 +386,7 @@ def _status_problem(api: PagedApi, response: urllib3.BaseHTTPResponse) -> str:
         )
         said = f"the key is refused (HTTP {status}{vendor_message(api, response.data)})"
         raise SourceError(message) if status == 401 else EndpointError(message, problem=said)
-    if status in _TRY_AGAIN:
+    if status in TRY_AGAIN:
         return f"it answered HTTP {status}"
     if 300 <= status < 400:
         raise _failed(api, f"it answered HTTP {status}, a redirect; the key is not sent on. Check base_url")
@@ -422,18 +422,18 @@ def _failure(api: PagedApi, problem: str) -> str:
     )
 
 
-def _retry_after(headers: Mapping[str, str], *, default: float) -> float:
+def retry_after(headers: Mapping[str, str], *, default: float) -> float:
     """Seconds the server asks to wait, as a number or as a date relative to its own Date; at least the backoff."""
     asked = headers.get("retry-after", "").strip()
     if asked.isascii() and asked.isdigit():
         return max(default, float(asked[:9]))
-    until, now = _http_date(asked), _http_date(headers.get("date"))
+    until, now = http_date(asked), http_date(headers.get("date"))
     if until is None or now is None:
         return default
     return max(default, (until - now).total_seconds())
 
 
-def _http_date(text: str | None) -> datetime | None:
+def http_date(text: str | None) -> datetime | None:
     if not text:
         return None
     try:

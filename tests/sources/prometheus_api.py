@@ -1,0 +1,150 @@
+"""A small Prometheus on loopback: raw samples by range selector, series and label names, with the limits and errors of
+the real one, in the JSON shapes its documentation gives."""
+
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.sources.admin_api import Answer
+
+TOKEN = "glsa_NEVER-PRINT-ME-0123456789"
+# A sample is (milliseconds since the epoch, the value as the server spells it); None is a staleness marker.
+Samples = Sequence[tuple[int, str | None]]
+
+_RANGE = re.compile(r"^(.*)\[(\d+)ms\]$", re.DOTALL)
+_SELECTOR = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?(?:\{(.*)\})?$", re.DOTALL)
+_MATCHER = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*,?')
+
+
+@dataclass
+class PrometheusApi:
+    """`series`: (labels with __name__, samples). `faults` are answered first, one a request, `always` always.
+
+    `is_closed`: a range includes its left end, as before Prometheus 3. `most_samples`: --query.max-samples.
+    """
+
+    series: list[tuple[dict[str, str], Samples]] = field(default_factory=list)
+    faults: list[Answer] = field(default_factory=list)
+    always: Answer | None = None
+    is_closed: bool = False
+    most_samples: int = 50_000_000
+    token: str | None = None
+    tenant: str | None = None
+    warnings: tuple[str, ...] = ()
+    prefix: str = ""
+    version: str | None = "3.5.0"
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    base_url: str = ""
+
+    @property
+    def url(self) -> str:
+        return self.base_url + self.prefix
+
+    def answer(self, path: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> Answer:
+        self.asked.append((path, dict(params)))
+        self.headers.append(headers)
+        if self.always is not None:
+            return self.always
+        if self.faults:
+            return self.faults.pop(0)
+        if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
+            return Answer(status=401, body=b"Unauthorized\n")
+        if self.tenant is not None and headers.get("x-scope-orgid") != self.tenant:
+            return Answer(status=401, body=b"no org id\n")
+        asked = dict(params)
+        if path == f"{self.prefix}/api/v1/query":
+            return self._query(asked["query"], round(float(asked["time"]) * 1000))
+        if path == f"{self.prefix}/api/v1/series":
+            matches = [value for name, value in params if name == "match[]"]
+            return self._success(self._seen(matches, asked), headers)
+        if path == f"{self.prefix}/api/v1/label/__name__/values":
+            found = self._seen([value for name, value in params if name == "match[]"] or ['{__name__=~".+"}'], asked)
+            return self._success(sorted({labels["__name__"] for labels in found}), headers)
+        if path == f"{self.prefix}/api/v1/status/buildinfo" and self.version is not None:
+            return self._success({"version": self.version, "revision": "abc", "goVersion": "go1.24"}, headers)
+        return Answer(status=404, body=b"404 page not found\n")
+
+    def _query(self, query: str, at_ms: int) -> Answer:
+        ranged = _RANGE.match(query)
+        if ranged is None:
+            return refused(400, "bad_data", f'invalid parameter "query": parse error: {query}')
+        length_ms = int(ranged[2])
+        result: list[dict[str, Any]] = []
+        for labels, samples in self.series:
+            if not selects(ranged[1], labels):
+                continue
+            start = at_ms - length_ms
+            inside = [
+                (at, value)
+                for at, value in samples
+                if (start <= at if self.is_closed else start < at) and at <= at_ms and value is not None
+            ]
+            if inside:
+                result.append({"metric": labels, "values": [[at / 1000, value] for at, value in inside]})
+        if sum(len(item["values"]) for item in result) > self.most_samples:
+            return refused(
+                422,
+                "execution",
+                "query processing would load too many samples into memory in query execution",
+            )
+        return self._success({"resultType": "matrix", "result": result}, {"accept-encoding": "gzip"})
+
+    def _seen(self, matches: Sequence[str], asked: Mapping[str, str]) -> list[dict[str, str]]:
+        start, stop = (round(float(asked[name]) * 1000) for name in ("start", "end"))
+        return [
+            labels
+            for labels, samples in self.series
+            if any(selects(match, labels) for match in matches) and any(start <= at <= stop for at, _ in samples)
+        ]
+
+    def _success(self, data: object, headers: Mapping[str, str]) -> Answer:
+        body: dict[str, Any] = {"status": "success", "data": data}
+        if self.warnings:
+            body["warnings"] = list(self.warnings)
+        content = json.dumps(body).encode()
+        if "gzip" in headers.get("accept-encoding", ""):
+            return Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(content, mtime=0))
+        return Answer(body=content)
+
+
+def refused(status: int, kind: str, error: str) -> Answer:
+    """An error as Prometheus says it."""
+    return Answer(status=status, body=json.dumps({"status": "error", "errorType": kind, "error": error}).encode())
+
+
+def selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Whether a vector selector takes a series; matchers are anchored, and a label that is not there is empty."""
+    found = _SELECTOR.match(selector.strip())
+    assert found is not None, selector
+    if found[1] and labels["__name__"] != found[1]:
+        return False
+    rest = found[2] or ""
+    matchers = _MATCHER.findall(rest)
+    assert _MATCHER.sub("", rest).strip() == "", selector
+    for name, how, text in matchers:
+        value = labels.get(name, "")
+        wanted = text.replace('\\"', '"').replace("\\\\", "\\")
+        fits = value == wanted if how in ("=", "!=") else re.fullmatch(wanted, value) is not None
+        if fits != (how in ("=", "=~")):
+            return False
+    return True
+
+
+def ms(moment: datetime) -> int:
+    return round(moment.astimezone(UTC).timestamp() * 1000)
+
+
+def samples(
+    start: datetime, values: Sequence[float | str | None], *, every_ms: int = 15_000
+) -> list[tuple[int, str | None]]:
+    """One sample each `every_ms` from start on."""
+    first = ms(start)
+    return [
+        (first + number * every_ms, None if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+        for number, value in enumerate(values)
+    ]
