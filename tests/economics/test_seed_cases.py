@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.economics.breakeven import Staircase, breakeven_spend, breakeven_volumes
+from pipeline.economics.roofline import GpuType, ServedModel, compute_roofline, single_stream_tokens_per_second
 from pipeline.economics.units import cost_per_mtok
 from pipeline.economics.work import Capacity, Provenance, tokens_per_replica_hour
 
@@ -82,6 +83,31 @@ def cost_per_request(inputs: Inputs) -> Decimal | None:
     return None if per_million is None else per_million / MTOK
 
 
+def gpu(inputs: Inputs) -> GpuType:
+    return GpuType(
+        gpu_type="seed case",
+        bf16_teraflops=inputs.get("tflops", Decimal(1)),
+        fp8_teraflops=None,
+        memory_terabytes_per_second=inputs.get("tb_s", Decimal(1)),
+        memory_gigabytes=80,
+        source="seed case",
+        read_on=date(2025, 11, 1),
+    )
+
+
+def model(inputs: Inputs) -> ServedModel:
+    size = inputs.get("active_params_b", inputs.get("params_b", Decimal(0))) * 10**9
+    bytes_per_parameter = inputs.get("bytes_per_param", inputs.get("bits", Decimal(16)) / 8)
+    return ServedModel(active_parameters=size, total_parameters=size, bytes_per_parameter=bytes_per_parameter)
+
+
+def roofline(inputs: Inputs) -> Decimal | None:
+    found = compute_roofline(
+        gpu=gpu(inputs), gpus_per_replica=int(inputs["gpus"]), model=model(inputs), mix={"output": 1}
+    )
+    return found.tokens_per_second
+
+
 FORMULAS: dict[str, Callable[[Inputs], Decimal | None]] = {
     "usd_per_mtok": lambda inputs: cost_per_mtok(
         cost=inputs["usd_per_hour"], tokens=int(tokens_an_hour(inputs["tokens_per_second"]))
@@ -94,6 +120,11 @@ FORMULAS: dict[str, Callable[[Inputs], Decimal | None]] = {
     "breakeven_utilization_pct": breakeven_utilization_percent,
     "requests_at_utilization": requests,
     "usd_per_request_at_utilization": cost_per_request,
+    "roofline_tok_s": roofline,
+    "bandwidth_tok_s": lambda inputs: single_stream_tokens_per_second(
+        gpu=gpu(inputs), gpus_per_replica=1, model=model(inputs)
+    ),
+    "weights_gb": lambda inputs: model(inputs).weight_gigabytes,
 }
 
 

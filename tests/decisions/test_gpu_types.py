@@ -1,0 +1,35 @@
+"""The shipped GPU types: each is sourced and dated, and the build reads what a command reads without one."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.build.seeds import load_seeds
+from pipeline.decisions.gpu_types import gpu_types, shipped_gpu_types
+from pipeline.paths import models_root
+
+TYPES = shipped_gpu_types()
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_each_type_says_where_and_when_it_was_read(name: str) -> None:
+    found = TYPES[name]
+    assert found.source.startswith("https://")
+    assert found.read_on >= date(2026, 1, 1)
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_arithmetic_is_dense_and_of_the_right_size(name: str) -> None:
+    """fp8 is twice bf16 where there is any; a figure with sparsity, or in giga, would not pass."""
+    found = TYPES[name]
+    assert 50 <= found.bf16_teraflops <= 3000
+    if found.fp8_teraflops is not None:
+        assert float(found.fp8_teraflops) == pytest.approx(2 * float(found.bf16_teraflops), rel=0.02)
+    assert float(found.memory_terabytes_per_second) == pytest.approx(0.3 if name == "l4" else 4.6, rel=0.9)
+    assert 20 <= found.memory_gigabytes <= 300
+
+
+def test_the_build_reads_the_same_types(tmp_path: Path) -> None:
+    seeds = {seed.name: seed for seed in load_seeds(models_root() / "seeds", cache=tmp_path)}
+    assert gpu_types(seeds["gpu_types"].frame.to_dicts()) == TYPES
