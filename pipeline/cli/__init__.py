@@ -16,6 +16,7 @@ _COMMANDS = {
     "rebuild": "pipeline.cli.run:rebuild",
     "status": "pipeline.cli.show:status",
     "doctor": "pipeline.cli.doctor:doctor",
+    "policy": "pipeline.cli.policy:policy",
     "costs": "pipeline.cli.show:costs",
     "waste": "pipeline.cli.show:waste",
     "verdict": "pipeline.cli.show:verdict",

@@ -222,7 +222,7 @@ def no_landing(error: Exception) -> list[Finding]:
     if not isinstance(error, LandingError | OSError):
         said = f"asking failed ({type(error).__name__})"
     fix = (
-        "See that `state` in breakeven.yaml is right and may be read; on S3, infra/iam/landing.json says what it needs"
+        "See that `state` in breakeven.yaml is right and may be read; on S3, `breakeven policy aws` says what it needs"
     )
     return [_found("objects", "fix", f"landing cannot be read: {said}", fix=fix, cost=Cost.NOTHING_CAN_LAND)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import LandingError
-from pipeline.landing.s3 import s3_client
+from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client
 
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._=-]*(/[A-Za-z0-9][A-Za-z0-9._=-]*)*$")
 # One request to S3 takes tens of milliseconds, nearly all of them waiting.
@@ -357,7 +357,8 @@ class S3Store:
                     f"S3 failed to {what} in {self._bucket}: {code}, after all retries. Nothing is lost: run again."
                 ) from None
             raise LandingError(
-                f"S3 refused to {what} in {self._bucket}: {code}. The role needs {rights} on this bucket."
+                f"S3 refused to {what} in {self._bucket}: {code}. The role needs {missing_permission(error, rights)} "
+                f"on this bucket; {WHICH_POLICY}."
             ) from None
         except BotoCoreError as error:
             raise LandingError(

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import exact_json
-from pipeline.landing.s3 import s3_client
+from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client
 from pipeline.landing.times import day_start, stamp
 from pipeline.sources.source import Access, FetchContext, Fetched, Payload, Probe, Probed
 
@@ -175,11 +175,11 @@ def _written_last(manifests: tuple[ExportFile, ...]) -> ExportFile:
     return max(manifests, key=lambda file: (file.modified_at, file.name))
 
 
-_POLICY = "see infra/iam/data_export_read.json"
 _OF_CODE: Mapping[str, tuple[Access, str, str]] = {
     **dict.fromkeys(
         ("AccessDenied", "403", "AllAccessDisabled"),
-        ("not_permitted", "may not be read with these credentials", f"The role needs {{permission}} there; {_POLICY}"),
+        ("not_permitted", "may not be read with these credentials",
+         f"The role needs {{permission}} there; {WHICH_POLICY}"),
     ),
     **dict.fromkeys(
         ("NoSuchBucket", "NoSuchKey", "404"),
@@ -200,14 +200,15 @@ def _refusal(where: str, error: Any) -> Probed:
     response: Mapping[str, Any] = error.response
     code = str(response.get("Error", {}).get("Code"))[:60]
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    permission = "s3:GetObject" if error.operation_name == "HeadObject" else "s3:ListBucket"
+    needed = "s3:GetObject" if error.operation_name == "HeadObject" else "s3:ListBucket"
+    permission = missing_permission(error, needed)
     if code in _OF_CODE:
         access, said, fix = _OF_CODE[code]
         return Probed(access, f"{where} {said} ({error.operation_name}: {code})", fix.format(permission=permission))
     if status >= 500:
         return Probed("unreachable", f"S3 fails for {where} (HTTP {status})", "Try again")
     return Probed(
-        "odd", f"S3 answers {code} for {where} ({error.operation_name})", f"The role needs {permission}; {_POLICY}"
+        "odd", f"S3 answers {code} for {where} ({error.operation_name})", f"The role needs {permission}; {WHICH_POLICY}"
     )
 
 
@@ -427,8 +428,8 @@ class _S3:
                     "this refresh counts. Run again later."
                 ) from None
             raise SourceError(
-                f"S3 refused {self.where}/{name}: {code}. The role needs {permission} there; see "
-                "infra/iam/data_export_read.json."
+                f"S3 refused {self.where}/{name}: {code}. The role needs {missing_permission(error, permission)} "
+                f"there; {WHICH_POLICY}."
             ) from None
         except (HTTPClientError, IncompleteReadError) as error:
             raise _PassingError(f"the connection failed ({type(error).__name__})") from None

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.landing.project import Project
-from pipeline.landing.s3 import s3_client
+from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client
 
 _HALF_WRITTEN = (".part", ".tmp", ".crdownload")
 
@@ -129,5 +129,5 @@ def _refused(error: Exception, where: str, permission: str) -> SourceError:
     response: dict[str, Any] = getattr(error, "response", {})
     reason = response.get("Error", {}).get("Code") or type(error).__name__
     return SourceError(
-        f"S3 refused {where}: {reason}. The role needs {permission} there; see infra/iam/inbox_read.json."
+        f"S3 refused {where}: {reason}. The role needs {missing_permission(error, permission)} there; {WHICH_POLICY}."
     )

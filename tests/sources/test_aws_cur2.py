@@ -298,7 +298,7 @@ def test_a_refusal_names_the_permission_and_is_not_repeated(acme: Company, place
     assert done.error is not None
     assert "AccessDenied" in done.error
     assert "s3:GetObject" in done.error
-    assert "infra/iam/data_export_read.json" in done.error
+    assert "`breakeven policy aws`" in done.error
     assert acme.waits == []
 
 
