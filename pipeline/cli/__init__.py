@@ -5,6 +5,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline import __version__
 from pipeline.errors import BreakevenError, LandingError, MissingExtraError
@@ -32,6 +33,8 @@ _COMMANDS = {
     "landing": "pipeline.cli.landing:landing",
     "collect": "pipeline.cli.collect:collect",
     "ui": "pipeline.cli.ui:ui",
+    "config": "pipeline.cli.config:config",
+    "completion": "pipeline.cli.completion:completion",
 }
 
 
@@ -50,6 +53,11 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise MissingExtraError(command=cmd_name, module=error.name or "?") from None
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """By name alone: to show what each does, all of them would have to be imported at every key."""
+        names = [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -83,7 +91,7 @@ def group() -> None:
 def main() -> None:
     """Entry point: errors made to be read are printed in one line, with an exit code that means something."""
     try:
-        group.main(standalone_mode=False)
+        group.main(prog_name="breakeven", standalone_mode=False)
     except BreakevenError as error:
         click.echo(f"breakeven: {error}", err=True)
         sys.exit(error.exit_code)

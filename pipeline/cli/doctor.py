@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.options import console, emit, format_option, moment, open_project, project_option
+from pipeline.cli.options import console, emit, format_option, moment, open_project, print_without_ends, project_option
 from pipeline.doctor.examine import examine
 from pipeline.doctor.findings import Finding, State, needs_fixing, next_step
 from pipeline.reports.figures import counted
@@ -103,16 +103,9 @@ def print_findings(out: Console, title: str, findings: Sequence[Finding]) -> Non
             about = list(of_subject)
             word, style = _MARKS[min((found.state for found in about), key=_WORST_FIRST.index)]
             table.add_row(Text(word, style=style), Text(subject), _lines(about))
-        _print_without_ends(out, table)
+        print_without_ends(out, table)
     out.print()
     out.print(_last_line(findings))
-
-
-def _print_without_ends(out: Console, table: Table) -> None:
-    """Without the blanks that a table fills its cells with: in a pipe they are text."""
-    with out.capture() as captured:
-        out.print(table)
-    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _lines(findings: Sequence[Finding]) -> Text:

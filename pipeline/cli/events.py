@@ -25,7 +25,10 @@ def accept(folder: Path | None, bucket: str, why: str) -> None:
     """Accept that a bucket which had rows now has none, so that decisions use it again.
 
     \b
-    BUCKET is source/account/dataset/bucket, as `breakeven status` prints it. Example:
+    BUCKET is source/account/dataset/bucket, as `breakeven status` prints it.
+
+    \b
+    Example:
       breakeven accept anthropic_cost_api/acme/cost_report/2026-11-03 --why "refunded in full, see ticket 123"
     """
     if bucket.count("/") != 3:

@@ -116,8 +116,9 @@ def _day(text: str, option: str) -> date:
 
 
 def console() -> Console:
-    """Plain and wide in a pipe, coloured on a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)
+    """Coloured and as wide as it is on a terminal. In a pipe plain, a sentence on one line, tables of one width."""
+    is_terminal = sys.stdout.isatty()
+    return Console(width=None if is_terminal else 140, highlight=False, soft_wrap=not is_terminal)
 
 
 def emit(frame: pl.DataFrame, output_format: str, *, title: str = "") -> None:
@@ -151,7 +152,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(Text(header.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
+    print_without_ends(console(), table)
+
+
+def print_without_ends(out: Console, table: Table) -> None:
+    """Without the blanks that a table fills its lines with: in a pipe they are text."""
+    with out.capture() as captured:
+        out.print(table)
+    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 # A sign and a currency: -$, €, CA$, or CHF and a space that does not break.
