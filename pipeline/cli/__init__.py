@@ -9,9 +9,11 @@ from click.shell_completion import CompletionItem
 
 from pipeline import __version__
 from pipeline.errors import BreakevenError, LandingError, MissingExtraError
+from pipeline.formats.writing import printable
 
 # name -> where it is; imported only when called, so that an agent's small install can still say `--help`.
 _COMMANDS = {
+    "check": "pipeline.cli.check:check",
     "demo": "pipeline.cli.run:demo",
     "run": "pipeline.cli.run:run",
     "rebuild": "pipeline.cli.run:rebuild",
@@ -78,6 +80,7 @@ def group() -> None:
     """What every LLM token really cost, what idle GPUs wasted, and when it is cheaper to fill, release, switch or buy.
 
     \b
+    First look, at your own engine:  breakeven check --vllm URL --gpu-hour 2.69
     First look, on generated data:   breakeven demo
     Your own data:                   breakeven run --project FOLDER     (FOLDER has a breakeven.yaml)
     Something looks wrong:           breakeven doctor                   (keys, inboxes, landing; what to fix next)
@@ -93,7 +96,7 @@ def main() -> None:
     try:
         group.main(prog_name="breakeven", standalone_mode=False)
     except BreakevenError as error:
-        click.echo(f"breakeven: {error}", err=True)
+        click.echo(f"breakeven: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pipeline.cli.options import console, printable
+from pipeline.cli.options import console
 from pipeline.decisions.check_results import check_results
+from pipeline.formats.writing import printable
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions

@@ -10,9 +10,10 @@ import polars as pl
 
 from pipeline.alerts.outbox import Outbox
 from pipeline.build.landed_tables import ACCEPT_EVENT
-from pipeline.cli.options import console, emit, format_option, open_project, printable, project_option
+from pipeline.cli.options import console, emit, format_option, open_project, project_option
 from pipeline.decisions.quarantine import DISMISS_EVENT, QuarantineEntry, quarantine_history, quarantine_list
 from pipeline.errors import BreakevenError
+from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.landing.times import parse_stamp
 

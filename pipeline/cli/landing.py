@@ -11,8 +11,9 @@ from pipeline.build.collect import held_snapshots
 from pipeline.build.redactions import take_away
 from pipeline.cli.amend import print_moves, what_events_move
 from pipeline.cli.events import who
-from pipeline.cli.options import console, open_project, printable, project_option
+from pipeline.cli.options import console, open_project, project_option
 from pipeline.errors import BreakevenError
+from pipeline.formats.writing import printable
 from pipeline.landing.landing import REDACT_EVENT, as_event, redacted_words
 from pipeline.landing.project import Project
 from pipeline.landing.records import Delivery, digest

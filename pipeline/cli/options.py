@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.build.snapshot import Snapshot
-from pipeline.landing.project import Project
-from pipeline.reports.words import inert, plain, shown
+from pipeline.formats.writing import printable
+
+# `breakeven check` prints by this module within a second of its start: what is heavy is imported where it is used.
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.build.snapshot import Snapshot
+    from pipeline.landing.project import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,8 +69,10 @@ def period_options(command: Command) -> Command:
     )
 
 
-def open_project(folder: Path | None) -> Project:
+def open_project(folder: Path | None) -> "Project":
     """The project asked for, the one in this folder, or the demo below it."""
+    from pipeline.landing.project import Project
+
     if folder is None:
         here = Path()
         folder = _DEMO_PROJECT if not (here / "breakeven.yaml").exists() and _DEMO_PROJECT.is_dir() else here
@@ -88,7 +94,7 @@ def moment(text: str | None, *, now: datetime) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-def snapshot_for(project: Project, as_of: str | None) -> Snapshot:
+def snapshot_for(project: "Project", as_of: str | None) -> "Snapshot":
     """The current snapshot, the one of an id, or the one that a past moment would have had."""
     from pipeline.decisions.graph import build_project, current_snapshot, kept_snapshot
 
@@ -99,7 +105,7 @@ def snapshot_for(project: Project, as_of: str | None) -> Snapshot:
     return build_project(project, as_of=moment(as_of, now=datetime.now(UTC)), make_current=False).snapshot
 
 
-def period(snapshot: Snapshot, from_text: str | None, to_text: str | None) -> tuple[date, date]:
+def period(snapshot: "Snapshot", from_text: str | None, to_text: str | None) -> tuple[date, date]:
     """[from, to): as given, else the 30 days that end with the last day that is over."""
     to_date = _day(to_text, "--to") if to_text else snapshot.as_of.date()
     from_date = _day(from_text, "--from") if from_text else to_date - timedelta(days=30)
@@ -121,8 +127,10 @@ def console() -> Console:
     return Console(width=None if is_terminal else 140, highlight=False, soft_wrap=not is_terminal)
 
 
-def emit(frame: pl.DataFrame, output_format: str, *, title: str = "") -> None:
+def emit(frame: "pl.DataFrame", output_format: str, *, title: str = "") -> None:
     """A frame as a table for people, JSON for programs or CSV for spreadsheets."""
+    from pipeline.reports.words import inert, plain, shown
+
     if output_format == "json":
         click.echo(json.dumps([{k: plain(v) for k, v in row.items()} for row in frame.to_dicts()], indent=2))
     elif output_format == "csv":
@@ -134,14 +142,6 @@ def emit(frame: pl.DataFrame, output_format: str, *, title: str = "") -> None:
         print_table(
             frame.columns, [[shown(name, value) for name, value in row.items()] for row in frame.to_dicts()], title
         )
-
-
-def printable(text: str) -> str:
-    """Text from data as a terminal may be given it: what would steer it, or turn the line around, is spelled out."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -165,7 +165,10 @@ def print_without_ends(out: Console, table: Table) -> None:
 # A sign and a currency: -$, €, CA$, or CHF and a space that does not break.
 _BEFORE_DIGITS = re.compile(r"^-?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
 
+# What stands in a column of numbers where there is none.
+_NO_NUMBERS = ("", "—", "unknown", "undefined", "unpriced")
+
 
 def _is_number(cell: str) -> bool:
-    digits = _BEFORE_DIGITS.sub("", cell)
-    return cell in ("", "—") or digits.replace(",", "").replace(".", "").replace("%", "").strip().isdigit()
+    digits = _BEFORE_DIGITS.sub("", cell.removeprefix("≤ ").removeprefix("≥ "))
+    return cell in _NO_NUMBERS or digits.replace(",", "").replace(".", "").replace("%", "").strip().isdigit()

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from pipeline.build.graph import BuildResult
 from pipeline.cli.in_process import run_daily
-from pipeline.cli.options import console, moment, open_project, printable, project_option
+from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import print_summary
 from pipeline.decisions.graph import build_project
+from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.figures import counted
 from pipeline.reports.monthly import write_report

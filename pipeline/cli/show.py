@@ -19,7 +19,6 @@ from pipeline.cli.options import (
     period,
     period_options,
     print_table,
-    printable,
     project_option,
     snapshot_for,
 )
@@ -29,6 +28,7 @@ from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import REDACTED, quarantine_history
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
+from pipeline.formats.writing import printable
 from pipeline.reports.figures import left_over, percent
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared

@@ -9,10 +9,11 @@ from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import print_doubts
-from pipeline.cli.options import console, print_table, printable
+from pipeline.cli.options import console, print_table
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.formats.currency import unit
+from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok, ratio

@@ -25,6 +25,14 @@ def fixed(value: Number, decimals: int, *, least_decimals: int | None = None) ->
     return f"−{text.removesuffix('.')}" if rounded < 0 else text.removesuffix(".")
 
 
+def printable(text: str) -> str:
+    """Text from data as a terminal may be given it: what would steer it, or turn the line around, is spelled out."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def one_line(text: str) -> str:
     """Text from data on one line: line breaks and tabs become spaces; control, direction and invisible characters,
     which could hide or reorder what is read, become U+FFFD.

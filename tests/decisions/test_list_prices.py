@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.decisions import list_prices
+from pipeline.decisions import list_prices, price_book
 from tests.models.api_harness import build_tables, rows_of
 from tests.models.openai_rows import COMPLETIONS, used
 
@@ -217,8 +217,8 @@ def test_every_dated_name_of_the_book_means_the_model_that_our_tables_call_it(tm
     built = build_tables(tmp_path, {COMPLETIONS: usage}, ["int_api_model_names_daily"])
     for row in rows_of(built, "int_api_model_names_daily"):
         named, dated = (
-            list_prices.find_model("openai", row["model"]),
-            list_prices.find_model("openai", row["raw_model"]),
+            price_book.find_model("openai", row["model"]),
+            price_book.find_model("openai", row["raw_model"]),
         )
         assert named is not None
         assert named is dated, row["raw_model"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.options import printable
 from pipeline.cli.show import sql, status
 from pipeline.decisions.quarantine import QuarantineEntry
+from pipeline.formats.writing import printable
 from pipeline.reports.monthly import write_report
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import (

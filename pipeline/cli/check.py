@@ -1,0 +1,172 @@
+"""`check`: own numbers in five minutes, from one address or the files at hand, without a project."""
+
+import csv
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.options import format_option
+from pipeline.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pipeline.check.watching import Clock
+
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?", re.ASCII)
+_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+# Of one scrape: with the default window, the whole check ends within 30 s.
+_TIMEOUT_SECONDS = 5.0
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """`20s`, `500ms`, `2m`, or a bare number of seconds."""
+    if value is None:
+        return None
+    found = _SECONDS.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no length of time like 20s, 500ms or 2m.")
+    return float(found[1]) * _PER_UNIT[found[2]]
+
+
+def _price(ctx: click.Context, param: click.Parameter, value: str | None) -> Decimal | None:
+    """An amount above zero, exact."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,12})?", value.strip(), re.ASCII) is None or not Decimal(value):
+        raise click.BadParameter(f"{value!r} is no price above 0, as 2.69. A price you do not know is left out.")
+    return Decimal(value)
+
+
+def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if re.fullmatch(r"[A-Za-z]{3}", value, re.ASCII) is None:
+        raise click.BadParameter(f"{value!r} is no code of three letters, as USD or EUR.")
+    return value.upper()
+
+
+@click.command()
+@click.option("--vllm", "url", metavar="URL", help="A vLLM server: http://host:8000 (its /metrics is read).")
+@click.option(
+    "--scrapes", nargs=2, type=click.Path(path_type=Path), metavar="FIRST SECOND",
+    help="Two saved answers of its /metrics, the earlier one first.",
+)  # fmt: skip
+@click.option("--gpu-hour", "gpu_hour", callback=_price, metavar="RATE", help="What one GPU costs an hour, as 2.69.")
+@click.option("--gpus", type=click.IntRange(1, 100_000), metavar="N", help="GPUs that serve it. [default: one a rank]")
+@click.option("--currency", default="USD", show_default=True, callback=_currency, help="Of --gpu-hour.")
+@click.option(
+    "--window", callback=_duration, default="20s", show_default=True, metavar="20s",
+    help="How long to watch; 0 reads once.",
+)  # fmt: skip
+@click.option(
+    "--seconds", callback=_duration, default=None, metavar="60s", help="With --scrapes: the time between the two."
+)
+@click.option(
+    "--api", "apis", multiple=True, metavar="MODEL",
+    help="API models to compare with, as gpt-5-mini or anthropic/claude-haiku-4-5 (these two are the default).",
+)  # fmt: skip
+@format_option
+def check(
+    url: str | None,
+    scrapes: tuple[Path, Path] | None,
+    gpu_hour: Decimal | None,
+    gpus: int | None,
+    currency: str,
+    window: float,
+    seconds: float | None,
+    apis: tuple[str, ...],
+    output_format: str,
+) -> None:
+    """Your own cost per million tokens in five minutes: no project, no configuration, nothing is kept or sent.
+
+    \b
+    Of an engine: watch its counters for 20 s, and print what a million tokens cost at your GPU rate (full, active,
+    marginal), what APIs would bill for the same tokens at list price, and what is unknown.
+
+    \b
+    Exit codes: 0 done · 1 what was given cannot be checked · 2 wrong call · 3 the address did not answer
+
+    \b
+    Examples:
+      breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69
+      breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api claude-sonnet-4-5
+      breakeven check --scrapes before.prom after.prom --seconds 60s --gpu-hour 2.69 --format json
+    """
+    ways = [name for name, given in (("--vllm", url), ("--scrapes", scrapes)) if given]
+    if len(ways) != 1:
+        said = f"{' and '.join(ways)} were given" if ways else "nothing was named"
+        raise click.UsageError(f"Name one thing to check: --vllm URL or --scrapes FIRST SECOND; {said}.")
+    _check_engine(
+        url, scrapes, gpu_hour=gpu_hour, gpus=gpus, currency=currency, window=window, seconds=seconds, apis=apis,
+        output_format=output_format,
+    )  # fmt: skip
+
+
+def _check_engine(
+    url: str | None,
+    scrapes: tuple[Path, Path] | None,
+    *,
+    gpu_hour: Decimal | None,
+    gpus: int | None,
+    currency: str,
+    window: float,
+    seconds: float | None,
+    apis: tuple[str, ...],
+    output_format: str,
+) -> None:
+    from pipeline.check.watching import Watched, saved_pair, watch
+    from pipeline.telemetry.scrape import metrics_url, shown_url
+
+    watched: Watched
+    if scrapes is not None:
+        subject = f"{scrapes[0]} and {scrapes[1]}"
+        watched = saved_pair(*scrapes, seconds=seconds)
+    else:
+        assert url is not None
+        try:
+            address = metrics_url(url)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--vllm") from None
+        subject = shown_url(address)
+        if window and sys.stderr.isatty():
+            click.echo(f"Watching {subject} for {window:g} s ...", err=True)
+        watched = watch(address, seconds=window, timeout_seconds=_TIMEOUT_SECONDS, clock=clock())
+    try:
+        # The price book is the largest part of what is loaded: not before there is something to price.
+        from pipeline.check.comparison import DEFAULT_APIS
+        from pipeline.check.engine_answer import document, engine_answer, rows
+        from pipeline.cli.checked_engine import print_engine
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(command="check", module=error.name or "?") from None
+    answer = engine_answer(
+        watched, subject=subject, rate=gpu_hour, currency=currency, gpu_count=gpus, apis=apis or DEFAULT_APIS
+    )
+    if output_format == "table":
+        print_engine(answer)
+    elif output_format == "json":
+        click.echo(json.dumps(document(answer), indent=2))
+    else:
+        _print_csv(rows(answer))
+
+
+def clock() -> "Clock":
+    """This machine's."""
+    from pipeline.check.watching import Clock
+
+    return Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic, sleep=time.sleep)
+
+
+def _print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    from pipeline.reports.words import inert
+
+    # Of what is yes or no CSV has no word of its own: as JSON spells it.
+    spelled = {True: "true", False: "false"}
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: spelled[v] if isinstance(v, bool) else inert(v) for k, v in row.items()})
