@@ -3,10 +3,11 @@
 import fcntl
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
@@ -15,6 +16,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from pipeline.assets.landing import FETCHED
 from pipeline.assets.resources import AS_OF_TAG
+from pipeline.cli.beside import DailyOrder
 from pipeline.definitions import DAILY_JOB, definitions_for
 from pipeline.errors import BuildError
 from pipeline.landing.project import Project
@@ -51,16 +53,29 @@ def run_daily(
     those that it does not name are left out (`()`: nothing is fetched). None: every landing asset fetches.
     Raises BuildError when a step failed, in the words of what failed.
     """
-    definitions = definitions_for(project.folder.resolve(), now=now, brought=brought)
-    job = definitions.resolve_job_def(DAILY_JOB)
-    tags = {AS_OF_TAG: now.isoformat(), _RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
-    with _cycles_seldom_sought(), _instance(prepare_dagster_home(project.paths.dagster_home)) as instance:
-        result = job.execute_in_process(instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False)
-    if not result.success:
-        raise BuildError(_first_failure(result))
-    told = {FETCHED} if brought is not None else set()
-    checks = result.get_asset_check_evaluations()
-    return [_in_words(check) for check in checks if not check.passed and check.check_name not in told]
+    with ready_to_run(DailyOrder(project.folder, first=first, last=last, now=now, brought=brought)) as job:
+        return job()
+
+
+@contextmanager
+def ready_to_run(order: DailyOrder) -> Iterator[Callable[[], list[str]]]:
+    """The daily job, resolved, with its instance open; calling it is `run_daily`."""
+    home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
+    with _cycles_seldom_sought(), _instance(home) as instance:
+        definitions = definitions_for(order.folder.resolve(), now=order.now, brought=order.brought)
+        job = definitions.resolve_job_def(DAILY_JOB)
+        days = {_RANGE_START: order.first.isoformat(), _RANGE_END: order.last.isoformat()}
+        tags = {AS_OF_TAG: order.now.isoformat(), **days}
+        told = {FETCHED} if order.brought is not None else set()
+
+        def run() -> list[str]:
+            result = job.execute_in_process(instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False)
+            if not result.success:
+                raise BuildError(_first_failure(result))
+            checks = result.get_asset_check_evaluations()
+            return [_in_words(check) for check in checks if not check.passed and check.check_name not in told]
+
+        yield run
 
 
 @contextmanager
@@ -102,19 +117,28 @@ def _opened_alone(home: Path) -> dg.DagsterInstance:
 
 
 def _reference(home: Path) -> InstanceRef:
-    """The instance that `dagster.yaml` describes. The default event log, if it is that, with its connections held."""
+    """The instance that `dagster.yaml` describes. The default event log, if it is that, with its connections held.
+
+    What steps print goes where `breakeven run` prints, unless `dagster.yaml` says otherwise: copying it as well takes
+    Dagster four processes, for lines that nobody writes.
+    """
     try:
         declared = yaml.safe_load((home / "dagster.yaml").read_text()) or {}
     except yaml.YAMLError as error:
         raise BuildError(f"{home / 'dagster.yaml'} is not YAML: {error}. Mend it or remove it.") from None
-    if any(name in declared for name in _STORAGES):
-        return InstanceRef.from_dir(str(home))
-    held = {
-        "module": "pipeline.assets.event_log",
-        "class": "HeldSqliteEventLog",
-        "config": {"base_dir": str(home / "history" / "runs")},
-    }
-    return InstanceRef.from_dir(str(home), overrides={"event_log_storage": held})
+    overrides: dict[str, Any] = {}
+    if "compute_logs" not in declared:
+        overrides["compute_logs"] = {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        }
+    if not any(name in declared for name in _STORAGES):
+        overrides["event_log_storage"] = {
+            "module": "pipeline.assets.event_log",
+            "class": "HeldSqliteEventLog",
+            "config": {"base_dir": str(home / "history" / "runs")},
+        }
+    return InstanceRef.from_dir(str(home), overrides=overrides)
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:

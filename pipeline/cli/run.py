@@ -10,9 +10,9 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from pipeline.build.graph import BuildResult
-from pipeline.cli.in_process import run_daily
+from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.options import console, moment, open_project, project_option
-from pipeline.cli.summary import print_summary
+from pipeline.cli.summary import messages_so_far, print_answers, print_told
 from pipeline.decisions.graph import build_project
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
@@ -45,7 +45,6 @@ def demo(folder: Path) -> None:
     project = Project(folder)
     bring_up_to_date(project, now=AS_OF, days=7)
     report = write_report(project, build_project(project, as_of=AS_OF).snapshot, month="2026-10", now=AS_OF)
-    print_summary(project)
     out.print(f"\n[bold]Report[/bold]     {report}")
     out.print(f"[bold]Took[/bold]       {time.monotonic() - started:.1f} s")
     out.print("[bold]Next[/bold]       breakeven explain cost --model claude-haiku-4-5     where a figure comes from")
@@ -69,7 +68,6 @@ def run(folder: Path | None, as_of: str | None, offline: bool) -> None:
     """
     project = open_project(folder)
     bring_up_to_date(project, now=moment(as_of, now=datetime.now(UTC)), offline=offline)
-    print_summary(project)
 
 
 @click.command()
@@ -89,15 +87,26 @@ def rebuild(folder: Path | None, as_of: str | None) -> None:
 
 
 def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, days: int = 1) -> None:
-    """Land, build with a bar, then the daily job for the newest complete days: review assets, laws, messages."""
+    """Land, build with a bar, then the daily job for the newest complete days: review assets, laws, messages.
+
+    What the new snapshot answers is printed while the job runs, then what the job found and said.
+    """
     land_config(project, now)
-    brought = [] if offline else ingest(project, now=now, environment=os.environ, sleep=time.sleep)
-    for source in brought:
-        _print_ingested(source)
-    build_with_progress(project, now=now)
-    last = now.date() - timedelta(days=1)
-    for problem in run_daily(project, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought):
-        console().print(problem, style="red", markup=False)
+    before = messages_so_far(project)
+    with DailyJob() as daily:
+        brought = [] if offline else ingest(project, now=now, environment=os.environ, sleep=time.sleep)
+        for source in brought:
+            _print_ingested(source)
+        last = now.date() - timedelta(days=1)
+        daily.prepare(
+            DailyOrder(project.folder, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought)
+        )
+        build_with_progress(project, now=now)
+        daily.begin()
+        print_answers(project)
+        for problem in daily.result():
+            console().print(problem, style="red", markup=False)
+    print_told(project, before=before)
 
 
 def _print_ingested(brought: Ingested) -> None:

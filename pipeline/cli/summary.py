@@ -1,5 +1,6 @@
 """What `demo` and `run` print: the answers, in the order a person asks them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -22,8 +23,8 @@ _PERIOD_DAYS = 30
 _IDLE = ("loaded_idle", "unallocated")
 
 
-def print_summary(project: Project) -> None:
-    """Unit costs, idle GPUs, verdicts, messages, laws; from the current snapshot."""
+def print_answers(project: Project) -> None:
+    """Unit costs, idle GPUs, verdicts; from the current snapshot."""
     snapshot = current_snapshot(project)
     config = config_of(project, snapshot)
     currency = config.reporting_currency
@@ -35,8 +36,18 @@ def print_summary(project: Project) -> None:
         _waste(questions, period, currency, from_date=from_date, to_date=to_date)
         _verdicts(questions, currency, to_date=to_date)
         print_unconverted(unconverted(questions, config, from_date=from_date, to_date=to_date))
-    _messages(project)
+
+
+def messages_so_far(project: Project) -> frozenset[str]:
+    """The ids of the messages that were printed for want of a token, each of them an event that stays."""
+    return frozenset(event.event_id for event in project.landing.events(PRINTED))
+
+
+def print_told(project: Project, *, before: Collection[str]) -> None:
+    """What Slack would be told that is not among the messages of `before`, and which laws held."""
+    _messages(project, before)
     _laws(project)
+    snapshot = current_snapshot(project)
     console().print(f"[dim]snapshot {snapshot.snapshot_id}, as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
 
 
@@ -158,10 +169,10 @@ def _advice(row: dict[str, Any]) -> str:
     return str(row["status"]).replace("_", " ")
 
 
-def _messages(project: Project) -> None:
+def _messages(project: Project, before: Collection[str]) -> None:
     out = console()
     events = project.landing.events()
-    printed = [event for event in events if event.kind == PRINTED]
+    printed = [event for event in events if event.kind == PRINTED and event.event_id not in before]
     for event in printed:
         out.print("\n[bold]Slack would be told[/bold] (no token is set, so it is stored and printed):")
         out.print(str(event.body["plain"]), markup=False)

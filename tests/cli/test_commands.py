@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import _COMMANDS, group
-from pipeline.cli.summary import print_summary
+from pipeline.cli.summary import messages_so_far, print_answers, print_told
 from pipeline.landing.project import Project
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -59,7 +59,8 @@ def test_waste_is_the_whole_gpu_bill(demo_folder):
 
 
 def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
-    print_summary(Project(demo_folder))
+    print_answers(Project(demo_folder))
+    print_told(Project(demo_folder), before=())
     printed = capsys.readouterr().out
     for words in (
         "What a million tokens really cost",
@@ -72,6 +73,15 @@ def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
         assert words in printed
     assert "fill" in printed
     assert "switch to api" in printed
+
+
+def test_a_message_is_shown_by_the_run_that_made_it_and_by_no_later_one(demo_folder, capsys):
+    """Who runs it each morning reads what is new; what was said before is in landing."""
+    project = Project(demo_folder)
+    print_told(project, before=messages_so_far(project))
+    printed = capsys.readouterr().out
+    assert "Nothing new to tell Slack." in printed
+    assert "Slack would be told" not in printed
 
 
 def test_a_verdict_is_of_the_newest_settled_day_and_says_what_the_later_days_wait_for(demo_folder):

@@ -1,0 +1,186 @@
+"""The daily job in a process of its own, which imports Dagster and opens its instance while this one lands and builds.
+
+Two cores are then used where one was, and tables are printed while the job records what was built. The other process
+ends with this one, however this one ends.
+"""
+
+import base64
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from _thread import interrupt_main
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, NoReturn
+
+from pipeline.errors import BreakevenError, BuildError
+from pipeline.sources.ingest import Ingested
+
+_PATIENCE_SECONDS = 10
+_CHILD = "from pipeline.cli.beside import serve; serve()"
+
+
+@dataclass(frozen=True)
+class DailyOrder:
+    """What `run_daily` is asked for, in its words."""
+
+    folder: Path
+    first: date
+    last: date
+    now: datetime
+    brought: Sequence[Ingested] | None
+
+
+class DailyJob:
+    """Made, it gets itself ready; `prepare` once it is known what was brought, `begin` once everything is built.
+
+    Where Dagster has been imported already a second process would gain nothing: the job runs in this one.
+    """
+
+    def __init__(self, *, in_own_process: bool | None = None) -> None:
+        self._is_beside = "dagster" not in sys.modules if in_own_process is None else in_own_process
+        self._held = ExitStack()
+        self.process_id: int | None = None
+        self._order: DailyOrder | None = None
+        self._orders: IO[bytes] | None = None
+        self._answers: IO[bytes] | None = None
+
+    def __enter__(self) -> "DailyJob":
+        if self._is_beside:
+            # -P: what lies in the folder that breakeven is called from is not imported.
+            command = [sys.executable, "-P", "-c", _CHILD]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.process_id, self._orders, self._answers = process.pid, process.stdin, process.stdout
+            self._held.callback(_ended, process)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def prepare(self, order: DailyOrder) -> None:
+        """Have the job resolved for these days, while this process builds."""
+        self._order = order
+        self._tell(order)
+
+    def begin(self) -> None:
+        """Everything is built: have the job run, while this process does something else."""
+        self._tell("run")
+
+    def result(self) -> list[str]:
+        """What `run_daily` returns; BuildError where a step failed or the other process was ended from outside."""
+        if self._answers is None:
+            return _run_here(self._order)
+        try:
+            answer = pickle.load(self._answers)
+        except EOFError:
+            raise BuildError(
+                "The process that runs the daily job ended before it was done; the snapshot stands. Run again."
+            ) from None
+        if isinstance(answer, BaseException):
+            raise answer
+        problems: list[str] = answer
+        return problems
+
+    def _tell(self, order: object) -> None:
+        # Whether the other process still listens is found out when its answer is read.
+        with suppress(BrokenPipeError):
+            if self._orders is not None:
+                self._orders.write(_written(order))
+                self._orders.flush()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Closing its orders ends it: at once while it waits, after the interrupted step while it runs."""
+    with suppress(BrokenPipeError):
+        process.stdin.close()  # type: ignore[union-attr]
+    try:
+        process.wait(timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()  # type: ignore[union-attr]
+
+
+def _run_here(order: DailyOrder | None) -> list[str]:
+    from pipeline.cli.in_process import ready_to_run
+
+    assert order is not None, "prepare() comes first"
+    with ready_to_run(order) as job:
+        return job()
+
+
+def serve() -> NoReturn:
+    """The other process: one order, one word to begin, one answer. Whatever Dagster prints goes to stderr."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        answer = _answer()
+    except KeyboardInterrupt:
+        os._exit(130)
+    except BreakevenError as error:
+        answer = BuildError(str(error))
+    except Exception as error:
+        answer = _portable(error)
+    with suppress(BrokenPipeError):
+        pickle.dump(answer, answers)
+        answers.flush()
+    # A million objects of Dagster's need not be taken apart one by one.
+    os._exit(0)
+
+
+def _answer() -> object:
+    orders: SimpleQueue[bytes] = SimpleQueue()
+    running = threading.Event()
+    threading.Thread(target=_listen, args=[orders, running], daemon=True).start()
+    from pipeline.cli.in_process import ready_to_run
+
+    with ready_to_run(_read(orders.get())) as job:
+        _read(orders.get())
+        running.set()
+        problems = job()
+        running.clear()
+    return problems
+
+
+def _listen(orders: "SimpleQueue[bytes]", running: threading.Event) -> None:
+    """Takes orders from the start, so that who gives them never waits; their end is the end of who gave them.
+
+    A job that runs is interrupted, which Dagster records; one that will not be is left after a while.
+    """
+    for order in sys.stdin.buffer:
+        orders.put(order)
+    if not running.is_set():
+        orders.put(b"")
+        return
+    interrupt_main()
+    time.sleep(_PATIENCE_SECONDS / 2)
+    os._exit(130)
+
+
+def _written(order: object) -> bytes:
+    return base64.b64encode(pickle.dumps(order)) + b"\n"
+
+
+def _read(line: bytes) -> DailyOrder:
+    if not line:
+        os._exit(0)
+    order: DailyOrder = pickle.loads(base64.b64decode(line))
+    return order
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as another process can raise it: with the lines where it came from as a note."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return BuildError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,93 @@
+"""The daily job in a process of its own: it says what the job in this process says, and it never outlives us."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.errors import BuildError
+from pipeline.sources.ingest import Ingested
+from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProject, source, three_days
+
+_LIMIT_SECONDS = 60
+_LAST_DAY = date(2026, 11, 3)
+_TWICE_CLAIMED = [{"workload": name, "match": [{"account": "acme"}]} for name in ("chat", "batch")]
+_STARTS_AND_WAITS = """
+import time
+from pipeline.cli.beside import DailyJob
+with DailyJob() as job:
+    print(job.process_id, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> DailyOrder:
+    """A project with something to say: two workloads claim one account."""
+    made = SmallProject(tmp_path / "project", [source(CONSOLE, "acme")], {"workloads": _TWICE_CLAIMED})
+    made.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("1.00", "2.00", "3.00"))
+    made.ingest()
+    brought = [Ingested(CONSOLE, "acme")]
+    return DailyOrder(made.project.folder, first=_LAST_DAY, last=_LAST_DAY, now=NOW, brought=brought)
+
+
+def _said(order: DailyOrder, *, in_own_process: bool) -> list[str]:
+    with DailyJob(in_own_process=in_own_process) as job:
+        job.prepare(order)
+        job.begin()
+        return job.result()
+
+
+def test_the_job_says_the_same_in_a_process_of_its_own(order, tmp_path, monkeypatch):
+    """Also where the folder it is called from has a `pipeline` of its own, which is not ours to run."""
+    trap = tmp_path / "elsewhere" / "pipeline"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise SystemExit('imported from the folder that it was called from')")
+    monkeypatch.chdir(trap.parent)
+    said = _said(order, in_own_process=True)
+    assert any("api_one_workload_per_cell" in problem for problem in said)
+    assert said == _said(order, in_own_process=False)
+
+
+def test_a_job_that_cannot_run_says_why(order, tmp_path):
+    with pytest.raises(BuildError, match=r"breakeven\.yaml"):
+        _said(replace(order, folder=tmp_path / "nothing here"), in_own_process=True)
+
+
+def test_a_process_that_is_killed_is_no_silent_success(order):
+    with DailyJob(in_own_process=True) as job:
+        assert job.process_id is not None
+        os.kill(job.process_id, signal.SIGKILL)
+        job.prepare(order)
+        job.begin()
+        with pytest.raises(BuildError, match="ended before it was done"):
+            job.result()
+
+
+def test_it_ends_with_the_process_that_started_it():
+    """However that one ends: nobody is left to read what it would say."""
+    with subprocess.Popen([sys.executable, "-c", _STARTS_AND_WAITS], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert _runs(child)
+        parent.kill()
+    until = time.monotonic() + _LIMIT_SECONDS
+    while _runs(child):
+        assert time.monotonic() < until, f"process {child} is still there"
+        time.sleep(0.05)
+
+
+def _runs(process_id: int) -> bool:
+    """Neither ended nor waiting to be buried."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
