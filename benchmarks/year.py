@@ -260,7 +260,7 @@ def _write_table(made: duckdb.DuckDBPyConnection, folder: Path, table: Table, ro
     if table.money is not None or rows.usage_date is None:
         return index_parquet(file, table)
     part = Part(bucket=rows.bucket, usage_date=rows.usage_date, rows=rows.count, content=digest(rows.sql.encode()))
-    return ParsedTable(file=file, parts=(part,), streams=rows.streams)
+    return ParsedTable(place=str(file), parts=(part,), streams=rows.streams)
 
 
 # --- what the readers would have found -------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""What every asset is handed: the project, the clock, and what this process has already fetched."""
+"""What every asset is handed: the project, the clock, and what has been fetched and built for it just before."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,12 +17,24 @@ AS_OF_TAG = "breakeven/as_of"
 _NOTHING: Mapping[tuple[str, str], Ingested] = {}
 
 
+@dataclass(frozen=True)
+class Built:
+    """A build that was made and published just before: its snapshot, and what had to run (node -> partitions)."""
+
+    snapshot_id: str
+    ran: Mapping[str, Sequence[str]]
+
+
 @dataclass
 class ProjectResource:
-    """A folder with a `breakeven.yaml`. `brought`: (source, account) -> what this process fetched just before."""
+    """A folder with a `breakeven.yaml`.
+
+    `brought`: (source, account) -> what was fetched for this run. `built`: what was built for it; None: the run builds.
+    """
 
     folder: Path
     brought: Mapping[tuple[str, str], Ingested] = field(default_factory=lambda: _NOTHING)
+    built: Built | None = None
 
     @cached_property
     def project(self) -> Project:

@@ -14,12 +14,13 @@ from pipeline.assets.markdown import markdown_table
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.graph import BuildResult
 from pipeline.build.lineage import column_lineage
+from pipeline.build.publish import publish
 from pipeline.build.relations import Columns, duckdb_type
 from pipeline.build.runner import Model
 from pipeline.build.snapshot import Snapshot
 from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.check_results import CHECK_PREFIX, CheckResult, check_results, law_of
-from pipeline.decisions.graph import build_project, shipped_graph
+from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
 from pipeline.landing.dataset import Table
 from pipeline.paths import models_root
 from pipeline.reports.figures import visible
@@ -69,8 +70,13 @@ def sql_graph(
         project: dg.ResourceParam[ProjectResource],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         now = moment_of(context.run.tags)
-        land_config(project.project, now)
-        result = build_project(project.project, as_of=now)
+        if project.built is None:
+            land_config(project.project, now)
+            result = build_project(project.project, as_of=now)
+            publish(result.snapshot, project.project.paths.published)
+        else:
+            snapshot = kept_snapshot(project.project, project.built.snapshot_id)
+            result = BuildResult(snapshot=snapshot, ran=project.built.ran, landed=None)
         for note in result.notes:
             context.log.warning(note)
         # In the order in which they were built: Dagster wants every asset after what it reads.

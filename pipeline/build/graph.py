@@ -9,7 +9,7 @@ from pipeline import __version__
 from pipeline.build.closure import closure_hash
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
-from pipeline.build.publish import publish
+from pipeline.build.publish import published_tables
 from pipeline.build.relations import FrameRelation, NodePart, Relation
 from pipeline.build.runner import ENGINE, Model, Progress, PythonModel, Runner, known_parts, silent
 from pipeline.build.seeds import load_seeds
@@ -89,9 +89,9 @@ def build(
     shared: SharedFiles | None = None,
     anew: bool = False,
 ) -> BuildResult:
-    """Bring the snapshot up to date with landing as of a moment, publish it, make it current.
+    """Bring the snapshot up to date with landing as of a moment and make it current. `publish` is for who calls.
 
-    `make_current=False` (a look back with `--as-of`) keeps the snapshot but moves neither CURRENT nor the warehouse.
+    `make_current=False` (a look back with `--as-of`) keeps the snapshot but does not move CURRENT.
     `shared`: the cache of all machines of this project: what one of them has built, the others take from it.
     `anew`: take nothing from it, but tell it. A build does that by itself where it lacks what it should have.
     """
@@ -130,12 +130,12 @@ class _Build:
         before = self.snapshots.current()
         if before is not None and before.graph_key == graph_key and not anew:
             if self.make_current:
-                publish(before, self.paths.published)
+                before.bring(published_tables(before))
             self.snapshots.share_again(before)
             return BuildResult(snapshot=before, ran={}, landed=None)
         elsewhere = None if anew else self.snapshots.elsewhere(graph_key, self.as_of, before)
         if elsewhere is not None and elsewhere.graph_key == graph_key:
-            self._published(elsewhere)
+            self._made_current(elsewhere)
             return BuildResult(snapshot=elsewhere, ran={}, landed=None)
         cache, shared = self.paths.cache, self.snapshots.shared
         landed = read_landed(
@@ -177,15 +177,16 @@ class _Build:
         self.snapshots.keep(snapshot)
         if is_shared:
             self.snapshots.to_share(snapshot)
-        self._published(snapshot)
+        self._made_current(snapshot)
         if is_shared:
             self.snapshots.share(snapshot)
         return BuildResult(snapshot=snapshot, ran=built.ran, landed=landed)
 
-    def _published(self, snapshot: Snapshot) -> None:
-        """Readers first: whether others are told of it is no concern of theirs."""
+    def _made_current(self, snapshot: Snapshot) -> None:
+        """Readers here first: whether others are told of it is no concern of theirs."""
         if self.make_current:
-            publish(snapshot, self.paths.published)
+            # What will be published lies here first: where some of it is lost, this build begins again.
+            snapshot.bring(published_tables(snapshot))
             self.snapshots.point_at(snapshot)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.build.known import KnownObjects
 from pipeline.build.parsed import (
     ParsedObject,
     Part,
     Unread,
     parse_objects,
+    reader_key,
     remembered_object,
     share_object,
     shared_objects,
@@ -176,17 +178,30 @@ def _parse(
     redacted is not looked for.
     """
     found: dict[tuple[str, str], ParsedObject | Unread] = {}
+    remembered = KnownObjects(cache)
+    readers: dict[tuple[str, str, str], str] = {}
     for delivery in contents.deliveries:
         dataset = by_name.get((delivery.source, delivery.dataset))
         if dataset is None:
             continue
+        alike = delivery.source, delivery.dataset, repr(delivery.settings)
+        reader = readers.get(alike) or readers.setdefault(alike, reader_key(dataset, delivery.settings))
         for item in delivery.objects:
             tombstone = contents.redacted.get(item.sha256)
             found[delivery.delivery_id, item.sha256] = (
-                remembered_object(item, dataset=dataset, settings=delivery.settings, cache=cache, whole=anew)
+                remembered_object(
+                    item,
+                    dataset=dataset,
+                    settings=delivery.settings,
+                    cache=cache,
+                    whole=anew,
+                    reader=reader,
+                    known=remembered,
+                )
                 if tombstone is None
                 else ParsedObject(sha256=item.sha256, error=redacted_words(tombstone))
             )
+    remembered.keep()
     unread = {item.folder: item for item in found.values() if isinstance(item, Unread)}
     read = {} if shared is None or anew else shared_objects(list(unread.values()), shared)
     rest = [item for folder, item in unread.items() if folder not in read]
@@ -342,9 +357,7 @@ def _part_rows(part: CountedPart) -> int:
 
 
 def _read_part(part: CountedPart) -> Part:
-    return next(
-        found for found in part.table.parts if (found.bucket, found.usage_date) == (part.bucket, part.usage_date)
-    )
+    return part.table.by_bucket_and_day[part.bucket, part.usage_date]
 
 
 def _append_coverage(

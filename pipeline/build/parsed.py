@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
+from pipeline.build.known import KnownObjects
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, InPlace, Money, Table
 from pipeline.landing.landing import Landing
@@ -34,6 +35,7 @@ _WORTH_WORKERS_BYTES = 8 * 1024**2
 # An object that is read in place lies beside its index under this name.
 _OBJECT_FILE = "object.parquet"
 _INDEX_FILE = "parsed.json"
+_PARSED_FOLDER = "parsed"
 # Of an object that is read in place, days of no more rows than this are known by what these say.
 _FEW_ROWS = 10_000
 
@@ -68,17 +70,25 @@ class Stream:
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """One table of one object: where its Parquet lies and what is in it.
+    """One table of one object: where its Parquet lies (`place`, as text: thousands are never opened) and what is in it.
 
     `columns`: the expressions that its rows are read by where the file is the object itself (see InPlace), and
     `object_key`: where that lies in landing; None where the file holds the table's columns.
     """
 
-    file: Path
+    place: str
     parts: tuple[Part, ...]
     streams: tuple[Stream, ...] = ()
     columns: Mapping[str, str] | None = None
     object_key: str | None = None
+
+    @property
+    def file(self) -> Path:
+        return Path(self.place)
+
+    @functools.cached_property
+    def by_bucket_and_day(self) -> dict[tuple[str, date], Part]:
+        return {(part.bucket, part.usage_date): part for part in self.parts}
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,14 @@ class ParsedObject:
 
 def parsed_key(landed: LandedObject, dataset: Dataset, settings: Mapping[str, Any]) -> str:
     """Changes with the bytes, the reader's code, the declared schema or the delivery's declared settings."""
+    return digest([landed.sha256, reader_key(dataset, settings)])
+
+
+def reader_key(dataset: Dataset, settings: Mapping[str, Any]) -> str:
+    """The same for all objects that are read alike."""
     code = closure_hash(dataset.parse.__module__)
     declared = [dataset.source, dataset.name, dataset.schema_version, dataset.declared_tables]
-    return digest([landed.sha256, declared, code, dict(settings), duckdb.__version__])
+    return digest([declared, code, dict(settings), duckdb.__version__])
 
 
 @dataclass(frozen=True)
@@ -115,24 +130,41 @@ class Unread:
 
 
 def remembered_object(
-    landed: LandedObject, *, dataset: Dataset, settings: Mapping[str, Any], cache: Path, whole: bool = False
+    landed: LandedObject,
+    *,
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    cache: Path,
+    whole: bool = False,
+    reader: str | None = None,
+    known: KnownObjects | None = None,
 ) -> ParsedObject | Unread:
     """What this reader found in an object before, or the work that is left to do.
 
     `whole`: only where its tables lie here too; else they may still have to be fetched (see `shared_objects`).
+    `reader`: its `reader_key`, where that has been worked out. `known`: saves opening the index of what it knows.
     """
-    folder = parsed_folder(cache, landed.sha256) / parsed_key(landed, dataset, settings)
-    announced = folder / _INDEX_FILE
-    known = _read_index(announced, landed) if announced.exists() else None
-    if whole and known is not None and not all(table.file.exists() for table in known.tables.values()):
-        announced.unlink(missing_ok=True)
-        known = None
-    return known or Unread(landed=landed, dataset=dataset, settings=settings, folder=folder)
+    key = digest([landed.sha256, reader or reader_key(dataset, settings)])
+    folder = f"{cache}/{_PARSED_FOLDER}/{landed.sha256[:2]}/{landed.sha256}/{key}"
+    announced = f"{folder}/{_INDEX_FILE}"
+    found = None
+    if os.path.exists(announced):
+        name = f"{landed.sha256}/{key}"
+        index = None if known is None else known.index_of(name)
+        found = _of_index(index, folder, landed) if index is not None else None
+        if found is None:
+            found = _read_index(Path(announced), landed)
+            if found is not None and known is not None:
+                known.add(name, _index_json(found))
+    if whole and found is not None and not all(table.file.exists() for table in found.tables.values()):
+        os.unlink(announced)
+        found = None
+    return found or Unread(landed=landed, dataset=dataset, settings=settings, folder=Path(folder))
 
 
 def parsed_folder(cache: Path, sha256: str) -> Path:
     """Where all that was ever read from an object lies, whatever the reader."""
-    return cache / "parsed" / sha256[:2] / sha256
+    return cache / _PARSED_FOLDER / sha256[:2] / sha256
 
 
 def shared_objects(unread: Sequence[Unread], shared: SharedFiles) -> dict[Path, ParsedObject]:
@@ -284,7 +316,7 @@ def index_parquet(file: Path, table: Table) -> ParsedTable:
         ).fetchall()
     connection.close()
     return ParsedTable(
-        file=file,
+        place=str(file),
         parts=tuple(
             Part(
                 bucket=bucket,
@@ -322,7 +354,7 @@ def index_in_place(
     finally:
         connection.close()
     return ParsedTable(
-        file=file,
+        place=str(file),
         parts=tuple(
             Part(
                 bucket=bucket, usage_date=day, rows=rows, content=contents[bucket, day], money=sums[bucket, day].charged
@@ -513,19 +545,25 @@ def _index_json(parsed: ParsedObject) -> dict[str, Any]:
 def _read_index(announced: Path, landed: LandedObject) -> ParsedObject | None:
     """The index written before. None when it is of another format, or damaged: then the object is read again."""
     try:
-        index = json.loads(announced.read_bytes())
-        if index["format"] == _PARSED_FORMAT:
-            return _indexed(index, announced.parent, landed)
+        found = _of_index(json.loads(announced.read_bytes()), str(announced.parent), landed)
+    except ValueError:
+        found = None
+    if found is None:
+        announced.unlink()
+    return found
+
+
+def _of_index(index: Any, folder: str, landed: LandedObject) -> ParsedObject | None:
+    try:
+        return _indexed(index, folder, landed) if index["format"] == _PARSED_FORMAT else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    announced.unlink()
-    return None
+        return None
 
 
-def _indexed(index: Mapping[str, Any], folder: Path, landed: LandedObject) -> ParsedObject:
+def _indexed(index: Mapping[str, Any], folder: str, landed: LandedObject) -> ParsedObject:
     tables = {
         name: ParsedTable(
-            file=folder / (f"{name}.parquet" if table["columns"] is None else _OBJECT_FILE),
+            place=f"{folder}/{name}.parquet" if table["columns"] is None else f"{folder}/{_OBJECT_FILE}",
             parts=tuple(
                 Part(bucket, date.fromisoformat(day), rows, content, tuple(Stated(*stated) for stated in money))
                 for bucket, day, rows, content, money in table["parts"]

@@ -37,7 +37,8 @@ class _ContentByDay:
 
     def __init__(self, hashes: Mapping[date, str]) -> None:
         self._days = sorted(hashes)
-        self._said = [[day.isoformat(), hashes[day]] for day in self._days]
+        # Neither holds a line break: one text, one meaning.
+        self._said = [f"{day} {hashes[day]}" for day in self._days]
         self._answers: dict[tuple[int, int], str] = {}
 
     def of(self, days: DateRange | None) -> str:
@@ -46,7 +47,7 @@ class _ContentByDay:
         if days is not None:
             first, end = bisect_left(self._days, days.from_date), bisect_left(self._days, days.to_date)
         if (first, end) not in self._answers:
-            self._answers[first, end] = digest(self._said[first:end])
+            self._answers[first, end] = digest("\n".join(self._said[first:end]).encode())
         return self._answers[first, end]
 
 
@@ -170,7 +171,7 @@ class LandedRelation:
         if not self.table.key:
             return False
         spans: dict[tuple[str, ...], list[tuple[int, int]]] = {}
-        for table in {part.table.file: part.table for part in parts}.values():
+        for table in {part.table.place: part.table for part in parts}.values():
             for stream in table.streams:
                 spans.setdefault(stream.values, []).append((stream.first, stream.last))
         return any(_overlap(stream_spans) for stream_spans in spans.values())
@@ -187,9 +188,9 @@ class LandedRelation:
         self.bring(chosen)
         names = ", ".join(quoted(name) for name in self.table.schema)
         alike: dict[tuple[str, str, str], list[CountedPart]] = {}
-        by_file: dict[tuple[str, Path], list[CountedPart]] = {}
+        by_file: dict[tuple[str, str], list[CountedPart]] = {}
         for part in chosen:
-            by_file.setdefault((part.account, part.table.file), []).append(part)
+            by_file.setdefault((part.account, part.table.place), []).append(part)
         for (account, _), parts in by_file.items():
             read_as = parts[0].table.columns
             alike.setdefault((account, _row_filter(parts, days), repr(read_as)), []).append(parts[0])

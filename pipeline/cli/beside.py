@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
+from pipeline.assets.resources import Built
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.sources.ingest import Ingested
 
@@ -50,6 +51,7 @@ class DailyJob:
         self._held = ExitStack()
         self.process_id: int | None = None
         self._order: DailyOrder | None = None
+        self._built: Built | None = None
         self._orders: IO[bytes] | None = None
         self._answers: IO[bytes] | None = None
 
@@ -70,14 +72,15 @@ class DailyJob:
         self._order = order
         self._tell(order)
 
-    def begin(self) -> None:
-        """Everything is built: have the job run, while this process does something else."""
-        self._tell("run")
+    def begin(self, built: Built | None) -> None:
+        """Have the job record what was built (None: it builds), while this process does something else."""
+        self._built = built
+        self._tell(built)
 
     def result(self) -> list[str]:
         """What `run_daily` returns; BuildError where a step failed or the other process was ended from outside."""
         if self._answers is None:
-            return _run_here(self._order)
+            return _run_here(self._order, self._built)
         try:
             answer = pickle.load(self._answers)
         except EOFError:
@@ -109,12 +112,12 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()  # type: ignore[union-attr]
 
 
-def _run_here(order: DailyOrder | None) -> list[str]:
+def _run_here(order: DailyOrder | None, built: Built | None) -> list[str]:
     from pipeline.cli.in_process import ready_to_run
 
     assert order is not None, "prepare() comes first"
     with ready_to_run(order) as job:
-        return job()
+        return job(built)
 
 
 def serve() -> NoReturn:
@@ -143,9 +146,9 @@ def _answer() -> object:
     from pipeline.cli.in_process import ready_to_run
 
     with ready_to_run(_read(orders.get())) as job:
-        _read(orders.get())
+        built = _read(orders.get())
         running.set()
-        problems = job()
+        problems = job(built)
         running.clear()
     return problems
 
@@ -169,11 +172,10 @@ def _written(order: object) -> bytes:
     return base64.b64encode(pickle.dumps(order)) + b"\n"
 
 
-def _read(line: bytes) -> DailyOrder:
+def _read(line: bytes) -> Any:
     if not line:
         os._exit(0)
-    order: DailyOrder = pickle.loads(base64.b64decode(line))
-    return order
+    return pickle.loads(base64.b64decode(line))
 
 
 def _portable(error: Exception) -> Exception:

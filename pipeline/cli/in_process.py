@@ -15,7 +15,7 @@ from dagster import AssetCheckEvaluation
 from dagster._core.instance.ref import InstanceRef
 
 from pipeline.assets.landing import FETCHED
-from pipeline.assets.resources import AS_OF_TAG
+from pipeline.assets.resources import AS_OF_TAG, Built, ProjectResource
 from pipeline.cli.beside import DailyOrder
 from pipeline.definitions import DAILY_JOB, definitions_for
 from pipeline.errors import BuildError
@@ -54,21 +54,23 @@ def run_daily(
     Raises BuildError when a step failed, in the words of what failed.
     """
     with ready_to_run(DailyOrder(project.folder, first=first, last=last, now=now, brought=brought)) as job:
-        return job()
+        return job(None)
 
 
 @contextmanager
-def ready_to_run(order: DailyOrder) -> Iterator[Callable[[], list[str]]]:
-    """The daily job, resolved, with its instance open; calling it is `run_daily`."""
+def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Built | None], list[str]]]:
+    """The daily job, resolved, with its instance open. Called with what was built for it; with None it builds."""
     home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
     with _cycles_seldom_sought(), _instance(home) as instance:
         definitions = definitions_for(order.folder.resolve(), now=order.now, brought=order.brought)
+        resource: ProjectResource = (definitions.resources or {})["project"]
         job = definitions.resolve_job_def(DAILY_JOB)
         days = {_RANGE_START: order.first.isoformat(), _RANGE_END: order.last.isoformat()}
         tags = {AS_OF_TAG: order.now.isoformat(), **days}
         told = {FETCHED} if order.brought is not None else set()
 
-        def run() -> list[str]:
+        def run(built: Built | None) -> list[str]:
+            resource.built = built
             result = job.execute_in_process(instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False)
             if not result.success:
                 raise BuildError(_first_failure(result))

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from pipeline.assets.resources import Built
 from pipeline.build.graph import BuildResult
+from pipeline.build.publish import publish
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told
@@ -83,6 +85,7 @@ def rebuild(folder: Path | None, as_of: str | None) -> None:
     project = open_project(folder)
     shutil.rmtree(project.paths.cache, ignore_errors=True)
     result = build_with_progress(project, now=moment(as_of, now=datetime.now(UTC)), anew=True)
+    publish(result.snapshot, project.paths.published)
     console().print(f"Snapshot {result.snapshot.snapshot_id}: {sum(map(len, result.ran.values()))} parts built.")
 
 
@@ -101,8 +104,9 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
         daily.prepare(
             DailyOrder(project.folder, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought)
         )
-        build_with_progress(project, now=now)
-        daily.begin()
+        result = build_with_progress(project, now=now)
+        daily.begin(Built(result.snapshot.snapshot_id, result.ran))
+        publish(result.snapshot, project.paths.published)
         print_answers(project)
         for problem in daily.result():
             console().print(problem, style="red", markup=False)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.build.graph import BuildResult, Graph, build
-from pipeline.build.publish import open_snapshot
+from pipeline.build.publish import open_snapshot, publish
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.fetched import Fetched, Payload
@@ -184,8 +184,9 @@ class SmallProject:
     def build(
         self, as_of: str = "2026-11-15", *, state: Path | None = None, make_current: bool = True, threads: int = 1
     ) -> BuildResult:
+        """As `breakeven run` does it: what is current is published."""
         paths = StatePaths(state) if state else self.paths
-        return build(
+        result = build(
             self.graph(),
             landing=self.landing,
             paths=paths,
@@ -193,6 +194,9 @@ class SmallProject:
             threads=threads,
             make_current=make_current,
         )
+        if make_current:
+            publish(result.snapshot, paths.published)
+        return result
 
     def rows(self, result: BuildResult, table: str) -> list[tuple[Any, ...]]:
         connection = open_snapshot(result.snapshot)

@@ -41,7 +41,7 @@ def order(tmp_path: Path) -> DailyOrder:
 def _said(order: DailyOrder, *, in_own_process: bool) -> list[str]:
     with DailyJob(in_own_process=in_own_process) as job:
         job.prepare(order)
-        job.begin()
+        job.begin(None)
         return job.result()
 
 
@@ -66,7 +66,7 @@ def test_a_process_that_is_killed_is_no_silent_success(order):
         assert job.process_id is not None
         os.kill(job.process_id, signal.SIGKILL)
         job.prepare(order)
-        job.begin()
+        job.begin(None)
         with pytest.raises(BuildError, match="ended before it was done"):
             job.result()
 

@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from pipeline.alerts.outbox import UNCERTAIN
+from pipeline.build.publish import publish
 from pipeline.cli.in_process import prepare_dagster_home
 from pipeline.doctor import landing as looked_at
 from pipeline.landing.store import FolderStore
@@ -64,7 +65,7 @@ def built_once(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> Sm
     made.drop(INVOICE, "gpucloud", "invoice.csv", invoice_csv([("GPU server", "server-1", "72.00")], total="72.00"))
     for day in (*DAYS, "2026-11-04"):
         made.drop(SPOOL, "fleet", f"{day}.jsonl", spool_file(day))
-    made.run(now=BUILT)
+    publish(made.run(now=BUILT).result.snapshot, made.project.paths.published)
     return made
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -54,6 +55,7 @@ def tests_in(file: Path) -> Iterator[tuple[str, str]]:
             yield node.name, ast.get_docstring(node) or ""
 
 
+@cache
 def coverage(folder: Path = TESTS) -> dict[str, list[str]]:
     """Class -> `file::test` of each test whose docstring names it, in order."""
     found: dict[str, list[str]] = {name: [] for name in CLASSES}
