@@ -108,6 +108,23 @@ class WorkloadMatch(_Section):
         return self.project if self.workspace is None else self.workspace
 
 
+class Candidate(_Section):
+    """A deployment that does not exist yet: whatever is known of it. What is left out is solved for."""
+
+    gpu: str | None = None
+    gpus_per_replica: int | None = Field(default=None, ge=1, le=1024)
+    gpu_hour: Money | None = Field(default=None, ge=0)
+    parameters_billions: Money | None = Field(default=None, gt=0)
+    active_parameters_billions: Money | None = Field(default=None, gt=0)
+    bytes_per_parameter: Money = Field(default=Decimal(2), gt=0, le=4)
+    tokens_per_second: Money | None = Field(default=None, gt=0)
+    tokens_per_api_token: Money | None = Field(default=None, gt=0)
+    engineering_hours_per_month: Money | None = Field(default=None, ge=0)
+    engineering_hour: Money | None = Field(default=None, ge=0)
+    peak_allowance: Money = Field(default=Decimal("0.85"), gt=0, le=1)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+
+
 class Workload(_Section):
     """Traffic that either lane could serve: what a decision is about."""
 
@@ -115,6 +132,7 @@ class Workload(_Section):
     team: str | None = None
     match: tuple[WorkloadMatch, ...] = Field(min_length=1)
     deployment: Name | None = None
+    candidate: Candidate | None = None
     api_model: str | None = None
     pinned_to: Literal["api", "self_host"] | None = None
     pin_reason: str | None = None
@@ -152,6 +170,7 @@ class Config(_Section):
     company: str
     reporting_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     state: str = ".breakeven"
+    comparator: str | None = None
     sources: tuple[SourceConfig, ...] = ()
     gpu_resources: tuple[GpuResource, ...] = ()
     deployments: tuple[Deployment, ...] = ()
@@ -317,6 +336,18 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         for number, match in enumerate(workload.match):
             if match.deployment is not None and match.deployment not in deployments:
                 yield _problem("workloads", index, "match", number, "deployment", value=match.deployment, fix=no_such)
+        if workload.deployment is not None and workload.candidate is not None:
+            fix = "It has a deployment, which is measured. Keep one of the two."
+            yield _problem("workloads", index, "candidate", value=workload.workload, fix=fix)
+        candidate = workload.candidate
+        if candidate is not None and candidate.active_parameters_billions is not None:
+            total = candidate.parameters_billions
+            if total is None or total < candidate.active_parameters_billions:
+                yield _problem(
+                    "workloads", index, "candidate", "active_parameters_billions",
+                    value=candidate.active_parameters_billions,
+                    fix=f"They are a part of parameters_billions, which is {total or 'missing'}.",
+                )  # fmt: skip
         if workload.pinned_to is not None and not workload.pin_reason:
             fix = "A pinned workload says why in pin_reason."
             yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)

@@ -13,6 +13,13 @@ from pipeline.landing.times import parse_stamp
 MINIMAL = "company: example\n"
 
 
+CHAT = (
+    MINIMAL
+    + "deployments:\n  - {deployment: llama, model: m, gpus_per_replica: 1}\n"
+    + ("workloads:\n  - {workload: chat, match: [{account: a}], ")
+)
+
+
 def test_no_section_is_mandatory_but_the_name():
     config = parse_config(MINIMAL)
     assert config.reporting_currency == "USD"
@@ -77,6 +84,23 @@ def _deployment(rate: str) -> str:
     return MINIMAL + f"overheads:\n  - {{item: on-call, monthly: {rate}}}\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("deployment: llama, candidate: {gpu: L4}}", ["workloads.0.candidate", "chat", "Keep one of the two"]),
+        ("candidate: {active_parameters_billions: 3}}", ["active_parameters_billions", "which is missing"]),
+        ("candidate: {parameters_billions: 2, active_parameters_billions: 3}}", ["a part of parameters_billions"]),
+        ("candidate: {gpus: 2}}", ["candidate.gpus", "No such key"]),
+        ("candidate: {gpu_hour: -1}}", ["gpu_hour"]),
+    ],
+)
+def test_a_candidate_that_cannot_be_is_refused(said, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(CHAT + said)
+    for word in words:
+        assert word in str(caught.value)
+
+
 def test_an_undated_edit_applies_from_the_day_it_was_landed_and_history_keeps_the_old_value():
     """B6."""
     versions = config_versions(
@@ -103,3 +127,18 @@ def test_an_unchanged_row_is_one_interval_across_versions():
 def test_every_config_table_has_its_declared_schema_even_when_nothing_is_configured():
     frames = config_frames([], [])
     assert {name: dict(frame.schema) for name, frame in frames.items()} == SCHEMAS
+
+
+def test_a_candidate_is_what_is_known_of_a_deployment_and_the_comparator_is_every_workloads():
+    workload = "comparator: claude-haiku-4-5\nworkloads:\n  - {workload: chat, match: [{account: a}], candidate: "
+    versions = config_versions(
+        [_event("2026-10-01T08:00:00Z", MINIMAL + workload + "{gpu: H100-SXM, gpu_hour: 2.69}}\n")]
+    )
+    frames = config_frames(versions, [])
+    (candidate,) = frames["config_candidates"].to_dicts()
+    assert (candidate["gpu_type"], candidate["gpu_hour_rate"], candidate["gpus_per_replica"]) == (
+        "H100-SXM",
+        Decimal("2.69"),
+        None,
+    )
+    assert frames["config_workloads"]["comparator_model"].to_list() == ["claude-haiku-4-5"]

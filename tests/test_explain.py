@@ -402,6 +402,7 @@ def test_every_workload_of_the_last_week_agrees_with_its_arithmetic(evidence: Ev
         "document-batch",
         "ticket-triage",
         "labs-experiments",
+        "document-search",
     ):
         for back in (0, 6):
             explanation = explain_verdict(

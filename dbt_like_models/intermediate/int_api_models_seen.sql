@@ -1,5 +1,6 @@
 -- One row per provider, model, context_window.
--- What needs a list price: every model met on a bill or a meter, and every API model that a workload would buy.
+-- What needs a list price: every model met on a bill or a meter, and every API model that a workload would buy or is
+-- compared with.
 -- partition: none
 with
 final as (
@@ -25,6 +26,15 @@ final as (
     from config_workloads
     cross join (select unnest(['anthropic', 'openai']) as provider) as providers
     where config_workloads.api_model is not null
+    union
+    -- What traffic that no API bills is compared with.
+    select
+        providers.provider,
+        config_workloads.comparator_model as model,
+        '0-200k' as context_window
+    from config_workloads
+    cross join (select unnest(['anthropic', 'openai']) as provider) as providers
+    where config_workloads.comparator_model is not null
 )
 
 select * from final

@@ -248,10 +248,16 @@ def _verdicts(morning: Morning) -> Metadata:
         numbers_from=1,
     )
     commands = "\n".join(f"- `breakeven explain verdict {_quoted(row['workload'])}`" for row in rows)
+    opened = "\n".join(
+        f"- {plain_text(row['workload'])}: {plain_text(row['reason'])}"
+        for row in rows
+        if row["status"] in ("conditions", "bracketed") and row["reason"]
+    )
     return {
         f"verdicts (28 days, {currency})": dg.MetadataValue.md(
             table if rows else "No workload is declared, or none has a day yet."
         ),
+        **({"what would decide the rest": dg.MetadataValue.md(opened)} if opened else {}),
         "decided workloads": sum(row["status"] == "decided" for row in rows),
         "proof": dg.MetadataValue.md(commands or "`breakeven status`"),
     }

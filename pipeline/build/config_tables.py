@@ -70,8 +70,25 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "team": pl.String(),
         "deployment_id": pl.String(),
         "api_model": pl.String(),
+        "comparator_model": pl.String(),
         "pinned_to": pl.String(),
         "pin_reason": pl.String(),
+        **_VALID,
+    },
+    "config_candidates": {
+        "workload": pl.String(),
+        "gpu_type": pl.String(),
+        "gpus_per_replica": pl.Int64(),
+        "gpu_hour_rate": _MONEY,
+        "parameters_billions": _MONEY,
+        "active_parameters_billions": _MONEY,
+        "bytes_per_parameter": _MONEY,
+        "tokens_per_second": _MONEY,
+        "tokens_per_api_token": _MONEY,
+        "engineering_hours_per_month": _MONEY,
+        "engineering_hour_rate": _MONEY,
+        "peak_allowance": _MONEY,
+        "currency": pl.String(),
         **_VALID,
     },
     "config_workload_rules": {
@@ -411,8 +428,31 @@ def _workloads(config: Config) -> Iterator[Row]:
             "team": workload.team,
             "deployment_id": workload.deployment,
             "api_model": workload.api_model,
+            "comparator_model": config.comparator,
             "pinned_to": workload.pinned_to,
             "pin_reason": workload.pin_reason,
+        }
+
+
+def _candidates(config: Config) -> Iterator[Row]:
+    for workload in config.workloads:
+        candidate = workload.candidate
+        if candidate is None:
+            continue
+        yield {
+            "workload": workload.workload,
+            "gpu_type": candidate.gpu,
+            "gpus_per_replica": candidate.gpus_per_replica,
+            "gpu_hour_rate": candidate.gpu_hour,
+            "parameters_billions": candidate.parameters_billions,
+            "active_parameters_billions": candidate.active_parameters_billions,
+            "bytes_per_parameter": candidate.bytes_per_parameter,
+            "tokens_per_second": candidate.tokens_per_second,
+            "tokens_per_api_token": candidate.tokens_per_api_token,
+            "engineering_hours_per_month": candidate.engineering_hours_per_month,
+            "engineering_hour_rate": candidate.engineering_hour,
+            "peak_allowance": candidate.peak_allowance,
+            "currency": candidate.currency,
         }
 
 
@@ -459,6 +499,7 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_deployment_hosts": _deployment_hosts,
     "config_deployment_served_names": _deployment_served_names,
     "config_workloads": _workloads,
+    "config_candidates": _candidates,
     "config_workload_rules": _workload_rules,
     "config_overheads": _overheads,
     "config_company": _company,

@@ -1,4 +1,4 @@
-"""What belongs beside verdicts: later days that are not settled, and why; laws broken where a verdict comes from."""
+"""What belongs beside verdicts: what would decide them, later days that are not settled, laws broken behind them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -20,6 +20,13 @@ def print_doubts(questions: Questions, verdicts: Sequence[Mapping[str, Any]], *,
     out = console()
     for line in (*_unsettled(questions, verdicts, to_date), *_unproven(questions, verdicts)):
         out.print(printable(line), style="yellow", markup=False)
+
+
+def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """What would have to be true, of each workload that is not decided because something is unknown or open."""
+    for row in verdicts:
+        if row["status"] in ("conditions", "bracketed") and row["reason"]:
+            console().print(printable(f"{row['workload']}: {row['reason']}"), markup=False)
 
 
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:

@@ -9,7 +9,7 @@ import duckdb
 
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
-from pipeline.cli.doubts import print_doubts
+from pipeline.cli.doubts import print_conditions, print_doubts
 from pipeline.cli.options import (
     as_of_option,
     console,
@@ -125,6 +125,8 @@ _VERDICT_COLUMNS = (
 def verdict(folder: Path | None, as_of: str | None, output_format: str, workload: str | None) -> None:
     """For each workload: stay, fill, release or switch, and at which volume that changes.
 
+    Where GPUs, a rate or a capacity are neither measured nor declared: what they would have to be.
+
     Of its newest settled day; days since then that are not settled are named, with what they wait for.
 
     \b
@@ -149,6 +151,7 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
         title = f"Verdicts, {_rc(config_of(project, snapshot))}, snapshot {snapshot.snapshot_id}"
         emit(shown, output_format, title=title)
         if output_format == "table" and workload is None:
+            print_conditions(frame.to_dicts())
             print_doubts(questions, frame.to_dicts(), to_date=date.max)
 
 

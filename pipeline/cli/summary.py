@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
-from pipeline.cli.doubts import print_doubts
+from pipeline.cli.doubts import print_conditions, print_doubts
 from pipeline.cli.options import console, print_table
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
@@ -154,6 +154,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> None:
         ],
         "What each workload's own traffic says (28 settled days)",
     )
+    print_conditions(rows)
     print_doubts(questions, rows, to_date=to_date)
 
 

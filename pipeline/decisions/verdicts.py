@@ -7,7 +7,7 @@ sections 1 to 4; they are computed in `pipeline.economics`, this module only fet
 
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,10 +16,13 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.decisions import verdict_conditions
+from pipeline.decisions.verdict_conditions import Known
 from pipeline.decisions.window import QUANTA, RATIO_DAYS, Evidence, Row, Rows, Served, Window, evidence_on, valid_on
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
-from pipeline.economics.exact import to_places
-from pipeline.economics.hybrid import HybridPlan, optimal_hybrid
+from pipeline.economics.daily_demand import DailyPlans, plans_of_days
+from pipeline.economics.exact import money_text, to_places
+from pipeline.economics.hybrid import HybridPlan
 from pipeline.economics.work import (
     Capacity,
     ObservedHour,
@@ -35,6 +38,7 @@ from pipeline.economics.work import (
 _HEADROOM_RATIO = Decimal("0.20")
 _MTOK = 1_000_000
 _PLACES = 18
+_CACHE_READ, _UNCACHED = "input_cache_read", "input_uncached"
 
 _MONEY = pl.Decimal(38, 18)
 SCHEMA: Mapping[str, pl.DataType] = {
@@ -48,6 +52,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "demand_tokens_per_day": pl.Float64(),
     "api_price_rc_per_mtok": _MONEY,
     "api_price_basis": pl.String(),
+    "api_price_without_cache_rc_per_mtok": _MONEY,
     "deployment_id": pl.String(),
     "gpu_hour_rate_rc": _MONEY,
     "gpu_rate_basis": pl.String(),
@@ -56,10 +61,14 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "capacity_tokens_per_replica_hour": pl.Float64(),
     "fixed_cost_rc": _MONEY,
     "api_only_cost_rc": _MONEY,
+    "api_only_without_cache_cost_rc": _MONEY,
     "all_self_host_cost_rc": _MONEY,
     "all_self_host_replica_count": pl.Int64(),
     "best_cost_rc": _MONEY,
+    "best_cost_least_rc": _MONEY,
+    "best_cost_most_rc": _MONEY,
     "best_replica_count": pl.Int64(),
+    "best_without_cache_replica_count": pl.Int64(),
     "next_replica_displaces_rc": _MONEY,
     "replica_cost_rc": _MONEY,
     "overflow_hours": pl.Int64(),
@@ -74,18 +83,38 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "current_cost_rc": _MONEY,
     "recommendation": pl.String(),
     "saving_rc_per_month": _MONEY,
+    "peak_tokens_per_second": _MONEY,
+    "roofline_tokens_per_second": _MONEY,
+    **dict.fromkeys(verdict_conditions.COLUMNS.values(), _MONEY),
 }
 
 
 @dataclass(frozen=True)
+class _Problem:
+    """Why a verdict lacks something. `is_open`: nobody has measured or declared it, so it is solved for."""
+
+    text: str
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
 class _ApiPrice:
-    """The avoidable price of each class at this workload's own mix, per token, and who says so."""
+    """The avoidable price of each class at this workload's own mix, per token, and who says so.
+
+    `without_cache`: the same where no token is read from a cache, for traffic that is listed and not billed: whether an
+    API would hit its cache as often as the own engine does is not known.
+    """
 
     by_class: Mapping[str, Fraction]
     basis: str
+    without_cache: Mapping[str, Fraction] | None = None
 
     def of(self, tokens: Mapping[str, int]) -> Fraction:
         return sum((self.by_class[name] * count for name, count in tokens.items()), start=Fraction(0))
+
+    def missing_cache(self) -> "_ApiPrice | None":
+        """The other end of the bracket; None where both ends are one."""
+        return None if self.without_cache is None else _ApiPrice(self.without_cache, self.basis)
 
 
 @dataclass(frozen=True)
@@ -132,6 +161,10 @@ def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[
     if price is not None and demand:
         row["api_price_rc_per_mtok"] = _decimal(price.of(demand) / sum(demand.values()) * _MTOK)
         row["api_price_basis"] = price.basis
+        missing_cache = price.missing_cache()
+        if missing_cache is not None:
+            per_token = missing_cache.of(demand) / sum(demand.values())
+            row["api_price_without_cache_rc_per_mtok"] = _decimal(per_token * _MTOK)
     rate, rate_problem = _gpu_rate(deployment, evidence)
     if rate is not None:
         row["gpu_hour_rate_rc"], row["gpu_rate_basis"] = _decimal(rate.per_gpu_hour), rate.basis
@@ -144,10 +177,57 @@ def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[
         return row | {"status": "no_hourly_evidence", "reason": reason}
     fixed, fixed_problem = _fixed_cost(deployment, evidence)
     found = (_demand_problem(demand), price_problem, rate_problem, capacity_problem, fixed_problem)
-    problems = [text for text in found if text]
+    problems = [problem for problem in found if problem]
     if problems or price is None or rate is None or capacity is None or deployment is None or fixed is None:
-        return row | {"status": "prices_only", "reason": "; ".join(problems)}
+        return row | _undecided(workload, deployment, demand, price, rate, capacity, fixed, problems, evidence)
     return row | _economics(workload, deployment, demand, price, rate, capacity, _decimal(fixed), evidence)
+
+
+def _undecided(
+    workload: Row,
+    deployment: Row | None,
+    demand: Mapping[str, int],
+    price: _ApiPrice | None,
+    rate: _Rate | None,
+    capacity: Capacity | None,
+    fixed: Fraction | None,
+    problems: Sequence[_Problem],
+    evidence: Evidence,
+) -> dict[str, Any]:
+    """Prices; and what would have to be true, where all that is missing is what nobody has measured or declared."""
+    why = "; ".join(problem.text for problem in problems)
+    if price is None or not demand or not all(problem.is_open for problem in problems):
+        return {"status": "prices_only", "reason": why}
+    name = str(workload["workload"])
+    if deployment is None:
+        known = verdict_conditions.of_candidate(evidence.candidates.get(name), demand, evidence)
+        if isinstance(known, str):
+            return {"status": "prices_only", "reason": f"{why}; {known}"}
+    else:
+        known = _of_deployment(deployment, demand, rate, capacity, fixed)
+    solved = verdict_conditions.solved(name, api_cost=price.of(demand), known=known, evidence=evidence)
+    return solved | {"status": "conditions", "reason": f"{why}. {solved['reason']}"}
+
+
+def _of_deployment(
+    deployment: Row, demand: Mapping[str, int], rate: _Rate | None, capacity: Capacity | None, fixed: Fraction | None
+) -> Known:
+    """What is known of a deployment that lacks a rate or a capacity. A task takes it as many tokens as the API."""
+    gpus, full = int(deployment["gpus_per_replica"]), Fraction(1)
+    throughput = None
+    if capacity is not None:
+        full = Fraction(capacity.maximum_utilization_ratio)
+        per_hour = Fraction(tokens_per_replica_hour(mix=demand, capacity=capacity))
+        throughput = per_hour / Fraction(replica_hour_work_seconds(capacity))
+    return Known(
+        gpu_hour_rate=None if rate is None else rate.per_gpu_hour,
+        gpus_per_replica=gpus,
+        tokens_per_second=throughput,
+        self_tokens_per_api_token=1,
+        fixed_cost=fixed,
+        maximum_utilization_ratio=full,
+        replica=f"replica of {deployment['deployment_id']} ({gpus} GPU{'s' if gpus > 1 else ''})",
+    )
 
 
 def _economics(
@@ -191,23 +271,25 @@ def _economics(
         "demand_ratio": week / first_per_day if week is not None and first_per_day else None,
         "api_only_cost_rc": _decimal(price.of(demand)),
     }
-    if any(found["evidence"] != "hourly" for found in evidence.daily.get(name, ())):
-        return row | {"status": "no_hourly_evidence", "reason": "demand is known by the day only: no replica count"}
-    plan = _plan(
-        name, deployment, demand, price, capacity, replica_cost=replica_cost, fixed_cost=fixed, evidence=evidence
+    missing_cache = price.missing_cache()
+    if missing_cache is not None:
+        row["api_only_without_cache_cost_rc"] = _decimal(missing_cache.of(demand))
+    plans = _plans(name, deployment, demand, price, capacity, replica_cost=replica_cost, fixed=fixed, evidence=evidence)
+    current = _current(name, deployment, price, rate, fixed, evidence)
+    row |= _of_plans(plans)
+    if plans.replicas is None:
+        return row | {"status": "no_hourly_evidence", "reason": _why_no_count(plans)}
+    advice = _advice(workload, plans, volumes, current, evidence)
+    if missing_cache is None:
+        return row | advice
+    others = _plans(
+        name, deployment, demand, missing_cache, capacity, replica_cost=replica_cost, fixed=fixed, evidence=evidence
     )
-    row |= {
-        "all_self_host_cost_rc": plan.all_self_hosted.total_cost,
-        "all_self_host_replica_count": plan.all_self_hosted.replicas,
-        "best_cost_rc": plan.best.total_cost,
-        "best_replica_count": plan.best.replicas,
-        "next_replica_displaces_rc": plan.next_replica.displaced_api_cost,
-        "overflow_hours": plan.best.overflow_hours,
-    }
-    return row | _advice(workload, plan, volumes, _current(name, deployment, price, rate, fixed, evidence), evidence)
+    row["best_without_cache_replica_count"] = others.replicas
+    return row | advice | _bracketed(workload, plans, others, advice, current)
 
 
-def _plan(
+def _plans(
     name: str,
     deployment: Row,
     demand: Mapping[str, int],
@@ -215,23 +297,72 @@ def _plan(
     capacity: Capacity,
     *,
     replica_cost: Decimal,
-    fixed_cost: Decimal,
+    fixed: Decimal,
     evidence: Evidence,
-) -> HybridPlan:
-    """The replica count 0..N, in replica-seconds of work; a unit of work avoids the API price of this mix."""
-    days = evidence.hours_of(name)
-    scale = work_scale(classes=frozenset().union(*(day.classes for day in days)), capacity=capacity)
+) -> DailyPlans:
+    """The replica count 0..N, in replica-seconds of work; a unit of work avoids the API price of this mix.
+
+    Where all hours are known both plans are one.
+    """
+    hours, days = evidence.demand_of(name)
+    classes = frozenset().union(*(day.classes for day in hours), *days)
+    scale = work_scale(classes=classes, capacity=capacity)
     (demand_seconds,) = hourly_work_replica_seconds(hours=[demand], capacity=capacity)
-    return optimal_hybrid(
-        hourly_demand=[units for day in days for units in day.work(scale)],
+    return plans_of_days(
+        known_hours=[units for day in hours for units in day.work(scale)],
+        day_units=scale.units(days),
         capacity_per_replica_hour=Fraction(replica_hour_work_seconds(capacity)) * scale.units_per_replica_second,
         replica_cost=replica_cost,
-        fixed_cost=fixed_cost,
+        fixed_cost=fixed,
         price_per_unit=price.of(demand) / (demand_seconds * scale.units_per_replica_second),
         headroom_ratio=_HEADROOM_RATIO,
         minimum_replicas=max(1, int(deployment["minimum_replicas"])),
         spare_replicas=int(deployment["spare_replicas"]),
     )
+
+
+def _of_plans(plans: DailyPlans) -> dict[str, Any]:
+    """What both spreads of a day agree on, and the bounds of what they do not."""
+    flat, peaked = plans.flattest, plans.most_peaked
+
+    def agreed(of: Callable[[HybridPlan], Any]) -> Any:
+        return of(flat) if of(flat) == of(peaked) else None
+
+    is_bounded = flat.best.total_cost != peaked.best.total_cost
+    return {
+        "all_self_host_cost_rc": agreed(lambda plan: plan.all_self_hosted.total_cost),
+        "all_self_host_replica_count": agreed(lambda plan: plan.all_self_hosted.replicas),
+        "best_cost_rc": agreed(lambda plan: plan.best.total_cost),
+        "best_cost_least_rc": flat.best.total_cost if is_bounded else None,
+        "best_cost_most_rc": peaked.best.total_cost if is_bounded else None,
+        "best_replica_count": plans.replicas,
+        "next_replica_displaces_rc": agreed(lambda plan: plan.next_replica.displaced_api_cost),
+        "overflow_hours": agreed(lambda plan: plan.best.overflow_hours),
+    }
+
+
+def _why_no_count(plans: DailyPlans) -> str:
+    flat, peaked = plans.flattest.best, plans.most_peaked.best
+    return (
+        "demand is known by the day only, and the best count depends on its hours: were all hours of a day alike, "
+        f"{flat.replicas} replicas for {money_text(Fraction(flat.total_cost))} would be best; were all of a day in one "
+        f"hour, {peaked.replicas} for {money_text(Fraction(peaked.total_cost))}"
+    )
+
+
+def _bracketed(
+    workload: Row, plans: DailyPlans, others: DailyPlans, advice: Mapping[str, Any], current: "_Current"
+) -> dict[str, Any]:
+    """A comparator is listed, not billed: advice that turns with how often its cache would be hit is none."""
+    if workload["pinned_to"] is not None or others.replicas is None or plans.replicas is None:
+        return {}
+    if _recommendation(others.replicas, current) == advice["recommendation"]:
+        return {}
+    reason = (
+        f"it depends on how often the API's cache would be hit: as often as the own one, {plans.replicas} replicas are "
+        f"best; never, {others.replicas}. {advice['reason']}"
+    )
+    return {"status": "bracketed", "recommendation": None, "reason": reason}
 
 
 @dataclass(frozen=True)
@@ -254,20 +385,34 @@ def _current(name: str, deployment: Row, price: _ApiPrice, rate: _Rate, fixed: D
 
 
 def _advice(
-    workload: Row, plan: HybridPlan, volumes: BreakevenVolumes, current: _Current, evidence: Evidence
+    workload: Row, plans: DailyPlans, volumes: BreakevenVolumes, current: _Current, evidence: Evidence
 ) -> dict[str, Any]:
     """What to do, and what it saves a month. A pinned workload gets the cost of its pin, not advice."""
-    saving = (current.cost - Fraction(plan.best.total_cost)) / len(evidence.window.settled)
-    why = " ".join(text for text in (plan.next_replica.explanation, volumes.reason) if text)
+    least, most = (_saving(current, plan, evidence) for plan in (plans.most_peaked, plans.flattest))
+    why = " ".join(text for text in (_why_no_more(plans, least, most), volumes.reason) if text)
     row = {
         "current_cost_rc": _decimal(current.cost),
-        "saving_rc_per_month": _decimal(saving * _days_in_month(evidence.window.day)),
+        "saving_rc_per_month": _decimal(least) if least == most else None,
         "reason": why,
     }
     if workload["pinned_to"] is not None:
         reason = f"pinned to {workload['pinned_to']}: {workload['pin_reason']}. {why}"
         return row | {"status": "pinned", "recommendation": None, "reason": reason}
-    return row | {"status": "decided", "recommendation": _recommendation(plan.best.replicas, current)}
+    assert plans.replicas is not None
+    return row | {"status": "decided", "recommendation": _recommendation(plans.replicas, current)}
+
+
+def _saving(current: _Current, plan: HybridPlan, evidence: Evidence) -> Fraction:
+    """A month's."""
+    saved = (current.cost - Fraction(plan.best.total_cost)) / len(evidence.window.settled)
+    return saved * _days_in_month(evidence.window.day)
+
+
+def _why_no_more(plans: DailyPlans, least: Fraction, most: Fraction) -> str:
+    if plans.flattest == plans.most_peaked:
+        return plans.flattest.next_replica.explanation
+    saved = "" if least == most else f" It saves {money_text(least)} to {money_text(most)} a month."
+    return f"Known by the day only: {plans.replicas} replicas are best however a day's tokens lie in its hours.{saved}"
 
 
 def _recommendation(best: int, current: _Current) -> str:
@@ -287,8 +432,8 @@ def _tokens_by_class(rows: Rows) -> dict[str, int]:
     return {name: count for name, count in sorted(tokens.items()) if count}
 
 
-def _demand_problem(demand: Mapping[str, int]) -> str | None:
-    return None if demand else "no tokens were metered in the window: demand is unknown, not zero"
+def _demand_problem(demand: Mapping[str, int]) -> _Problem | None:
+    return None if demand else _Problem("no tokens were metered in the window: demand is unknown, not zero")
 
 
 def _mean_of_week(rows: Rows, window: Window) -> float | None:
@@ -308,19 +453,23 @@ def _current_lane(evidence: Evidence, name: str) -> str | None:
     return None if not lanes else "both" if len(lanes) == 2 else str(lanes.pop())
 
 
-def _api_price(workload: Row, demand: Mapping[str, int], evidence: Evidence) -> tuple[_ApiPrice | None, str | None]:
+def _api_price(
+    workload: Row, demand: Mapping[str, int], evidence: Evidence
+) -> tuple[_ApiPrice | None, _Problem | None]:
     """Realized where this workload was billed for the class, else the list price of its declared API model, at the rate
     of the verdict's day. A bill that cannot be converted leaves the price open: a list price is no substitute for it.
+    Traffic that no API meets or bills has the comparator's list price where it names no model of its own.
     """
     rows = evidence.api_costs.get(str(workload["workload"]), ())
     unconverted = _unconverted(rows, evidence)
     if unconverted is not None:
-        return None, f"its API bill is not converted: {unconverted}"
+        return None, _Problem(f"its API bill is not converted: {unconverted}")
     realized = _realized_prices(rows)
+    model, basis = _listed_model(workload, evidence)
     declared = [
         row
         for row in evidence.list_prices
-        if row["model"] == workload["api_model"] and row["mode"] == "standard" and row["context_window"] == "0-200k"
+        if row["model"] == model and row["mode"] == "standard" and row["context_window"] == "0-200k"
     ]
     day = evidence.window.day
     listed = {
@@ -331,14 +480,37 @@ def _api_price(workload: Row, demand: Mapping[str, int], evidence: Evidence) -> 
     prices = {name: realized.get(name, listed.get(name)) for name in demand}
     missing = sorted(name for name, price in prices.items() if price is None)
     if missing:
-        model = workload["api_model"] or "no api_model"
         for row in declared:
             if row["token_class"] in missing:
-                return None, f"list prices are not converted: {evidence.rates.lacking(row['currency'], [day])}"
-        return None, f"no API price for {', '.join(missing)} ({model} declared)"
-    bases = {"realized" if name in realized else "list" for name in demand}
+                lacking = evidence.rates.lacking(row["currency"], [day])
+                return None, _Problem(f"list prices are not converted: {lacking}")
+        return None, _Problem(_no_price(missing, model, workload, evidence))
+    bases = {"realized" if name in realized else basis for name in demand}
     known = {name: price for name, price in prices.items() if price is not None}
-    return _ApiPrice(by_class=known, basis="+".join(sorted(bases, reverse=True)) or "none"), None
+    without_cache = None
+    if not rows and _CACHE_READ in demand and _UNCACHED in listed:
+        without_cache = {**known, _CACHE_READ: listed[_UNCACHED]}
+    return _ApiPrice(known, "+".join(sorted(bases, reverse=True)) or "none", without_cache), None
+
+
+def _listed_model(workload: Row, evidence: Evidence) -> tuple[str | None, str]:
+    """The API model whose list price counts, and what it is called: the workload's own, or the one to compare with."""
+    if workload["api_model"] is not None or _is_on_an_api(workload, evidence):
+        return workload["api_model"], "list"
+    return workload["comparator_model"], "comparator_list"
+
+
+def _is_on_an_api(workload: Row, evidence: Evidence) -> bool:
+    name = str(workload["workload"])
+    lanes = {row["lane"] for row in evidence.daily.get(name, ()) if row["tokens"]}
+    return bool(evidence.api_costs.get(name)) or "api" in lanes
+
+
+def _no_price(missing: Sequence[str], model: str | None, workload: Row, evidence: Evidence) -> str:
+    classes = ", ".join(missing)
+    if model is None and not _is_on_an_api(workload, evidence):
+        return f"no API to compare {classes} with: name a `comparator`, or the workload's `api_model`"
+    return f"no API price for {classes} ({model or 'no api_model'} declared)"
 
 
 def _unconverted(rows: Rows, evidence: Evidence) -> str | None:
@@ -361,19 +533,19 @@ def _realized_prices(rows: Rows) -> dict[str, Fraction]:
     return {name: Fraction(cost, QUANTA * tokens[name]) for name, cost in quanta.items()}
 
 
-def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None, str | None]:
+def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None, _Problem | None]:
     """The deployment's GPU money over its GPU-hours, all states: what the bill says an hour of it costs."""
     if deployment is None:
-        return None, "no deployment is declared for it"
+        return None, _Problem("no deployment is declared for it", is_open=True)
     name = str(deployment["deployment_id"])
     rows = [row for row in evidence.gpu_costs.get(name, ()) if row["gpu_milliseconds"]]
     if not rows:
-        return None, f"no GPU cost of {name} in the window"
+        return None, _Problem(f"no GPU cost of {name} in the window", is_open=True)
     unconverted = _unconverted(rows, evidence)
     if unconverted is not None:
-        return None, f"the GPU cost of {name} is not converted: {unconverted}"
+        return None, _Problem(f"the GPU cost of {name} is not converted: {unconverted}")
     if any(row["realized_cost_quanta"] is None for row in rows):
-        return None, f"part of the GPU cost of {name} is unpriced"
+        return None, _Problem(f"part of the GPU cost of {name} is unpriced")
     milliseconds = sum(row["gpu_milliseconds"] for row in rows)
     cost = Fraction(sum(row["realized_cost_quanta"] for row in rows), QUANTA)
     today = sum(row["gpu_milliseconds"] for row in rows if row["usage_date"] == evidence.window.day)
@@ -386,7 +558,9 @@ def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None,
     ), None
 
 
-def _capacity(deployment: Row | None, evidence: Evidence, rate: _Rate | None) -> tuple[Capacity | None, str | None]:
+def _capacity(
+    deployment: Row | None, evidence: Evidence, rate: _Rate | None
+) -> tuple[Capacity | None, _Problem | None]:
     """Declared with a date and a source, else the best hour that was ever observed, said as "at least"."""
     if deployment is None:
         return None, None
@@ -411,11 +585,13 @@ def _capacity(deployment: Row | None, evidence: Evidence, rate: _Rate | None) ->
     return _observed_capacity(deployment, evidence, rate)
 
 
-def _observed_capacity(deployment: Row, evidence: Evidence, rate: _Rate | None) -> tuple[Capacity | None, str | None]:
+def _observed_capacity(
+    deployment: Row, evidence: Evidence, rate: _Rate | None
+) -> tuple[Capacity | None, _Problem | None]:
     name = str(deployment["deployment_id"])
     per_hour = evidence.served.get(name, Served()).by_hour
     if rate is None or not rate.provisioned_replicas or not any(per_hour.values()):
-        return None, f"no capacity is declared for {name} and no hour of it was observed"
+        return None, _Problem(f"no capacity is declared for {name} and no hour of it was observed", is_open=True)
     hours = [
         ObservedHour(hour_at=hour, served_tokens=tokens, replica_hours=rate.provisioned_replicas)
         for hour, tokens in per_hour.items()
@@ -423,7 +599,7 @@ def _observed_capacity(deployment: Row, evidence: Evidence, rate: _Rate | None) 
     return at_least_capacity(hours), None
 
 
-def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, str | None]:
+def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, _Problem | None]:
     """Itemised overheads over the window: this deployment's own, and those declared for none in particular.
 
     A month's amount is spread evenly over that month's own days, each at its own rate.
@@ -441,7 +617,7 @@ def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | 
         at_rate = {day: rates.on(day, currency) for day in settled}
         missing = [day for day, rate in at_rate.items() if rate is None]
         if missing and amount:
-            return None, f"overheads are not converted: {rates.lacking(currency, missing)}"
+            return None, _Problem(f"overheads are not converted: {rates.lacking(currency, missing)}")
         fixed += sum((amount * rate / _days_in_month(day) for day, rate in at_rate.items() if rate), Fraction(0))
     return fixed, None
 

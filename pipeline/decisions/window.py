@@ -31,7 +31,14 @@ _DATED = (
     "int_fx_rates_daily",
     "int_self_host_tokens_hourly",
 )
-_UNDATED = ("config_deployments", "config_overheads", "config_workloads", "list_prices")
+_UNDATED = (
+    "config_candidates",
+    "config_deployments",
+    "config_overheads",
+    "config_workloads",
+    "gpu_types",
+    "list_prices",
+)
 INPUTS = tuple(sorted((*_DATED, *_UNDATED)))
 LOOKBACK = dict.fromkeys(_DATED, WINDOW_DAYS - 1)
 # What a verdict reads of the wide marts, added up within a day so that a window of them is short. Amounts of opposite
@@ -219,13 +226,32 @@ class Evidence:
     api_costs: Mapping[str, Rows]
     gpu_costs: Mapping[str, Rows]
     served: Mapping[str, Served]
+    candidates: Mapping[str, Row]
+    gpu_types: Rows
     list_prices: Rows
     overheads: Rows
     rates: Rates
 
-    def hours_of(self, workload: str) -> list[HoursOfDay]:
-        """One for each settled day, in the order of the days."""
-        return [day.get(workload, _NO_HOURS) for day in self.hourly]
+    def demand_of(self, workload: str) -> tuple[list[HoursOfDay], list[Mapping[str, int]]]:
+        """The settled days whose hours are known, by hour; and tokens by class of each day that is known as a sum."""
+        sums: dict[date, dict[str, int]] = {}
+        rows = self.daily.get(workload, ())
+        summed = {row["usage_date"] for row in rows if row["evidence"] != "hourly"}
+        for row in rows:
+            if row["usage_date"] in summed and row["tokens"]:
+                tokens = sums.setdefault(row["usage_date"], {})
+                tokens[row["token_class"]] = tokens.get(row["token_class"], 0) + int(row["tokens"])
+        hours = [
+            hours.get(workload, _NO_HOURS)
+            for day, hours in zip(self.window.settled, self.hourly, strict=True)
+            if day not in summed
+        ]
+        return hours, [sums.get(day, {}) for day in sorted(summed)]
+
+    @property
+    def reporting_currency(self) -> str:
+        """What money of the marts is in; empty where no rate of any day says it."""
+        return next((rates.reporting_currency for rates in self.rates.by_day.values()), "")
 
 
 def evidence_on(day: date, inputs: Mapping[str, Any]) -> Evidence:
@@ -242,6 +268,8 @@ def evidence_on(day: date, inputs: Mapping[str, Any]) -> Evidence:
         api_costs=_joined(settled("fct_api_costs_daily")),
         gpu_costs=_joined(settled("fct_gpu_costs_daily")),
         served=_all_served(settled("int_self_host_tokens_hourly")),
+        candidates={row["workload"]: row for row in valid_on(day, inputs["config_candidates"])},
+        gpu_types=inputs["gpu_types"],
         list_prices=valid_on(day, inputs["list_prices"]),
         overheads=valid_on(day, inputs["config_overheads"]),
         rates=Rates({found: of_day for found in window.settled if (of_day := inputs["int_fx_rates_daily"].get(found))}),

@@ -141,12 +141,12 @@ def expected_verdicts(tokens: Sequence[TokenTotal]) -> tuple[ExpectedVerdict, ..
     verdicts.append(
         ExpectedVerdict(
             workload="document-search",
-            direction="prices_only",
+            direction="conditions",
             break_even_tokens=None,
             mean_7_day_tokens=None,
             ratio_low=None,
             ratio_high=None,
-            why="embeddings: input only, and no deployment could serve them",
+            why="embeddings: input only, and no deployment of theirs serves them",
         )
     )
     return tuple(verdicts)

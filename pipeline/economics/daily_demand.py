@@ -57,11 +57,11 @@ def plans_of_days(
     """The best mix as far as days without hours carry it.
 
     `known_hours` has one figure for each hour of the days whose hours are known, `day_units` one for each other day;
-    both in whole units of work, so small that a spread of them is as good as continuous. The rest is as
-    `optimal_hybrid` takes it. Raises ValueError as that does. O(days x N) beyond two hybrids.
+    both in whole units of work, which a spread may divide. The rest is as `optimal_hybrid` takes it, and it raises
+    ValueError as that does. O(days x N) beyond two hybrids.
     """
 
-    def plan(hours: Sequence[int]) -> HybridPlan:
+    def plan(hours: Sequence[Exact]) -> HybridPlan:
         return optimal_hybrid(
             hourly_demand=[*known_hours, *hours],
             capacity_per_replica_hour=capacity_per_replica_hour,
@@ -73,7 +73,10 @@ def plans_of_days(
             spare_replicas=spare_replicas,
         )
 
-    flat = plan([hour for units in day_units for hour in flattest(units, hours=hours_per_day)])
+    if not day_units:
+        known = plan([])
+        return DailyPlans(flattest=known, most_peaked=known, replicas=known.best.replicas)
+    flat = plan([Fraction(units, hours_per_day) for units in day_units for _ in range(hours_per_day)])
     peaked = plan([hour for units in day_units for hour in most_peaked(units, hours=hours_per_day)])
     spreads = _Spreads(
         known=known_hours,

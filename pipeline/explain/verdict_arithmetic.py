@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from pipeline.explain.condition_arithmetic import write_conditions
 from pipeline.explain.explanation import Equality, exact_text
 from pipeline.explain.verdict_inputs import VerdictInputs, days_in_month
 
@@ -36,12 +37,13 @@ class Alternative:
 
 @dataclass
 class Arithmetic:
-    """What was written out so far. `work`: replica-seconds of each hour."""
+    """What was written out so far. `work`: replica-seconds of each hour; `day_work`: of each day known as a sum."""
 
     lines: list[str] = field(default_factory=list)
     equalities: list[Equality] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)
     work: list[tuple[datetime, Fraction]] = field(default_factory=list)
+    day_work: list[Fraction] = field(default_factory=list)
 
     def step(self, what: str, expression: str, value: Fraction | int, unit: str = "") -> None:
         self.lines.append(f"{what} = {expression} = {exact_text(Fraction(value))}{' ' + unit if unit else ''}")
@@ -81,6 +83,9 @@ def write_out(inputs: VerdictInputs) -> Arithmetic:
     done.check("demand_tokens_per_day", None if week is None else Fraction(week, 7), row["demand_tokens_per_day"])
     api_only = _prices(done, inputs, demand)
     rate = _rate(done, inputs)
+    if api_only is not None and row["status"] == "conditions":
+        write_conditions(done, inputs, api_only=api_only, rate=rate)
+        return done
     if api_only is None or rate is None or inputs.deployment is None or row["capacity_tokens_per_replica_hour"] is None:
         return done
     capacity = _capacity(done, inputs, demand)
@@ -110,7 +115,22 @@ def _prices(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) 
     whole = sum(demand.values())
     done.step("API price at this mix", f"({expression}) / {whole} x {_MTOK}", api_only / whole * _MTOK, "per 1M tokens")
     done.check("api_price_rc_per_mtok", api_only / whole * _MTOK, inputs.row["api_price_rc_per_mtok"])
+    if inputs.row["api_price_without_cache_rc_per_mtok"] is not None:
+        dearer, spelled = _without_cache(inputs, demand, api_only)
+        done.step("all of them if the API found none in its cache", spelled, dearer)
+        column = "api_price_without_cache_rc_per_mtok"
+        done.check(column, dearer / whole * _MTOK, inputs.row[column])
     return api_only
+
+
+def _without_cache(inputs: VerdictInputs, demand: Mapping[str, int], api_only: Fraction) -> tuple[Fraction, str]:
+    """What the API would cost if it found nothing in its cache, and how that adds up."""
+    hit, miss = inputs.price_parts("input_cache_read"), inputs.without_cache()
+    assert hit is not None
+    assert miss is not None
+    count = demand["input_cache_read"]
+    spelled = f"{_n(api_only)} + {count} x ({_n(miss[0])} / {miss[1]} - {_n(hit[0])} / {hit[1]})"
+    return api_only + count * (miss[0] / miss[1] - hit[0] / hit[1]), spelled
 
 
 def _rate(done: Arithmetic, inputs: VerdictInputs) -> Fraction | None:
@@ -139,10 +159,12 @@ def _capacity(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]
         spelled = f"3600 x {_n(allowance)} x {whole} / ({expression})"
         done.step("capacity of a replica-hour at this mix", spelled, per_hour, "tokens")
         done.check("capacity_tokens_per_replica_hour", per_hour, inputs.row["capacity_tokens_per_replica_hour"])
-        done.work = [
-            (hour, sum((count / rates[name] for name, count in tokens.items()), Fraction(0)))
-            for hour, tokens in inputs.hourly_tokens()
-        ]
+
+        def seconds(tokens: Mapping[str, int]) -> Fraction:
+            return sum((count / rates[name] for name, count in tokens.items()), Fraction(0))
+
+        done.work = [(hour, seconds(tokens)) for hour, tokens in inputs.hourly_tokens()]
+        done.day_work = [seconds(tokens) for tokens in inputs.summed_days().values()]
         return per_hour, 3600 * allowance
     best, replicas = inputs.best_hour(), inputs.provisioned_replicas()
     if best is None or not replicas:
@@ -157,6 +179,7 @@ def _capacity(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]
     )
     done.check("capacity_tokens_per_replica_hour", per_hour, inputs.row["capacity_tokens_per_replica_hour"])
     done.work = [(at, sum(counts.values()) / (per_hour / 3600)) for at, counts in inputs.hourly_tokens()]
+    done.day_work = [sum(counts.values()) / (per_hour / 3600) for counts in inputs.summed_days().values()]
     return per_hour, Fraction(3600)
 
 
@@ -222,9 +245,52 @@ def _economics(
         done.step("demand ratio", f"{week} / 7 / {_n(first[1] / days)}", ratio)
     done.check("demand_ratio", ratio, row["demand_ratio"])
     done.check("api_only_cost_rc", api_only, row["api_only_cost_rc"])
+    dearer = None
+    if row["api_only_without_cache_cost_rc"] is not None:
+        dearer, _ = _without_cache(inputs, demand, api_only)
+        done.check("api_only_without_cache_cost_rc", dearer, row["api_only_without_cache_cost_rc"])
+    if done.day_work:
+        _bounds(done, inputs, stairs, api_only=api_only, seconds=seconds)
+        return
     if row["best_replica_count"] is not None:
         best = _hybrid(done, inputs, stairs, api_only=api_only, seconds=seconds)
         _current(done, inputs, cost=cost, fixed=fixed, best=best.total_cost)
+        if dearer is not None:
+            most = _best_of([work for _, work in done.work], stairs, api_only=dearer, seconds=seconds)
+            done.lines.append(f"best count if the API found no token in its cache: {most.replicas}")
+            column = "best_without_cache_replica_count"
+            done.check(column, Fraction(most.replicas), row[column])
+
+
+def _bounds(
+    done: Arithmetic, inputs: VerdictInputs, stairs: "_Stairs", *, api_only: Fraction, seconds: Fraction
+) -> None:
+    """Of days that are known as a sum: the best mix were their hours alike, and were all of a day in one hour."""
+    known = [work for _, work in done.work]
+    flat = [*known, *(work / 24 for work in done.day_work for _ in range(24))]
+    peaked = [*known, *(work if hour == 0 else Fraction(0) for work in done.day_work for hour in range(24))]
+    for what, hours, column in (
+        ("were the hours of a day alike", flat, "best_cost_least_rc"),
+        ("were all of a day in one hour", peaked, "best_cost_most_rc"),
+    ):
+        best = _best_of(hours, stairs, api_only=api_only, seconds=seconds)
+        unit_price, fixed = api_only / sum(hours, Fraction(0)), stairs.fixed if best.replicas else Fraction(0)
+        above = f"{_n(unit_price)} x {_n(best.overflow_replica_seconds)}"
+        spelled = f"{best.replicas} x {_n(stairs.rent)} + {_n(fixed)} + {above}"
+        done.step(f"best mix {what}, {best.replicas} replicas", spelled, best.total_cost)
+        published = inputs.row[column]
+        done.check(column, best.total_cost, inputs.row["best_cost_rc"] if published is None else published)
+        if inputs.row["best_replica_count"] is not None:
+            done.check("best_replica_count", Fraction(best.replicas), inputs.row["best_replica_count"])
+
+
+def _best_of(hours: Sequence[Fraction], stairs: "_Stairs", *, api_only: Fraction, seconds: Fraction) -> Alternative:
+    unit_price = api_only / sum(hours, Fraction(0))
+    every = [
+        _alternative(count, hours, stairs, unit_price=unit_price, seconds=seconds)
+        for count in range(math.ceil(max(hours) / seconds) + 1)
+    ]
+    return min(every, key=lambda found: (found.total_cost, found.replicas))
 
 
 def _overheads(inputs: VerdictInputs) -> tuple[Fraction, str]:

@@ -25,6 +25,7 @@ class VerdictInputs:
     gpu: Sequence[Record]
     served: Sequence[Record]
     deployment: Record | None
+    candidate: Record | None
     overheads: Sequence[Record]
     rates: Sequence[Record]
     unconverted: Sequence[Record]
@@ -67,7 +68,15 @@ class VerdictInputs:
         for row in reversed(self.listed):
             rate = self.rate(self.day, row["currency"])
             if row["token_class"] == name and rate is not None:
-                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, "list"
+                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, str(row["basis"])
+        return None
+
+    def without_cache(self) -> tuple[Fraction, int, str] | None:
+        """As `price_parts`, of a token that the API would not find in its cache: at its list price for input."""
+        for row in reversed(self.listed):
+            rate = self.rate(self.day, row["currency"])
+            if row["token_class"] == "input_uncached" and rate is not None:
+                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, "list without a cache hit"
         return None
 
     def rate(self, day: date, currency: str) -> Fraction | None:
@@ -110,12 +119,24 @@ class VerdictInputs:
         best = min(self.served, key=lambda row: (-int(row["tokens"] or 0), row["usage_hour_at"]), default=None)
         return None if best is None or not best["tokens"] else (best["usage_hour_at"], int(best["tokens"]))
 
+    def summed_days(self) -> dict[date, dict[str, int]]:
+        """Tokens by class of each day that is known as a sum only."""
+        days = {row["usage_date"] for row in self.demand if row["evidence"] != "hourly"}
+        found: dict[date, dict[str, int]] = {day: {} for day in sorted(days)}
+        for row in self.demand:
+            if row["usage_date"] in days:
+                tokens = found[row["usage_date"]]
+                tokens[row["token_class"]] = tokens.get(row["token_class"], 0) + int(row["tokens"] or 0)
+        return found
+
     def hourly_tokens(self) -> list[tuple[datetime, Mapping[str, int]]]:
-        """Every hour of the settled days; an hour nothing metered had no demand."""
+        """Every hour of the settled days whose hours are known; an hour nothing metered had no demand."""
         known: dict[datetime, dict[str, int]] = {}
         for row in self.hours:
             known.setdefault(row["usage_hour_at"], {})[row["token_class"]] = int(row["tokens"] or 0)
-        hours = [datetime(day.year, day.month, day.day, hour) for day in self.days for hour in range(24)]  # noqa: DTZ001
+        summed = self.summed_days()
+        known_days = [day for day in self.days if day not in summed]
+        hours = [datetime(day.year, day.month, day.day, hour) for day in known_days for hour in range(24)]  # noqa: DTZ001
         return [(hour, known.get(hour, {})) for hour in hours]
 
 
@@ -132,6 +153,7 @@ def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
         return evidence.ask(name, days=days, **named)
 
     deployments = ask("verdict_deployment")
+    candidates = ask("verdict_candidate")
     return VerdictInputs(
         row=row,
         days=days,
@@ -142,6 +164,7 @@ def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
         gpu=ask("verdict_gpu_costs"),
         served=ask("verdict_served"),
         deployment=deployments[-1] if deployments else None,
+        candidate=candidates[-1] if candidates else None,
         overheads=ask("verdict_overheads"),
         rates=ask("verdict_rates"),
         unconverted=ask("verdict_unconverted"),

@@ -89,7 +89,7 @@ def test_a_verdict_is_of_the_newest_settled_day_and_says_what_the_later_days_wai
     asked = ["verdict", "--project", str(demo_folder), "--as-of", "2026-11-17T06:00Z"]
     rows = json.loads(breakeven(*asked, "--format", "json").output)
     assert {(row["usage_date"], row["later_unsettled_days_count"]) for row in rows} == {("2026-11-14", 3)}
-    assert {row["status"] for row in rows} == {"decided", "no_hourly_evidence", "prices_only"}
+    assert {row["status"] for row in rows} == {"decided", "no_hourly_evidence", "conditions"}
     told = " ".join(breakeven(*asked).output.split())
     sources = "anthropic_console_csv of demo-labs is missing, anthropic_cost_api of demo-org is missing, "
     assert f"NOT SETTLED 2026-11-15 UTC: {sources}" in told

@@ -84,6 +84,7 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
                 **ALWAYS,
             }
         ],
+        "config_candidates": [],
         "config_overheads": [],
         "config_workloads": [
             {
@@ -91,6 +92,7 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
                 "team": None,
                 "deployment_id": "llama",
                 "api_model": "claude-opus-4-8",
+                "comparator_model": None,
                 "pinned_to": None,
                 "pin_reason": None,
                 **ALWAYS,
@@ -121,6 +123,7 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
         ],
         "fct_gpu_costs_daily": [gpu_cost(day) for day in DAYS],
         "int_fx_rates_daily": rates(),
+        "gpu_types": [],
         "int_self_host_tokens_hourly": [],
         "list_prices": [],
         **tables,

@@ -568,7 +568,7 @@ def test_the_other_verdicts_are_far_from_their_thresholds(demo: tuple[Path, Trut
     assert Decimal(str(verdicts["mail-sorting"].ratio_high)) < Decimal("0.1")
     assert Decimal(str(verdicts["document-batch"].ratio_low)) > 2
     assert Decimal(str(verdicts["ticket-triage"].ratio_low)) > Decimal("1.3")
-    assert verdicts["document-search"].direction == "prices_only"
+    assert verdicts["document-search"].direction == "conditions"
     assert verdicts["labs-experiments"].direction == "no_hourly_evidence"
 
 

@@ -147,7 +147,7 @@ def _verdict(
     if demand and all(found in settled_days for found in week):
         mean = Fraction(sum(sum(index.demand[name, found].values()) for found in week), _WEEK)
     lane = _lane(index, name, [found for found in week if found in settled_days])
-    prices, price_basis = _prices(index, rates, workload, demand, window, day)
+    prices, price_basis, without_cache = _prices(index, rates, workload, demand, window, day)
     rate = _rate(project, index, deployment_id, window, day)
     capacity = _capacity(project, index, deployment_id, window, rate)
     row |= {
@@ -156,6 +156,7 @@ def _verdict(
         "demand_tokens_per_day": mean,
         "api_price_rc_per_mtok": None,
         "api_price_basis": None,
+        "api_price_without_cache_rc_per_mtok": None,
         "gpu_hour_rate_rc": None if rate is None else rate.per_gpu_hour,
         "gpu_rate_basis": None if rate is None else rate.basis,
         "current_replica_count": None if rate is None else rate.provisioned,
@@ -172,6 +173,10 @@ def _verdict(
     api_cost = _cost(prices, demand)
     price = api_cost / sum(demand.values())
     row |= {"api_price_rc_per_mtok": price * 10**6, "api_price_basis": price_basis}
+    if without_cache is not None:
+        row["api_price_without_cache_rc_per_mtok"] = _cost(without_cache, demand) / sum(demand.values()) * 10**6
+    if deployment_id is None:
+        return row | _conditions(project, index, name, window, api_cost=api_cost)
     if rate is None or capacity is None:
         return row
 
@@ -203,8 +208,8 @@ def _verdict(
         "demand_ratio": mean / first if mean is not None and first else None,
         "api_only_cost_rc": api_cost,
     }
-    if any((name, found) in index.known_by_day_only for found in window):
-        return row
+    row["api_only_without_cache_cost_rc"] = None if without_cache is None else _cost(without_cache, demand)
+    assert not any((name, found) in index.known_by_day_only for found in window), "the demo has no such day"
 
     price_per_second = api_cost / capacity.seconds(demand)
     work = [
@@ -213,6 +218,11 @@ def _verdict(
         for hour in range(24)
     ]
     row |= _counts(work, hour_seconds, replica_cost, fixed, price_per_second, least=least, spare=spare)
+    row |= {"best_cost_least_rc": None, "best_cost_most_rc": None, "best_without_cache_replica_count": None}
+    if without_cache is not None:
+        dearer = _cost(without_cache, demand) / capacity.seconds(demand)
+        others = _counts(work, hour_seconds, replica_cost, fixed, dearer, least=least, spare=spare)
+        row["best_without_cache_replica_count"] = others["best_replica_count"]
     served = [index.served[deployment_id, found] for found in window]
     own, everyone = sum(one[name] for one in served), sum(sum(one.values()) for one in served)
     current = _cost(prices, _sum_by_class(index.api_demand, name, window))
@@ -224,8 +234,35 @@ def _verdict(
         "saving_rc_per_month": (current - row["best_cost_rc"]) / len(window) * monthrange(day.year, day.month)[1],
     }
     if workload["pinned_to"] is None:
-        row["recommendation"] = _recommendation(row["best_replica_count"], lane, round(rate.provisioned))
+        replicas = round(rate.provisioned)
+        row["recommendation"] = _recommendation(row["best_replica_count"], lane, replicas)
+        if without_cache is not None:
+            turned = _recommendation(row["best_without_cache_replica_count"], lane, replicas)
+            assert turned == row["recommendation"], "the demo has no such workload"
     return row
+
+
+def _conditions(
+    project: Project, index: _Index, name: str, window: list[date], *, api_cost: Fraction
+) -> dict[str, Any]:
+    """Of traffic without GPUs, of which nothing is known: what a replica for all of it, and all else, may cost."""
+    assert not next(one for one in project.config["workloads"] if one["workload"] == name)["candidate"]
+    assert all(one["deployment"] for one in project.config["overheads"])
+    hours = [midnight(day) + timedelta(hours=hour) for day in window for hour in range(24)]
+    busiest = max(sum(index.hourly.get((name, hour), {}).values()) for hour in hours)
+    months = sum((Fraction(1, monthrange(day.year, day.month)[1]) for day in window), Fraction(0))
+    return {
+        "status": "conditions",
+        "peak_tokens_per_second": Fraction(busiest, 3600),
+        "roofline_tokens_per_second": None,
+        "needed_tokens_per_second": None,
+        "most_self_tokens_per_api_token": None,
+        "most_gpu_hour_rate_rc": None,
+        "most_gpus_per_replica_count": None,
+        "most_replica_hour_rc": api_cost / len(hours),
+        "most_engineering_hours_per_month": None,
+        "most_fixed_cost_rc_per_month": api_cost / months,
+    }
 
 
 def _sum_by_class(index: Mapping[tuple[str, date], Mapping[str, int]], name: str, window: list[date]) -> dict[str, int]:
@@ -249,12 +286,13 @@ def _lane(index: _Index, name: str, week: list[date]) -> str | None:
 
 def _prices(
     index: _Index, rates: Rates, workload: dict[str, Any], demand: dict[str, int], window: list[date], day: date
-) -> tuple[dict[str, Fraction] | None, str]:
+) -> tuple[dict[str, Fraction] | None, str, dict[str, Fraction] | None]:
     """Per token of a class: billed over tokens where the workload was billed for it, else at list, in the reporting
-    currency at the day's rate. None as long as part of the bill has no rate.
+    currency at the day's rate. None as long as part of the bill has no rate. Last, of traffic that is not billed at
+    all, the same if no token came out of a cache.
     """
     if any((workload["workload"], found) in index.is_unconverted for found in window):
-        return None, ""
+        return None, "", None
     dollar = rates.on(day, "USD")
     prices: dict[str, Fraction] = {}
     bases = set()
@@ -270,8 +308,12 @@ def _prices(
             prices[token_class] = listed * dollar / 10**6
             bases.add("list")
         else:
-            return None, ""
-    return prices, "+".join(sorted(bases, reverse=True))
+            return None, "", None
+    basis = "+".join(sorted(bases, reverse=True))
+    uncached = list_price(workload["api_model"], "input_uncached")
+    if basis != "list" or "input_cache_read" not in demand or uncached is None or dollar is None:
+        return prices, basis, None
+    return prices, basis, {**prices, "input_cache_read": uncached * dollar / 10**6}
 
 
 def _rate(project: Project, index: _Index, deployment_id: str | None, window: list[date], day: date) -> Rate | None:

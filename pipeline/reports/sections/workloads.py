@@ -23,6 +23,8 @@ _RECOMMENDATIONS: Mapping[str, str] = {
 _STATUSES: Mapping[str, str] = {
     "pinned": "pinned: no advice",
     "prices_only": "prices only",
+    "conditions": "what would have to be true",
+    "bracketed": "depends on the cache of the API",
     "no_hourly_evidence": "no hourly evidence: no replica count",
     "not_settled": "not settled",
 }
@@ -120,8 +122,13 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], *, numb
         Fact("Demand / first break-even", figures.ratio(line["demand_ratio"])),
         *([Fact("Costs are of", _window(line))] if line["api_only_cost_rc"] is not None else []),
         Fact("API only", cost(line["api_only_cost_rc"], None)),
+        *(
+            [Fact("API only, without a cache hit", cost(line["api_only_without_cache_cost_rc"], None))]
+            if line["api_only_without_cache_cost_rc"] is not None
+            else []
+        ),
         Fact("All self-hosted", cost(line["all_self_host_cost_rc"], line["all_self_host_replica_count"])),
-        Fact("Best mix", cost(line["best_cost_rc"], line["best_replica_count"])),
+        Fact("Best mix", _best(month, line) or cost(line["best_cost_rc"], line["best_replica_count"])),
         Fact("As it is", cost(line["current_cost_rc"], None)),
         Fact("Best mix saves, a month", cost(line["saving_rc_per_month"], None)),
         Fact("Margin of a full replica", cost(line["full_replica_margin_rc"], None)),
@@ -138,6 +145,14 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], *, numb
         figure=_demand_figure(month, line, history, number=number),
         refused=_verdict_laws(month, line),
     )
+
+
+def _best(month: Month, line: Answer) -> str | None:
+    """Between which costs the best mix lies, where only sums of days are known."""
+    if line["best_cost_least_rc"] is None or line["best_cost_most_rc"] is None:
+        return None
+    count = "" if line["best_replica_count"] is None else f" ({figures.counted(line['best_replica_count'], 'replica')})"
+    return f"{month.priced(line['best_cost_least_rc'])} to {month.priced(line['best_cost_most_rc'])}{count}"
 
 
 def _known_first(facts: Sequence[Fact]) -> tuple[Fact, ...]:

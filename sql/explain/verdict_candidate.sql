@@ -1,0 +1,14 @@
+-- What is declared on a day of a deployment that a workload might have, with the GPU type it names.
+select
+    config_candidates.*,
+    gpu_types.bf16_teraflops,
+    gpu_types.fp8_teraflops,
+    gpu_types.source as gpu_source,
+    gpu_types.read_on_date as gpu_read_on_date
+from config_candidates
+left join gpu_types
+    on lower(config_candidates.gpu_type) = lower(gpu_types.gpu_type)
+where
+    config_candidates.workload = $workload
+    and cast($usage_date as date) >= coalesce(config_candidates.valid_from_date, cast($usage_date as date))
+    and cast($usage_date as date) < coalesce(config_candidates.valid_to_date, cast($usage_date as date) + 1)
