@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,19 @@ def load_models(root: Path, *, prefix: str = "", cache: Path | None = None) -> l
     return models
 
 
+def load_needed(root: Path, targets: Iterable[str], *, cache: Path | None = None) -> list[SqlModel]:
+    """The models below `root` that some tables need, and no other: what is asked for is read, not the whole graph."""
+    paths = {path.stem: path for path in root.rglob("*.sql")}
+    needed: dict[str, SqlModel] = {}
+    waiting = list(targets)
+    while waiting:
+        name = waiting.pop()
+        if name in paths and name not in needed:
+            needed[name] = _load(paths[name], prefix="", cache=cache)
+            waiting.extend(needed[name].inputs)
+    return list(needed.values())
+
+
 def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
     sql = path.read_text(encoding="utf-8")
     header: dict[str, list[str]] = {}
@@ -83,6 +97,7 @@ def _tables_read(sql: str, *, cache: Path | None, name: str) -> tuple[str, ...]:
     return tables
 
 
+@lru_cache(maxsize=512)
 def _parse_tables(sql: str, name: str) -> tuple[str, ...]:
     import sqlglot
     from sqlglot import exp

@@ -80,7 +80,7 @@ def group() -> None:
     """What every LLM token really cost, what idle GPUs wasted, and when it is cheaper to fill, release, switch or buy.
 
     \b
-    First look, at your own engine:  breakeven check --vllm URL --gpu-hour 2.69
+    Your own numbers, in minutes:    breakeven check --vllm URL --gpu-hour 2.69     (or --bill FILE...)
     First look, on generated data:   breakeven demo
     Your own data:                   breakeven run --project FOLDER     (FOLDER has a breakeven.yaml)
     Something looks wrong:           breakeven doctor                   (keys, inboxes, landing; what to fix next)

@@ -56,6 +56,12 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
     "--scrapes", nargs=2, type=click.Path(path_type=Path), metavar="FIRST SECOND",
     help="Two saved answers of its /metrics, the earlier one first.",
 )  # fmt: skip
+@click.option(
+    "--bill",
+    "is_bill",
+    is_flag=True,
+    help="The FILEs are exports of an API, a cloud or a GPU provider: say what they say.",
+)
 @click.option("--gpu-hour", "gpu_hour", callback=_price, metavar="RATE", help="What one GPU costs an hour, as 2.69.")
 @click.option("--gpus", type=click.IntRange(1, 100_000), metavar="N", help="GPUs that serve it. [default: one a rank]")
 @click.option("--currency", default="USD", show_default=True, callback=_currency, help="Of --gpu-hour.")
@@ -71,9 +77,11 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
     help="API models to compare with, as gpt-5-mini or anthropic/claude-haiku-4-5 (these two are the default).",
 )  # fmt: skip
 @format_option
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE...]")
 def check(
     url: str | None,
     scrapes: tuple[Path, Path] | None,
+    is_bill: bool,
     gpu_hour: Decimal | None,
     gpus: int | None,
     currency: str,
@@ -81,6 +89,7 @@ def check(
     seconds: float | None,
     apis: tuple[str, ...],
     output_format: str,
+    files: tuple[Path, ...],
 ) -> None:
     """Your own cost per million tokens in five minutes: no project, no configuration, nothing is kept or sent.
 
@@ -89,18 +98,34 @@ def check(
     marginal), what APIs would bill for the same tokens at list price, and what is unknown.
 
     \b
+    Of exports (API, cloud, gateway or GPU bills; pages, CSV, Parquet): what each is, its exact totals by model and
+    token class, its tokens at list price, and what would have to be true for self-hosting to pay.
+
+    \b
     Exit codes: 0 done · 1 what was given cannot be checked · 2 wrong call · 3 the address did not answer
 
     \b
     Examples:
       breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69
       breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api claude-sonnet-4-5
+      breakeven check --bill costs.json usage.json --gpu-hour 2.69 --gpus 2
       breakeven check --scrapes before.prom after.prom --seconds 60s --gpu-hour 2.69 --format json
     """
-    ways = [name for name, given in (("--vllm", url), ("--scrapes", scrapes)) if given]
+    ways = [name for name, given in (("--vllm", url), ("--scrapes", scrapes), ("--bill", is_bill)) if given]
     if len(ways) != 1:
         said = f"{' and '.join(ways)} were given" if ways else "nothing was named"
-        raise click.UsageError(f"Name one thing to check: --vllm URL or --scrapes FIRST SECOND; {said}.")
+        raise click.UsageError(
+            f"Name one thing to check: --vllm URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
+        )
+    if files and not is_bill:
+        raise click.UsageError(f"{files[0]} is a file: --bill says what an export says, --scrapes reads two scrapes.")
+    if is_bill:
+        if not files:
+            raise click.UsageError("--bill wants the files: breakeven check --bill FILE...")
+        if apis:
+            raise click.UsageError("--api is for engines: an export is re-rated at its own models' list prices.")
+        _check_bills(files, gpu_hour=gpu_hour, gpus=gpus, currency=currency, output_format=output_format)
+        return
     _check_engine(
         url, scrapes, gpu_hour=gpu_hour, gpus=gpus, currency=currency, window=window, seconds=seconds, apis=apis,
         output_format=output_format,
@@ -152,6 +177,27 @@ def _check_engine(
         click.echo(json.dumps(document(answer), indent=2))
     else:
         _print_csv(rows(answer))
+
+
+def _check_bills(
+    files: tuple[Path, ...], *, gpu_hour: Decimal | None, gpus: int | None, currency: str, output_format: str
+) -> None:
+    try:
+        from pipeline.check.bill_answer import bill_answer, document, rows
+        from pipeline.check.bills import read_bills
+        from pipeline.cli.checked_bills import print_bills
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(command="check", module=error.name or "?") from None
+    bills = read_bills(files, now=clock().now(), currency=currency)
+    answer = bill_answer(bills, rate=gpu_hour, currency=currency, gpu_count=gpus)
+    if output_format == "table":
+        print_bills(answer)
+    elif output_format == "json":
+        click.echo(json.dumps(document(answer), indent=2))
+    else:
+        _print_csv(rows(answer))
+    if answer.unread:
+        raise SystemExit(1)
 
 
 def clock() -> "Clock":

@@ -9,7 +9,7 @@ from rich.text import Text
 from pipeline.check.comparison import MODE, PRICES_CURRENCY, ApiBill
 from pipeline.check.engine import Priced, Window, share_cached, tokens_per_second
 from pipeline.check.engine_answer import EngineAnswer, WindowName, class_words, whole
-from pipeline.cli.options import console, print_table
+from pipeline.cli.options import console, print_table, print_without_ends
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import fixed, printable
 
@@ -19,36 +19,38 @@ _NAMES: dict[WindowName, str] = {"observed": "observed", "since_start": "since i
 def print_engine(answer: EngineAnswer) -> None:
     """The number first, then what it is made of, what an API would bill, and what is unknown."""
     out = console()
-    _say(out, f"breakeven check, {answer.subject}", style="bold")
+    say(out, f"breakeven check, {answer.subject}", style="bold")
     of = "engine" if answer.engine_count == 1 else f"{answer.engine_count} engines"
-    _say(out, f"{', '.join(answer.models)}, {of} on {_gpus(answer)}{_rate(answer)}")
+    say(out, f"{', '.join(answer.models)}, {of} on {_gpus(answer)}{_rate(answer)}")
     out.print()
     title = f"Realized cost per million tokens, accrued at your rate, {answer.currency}"
     columns = ["window", "from (UTC)", "length", "tokens", "cost", "full", "active", "marginal"]
     print_table(columns, [_row(answer, name, one) for name, one in answer.windows.items()], title)
     for word, said in _meanings(answer):
-        _item(out, word, said)
+        item(out, word, said)
     out.print()
     _print_tokens(answer)
     if answer.compared is not None:
         out.print()
         _print_apis(out, answer)
     out.print()
-    _say(out, "Unknown", style="bold")
+    say(out, "Unknown", style="bold")
     for said in answer.unknown:
-        _item(out, "-", said)
+        item(out, "-", said)
 
 
-def _say(out: Console, text: str, *, style: str = "") -> None:
+def say(out: Console, text: str, *, style: str = "") -> None:
+    """A line of text, of which nothing steers the terminal."""
     out.print(Text(printable(text), style=style))
 
 
-def _item(out: Console, word: str, said: str) -> None:
+def item(out: Console, word: str, said: str) -> None:
+    """A word, and what is said of it, indented."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(width=max(2, len(word)) if word == "-" else 8)
+    table.add_column(width=8 if len(word) > 1 else 2)
     table.add_column(overflow="fold")
     table.add_row(Text(word), Text(printable(said)))
-    out.print(table)
+    print_without_ends(out, table)
 
 
 def _gpus(answer: EngineAnswer) -> str:
@@ -155,17 +157,17 @@ def _print_apis(out: Console, answer: EngineAnswer) -> None:
     print_table(columns, [_api_row(answer, bill) for bill in answer.apis], title)
     for bill in answer.apis:
         if bill.why is not None:
-            _item(out, "-", f"{bill.model}: {bill.why}.")
+            item(out, "-", f"{bill.model}: {bill.why}.")
     speed = tokens_per_second(window)
     notes = [
         f"List prices of {answer.price_book} on {answer.prices_on}: {MODE} tier, requests of up to 200k tokens",
         "what writing to an API's cache costs is left out",
         "a price says nothing of quality, and another model counts other tokens in the same text",
     ]
-    _say(out, f"{'; '.join(notes)}.")
+    say(out, f"{'; '.join(notes)}.")
     if speed is not None and answer.rate is not None:
         ran = f"it ran at {whole(speed)}"
-        _say(out, f"equal from: tokens a second of this mix at which that API costs what your GPUs do; {ran}.")
+        say(out, f"equal from: tokens a second of this mix at which that API costs what your GPUs do; {ran}.")
 
 
 def _api_row(answer: EngineAnswer, bill: ApiBill) -> list[str]:

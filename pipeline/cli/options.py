@@ -163,7 +163,7 @@ def print_without_ends(out: Console, table: Table) -> None:
 
 
 # A sign and a currency: -$, €, CA$, or CHF and a space that does not break.
-_BEFORE_DIGITS = re.compile(r"^-?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
+_BEFORE_DIGITS = re.compile(r"^[-\u2212]?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
 
 # What stands in a column of numbers where there is none.
 _NO_NUMBERS = ("", "—", "unknown", "undefined", "unpriced")

@@ -16,6 +16,7 @@ from pipeline.check.watching import Clock
 from pipeline.cli import group
 from pipeline.errors import BreakevenError
 from tests.check.vllm_server import Answer, serving, vllm_body
+from tests.pipeline.small_project import api_page, cost_result, invoice_csv, three_days, usage_result
 
 FOLDER = Path(__file__).parent / "sessions"
 NOW = datetime(2026, 11, 29, 5, tzinfo=UTC)
@@ -98,12 +99,48 @@ def saved_pair_session() -> str:
         return typed(f"breakeven check --scrapes {first} {second} --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api llama-4")
 
 
+def bill_session() -> str:
+    """A day's bill of one model beside its usage, the invoice of a GPU provider, and a picture."""
+    usage = usage_result(uncached_input_tokens=9_000_000, cache_read_input_tokens=3_000_000, output_tokens=2_000_000)
+    files = {
+        "cost.json": api_page(
+            {
+                "2026-11-01": [
+                    cost_result("1000"),
+                    cost_result(
+                        "855", token_type="uncached_input_tokens", description="Claude Haiku 4.5 - Input Tokens"
+                    ),
+                    cost_result(
+                        "30", token_type="cache_read_input_tokens", description="Claude Haiku 4.5 - Cache Read"
+                    ),
+                ]
+            }
+        ),
+        "usage.json": api_page({"2026-11-01": [usage]}),
+        "gpucloud.csv": invoice_csv([("GPU server", "node-1", "1936.80"), ("Storage", "", "12.05")]),
+        "holiday.png": b"\x89PNG",
+    }
+    with in_an_empty_folder() as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        return typed(f"breakeven check --bill {' '.join(files)} --gpu-hour 2.69 --gpus 1")
+
+
+def money_only_session() -> str:
+    with in_an_empty_folder() as folder:
+        name = "claude_api_cost_2026_11_01_to_2026_11_03_exported_2026_11_04.csv"
+        (folder / name).write_bytes(three_days("31.07", "28.40", "30.53"))
+        return typed(f"breakeven check --bill {name} --gpu-hour 2.69")
+
+
 SESSIONS: dict[str, Callable[[], str]] = {
     "engine.txt": lambda: engine_session(busy_engine, "--gpu-hour 2.69"),
     "idle_engine.txt": lambda: engine_session(idle_engine, "--gpu-hour 2.69 --gpus 1"),
     "restarted_engine.txt": lambda: engine_session(restarted_engine, "--gpu-hour 2.69 --gpus 1 --window 6s"),
     "no_engine.txt": lambda: engine_session(lambda _: Answer(b"not here", 404), "--gpu-hour 2.69"),
     "saved_scrapes.txt": saved_pair_session,
+    "bill.txt": bill_session,
+    "bill_money_only.txt": money_only_session,
 }
 
 
