@@ -10,6 +10,7 @@ import duckdb
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import print_conditions, print_doubts
+from pipeline.cli.next_line import print_estimates, print_finding, print_hosts_seen, print_next
 from pipeline.cli.options import (
     as_of_option,
     console,
@@ -26,6 +27,7 @@ from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import REDACTED, quarantine_history
+from pipeline.doctor.inputs import next_input
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
@@ -53,9 +55,18 @@ def _answer(
         if output_format == "table":
             # Nothing is unconverted where all money is in the reporting currency.
             frame = frame.drop([name for name in frame.columns if _UNCONVERTED in name and frame[name].is_null().all()])
-        emit(frame, output_format, title=f"{title}, {days}, {_rc(config)}, snapshot {snapshot.snapshot_id}")
-        if output_format == "table":
-            print_unconverted(unconverted(questions, config, from_date=from_date, to_date=to_date))
+        if output_format != "table":
+            emit(frame, output_format)
+            return
+        period_of: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+        if frame.is_empty():
+            console().print(f"{title}, {days}: nothing has come of which that could be said.")
+            print_hosts_seen(questions, config.reporting_currency, **period_of)
+            print_estimates(questions, **period_of)
+        else:
+            emit(frame, output_format, title=f"{title}, {days}, {_rc(config)}, snapshot {snapshot.snapshot_id}")
+        print_unconverted(unconverted(questions, config, **period_of))
+        print_next(questions, project, config, **period_of)
 
 
 _UNCONVERTED = "unconverted_"
@@ -148,11 +159,17 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
         if output_format == "table":
             names = [*_VERDICT_COLUMNS, *([] if workload is None else ["reason"])]
             shown = frame.select([name for name in names if name in frame.columns])
-        title = f"Verdicts, {_rc(config_of(project, snapshot))}, snapshot {snapshot.snapshot_id}"
-        emit(shown, output_format, title=title)
+        config = config_of(project, snapshot)
+        title = f"Verdicts, {_rc(config)}, snapshot {snapshot.snapshot_id}"
+        if shown.is_empty() and output_format == "table":
+            console().print("No workload has a verdict yet." if workload is None else f"No verdict of {workload!r}.")
+        else:
+            emit(shown, output_format, title=title)
         if output_format == "table" and workload is None:
             print_conditions(frame.to_dicts())
             print_doubts(questions, frame.to_dicts(), to_date=date.max)
+            from_date, to_date = period(snapshot, None, None)
+            print_next(questions, project, config, from_date=from_date, to_date=to_date)
 
 
 _INVOICE_COLUMNS = (
@@ -220,11 +237,15 @@ def status(
     snapshot = snapshot_for(project, as_of)
     from_date, to_date = period(snapshot, from_text, to_text)
     with Questions(snapshot) as questions:
+        config = config_of(project, snapshot)
+        following = next_input(
+            questions, config, from_date=from_date, to_date=to_date, is_config_landed=project.config == config
+        )
         coverage = questions.ask("coverage", from_date=from_date, to_date=to_date)
         invoices = questions.ask("invoices")
         controls = questions.ask("control_differences", from_date=from_date, to_date=to_date)
         leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
-        money = unconverted(questions, config_of(project, snapshot), from_date=from_date, to_date=to_date)
+        money = unconverted(questions, config, from_date=from_date, to_date=to_date)
     laws = check_results(snapshot)
     history = quarantine_history(project, as_of=snapshot.as_of)
     quarantined = [item for item in history if item.ended is None]
@@ -258,6 +279,7 @@ def status(
         out.print(
             f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."
         )
+        print_finding(following)
     if quarantined or problems or any(not law.passed for law in laws):
         raise SystemExit(1)
 

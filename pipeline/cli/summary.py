@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,12 +10,15 @@ from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import print_conditions, print_doubts
+from pipeline.cli.next_line import print_estimates, print_hosts_seen, print_next
 from pipeline.cli.options import console, print_table
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
+from pipeline.decisions.quarantine import quarantine_list
 from pipeline.formats.currency import unit
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
+from pipeline.reports.figures import counted
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok, ratio
 
@@ -32,10 +35,17 @@ def print_answers(project: Project) -> None:
     from_date = to_date - timedelta(days=_PERIOD_DAYS)
     period = f"{from_date} to {to_date - timedelta(days=1)} UTC"
     with Questions(snapshot) as questions:
-        _unit_costs(questions, period, currency, from_date=from_date, to_date=to_date)
-        _waste(questions, period, currency, from_date=from_date, to_date=to_date)
-        _verdicts(questions, currency, to_date=to_date)
-        print_unconverted(unconverted(questions, config, from_date=from_date, to_date=to_date))
+        days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+        told = [
+            _unit_costs(questions, period, currency, **days),
+            _waste(questions, period, currency, **days),
+            print_hosts_seen(questions, currency, **days),
+            print_estimates(questions, **days),
+            _verdicts(questions, currency, to_date=to_date),
+        ]
+        if not any(told):
+            console().print(f"No figure of {period} can be given yet.")
+        print_unconverted(unconverted(questions, config, **days))
 
 
 def messages_so_far(project: Project) -> frozenset[str]:
@@ -44,15 +54,25 @@ def messages_so_far(project: Project) -> frozenset[str]:
 
 
 def print_told(project: Project, *, before: Collection[str]) -> None:
-    """What Slack would be told that is not among the messages of `before`, and which laws held."""
+    """What Slack would be told that is not among the messages of `before`, which laws held, and what would add most."""
     _messages(project, before)
     _laws(project)
     snapshot = current_snapshot(project)
     console().print(f"[dim]snapshot {snapshot.snapshot_id}, as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
+    _quarantine(project, as_of=snapshot.as_of)
+    to_date = snapshot.as_of.date()
+    with Questions(snapshot) as questions:
+        print_next(
+            questions, project, config_of(project, snapshot),
+            from_date=to_date - timedelta(days=_PERIOD_DAYS), to_date=to_date,
+        )  # fmt: skip
 
 
-def _unit_costs(questions: Questions, period: str, currency: str, **days: object) -> None:
+def _unit_costs(questions: Questions, period: str, currency: str, **days: object) -> bool:
+    """False where there is nothing of it, as each of these: an empty table says less than none."""
     rows = questions.ask("unit_costs", **days).to_dicts()
+    if not rows:
+        return False
     print_table(
         [
             "lane",
@@ -81,9 +101,10 @@ def _unit_costs(questions: Questions, period: str, currency: str, **days: object
         ],
         f"What a million tokens really cost, {period}",
     )
+    return True
 
 
-def _waste(questions: Questions, period: str, currency: str, **days: object) -> None:
+def _waste(questions: Questions, period: str, currency: str, **days: object) -> bool:
     totals: dict[str, dict[str, _Held]] = {}
     for row in questions.ask("waste", **days).to_dicts():
         if row["gpu_milliseconds"] is None:
@@ -94,6 +115,8 @@ def _waste(questions: Questions, period: str, currency: str, **days: object) -> 
         held = totals.setdefault(row["deployment_id"], {}).setdefault(kind, _Held())
         held.milliseconds += row["gpu_milliseconds"]
         held.costs.append(row["realized_cost_rc"])
+    if not totals:
+        return False
     print_table(
         [
             "deployment",
@@ -116,6 +139,7 @@ def _waste(questions: Questions, period: str, currency: str, **days: object) -> 
         ],
         f"What idle GPUs cost, {period} (unobserved is never called idle)",
     )
+    return True
 
 
 @dataclass
@@ -134,8 +158,10 @@ def _hours(kinds: dict[str, _Held], kind: str) -> str:
     return gpu_hours(kinds[kind].milliseconds) if kind in kinds else "0.0"
 
 
-def _verdicts(questions: Questions, currency: str, *, to_date: date) -> None:
+def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
     rows = questions.ask("verdicts", to_date=to_date).to_dicts()
+    if not rows:
+        return False
     print_table(
         ["workload", "day", "Mtok/day", "first break-even", "ratio", "API only", "all self-hosted", "best", "advice"],
         [
@@ -156,6 +182,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> None:
     )
     print_conditions(rows)
     print_doubts(questions, rows, to_date=to_date)
+    return True
 
 
 def _best(row: dict[str, Any], currency: str) -> str:
@@ -191,3 +218,12 @@ def _laws(project: Project) -> None:
     out.print(f"\n{len(laws) - len({result.law for result in broken})} of {len(laws)} laws held.", end=" ")
     for result in broken:
         out.print(printable(f"\nLAW BROKEN {result.law} ({result.scope}): {result.detail}"), style="red", markup=False)
+
+
+def _quarantine(project: Project, *, as_of: datetime) -> None:
+    """What was dropped and counts nowhere: figures without it look whole."""
+    entries = quarantine_list(project, as_of=as_of)
+    if entries:
+        files = counted(len(entries), "file is", "files are")
+        said = f"{files} in quarantine and count nowhere: `breakeven status` says why. {entries[0]}"
+        console().print(printable(said), style="red", markup=False)

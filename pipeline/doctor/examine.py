@@ -19,6 +19,7 @@ from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.doctor import figures, landing, state
 from pipeline.doctor.findings import Cost, Finding
+from pipeline.doctor.inputs import input_findings
 from pipeline.doctor.landing import LandingLook
 from pipeline.doctor.side_by_side import Asked, NoAnswerError
 from pipeline.doctor.slack import ask_slack, slack_findings
@@ -182,7 +183,10 @@ def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tup
                 invoices=questions.ask("invoices").to_dicts(),
                 spend={row["account"]: row["cost_rc"] for row in questions.ask("account_spend", **days).to_dicts()},
             )
-            mapping = figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days)
+            mapping = [
+                *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
+                *input_findings(questions, config, **days),
+            ]
         return [*figures.law_findings(snapshot), *mapping], told_by
     except duckdb.Error as error:
         said = f"the snapshot's tables cannot be read ({type(error).__name__})"

@@ -24,8 +24,9 @@ class Cost(IntEnum):
     NOBODY_IS_TOLD = 8
     # From here on nothing is wrong: it is what to do next where nothing is.
     NOT_RUN_YET = 20
-    BELONGS_TO_NOBODY = 21
-    REACHES_LESS_FAR = 22
+    FIGURE_LACKS_AN_INPUT = 21
+    BELONGS_TO_NOBODY = 22
+    REACHES_LESS_FAR = 23
     NOTHING = 99
 
 

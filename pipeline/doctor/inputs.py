@@ -1,0 +1,143 @@
+"""What the next input would add: of what has come, which figure still lacks something, and what that is.
+
+Nothing in breakeven.yaml is mandatory. What is there gives the figures it can; this says the one thing that would give
+the next, and `figures` the line that would map what is there already.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.doctor.figures import AREA, DAYS, mapping_findings
+from pipeline.doctor.findings import Cost, Finding, next_step
+from pipeline.formats import currency as currencies
+from pipeline.reports.figures import counted
+from pipeline.reports.questions import Questions
+
+# Who bills a provider's API -> the source that counts its tokens; the other way round.
+_METERS = {"anthropic": "anthropic_usage_api", "openai": "openai_usage_api"}
+_BILLS = {"anthropic": "anthropic_cost_api", "openai": "openai_costs_api"}
+
+Row = Mapping[str, Any]
+
+
+def next_input(
+    questions: Questions, config: Config, *, from_date: date, to_date: date, is_config_landed: bool = True
+) -> Finding | None:
+    """The one thing that would add most: an input that is missing, or a line that maps what is there."""
+    days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    return next_step(
+        [
+            *input_findings(questions, config, **days),
+            *mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
+        ]
+    )
+
+
+def input_findings(questions: Questions, config: Config, *, from_date: date, to_date: date) -> list[Finding]:
+    """Each kind of input that would give a figure which what has come does not give."""
+    days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    (has,) = questions.ask("inputs", **days).to_dicts()
+    hosts = questions.ask("hosts_seen", **days).to_dicts()
+    found = [*_of_gpus(has, hosts, config), *_of_apis(has, config)]
+    if not found:
+        found = list(_of_the_other_lane(has, config) if _is_something(has) or hosts else _of_nothing())
+    return found
+
+
+def _is_something(has: Row) -> bool:
+    return any(has[name] for name in ("api_cost_rc", "api_tokens", "gpu_milliseconds", "engine_tokens",
+                                      "gateway_rows_count"))  # fmt: skip
+
+
+def _of_nothing() -> Iterator[Finding]:
+    yield _lacks(
+        f"no figure of the last {DAYS} days can be given yet",
+        "A first export, key or scrape: `breakeven doctor` says what each source lacks",
+    )
+
+
+def _of_gpus(has: Row, hosts: list[dict[str, Any]], config: Config) -> Iterator[Finding]:
+    unpaid = [row for row in hosts if row["unpaid_days_count"]]
+    gpus = sum(row["gpu_count"] for row in unpaid)
+    if gpus:
+        served = " -> realized cost per million tokens" if has["engine_tokens"] else " -> what their idle hours cost"
+        yield _lacks(
+            f"{counted(gpus, 'GPU')} seen on {counted(len(unpaid), 'host')}, and nothing says what they cost",
+            f"An invoice for the {counted(gpus, 'GPU')} seen, or their rate under gpu_resources{served}",
+        )
+    if has["gpu_milliseconds"] and has["unobserved_gpu_milliseconds"] == has["gpu_milliseconds"] and not hosts:
+        money = _money(has["gpu_cost_rc"], config)
+        resources = counted(has["gpu_resource_count"], "billed GPU resource")
+        yield _lacks(
+            f"{money} of GPUs, and not one of their hours was observed",
+            f"Telemetry of the {resources} (nvml_spool) -> which hours served, and which bought nothing",
+            has["gpu_cost_rc"],
+        )
+    elif has["gpu_milliseconds"] and not has["engine_tokens"]:
+        yield _lacks(
+            f"{_money(has['gpu_cost_rc'], config)} of GPUs, and no engine that serves on them was scraped",
+            "Scrapes of the engines on these GPUs (nvml_spool) -> realized cost per million tokens",
+            has["gpu_cost_rc"],
+        )
+
+
+def _of_apis(has: Row, config: Config) -> Iterator[Finding]:
+    if has["api_uncounted_account"] is not None:
+        provider, _, account = has["api_uncounted_account"].partition("/")
+        money = _money(has["api_uncounted_cost_rc"], config)
+        meter = _METERS.get(provider, "its usage export")
+        yield _lacks(
+            f"{money} billed by {provider} to {account} without a count of tokens",
+            f"{meter} of account {account} -> its price per million tokens, and its traffic by the hour",
+            has["api_uncounted_cost_rc"],
+        )
+    if has["api_unbilled_account"] is not None:
+        provider, _, account = has["api_unbilled_account"].partition("/")
+        yield _lacks(
+            f"tokens of {provider}, account {account}, and no bill of them",
+            f"{_BILLS.get(provider, 'its bill')} of account {account} -> what they really cost",
+        )
+    if has["gateway_rows_count"] and has["api_cost_rc"] is None:
+        yield _lacks(
+            "a gateway's estimate, and no bill beside it",
+            "The provider's own bill (anthropic_cost_api, openai_costs_api or an export) -> billed cost, and how far "
+            "the gateway is off",
+        )
+
+
+def _of_the_other_lane(has: Row, config: Config) -> Iterator[Finding]:
+    """One lane is whole: what to compare it with."""
+    if has["api_tokens"] and not has["gpu_milliseconds"] and not config.deployments and config.workloads:
+        yield _lacks(
+            "an API's bill alone",
+            "A deployment with its capacity, and the rate of its GPUs under gpu_resources -> from which volume "
+            "self-hosting would pay",
+            has["api_cost_rc"],
+            cost=Cost.BELONGS_TO_NOBODY,
+        )
+    compared = any(workload.api_model for workload in config.workloads)
+    if has["engine_tokens"] and not has["api_tokens"] and config.deployments and not compared:
+        yield _lacks(
+            "GPUs alone",
+            "`api_model` on a workload, or an API's bill -> the same tokens at an API, and a verdict",
+            has["gpu_cost_rc"],
+            cost=Cost.BELONGS_TO_NOBODY,
+        )
+
+
+def _money(amount: Any, config: Config) -> str:
+    if amount is None:
+        return "an unknown amount"
+    return currencies.money(amount, config.reporting_currency)
+
+
+def _lacks(said: str, fix: str, at_stake_rc: Any = None, cost: Cost = Cost.FIGURE_LACKS_AN_INPUT) -> Finding:
+    return Finding(AREA, "inputs", "inputs", "note", said, fix=fix, cost=cost, at_stake_rc=at_stake_rc)
+
+
+def in_words(found: Finding) -> str:
+    """`Next: ...`, on one line."""
+    todo = f"{found.fix} {found.line}".strip()
+    return f"Next: {todo}  ({found.said})"
