@@ -15,6 +15,7 @@ from pipeline.formats.writing import printable
 _COMMANDS = {
     "check": "pipeline.cli.check:check",
     "demo": "pipeline.cli.run:demo",
+    "init": "pipeline.cli.init:init",
     "run": "pipeline.cli.run:run",
     "rebuild": "pipeline.cli.run:rebuild",
     "status": "pipeline.cli.show:status",
@@ -82,7 +83,7 @@ def group() -> None:
     \b
     Your own numbers, in minutes:    breakeven check --vllm URL --gpu-hour 2.69     (or --bill FILE...)
     First look, on generated data:   breakeven demo
-    Your own data:                   breakeven run --project FOLDER     (FOLDER has a breakeven.yaml)
+    Your own data:                   breakeven init                     (finds what is there, writes breakeven.yaml)
     Something looks wrong:           breakeven doctor                   (keys, inboxes, landing; what to fix next)
 
     \b

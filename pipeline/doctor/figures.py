@@ -162,7 +162,7 @@ def api_lines(rows: Sequence[Row]) -> Iterator[Line]:
                 and None not in values
                 and not _DATED.search(said.get("model") or "")
             ):
-                text = f"- {_as_yaml(_rule(said))}"
+                text = f"- {as_yaml(_rule(said))}"
                 if len(text) <= _LONGEST_LINE:
                     yield Line(_MATCH, text, group.cost_rc)
 
@@ -187,18 +187,20 @@ def gpu_lines(rows: Sequence[Row], config: Config) -> Iterator[Line]:
             costs = [row["unassigned_cost_rc"] for row in resources]
             yield Line(
                 _HOSTS,
-                f"hosts: {_as_yaml([host])}",
+                f"hosts: {as_yaml([host])}",
                 None if None in costs else _sum(costs),
                 sum(row["gpu_milliseconds"] for row in resources),
             )
 
 
-def _as_yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
     """On one line, read back by YAML as exactly this value; what does not print is escaped."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).strip()
-    if text.isprintable():
-        return text
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=False, sort_keys=False).strip()
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    text = text.strip().removesuffix("\n...")
+    if not text.isprintable():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=False, sort_keys=False)
+    # A scalar alone is ended by a line of three dots.
+    return text.strip().removesuffix("\n...")
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal:

@@ -1,0 +1,105 @@
+"""A first look at what was found, fetched and built aside: proposals are of real figures, and nothing lands here."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline.decisions.graph import build_project
+from pipeline.doctor.figures import DAYS
+from pipeline.doctor.findings import Finding
+from pipeline.doctor.inputs import next_input
+from pipeline.doctor.proposal import Entry, Proposals, yaml_text
+from pipeline.landing.project import CONFIG_FILE, Project
+from pipeline.reports.questions import Questions
+from pipeline.sources.ingest import ingest
+
+# What is content-addressed: made here, it is not made again by the first run.
+_SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")
+# An hour of every key is much to ask for a proposal: bills say what costs most.
+_NOT_LOOKED_AT = ("anthropic_usage_api", "openai_usage_api")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Rows of the questions of those names over the last 30 days; what could not be read; what would add most."""
+
+    api: Sequence[Row]
+    hosts: Sequence[Row]
+    resources: Sequence[Row]
+    estimates: Sequence[Row]
+    problems: tuple[str, ...]
+    following: Finding | None
+
+
+def look_at(
+    folder: Path, entries: Sequence[Entry], *, now: datetime, environment: Mapping[str, str], more: str = ""
+) -> FirstLook:
+    """Fetch, build and ask, in a folder that is gone afterwards. `more`: further sections of breakeven.yaml."""
+    with _aside(folder, entries, now=now, more=more) as project:
+        project.land_config(now)
+        brought = ingest(project, now=now, environment=environment, sleep=time.sleep)
+        snapshot = build_project(project, as_of=now).snapshot
+        to_date = now.date()
+        days: dict[str, Any] = {"from_date": to_date - timedelta(days=DAYS), "to_date": to_date + timedelta(days=1)}
+        with Questions(snapshot) as questions:
+            return FirstLook(
+                api=questions.ask("unassigned_api", **days).to_dicts(),
+                hosts=questions.ask("hosts_seen", **days).to_dicts(),
+                resources=questions.ask("unassigned_gpu", **days).to_dicts(),
+                estimates=questions.ask("estimates", **days).to_dicts(),
+                problems=tuple(f"{one.source} of {one.account}: {one.error}" for one in brought if one.error),
+                following=next_input(questions, project.config, **days),
+            )
+
+
+@contextmanager
+def _aside(folder: Path, entries: Sequence[Entry], *, now: datetime, more: str) -> Iterator[Project]:
+    with TemporaryDirectory() as made:
+        aside = Path(made)
+        looked_at = [
+            Entry(_as_seen_from_elsewhere(entry, folder, aside))
+            for entry in entries
+            if entry.said["source"] not in _NOT_LOOKED_AT or "inbox" in entry.said
+        ]
+        text = yaml_text("first-look", looked_at, Proposals(), today=date.min)
+        (aside / CONFIG_FILE).write_text(text + more, encoding="utf-8")
+        for name in _SHARED_CACHE:
+            theirs, ours = folder / ".breakeven" / "cache" / name, aside / ".breakeven" / "cache" / name
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                theirs.mkdir(parents=True, exist_ok=True)
+                ours.symlink_to(theirs.resolve(), target_is_directory=True)
+        yield Project(aside)
+
+
+def _as_seen_from_elsewhere(entry: Entry, folder: Path, aside: Path) -> dict[str, Any]:
+    said = dict(entry.said)
+    if entry.files:
+        put_into(aside / said["inbox"], entry.files, folder)
+    elif "inbox" in said:
+        said["inbox"] = str((folder / said["inbox"]).resolve())
+    if "export" in said.get("settings", {}):
+        said["settings"] = {**said["settings"], "export": str((folder / said["settings"]["export"]).resolve())}
+    return said
+
+
+def put_into(inbox: Path, files: Sequence[Path], folder: Path) -> None:
+    """The same bytes under the same names, linked where that is possible; what is there already stays."""
+    for file in files:
+        target = inbox / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            continue
+        try:
+            os.link(file, target)
+        except OSError:
+            shutil.copy2(file, target)

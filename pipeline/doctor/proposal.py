@@ -1,0 +1,342 @@
+"""A first `breakeven.yaml`: the sources that were found, and as comments what only a person can confirm.
+
+What can be measured is not declared. What is proposed is ranked by the dollars, else the GPU-hours, it would cover, and
+no two proposals claim the same.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pipeline.config_schema import SCHEMA_COMMENT
+from pipeline.doctor.discover import Found, FoundFiles
+from pipeline.doctor.figures import as_yaml
+from pipeline.errors import QuarantineError
+from pipeline.formats import currency as currencies
+from pipeline.sources import source_named
+from pipeline.sources.invoice_guess import guess_settings
+from pipeline.sources.recognise import HEAD_BYTES
+
+_API_SOURCES = {
+    "anthropic": ("anthropic_cost_api", "anthropic_usage_api"),
+    "openai": ("openai_costs_api", "openai_usage_api"),
+}
+# Exports that state what a fetched bill states too: (control, the sources beside which it is one).
+_CONTROLS = {
+    "anthropic_console_csv": ("anthropic_cost_api",),
+    "openai_dashboard_csv": ("openai_costs_api",),
+    "focus": ("aws_cur2",),
+}
+_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "aws_cur2": "aws", "ecb_rates": "ecb",
+             "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
+_USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
+_DIVISIONS = {"openai": "project"}
+_MOST_PROPOSED = 8
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One source of the file. `files`: what has to be put into its inbox; `note`: what a person should know of it."""
+
+    said: Mapping[str, Any]
+    files: tuple[Path, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Lines per section, dearest first, each with what it covers."""
+
+    workloads: tuple[tuple[Mapping[str, Any], str], ...] = ()
+    deployments: tuple[tuple[Mapping[str, Any], str], ...] = ()
+    gpu_resources: tuple[tuple[Mapping[str, Any], str], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def entries_of(found: Found, *, folder: Path, horizon: date, base_urls: Mapping[str, str]) -> list[Entry]:
+    """What `sources:` says of what was found. Of two that state the same bill the export is the control."""
+    entries = [*_api_entries(found, horizon, base_urls), *_export_entries(found, folder), *_file_entries(found, folder)]
+    if found.prometheus is not None and source_named("prometheus") is not None:
+        entries.append(Entry({"source": "prometheus", "account": "fleet", "base_url": found.prometheus}))
+    return _with_roles(entries)
+
+
+def _api_entries(found: Found, horizon: date, base_urls: Mapping[str, str]) -> Iterator[Entry]:
+    for key in found.keys:
+        for source in _API_SOURCES[key.provider]:
+            said: dict[str, Any] = {"source": source, "account": key.account, "key_env": key.variable}
+            if key.provider in base_urls:
+                said["base_url"] = base_urls[key.provider]
+            yield Entry({**said, "horizon": horizon})
+
+
+def _export_entries(found: Found, folder: Path) -> Iterator[Entry]:
+    for place, source in found.exports:
+        said = {"source": source, "account": "aws", "settings": {"export": place.relative_to(folder).as_posix()}}
+        yield Entry(said, note="a synced copy of the export")
+
+
+def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
+    """Files of one source and account share an inbox; invoices only where they have the same header."""
+    by_account: dict[tuple[str, str, tuple[str, ...]], list[FoundFiles]] = defaultdict(list)
+    for group in found.files:
+        for part in _by_header(group):
+            header = _header(part.files[0]) if part.source == "invoice_csv" else ()
+            by_account[part.source, _account_of(part, found, folder), header].append(part)
+    taken: dict[str, set[str]] = defaultdict(set)
+    for (source, named, _), groups in by_account.items():
+        account = _unique(named, taken[source])
+        inbox = f"inbox/{source}/{account}"
+        files: tuple[Path, ...] = tuple(path for group in groups for path in group.files)
+        if len(groups) == 1 and groups[0].is_alone:
+            inbox, files = groups[0].folder.relative_to(folder).as_posix(), ()
+        said: dict[str, Any] = {"source": source, "account": account, "inbox": inbox}
+        first = groups[0].files[0]
+        if source == "invoice_csv":
+            settings = guess_settings(first.read_bytes())
+            if settings is None:
+                continue
+            yield Entry({**said, "settings": settings}, files, "columns guessed: compare the sum with the invoice")
+        elif source == "litellm_focus":
+            yield Entry({**said, "settings": {"bills": _bills(first, found)}}, files, "bills: whose bill it estimates")
+        else:
+            yield Entry(said, files)
+
+
+def _by_header(group: FoundFiles) -> Iterator[FoundFiles]:
+    """Invoices of different columns need settings, and so an inbox, of their own."""
+    if group.source != "invoice_csv":
+        yield group
+        return
+    by_header: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    for path in group.files:
+        by_header[_header(path)].append(path)
+    for files in by_header.values():
+        yield replace(group, files=tuple(files), is_alone=group.is_alone and len(by_header) == 1)
+
+
+def _header(file: Path) -> tuple[str, ...]:
+    with file.open("rb") as opened:
+        head = opened.read(HEAD_BYTES)
+    return tuple(head.split(b"\n", 1)[0].decode("utf-8", errors="replace").split())
+
+
+def _account_of(group: FoundFiles, found: Found, folder: Path) -> str:
+    if group.source == "focus" and any(source == "aws_cur2" for _, source in found.exports):
+        return _ACCOUNTS["aws_cur2"]
+    if group.source in _ACCOUNTS:
+        return _ACCOUNTS[group.source]
+    name = group.folder.name
+    if group.folder != folder and name not in _USUAL_FOLDERS and _NAME.fullmatch(name) and name != group.source:
+        return name
+    return "gpu-cloud" if group.source == "invoice_csv" else "main"
+
+
+def _bills(file: Path, found: Found) -> dict[str, str | None]:
+    """Each provider the gateway names: the account whose key was found, else nobody's."""
+    source = source_named("litellm_focus")
+    assert source is not None, "shipped"
+    accounts = {key.provider: key.account for key in reversed(found.keys)}
+    try:
+        content = file.read_bytes()
+        fetched = source.drop(file.name, content, {})
+        rows = source.datasets[0].parse(content, fetched.settings)["estimates"]
+    except (QuarantineError, OSError):
+        return dict(accounts)
+    return {name: accounts.get(name) for name in sorted(rows["provider_name"].drop_nulls().unique().to_list())}
+
+
+def _with_roles(entries: Sequence[Entry]) -> list[Entry]:
+    """An export of a bill that is fetched too is its control, where it is of the same account as far as is known."""
+    accounts: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        accounts[entry.said["source"]].add(entry.said["account"])
+    found = []
+    for entry in entries:
+        books = {account for book in _CONTROLS.get(entry.said["source"], ()) for account in accounts[book]}
+        if books and (entry.said["account"] in books or entry.said["account"] == "main"):
+            account = entry.said["account"] if entry.said["account"] in books else min(books)
+            said = {**entry.said, "account": account, "role": "control"}
+            entry = Entry(said, entry.files, "the same bill once more: shown beside it, never summed")
+        found.append(entry)
+    return found
+
+
+def unmapped_invoices(found: Found) -> list[Path]:
+    """Tables with money whose columns could not be guessed."""
+    return [
+        path
+        for group in found.files
+        if group.source == "invoice_csv"
+        for path in group.files
+        if guess_settings(path.read_bytes()) is None
+    ]
+
+
+def proposals_of(
+    api: Sequence[Row],
+    hosts: Sequence[Row],
+    *,
+    currency: str,
+    rate_per_gpu_hour: Decimal | None,
+    rate_currency: str = "USD",
+    issuer: str,
+) -> Proposals:
+    """`api`: rows of the question `unassigned_api`; `hosts`: of `hosts_seen`."""
+    return Proposals(
+        workloads=tuple(_workloads(api, currency)),
+        deployments=tuple(_deployments(hosts, currency)),
+        gpu_resources=tuple(_resources(hosts, rate_per_gpu_hour, rate_currency, issuer)),
+    )
+
+
+def _workloads(api: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """By division of an account, else by key, else by model: the first that tells its traffic apart."""
+    found: list[tuple[Decimal, str, dict[str, Any]]] = []
+    by_account: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in api:
+        by_account[row["provider"], row["account"]].append(row)
+    for (provider, account), rows in by_account.items():
+        for name in ("sub_account_id", "api_key_id", "model"):
+            sums: dict[str | None, Decimal] = defaultdict(Decimal)
+            for row in rows:
+                sums[row[name]] += row["of_which_unassigned_cost_rc"] or 0
+            named = [key for key in sums if key is not None]
+            if len(sums) > 1 or name == "model":
+                break
+        word = {"sub_account_id": _DIVISIONS.get(provider, "workspace"), "api_key_id": "api_key", "model": "model"}[
+            name
+        ]
+        for key in named:
+            if sums[key] > 0:
+                found.append((sums[key], key, {"provider": provider, "account": account, word: key}))
+    taken: set[str] = set()
+    for cost, key, rule in sorted(found, key=lambda one: (-one[0], one[1]))[:_MOST_PROPOSED]:
+        slug = _unique(_slug(key), taken)
+        yield {"workload": slug, "team": slug, "match": [rule]}, f"covers {currencies.money(cost, currency)}"
+
+
+def _deployments(hosts: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    by_model: dict[str, list[Row]] = defaultdict(list)
+    for row in hosts:
+        # A host that serves several models is a person's to divide.
+        if row["served_names"] is not None and ", " not in row["served_names"]:
+            by_model[row["served_names"]].append(row)
+    taken: set[str] = set()
+    ranked = sorted(by_model.items(), key=lambda one: (-_cost(one[1]), -_milliseconds(one[1]), one[0]))
+    for served, rows in ranked[:_MOST_PROPOSED]:
+        model = served.rpartition("/")[2]
+        gpus = min(row["gpu_count"] for row in rows)
+        hours = f"{_milliseconds(rows) / 3_600_000:,.1f} GPU-hours"
+        money = f"{currencies.money(_cost(rows), currency)}, " if _cost(rows) else ""
+        yield (
+            {"deployment": _unique(_slug(model), taken), "model": model.lower(), "served_names": [served],
+             "hosts": [row["host"] for row in rows], "gpus_per_replica": gpus},
+            f"covers {money}{hours}",
+        )  # fmt: skip
+
+
+def _resources(
+    hosts: Sequence[Row], rate_per_gpu_hour: Decimal | None, rate_currency: str, issuer: str
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    unpaid = [row for row in hosts if row["unpaid_days_count"]]
+    for row in sorted(unpaid, key=lambda row: (-_milliseconds([row]), row["host"])):
+        said = {"issuer": issuer, "resource_id": row["resource_id"], "host": row["host"], "gpu_count": row["gpu_count"]}
+        if rate_per_gpu_hour is not None:
+            said["contract_rate_per_gpu_hour"] = rate_per_gpu_hour
+            if rate_currency != "USD":
+                said["currency"] = rate_currency
+        hours = f"covers {_milliseconds([row]) / 3_600_000:,.1f} GPU-hours"
+        yield (
+            {**said, "from": row["first_seen_date"]},
+            f"{hours}; with contract_rate_per_gpu_hour, or with its invoice",
+        )
+
+
+def _cost(rows: Iterable[Row]) -> Decimal:
+    return sum((row["cost_rc"] or Decimal(0) for row in rows), start=Decimal(0))
+
+
+def _milliseconds(rows: Iterable[Row]) -> int:
+    return sum(row["serving_gpu_milliseconds"] + row["other_gpu_milliseconds"] for row in rows)
+
+
+def _slug(text: str) -> str:
+    """What a person might call it: `wrkspc_01DemoSupport` is `support`-like enough to be renamed."""
+    bare = re.sub(r"^(?:wrkspc|proj|apikey|key)[_-](?:0\d)?", "", text)
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", bare).lower()).strip("-")
+    return slug[:40].strip("-") or "workload"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    taken.add(found)
+    return found
+
+
+def company_of(folder: Path) -> str:
+    """The folder's name, as far as it is one."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-") or "company"
+
+
+def yaml_text(company: str, entries: Sequence[Entry], proposals: Proposals, *, today: date) -> str:
+    """The file: sources as they are, the rest as comments (but for rates that were given)."""
+    lines = [
+        SCHEMA_COMMENT,
+        f"# Written by `breakeven init`, {today}. What can be measured needs no line here; what is commented out is a",
+        "# proposal: take the `# ` away where it is right. `breakeven doctor` says which line is worth most next.",
+        f"company: {_flow(company)}",
+        "",
+        "sources:" if entries else "sources: []",
+        *(line for entry in entries for line in _source_lines(entry)),
+    ]
+    rates = [said for said, _ in proposals.gpu_resources if "contract_rate_per_gpu_hour" in said]
+    if rates:
+        lines += ["", "gpu_resources:", *(f"  - {_flow(said)}" for said in rates)]
+    for section in ("workloads", "deployments", "gpu_resources"):
+        proposed = [one for one in getattr(proposals, section) if "contract_rate_per_gpu_hour" not in one[0]]
+        if proposed:
+            lines += ["", f"# {section}:", *(f"#   - {_flow(said)}  # {covers}" for said, covers in proposed)]
+    lines += [line for note in proposals.notes for line in ("", f"# {note}")]
+    return "\n".join(lines) + "\n"
+
+
+def _source_lines(entry: Entry) -> Iterator[str]:
+    if entry.note:
+        yield f"  # {entry.note}"
+    settings = entry.said.get("settings")
+    if not isinstance(settings, Mapping) or len(_flow(entry.said)) <= 110:
+        yield f"  - {_flow(entry.said)}"
+        return
+    rest = {key: value for key, value in entry.said.items() if key != "settings"}
+    first, *others = rest.items()
+    yield f"  - {first[0]}: {_flow(first[1])}"
+    yield from (f"    {key}: {_flow(value)}" for key, value in others)
+    yield "    settings:"
+    yield from (f"      {key}: {_flow(value)}" for key, value in settings.items())
+
+
+def _flow(value: object) -> str:
+    """On one line, read back as this value, whatever names are in it."""
+    return as_yaml(_plain(value))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value) if Decimal(str(float(value))) == value else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
