@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import console, moment, printable
+from pipeline.cli.options import console, moment
 from pipeline.config import parse_config
 from pipeline.config_schema import SCHEMA_FILE, config_schema
 from pipeline.doctor.discover import Found, discover
@@ -29,7 +29,7 @@ from pipeline.doctor.proposal import (
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.masking import masked
-from pipeline.formats.writing import one_line
+from pipeline.formats.writing import one_line, printable
 from pipeline.landing.project import CONFIG_FILE
 from pipeline.reports.figures import counted
 from pipeline.sources import SOURCES

@@ -3,12 +3,13 @@
 from datetime import date
 from typing import Any
 
-from pipeline.cli.options import console, print_table, printable
+from pipeline.cli.options import console, print_table
 from pipeline.config import Config
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.inputs import in_words, next_input
 from pipeline.formats import currency as currencies
 from pipeline.formats.currency import unit
+from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok

@@ -23,6 +23,7 @@ from pipeline.sources.ingest import check_sources
 from pipeline.sources.invoice_guess import guess_settings
 from tests.cli.examined import of
 from tests.cli.examined import rows as rows_of
+from tests.cli.no_daily_job import nobody_records
 from tests.pipeline.small_project import (
     CONSOLE_NAME,
     NOW,
@@ -192,8 +193,7 @@ def test_proposals_are_ranked_by_dollars_and_all_of_them_may_be_taken(folder: Pa
     (folder / "breakeven.yaml").write_text(taken(text))
     runner = CliRunner()
     run = ["--project", str(folder), "--as-of", NOW.isoformat()]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipeline.cli.run.run_daily", lambda *_, **__: [])
+    with nobody_records():
         done = runner.invoke(group, ["run", *run])
     assert done.exit_code == 0, done.output
     assert "laws held" in done.output
