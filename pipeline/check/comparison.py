@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from pipeline.check.engine import Tokens
 from pipeline.decisions.price_book import CURRENCY, PRICE_BOOK, PROVIDERS, book_version, find_model, prices_on
-from pipeline.economics.exact import to_places
+from pipeline.economics.exact import Exact, to_places
 from pipeline.economics.units import cost_per_mtok
 
 # Only named, never recommended: the small model of each provider whose prices the book has here. `--api` names others.
@@ -74,7 +74,7 @@ def api_bill(tokens: Tokens, *, api: str, day: date) -> ApiBill:
     )
 
 
-def equal_tokens_per_second(*, cost_per_hour: Decimal, api_per_mtok: Decimal | None) -> Fraction | None:
+def equal_tokens_per_second(*, cost_per_hour: Exact, api_per_mtok: Decimal | None) -> Fraction | None:
     """Tokens a second, of the same mix, at which the API would charge what the GPUs cost; None where it never would."""
     if not api_per_mtok:
         return None

@@ -67,15 +67,17 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What one address served in [from_at, to_at). The figures are of all engines behind it.
+    """What one address served in [from_at, to_at), or several did: the figures are of all engines behind them.
 
-    `serving_ms`: the time of the intervals between scrapes in which a request ran or a counter moved; None where the
-    scrapes cannot tell. `interval_count`: how many there are. `is_lower_bound`: tokens were lost to a restart.
+    `observed_ms`: how long it was watched, of several added up. `serving_ms`: of it, the intervals between scrapes in
+    which a request ran or a counter moved; None where the scrapes cannot tell. `interval_count`: how many there are.
+    `is_lower_bound`: tokens were lost to a restart.
     """
 
     from_at: datetime
     to_at: datetime
     tokens: Tokens
+    observed_ms: int
     serving_ms: int | None
     interval_count: int
     is_lower_bound: bool = False
@@ -87,17 +89,24 @@ class Window:
 
     @property
     def idle_ms(self) -> int | None:
-        return None if self.serving_ms is None else self.milliseconds - self.serving_ms
+        return None if self.serving_ms is None else self.observed_ms - self.serving_ms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Priced:
-    """A window at a rate. `cost` is accrued (GPU-hours x rate), None without a rate."""
+    """A window at a rate. `cost` is accrued (GPU-hours x rate), None without a rate; `active_cost` its serving part."""
 
     window: Window
     gpu_ms: int
     cost: Decimal | None
+    active_cost: Decimal | None
     units: UnitCosts
+
+    @property
+    def cost_per_hour(self) -> Fraction | None:
+        """Of all GPUs together, on average over the window; None without a rate."""
+        milliseconds = self.window.milliseconds
+        return None if self.cost is None or not milliseconds else Fraction(self.cost) * _HOUR_MS / milliseconds
 
 
 def engines_of(readings: Sequence[Reading]) -> list[tuple[str, str]]:
@@ -118,6 +127,7 @@ def observed(readings: Sequence[Reading]) -> Window:
         from_at=readings[0].at,
         to_at=readings[-1].at,
         tokens=_sum([move.tokens for move in moves]),
+        observed_ms=(readings[-1].at - readings[0].at) // _MILLISECOND,
         serving_ms=sum(serving, timedelta()) // _MILLISECOND,
         interval_count=len(moves),
         is_lower_bound=any(move.is_lower_bound for move in moves),
@@ -146,7 +156,29 @@ def since_start(reading: Reading) -> Window | None:
     ]
     if len(tokens) < len(reading.rows):
         return None
-    return Window(from_at=min(known), to_at=reading.at, tokens=_sum(tokens), serving_ms=None, interval_count=1)
+    return Window(
+        from_at=min(known),
+        to_at=reading.at,
+        tokens=_sum(tokens),
+        observed_ms=(reading.at - min(known)) // _MILLISECOND,
+        serving_ms=None,
+        interval_count=1,
+    )
+
+
+def joined(windows: Sequence[Window]) -> Window:
+    """Windows of one address with gaps between them, or of several addresses, as one. At least one."""
+    serving = [window.serving_ms for window in windows if window.serving_ms is not None]
+    return Window(
+        from_at=min(window.from_at for window in windows),
+        to_at=max(window.to_at for window in windows),
+        tokens=_sum([window.tokens for window in windows]),
+        observed_ms=sum(window.observed_ms for window in windows),
+        serving_ms=sum(serving) if len(serving) == len(windows) else None,
+        interval_count=sum(window.interval_count for window in windows),
+        is_lower_bound=any(window.is_lower_bound for window in windows),
+        notes=tuple(dict.fromkeys(note for window in windows for note in window.notes)),
+    )
 
 
 def priced(window: Window, *, rate_per_gpu_hour: Decimal | None, gpu_count: int) -> Priced:
@@ -156,18 +188,33 @@ def priced(window: Window, *, rate_per_gpu_hour: Decimal | None, gpu_count: int)
     GPU that is paid by the hour costs no more for one more token; else unknown, since its capacity is.
     Source: economics.md 0, finding 3; the accrued cost is house.md 2.
     """
-    gpu_ms = window.milliseconds * gpu_count
-    cost = _cost(gpu_ms, rate_per_gpu_hour)
+    cost = _cost(window.observed_ms * gpu_count, rate_per_gpu_hour)
     active = None if window.serving_ms is None else _cost(window.serving_ms * gpu_count, rate_per_gpu_hour)
-    has_spare = bool(window.idle_ms)
+    return _priced(window, gpu_ms=window.observed_ms * gpu_count, cost=cost, active_cost=active)
+
+
+def added(parts: Sequence[Priced]) -> Priced:
+    """Several addresses together, each on its own GPUs. At least one."""
+    costs = [part.cost for part in parts if part.cost is not None]
+    active = [part.active_cost for part in parts if part.active_cost is not None]
+    return _priced(
+        joined([part.window for part in parts]),
+        gpu_ms=sum(part.gpu_ms for part in parts),
+        cost=sum(costs, Decimal(0)) if len(costs) == len(parts) else None,
+        active_cost=sum(active, Decimal(0)) if len(active) == len(parts) else None,
+    )
+
+
+def _priced(window: Window, *, gpu_ms: int, cost: Decimal | None, active_cost: Decimal | None) -> Priced:
     return Priced(
         window=window,
         gpu_ms=gpu_ms,
         cost=cost,
+        active_cost=active_cost,
         units=unit_costs(
             bill_cost=cost,
-            serving_cost=active,
-            variable_cost=0 if has_spare and cost is not None else None,
+            serving_cost=active_cost,
+            variable_cost=0 if window.idle_ms and cost is not None else None,
             served_tokens=window.tokens.total,
         ),
     )

@@ -19,7 +19,9 @@ from pipeline.check.engine import (
     Priced,
     Tokens,
     Window,
+    added,
     engines_of,
+    joined,
     observed,
     priced,
     share_cached,
@@ -39,6 +41,8 @@ _SHARE_PLACES = 6
 class EngineAnswer:
     """`windows`: observed first where there are two scrapes, then since the process started where that is said.
 
+    `replicas`: of several addresses each by itself, by name; they add up to what is observed. `gpu_count`: of all.
+
     `compared`: the window whose tokens `apis` price; None where no window has tokens. `rate`: of one GPU-hour.
     """
 
@@ -50,27 +54,24 @@ class EngineAnswer:
     rate: Decimal | None
     currency: str
     windows: Mapping[WindowName, Priced]
+    replicas: Mapping[str, Priced]
     compared: WindowName | None
     apis: tuple[ApiBill, ...]
     prices_on: date
     price_book: str
     unknown: tuple[str, ...]
 
-    @property
-    def cost_per_hour(self) -> Decimal | None:
-        """Of all GPUs together."""
-        return None if self.rate is None else self.rate * self.gpu_count
-
     def equal_tokens_per_second(self, bill: ApiBill) -> Fraction | None:
         """At what rate, of the same mix, that API would charge what the GPUs cost; None where that is not known."""
-        if self.cost_per_hour is None or self.currency != PRICES_CURRENCY:
+        cost = None if self.compared is None else self.windows[self.compared].cost_per_hour
+        if cost is None or self.currency != PRICES_CURRENCY:
             return None
         price = bill.uncached_per_mtok if bill.cached_per_mtok is None else bill.cached_per_mtok
-        return equal_tokens_per_second(cost_per_hour=self.cost_per_hour, api_per_mtok=price)
+        return equal_tokens_per_second(cost_per_hour=cost, api_per_mtok=price)
 
 
 def engine_answer(
-    watched: Watched,
+    watched: Sequence[Watched],
     *,
     subject: str,
     rate: Decimal | None,
@@ -78,47 +79,81 @@ def engine_answer(
     gpu_count: int | None,
     apis: Sequence[str],
 ) -> EngineAnswer:
-    """Scrapes to an answer. `gpu_count` None: one a rank of the engine, said to be assumed.
+    """Scrapes of one address or several to an answer. `gpu_count`: of each; None: one a rank, said to be assumed.
 
-    Raises CheckError where the scrapes are not of one process at a time, or give no window at all.
+    Raises CheckError where no address gives a window: its scrapes are not of one process at a time, or too few.
     """
-    readings = watched.readings
-    engines = engines_of(readings)
-    ranks = {rank for _, rank in engines}
-    gpus = gpu_count or len(ranks)
-    windows: dict[WindowName, Priced] = {}
-    if len(readings) > 1:
-        windows["observed"] = priced(observed(readings), rate_per_gpu_hour=rate, gpu_count=gpus)
-    lifetime = since_start(readings[-1])
-    if lifetime is not None:
-        windows["since_start"] = priced(lifetime, rate_per_gpu_hour=rate, gpu_count=gpus)
+    replicas, gpus, failed = _replicas(watched, rate=rate, gpu_count=gpu_count)
+    windows: dict[WindowName, Priced] = {"observed": added(list(replicas.values()))} if replicas else {}
+    if len(watched) == 1:
+        lifetime = since_start(watched[0].readings[-1])
+        if lifetime is not None:
+            windows["since_start"] = priced(lifetime, rate_per_gpu_hour=rate, gpu_count=sum(gpus))
     if not windows:
         raise CheckError("One scrape that does not say when its process started is no window. Give it time: --window.")
+    engines = [engine for one in watched for engine in engines_of(one.readings)]
     compared = next((name for name, one in windows.items() if one.window.tokens.total), None)
-    day = readings[-1].at.date()
+    day = max(one.window.to_at for one in windows.values()).date()
     bills = [] if compared is None else [api_bill(windows[compared].window.tokens, api=api, day=day) for api in apis]
+    notes = [*(f"{note[0].upper()}{note[1:]}." for one in watched for note in one.notes), *failed]
+    unknown = _unknown(notes, windows, gpus=gpus, gpu_count=gpu_count, rate=rate, currency=currency)
     return EngineAnswer(
         subject=subject,
-        models=tuple(dict.fromkeys(model for model, _ in engines)),
+        models=tuple(dict.fromkeys(model for model, _ in sorted(engines))),
         engine_count=len(engines),
-        gpu_count=gpus,
+        gpu_count=sum(gpus),
         is_gpu_count_assumed=gpu_count is None,
         rate=rate,
         currency=currency,
         windows=windows,
+        replicas=replicas if len(watched) > 1 else {},
         compared=compared,
         apis=tuple(bills),
         prices_on=day,
         price_book=price_book_label(),
-        unknown=tuple(_unknown(watched, windows, ranks=len(ranks), gpu_count=gpu_count, rate=rate, currency=currency)),
+        unknown=tuple(dict.fromkeys(unknown)),
     )
 
 
+def _replicas(
+    watched: Sequence[Watched], *, rate: Decimal | None, gpu_count: int | None
+) -> tuple[dict[str, Priced], list[int], list[str]]:
+    """Each address by its name, the GPUs of each, and why some say nothing. The only one's failure is raised."""
+    replicas: dict[str, Priced] = {}
+    gpus: list[int] = []
+    failed: list[str] = []
+    for one in watched:
+        count = gpu_count or len({rank for _, rank in engines_of(one.readings)})
+        try:
+            segments = [observed(segment) for segment in one.segments()]
+        except CheckError as error:
+            if len(watched) == 1:
+                raise
+            failed.append(f"{one.name} is left out, GPUs and tokens: {error}")
+            continue
+        gpus.append(count)
+        if not segments:
+            if len(watched) > 1:
+                failed.append(f"{one.name} is left out: fewer than two scrapes in a row are known of it.")
+            continue
+        window = joined(segments)
+        unobserved_ms = window.milliseconds - window.observed_ms
+        if unobserved_ms:
+            failed.append(
+                f"{one.name or 'The engine'} was not observed for {fixed(Decimal(unobserved_ms) / 60_000, 1)} min in "
+                "between: neither that time nor its tokens are counted, and it is not called idle."
+            )
+        replicas[one.name] = priced(window, rate_per_gpu_hour=rate, gpu_count=count)
+    if not replicas and failed:
+        raise CheckError(" ".join(failed))
+    return replicas, gpus, failed
+
+
 def _unknown(
-    watched: Watched,
+    notes: Sequence[str],
     windows: Mapping[WindowName, Priced],
     *,
-    ranks: int,
+    gpus: Sequence[int],
     gpu_count: int | None,
     rate: Decimal | None,
     currency: str,
@@ -127,7 +162,7 @@ def _unknown(
     if rate is None:
         said.append("What a GPU-hour costs: --gpu-hour was not given, so there is no cost, and it is not 0.")
     if gpu_count is None:
-        each = "one" if ranks == 1 else f"{ranks}, one for each engine rank"
+        each = "one" if sum(gpus) == 1 else f"{sum(gpus)}, one for each engine rank"
         said.append(
             f"How many GPUs serve it: --gpus was not given; {each} assumed. On k times as many all costs are k x."
         )
@@ -135,13 +170,13 @@ def _unknown(
     if seen is not None:
         said += [f"{note[0].upper()}{note[1:]}." for note in seen.window.notes]
         said += _of_observed(seen.window)
-    elif len(watched.readings) == 1:
+    else:
         said.append("What it serves now: only one scrape was taken, so this is its whole life so far, and no more.")
-    if "since_start" not in windows:
+    if "since_start" not in windows and len(gpus) == 1:
         said.append("Since when it counts: the engine does not say when its process started.")
     if any(one.window.tokens.cache_read is None for one in windows.values()):
         said.append("Prefix-cache hits: this engine does not count them, so cached and computed prompts are one class.")
-    said += [f"How it was scraped: {note}." for note in watched.notes]
+    said += notes
     if currency != PRICES_CURRENCY:
         said.append(
             f"List prices are in {PRICES_CURRENCY} and are not converted: beside {currency} nothing is compared."
@@ -182,6 +217,7 @@ def document(answer: EngineAnswer) -> dict[str, Any]:
         "currency": answer.currency,
         "cost_measure": "accrued",
         "windows": [{"window": name, **_window(one)} for name, one in answer.windows.items()],
+        "replicas": [{"replica": name, **_window(one)} for name, one in answer.replicas.items()],
         "apis": {
             "tokens_of_window": answer.compared,
             "currency": PRICES_CURRENCY,
@@ -197,15 +233,12 @@ def document(answer: EngineAnswer) -> dict[str, Any]:
 def rows(answer: EngineAnswer) -> list[dict[str, Any]]:
     """The same for a spreadsheet: one figure a row, under what it is of."""
     said = document(answer)
-    found = []
-    for window in said["windows"]:
-        tokens = window.pop("tokens")
-        name = window.pop("window")
-        for figure, value in {
-            **window,
-            **{f"{token_class}_tokens": count for token_class, count in tokens.items()},
-        }.items():
-            found.append({"part": "window", "of": name, "figure": figure, "value": value})
+    found: list[dict[str, Any]] = []
+    for part, key in (("window", "windows"), ("replica", "replicas")):
+        for one in said[key]:
+            tokens, of = one.pop("tokens"), one.pop(part)
+            figures = {**one, **{f"{token_class}_tokens": count for token_class, count in tokens.items()}}
+            found += [{"part": part, "of": of, "figure": figure, "value": value} for figure, value in figures.items()]
     for bill in said["apis"]["bills"]:
         of = f"{bill['provider'] or '?'}/{bill['model']}"
         for figure, value in bill.items():
@@ -222,6 +255,7 @@ def _window(one: Priced) -> dict[str, Any]:
         "from_at": window.from_at.isoformat(timespec="milliseconds"),
         "to_at": window.to_at.isoformat(timespec="milliseconds"),
         "milliseconds": window.milliseconds,
+        "observed_milliseconds": window.observed_ms,
         "gpu_milliseconds": one.gpu_ms,
         "serving_milliseconds": window.serving_ms,
         "cost": _text(one.cost),

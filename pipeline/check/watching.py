@@ -28,10 +28,26 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """Scrapes in their order, and what a person should know of how they came."""
+    """Scrapes of one address in their order, and what a person should know of how they came.
+
+    `gap_seconds`: two scrapes further apart than this leave the time between them, and its tokens, unobserved.
+    """
 
     readings: tuple[Reading, ...]
     notes: tuple[str, ...] = ()
+    name: str = ""
+    gap_seconds: float | None = None
+
+    def segments(self) -> list[tuple[Reading, ...]]:
+        """The runs of two scrapes and more without a gap between them."""
+        runs: list[list[Reading]] = [[]]
+        for reading in self.readings:
+            before = runs[-1][-1] if runs[-1] else None
+            apart = 0.0 if before is None else (reading.at - before.at).total_seconds()
+            if self.gap_seconds is not None and apart > self.gap_seconds:
+                runs.append([])
+            runs[-1].append(reading)
+        return [tuple(run) for run in runs if len(run) > 1]
 
 
 def watch(url: str, *, seconds: float, timeout_seconds: float, clock: Clock) -> Watched:

@@ -2,11 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,13 @@ from pipeline.cli.options import format_option
 from pipeline.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from pipeline.check.watching import Clock
+    from pipeline.check.watching import Clock, Watched
 
 _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?", re.ASCII)
 _PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 # Of one scrape: with the default window, the whole check ends within 30 s.
 _TIMEOUT_SECONDS = 5.0
+_LONGEST_PAST_SECONDS = 31 * 86_400.0
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -62,12 +64,20 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
     is_flag=True,
     help="The FILEs are exports of an API, a cloud or a GPU provider: say what they say.",
 )
+@click.option(
+    "--prometheus", "server", metavar="URL", help="A Prometheus that scrapes vLLM: all its engines, by raw samples."
+)
+@click.option("--token-env", metavar="NAME", help="With --prometheus: the variable that holds its bearer token.")
+@click.option("--tenant", metavar="NAME", help="With --prometheus: the tenant (X-Scope-OrgID).")
+@click.option("--match", default="", metavar="LABELS", help="With --prometheus: only these, as 'namespace=\"chat\"'.")
 @click.option("--gpu-hour", "gpu_hour", callback=_price, metavar="RATE", help="What one GPU costs an hour, as 2.69.")
-@click.option("--gpus", type=click.IntRange(1, 100_000), metavar="N", help="GPUs that serve it. [default: one a rank]")
+@click.option(
+    "--gpus", type=click.IntRange(1, 100_000), metavar="N", help="GPUs that serve each address. [default: one a rank]"
+)
 @click.option("--currency", default="USD", show_default=True, callback=_currency, help="Of --gpu-hour.")
 @click.option(
-    "--window", callback=_duration, default="20s", show_default=True, metavar="20s",
-    help="How long to watch; 0 reads once.",
+    "--window", callback=_duration, default=None, metavar="20s",
+    help="How long to watch; 0 reads once. [default: 20s; of a Prometheus the last 1h]",
 )  # fmt: skip
 @click.option(
     "--seconds", callback=_duration, default=None, metavar="60s", help="With --scrapes: the time between the two."
@@ -82,10 +92,14 @@ def check(
     url: str | None,
     scrapes: tuple[Path, Path] | None,
     is_bill: bool,
+    server: str | None,
+    token_env: str | None,
+    tenant: str | None,
+    match: str,
     gpu_hour: Decimal | None,
     gpus: int | None,
     currency: str,
-    window: float,
+    window: float | None,
     seconds: float | None,
     apis: tuple[str, ...],
     output_format: str,
@@ -94,8 +108,9 @@ def check(
     """Your own cost per million tokens in five minutes: no project, no configuration, nothing is kept or sent.
 
     \b
-    Of an engine: watch its counters for 20 s, and print what a million tokens cost at your GPU rate (full, active,
-    marginal), what APIs would bill for the same tokens at list price, and what is unknown.
+    Of an engine: watch its counters for 20 s, or read the last hour of all engines that a Prometheus scrapes: what a
+    million tokens cost at your GPU rate (full, active, marginal), what APIs would bill for the same tokens at list
+    price, and what is unknown.
 
     \b
     Of exports (API, cloud, gateway or GPU bills; pages, CSV, Parquet): what each is, its exact totals by model and
@@ -108,14 +123,16 @@ def check(
     Examples:
       breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69
       breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api claude-sonnet-4-5
+      breakeven check --prometheus http://prometheus:9090 --gpu-hour 2.69 --gpus 8 --window 6h
       breakeven check --bill costs.json usage.json --gpu-hour 2.69 --gpus 2
       breakeven check --scrapes before.prom after.prom --seconds 60s --gpu-hour 2.69 --format json
     """
-    ways = [name for name, given in (("--vllm", url), ("--scrapes", scrapes), ("--bill", is_bill)) if given]
+    given = {"--vllm": url, "--prometheus": server, "--scrapes": scrapes, "--bill": is_bill}
+    ways = [name for name, value in given.items() if value]
     if len(ways) != 1:
         said = f"{' and '.join(ways)} were given" if ways else "nothing was named"
         raise click.UsageError(
-            f"Name one thing to check: --vllm URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
+            f"Name one thing to check: --vllm URL, --prometheus URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
         )
     if files and not is_bill:
         raise click.UsageError(f"{files[0]} is a file: --bill says what an export says, --scrapes reads two scrapes.")
@@ -126,41 +143,69 @@ def check(
             raise click.UsageError("--api is for engines: an export is re-rated at its own models' list prices.")
         _check_bills(files, gpu_hour=gpu_hour, gpus=gpus, currency=currency, output_format=output_format)
         return
-    _check_engine(
-        url, scrapes, gpu_hour=gpu_hour, gpus=gpus, currency=currency, window=window, seconds=seconds, apis=apis,
-        output_format=output_format,
+    if server is None and (token_env or tenant or match):
+        raise click.UsageError("--token-env, --tenant and --match are for --prometheus.")
+    if scrapes is not None:
+        from pipeline.check.watching import saved_pair
+
+        subject, watched = f"{scrapes[0]} and {scrapes[1]}", [saved_pair(*scrapes, seconds=seconds)]
+    elif url is not None:
+        subject, watched = _of_engine(url, window=20.0 if window is None else window)
+    else:
+        assert server is not None
+        subject, watched = _of_prometheus(
+            server, token_env=token_env, tenant=tenant, match=match, window=3600.0 if window is None else window
+        )
+    _answer(
+        watched, subject, gpu_hour=gpu_hour, gpus=gpus, currency=currency, apis=apis, output_format=output_format
     )  # fmt: skip
 
 
-def _check_engine(
-    url: str | None,
-    scrapes: tuple[Path, Path] | None,
+def _of_engine(url: str, *, window: float) -> "tuple[str, list[Watched]]":
+    from pipeline.check.watching import watch
+    from pipeline.telemetry.scrape import metrics_url, shown_url
+
+    try:
+        address = metrics_url(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--vllm") from None
+    subject = shown_url(address)
+    if window and sys.stderr.isatty():
+        click.echo(f"Watching {subject} for {window:g} s ...", err=True)
+    return subject, [watch(address, seconds=window, timeout_seconds=_TIMEOUT_SECONDS, clock=clock())]
+
+
+def _of_prometheus(
+    url: str, *, token_env: str | None, tenant: str | None, match: str, window: float
+) -> "tuple[str, list[Watched]]":
+    try:
+        from pipeline.check.prometheus import watched_by
+        from pipeline.sources.prometheus_http import prometheus_at
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(command="check", module=error.name or "?") from None
+    its = clock()
+    if not 0 < window <= _LONGEST_PAST_SECONDS:
+        raise click.BadParameter(f"{window:g} s is no part of the last 31 days.", param_hint="--window")
+    # One question that is answered or not: a newcomer waits half a minute, not for a quarter of an hour of retries.
+    server = prometheus_at(
+        url, whose="prometheus", environment=os.environ, sleep=its.sleep, token_env=token_env, tenant=tenant,
+        attempts=2, seconds=20.0,
+    )  # fmt: skip
+    stop = its.now().replace(microsecond=0)
+    found = watched_by(server, start=stop - timedelta(seconds=window), stop=stop, match=match)
+    return f"{server.host} (Prometheus)", found
+
+
+def _answer(
+    watched: "list[Watched]",
+    subject: str,
     *,
     gpu_hour: Decimal | None,
     gpus: int | None,
     currency: str,
-    window: float,
-    seconds: float | None,
     apis: tuple[str, ...],
     output_format: str,
 ) -> None:
-    from pipeline.check.watching import Watched, saved_pair, watch
-    from pipeline.telemetry.scrape import metrics_url, shown_url
-
-    watched: Watched
-    if scrapes is not None:
-        subject = f"{scrapes[0]} and {scrapes[1]}"
-        watched = saved_pair(*scrapes, seconds=seconds)
-    else:
-        assert url is not None
-        try:
-            address = metrics_url(url)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--vllm") from None
-        subject = shown_url(address)
-        if window and sys.stderr.isatty():
-            click.echo(f"Watching {subject} for {window:g} s ...", err=True)
-        watched = watch(address, seconds=window, timeout_seconds=_TIMEOUT_SECONDS, clock=clock())
     try:
         # The price book is the largest part of what is loaded: not before there is something to price.
         from pipeline.check.comparison import DEFAULT_APIS

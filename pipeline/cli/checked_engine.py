@@ -13,6 +13,9 @@ from pipeline.cli.options import console, print_table, print_without_ends
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import fixed, printable
 
+_MOST_REPLICAS = 20
+# Where no token was served, a token would have cost more than anywhere else.
+_ENDLESS = Decimal("1e30")
 _NAMES: dict[WindowName, str] = {"observed": "observed", "since_start": "since it started"}
 
 
@@ -21,14 +24,18 @@ def print_engine(answer: EngineAnswer) -> None:
     out = console()
     say(out, f"breakeven check, {answer.subject}", style="bold")
     of = "engine" if answer.engine_count == 1 else f"{answer.engine_count} engines"
-    say(out, f"{', '.join(answer.models)}, {of} on {_gpus(answer)}{_rate(answer)}")
+    where = f" at {len(answer.replicas)} addresses" if answer.replicas else ""
+    say(out, f"{', '.join(answer.models)}, {of}{where} on {_gpus(answer)}{_rate(answer)}")
     out.print()
     title = f"Realized cost per million tokens, accrued at your rate, {answer.currency}"
     columns = ["window", "from (UTC)", "length", "tokens", "cost", "full", "active", "marginal"]
-    print_table(columns, [_row(answer, name, one) for name, one in answer.windows.items()], title)
+    print_table(columns, [_row(answer, _NAMES[name], one) for name, one in answer.windows.items()], title)
     for word, said in _meanings(answer):
         item(out, word, said)
     out.print()
+    if answer.replicas:
+        _print_replicas(out, answer)
+        out.print()
     _print_tokens(answer)
     if answer.compared is not None:
         out.print()
@@ -64,10 +71,19 @@ def _rate(answer: EngineAnswer) -> str:
     return f" at {currencies.money(answer.rate, answer.currency, most_decimals=12)} per GPU-hour"
 
 
-def _row(answer: EngineAnswer, name: WindowName, one: Priced) -> list[str]:
+def _print_replicas(out: Console, answer: EngineAnswer) -> None:
+    """Each address by itself, the dearest token first."""
+    largest = sorted(answer.replicas.items(), key=lambda pair: (-(pair[1].units.full_per_mtok or _ENDLESS), pair[0]))
+    columns = ["address", "from (UTC)", "length", "tokens", "cost", "full", "active", "marginal"]
+    print_table(columns, [_row(answer, name, one) for name, one in largest[:_MOST_REPLICAS]], "By address")
+    if len(largest) > _MOST_REPLICAS:
+        say(out, f"{len(largest) - _MOST_REPLICAS} more are counted and not shown; --format json has them all.")
+
+
+def _row(answer: EngineAnswer, name: str, one: Priced) -> list[str]:
     window = one.window
     return [
-        _NAMES[name],
+        name,
         f"{window.from_at:%Y-%m-%d %H:%M:%S}",
         length(window),
         f"{'≥ ' if window.is_lower_bound else ''}{window.tokens.total:,}",
@@ -102,9 +118,13 @@ def _money(amount: Decimal | None, answer: EngineAnswer, *, decimals: int) -> st
 
 def length(window: Window) -> str:
     """How long a window is: 20.0 s, 3 h 05 min, 12 d 4 h."""
-    seconds = window.milliseconds // 1000
+    return _time(window.milliseconds)
+
+
+def _time(milliseconds: int) -> str:
+    seconds = milliseconds // 1000
     if seconds < 120:
-        return f"{fixed(Decimal(window.milliseconds) / 1000, 1)} s"
+        return f"{fixed(Decimal(milliseconds) / 1000, 1)} s"
     minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86_400
     if days:
         return f"{days:,} d {hours} h"
@@ -119,14 +139,14 @@ def _meanings(answer: EngineAnswer) -> list[tuple[str, str]]:
         said.append(("active", "the time in which it served: not known from one scrape"))
         said.append(("marginal", "one more token: not known from one scrape"))
         return said
-    idle = (seen.window.idle_ms or 0) / 1000
-    serving = f"{seen.window.serving_ms / 1000:.1f} of {seen.window.milliseconds / 1000:.1f} s"
+    idle = _time(seen.window.idle_ms or 0)
+    serving = f"{_time(seen.window.serving_ms)} of {_time(seen.window.observed_ms)}"
     said.append(("active", f"only the time in which a request ran or a counter moved ({serving}): rank models by it"))
     more = (
         "undefined, because no token was served"
         if not seen.window.tokens.total
-        else f"0, because it was idle for {idle:.1f} s of the window and an idle GPU is paid all the same"
-        if idle
+        else f"0, because it was idle for {idle} of the window and an idle GPU is paid all the same"
+        if seen.window.idle_ms
         else "unknown, because no idle moment was seen"
     )
     said.append(("marginal", f"one more token: {more}: route traffic by it"))

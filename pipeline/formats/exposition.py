@@ -295,7 +295,7 @@ def read_vllm(body: str) -> list[VllmRow]:
     else:
         plan = _known_vllm_plan(exposition.layout)
     samples = exposition.samples
-    started_at = None if plan.started_at is None else _instant(samples[plan.started_at].value)
+    started_at = None if plan.started_at is None else instant(samples[plan.started_at].value)
     return [
         _vllm_row(
             engine=engine,
@@ -414,7 +414,7 @@ def _vllm_row(
         # The same quantity under its older name: HELP of prompt_tokens_cached_total says "(local + external)".
         cached = total(_BY_SOURCE, ("local_cache_hit", "external_kv_transfer"))
     if started_at is None and _CREATED in families:
-        started_at = _instant(families[_CREATED][""].value)
+        started_at = instant(families[_CREATED][""].value)
     return VllmRow(
         model_name=engine[0],
         engine_rank=engine[1],
@@ -440,7 +440,7 @@ def _whole(sample: Sample) -> int | None:
 
 
 @lru_cache(maxsize=1_024)
-def _instant(seconds: int | Decimal | None) -> datetime | None:
+def instant(seconds: int | Decimal | None) -> datetime | None:
     """Seconds since the epoch as naive UTC, rounded to microseconds; null where it is no date."""
     if seconds is None or not 0 < seconds < 253_402_300_800:  # 10000-01-01
         return None

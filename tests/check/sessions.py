@@ -15,8 +15,11 @@ from click.testing import CliRunner
 from pipeline.check.watching import Clock
 from pipeline.cli import group
 from pipeline.errors import BreakevenError
+from tests.check.stored_scrapes import stored
 from tests.check.vllm_server import Answer, serving, vllm_body
 from tests.pipeline.small_project import api_page, cost_result, invoice_csv, three_days, usage_result
+from tests.sources import admin_api
+from tests.sources.prometheus_api import PrometheusApi
 
 FOLDER = Path(__file__).parent / "sessions"
 NOW = datetime(2026, 11, 29, 5, tzinfo=UTC)
@@ -99,6 +102,27 @@ def saved_pair_session() -> str:
         return typed(f"breakeven check --scrapes {first} {second} --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api llama-4")
 
 
+def prometheus_session() -> str:
+    """Two replicas of one model, one of them idle half the time; a pair of servers stores every scrape twice."""
+    series = []
+    for pod, served in (("chat-0", lambda n: n), ("chat-1", lambda n: n // 20 * 10 + min(n % 20, 10))):
+        bodies = [(NOW - timedelta(seconds=15 * (240 - n)), busy_body(served(n))) for n in range(240)]
+        for replica in ("a", "b"):
+            series += stored(bodies, namespace="chat", pod=pod, instance=f"{pod}:8000", prometheus_replica=replica)
+    with admin_api.serving(PrometheusApi(series=series)) as api:
+        return typed(f"breakeven check --prometheus {api.base_url} --gpu-hour 2.69 --gpus 2")
+
+
+def busy_body(steps: int) -> str:
+    return vllm_body(
+        prompt=81_000_000 + 78_000 * steps,
+        cached=31_000_000 + 31_500 * steps,
+        output=9_400_000 + 17_250 * steps,
+        requests=41_000 + 60 * steps,
+        started=(NOW - timedelta(days=2)).timestamp(),
+    )
+
+
 def bill_session() -> str:
     """A day's bill of one model beside its usage, the invoice of a GPU provider, and a picture."""
     usage = usage_result(uncached_input_tokens=9_000_000, cache_read_input_tokens=3_000_000, output_tokens=2_000_000)
@@ -139,6 +163,7 @@ SESSIONS: dict[str, Callable[[], str]] = {
     "restarted_engine.txt": lambda: engine_session(restarted_engine, "--gpu-hour 2.69 --gpus 1 --window 6s"),
     "no_engine.txt": lambda: engine_session(lambda _: Answer(b"not here", 404), "--gpu-hour 2.69"),
     "saved_scrapes.txt": saved_pair_session,
+    "prometheus.txt": prometheus_session,
     "bill.txt": bill_session,
     "bill_money_only.txt": money_only_session,
 }

@@ -205,7 +205,7 @@ def test_the_ranks_of_an_engine_add_and_serve_together() -> None:
     ranks = [row(0, 0), row(0, 0, engine_rank="1")]
     later = [row(10, 1), row(20, 2, engine_rank="1")]
     watched = Watched(readings=(reading(0, *ranks), reading(2, *later), reading(4, *later)))
-    answer = engine_answer(watched, subject="x", rate=Decimal(2), currency="USD", gpu_count=None, apis=())
+    answer = engine_answer([watched], subject="x", rate=Decimal(2), currency="USD", gpu_count=None, apis=())
     assert answer.gpu_count == 2
     assert answer.windows["observed"].window.tokens.total == 33
     assert answer.windows["observed"].window.serving_ms == 2000
@@ -261,7 +261,7 @@ def test_another_currency_is_never_compared_with_dollars() -> None:
     """B22."""
     watched = Watched(readings=(reading(0, row(5, 5)), reading(20, row(50, 50))))
     answer = engine_answer(
-        watched, subject="x", rate=Decimal(2), currency="EUR", gpu_count=1, apis=["openai/gpt-5-mini"]
+        [watched], subject="x", rate=Decimal(2), currency="EUR", gpu_count=1, apis=["openai/gpt-5-mini"]
     )
     (bill,) = document(answer)["apis"]["bills"]
     assert bill["equal_tokens_per_second"] is None
