@@ -32,12 +32,30 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")]
 
 
+# What a person may write as one entry: both exports of one Admin API, of one key.
+BOTH_OF_AN_API: Mapping[str, tuple[str, ...]] = {
+    "anthropic_api": ("anthropic_cost_api", "anthropic_usage_api"),
+    "openai_api": ("openai_costs_api", "openai_usage_api"),
+}
+
+
+def _one_or_more(value: object) -> object:
+    """A single entry stands for a list of it."""
+    return [value] if isinstance(value, (str, Mapping)) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...])]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceConfig(_Section):
-    """One configured export: its format, whose account it is, where its files drop, its own settings."""
+    """One configured export: its format, whose account it is, where its files drop, its own settings.
+
+    `anthropic_api` and `openai_api` stand for both exports of that API, what it cost and what was used.
+    """
 
     source: Name
     account: Name
@@ -79,8 +97,8 @@ class Deployment(_Section):
 
     deployment: Name
     model: str
-    served_names: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
+    served_names: Names = ()
+    hosts: Names = ()
     gpus_per_replica: int = Field(ge=1, le=1024)
     capacity: Capacity | None = None
     minimum_replicas: int = Field(default=1, ge=0, le=1024)
@@ -125,12 +143,22 @@ class Candidate(_Section):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
 
 
+Rules = Annotated[tuple[WorkloadMatch, ...], Field(min_length=1)]
+
+
 class Workload(_Section):
     """Traffic that either lane could serve: what a decision is about."""
 
     workload: Name
     team: str | None = None
-    match: tuple[WorkloadMatch, ...] = Field(min_length=1)
+    match: Annotated[
+        tuple[WorkloadMatch, ...],
+        Field(min_length=1),
+        BeforeValidator(
+            _one_or_more,
+            json_schema_input_type=WorkloadMatch | Annotated[tuple[WorkloadMatch, ...], Field(min_length=1)],
+        ),
+    ]
     deployment: Name | None = None
     candidate: Candidate | None = None
     api_model: str | None = None
@@ -243,8 +271,19 @@ def parse_config(text: str) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise _as_config_error(error, raw) from None
+    config = _written_out(config)
     _check_references(config)
     return config
+
+
+def _written_out(config: Config) -> Config:
+    """Every entry that stands for several as these; what is landed, and all that reads it, knows no short forms."""
+    sources = tuple(
+        source.model_copy(update={"source": name})
+        for source in config.sources
+        for name in BOTH_OF_AN_API.get(source.source, (source.source,))
+    )
+    return config.model_copy(update={"sources": sources})
 
 
 def _as_config_error(error: ValidationError, raw: Mapping[str, Any]) -> ConfigError:

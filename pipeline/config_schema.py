@@ -7,7 +7,7 @@ What one entry must not say beside another (a name declared twice, a deployment 
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config import Config, SourceConfig
+from pipeline.config import BOTH_OF_AN_API, Config, SourceConfig
 
 SCHEMA_FILE = ".breakeven.schema.json"
 # As editors with the YAML language server read it; the path is relative to the file, so nothing is fetched.
@@ -21,7 +21,7 @@ _NOT_SCHEMA = ("title", "max_digits", "decimal_places", *_BOUNDS)
 def config_schema(sources: Iterable[str]) -> dict[str, Any]:
     """`sources`: the names that `source:` may have."""
     said = _tidied(Config.model_json_schema(by_alias=True))
-    said["$defs"][SourceConfig.__name__]["properties"]["source"]["enum"] = sorted(sources)
+    said["$defs"][SourceConfig.__name__]["properties"]["source"]["enum"] = sorted({*sources, *BOTH_OF_AN_API})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "breakeven.yaml",

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.config import BOTH_OF_AN_API
 from pipeline.decisions.graph import build_project
 from pipeline.doctor.figures import DAYS
 from pipeline.doctor.findings import Finding
@@ -18,12 +19,12 @@ from pipeline.doctor.inputs import next_input
 from pipeline.doctor.proposal import Entry, Proposals, yaml_text
 from pipeline.landing.project import CONFIG_FILE, Project
 from pipeline.reports.questions import Questions
-from pipeline.sources.ingest import ingest
+from pipeline.sources.ingest import ingest, land_config
 
 # What is content-addressed: made here, it is not made again by the first run.
 _SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")
-# An hour of every key is much to ask for a proposal: bills say what costs most.
-_NOT_LOOKED_AT = ("anthropic_usage_api", "openai_usage_api")
+# Of an API, the bill: every hour of every key is much to ask for a proposal, and bills say what costs most.
+_BILL_OF = {name: of[0] for name, of in BOTH_OF_AN_API.items()}
 
 Row = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ def look_at(
 ) -> FirstLook:
     """Fetch, build and ask, in a folder that is gone afterwards. `more`: further sections of breakeven.yaml."""
     with _aside(folder, entries, now=now, more=more) as project:
-        project.land_config(now)
+        land_config(project, now)
         brought = ingest(project, now=now, environment=environment, sleep=time.sleep)
         snapshot = build_project(project, as_of=now).snapshot
         to_date = now.date()
@@ -65,11 +66,7 @@ def look_at(
 def _aside(folder: Path, entries: Sequence[Entry], *, now: datetime, more: str) -> Iterator[Project]:
     with TemporaryDirectory() as made:
         aside = Path(made)
-        looked_at = [
-            Entry(_as_seen_from_elsewhere(entry, folder, aside))
-            for entry in entries
-            if entry.said["source"] not in _NOT_LOOKED_AT or "inbox" in entry.said
-        ]
+        looked_at = [Entry(_as_seen_from_elsewhere(entry, folder, aside)) for entry in entries]
         text = yaml_text("first-look", looked_at, Proposals(), today=date.min)
         (aside / CONFIG_FILE).write_text(text + more, encoding="utf-8")
         for name in _SHARED_CACHE:
@@ -82,7 +79,7 @@ def _aside(folder: Path, entries: Sequence[Entry], *, now: datetime, more: str) 
 
 
 def _as_seen_from_elsewhere(entry: Entry, folder: Path, aside: Path) -> dict[str, Any]:
-    said = dict(entry.said)
+    said = {**entry.said, "source": _BILL_OF.get(entry.said["source"], entry.said["source"])}
     if entry.files:
         put_into(aside / said["inbox"], entry.files, folder)
     elif "inbox" in said:

@@ -22,14 +22,10 @@ from pipeline.sources import source_named
 from pipeline.sources.invoice_guess import guess_settings
 from pipeline.sources.recognise import HEAD_BYTES
 
-_API_SOURCES = {
-    "anthropic": ("anthropic_cost_api", "anthropic_usage_api"),
-    "openai": ("openai_costs_api", "openai_usage_api"),
-}
 # Exports that state what a fetched bill states too: (control, the sources beside which it is one).
 _CONTROLS = {
-    "anthropic_console_csv": ("anthropic_cost_api",),
-    "openai_dashboard_csv": ("openai_costs_api",),
+    "anthropic_console_csv": ("anthropic_cost_api", "anthropic_api"),
+    "openai_dashboard_csv": ("openai_costs_api", "openai_api"),
     "focus": ("aws_cur2",),
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "aws_cur2": "aws", "ecb_rates": "ecb",
@@ -71,11 +67,10 @@ def entries_of(found: Found, *, folder: Path, horizon: date, base_urls: Mapping[
 
 def _api_entries(found: Found, horizon: date, base_urls: Mapping[str, str]) -> Iterator[Entry]:
     for key in found.keys:
-        for source in _API_SOURCES[key.provider]:
-            said: dict[str, Any] = {"source": source, "account": key.account, "key_env": key.variable}
-            if key.provider in base_urls:
-                said["base_url"] = base_urls[key.provider]
-            yield Entry({**said, "horizon": horizon})
+        said: dict[str, Any] = {"source": f"{key.provider}_api", "account": key.account, "key_env": key.variable}
+        if key.provider in base_urls:
+            said["base_url"] = base_urls[key.provider]
+        yield Entry({**said, "horizon": horizon})
 
 
 def _export_entries(found: Found, folder: Path) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build.files import swapped
-from pipeline.config import Config, SourceConfig
+from pipeline.config import BOTH_OF_AN_API, Config, SourceConfig
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
 from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.landing import Contents, RedactedError, as_delivery
@@ -39,14 +39,14 @@ def _configured_source(name: str) -> Source:
     """The shipped source of that name; ConfigError lists the names there are."""
     source = source_named(name)
     if source is None:
-        known = ", ".join(sorted(source.name for source in SOURCES))
+        known = ", ".join(sorted({*BOTH_OF_AN_API, *(source.name for source in SOURCES)}))
         raise ConfigError(key="sources.source", value=name, fix=f"No such source. There are: {known}.")
     return source
 
 
 def check_sources(config: Config) -> None:
     """Raises ConfigError where breakeven.yaml names a source that is not shipped, or settings it cannot work with."""
-    for index, configured in enumerate(config.sources):
+    for configured in config.sources:
         source = _configured_source(configured.source)
         if source.check is None:
             continue
@@ -54,7 +54,9 @@ def check_sources(config: Config) -> None:
         try:
             source.check(configured.settings, others)
         except ConfigError as error:
-            raise ConfigError(key=f"sources.{index}.{error.key}", value=error.value, fix=error.fix) from None
+            # By its names: an entry may stand for several, so that its place in the file is another.
+            key = f"sources ({configured.source}/{configured.account}).{error.key}"
+            raise ConfigError(key=key, value=error.value, fix=error.fix) from None
 
 
 def land_config(project: Project, now: datetime) -> bool:

@@ -129,7 +129,7 @@ def test_a_gateway_that_does_not_say_whose_bill_it_estimates_is_a_config_error(
     made = SmallProject(tmp_path, [source(COST_API, "main"), {**gateway(), "settings": settings}])
     with pytest.raises(ConfigError) as caught:
         made.ingest()
-    assert "sources.1.settings.bills" in str(caught.value)
+    assert "sources (litellm_focus/gateway).settings.bills" in str(caught.value)
     assert all(word in str(caught.value) for word in words)
 
 
