@@ -3,7 +3,7 @@
 -- partition: day
 with
 engine_scrapes as (
-    select * from stg_nvml_spool__engine_scrapes
+    select * from int_engine_scrapes
 ),
 
 final as (

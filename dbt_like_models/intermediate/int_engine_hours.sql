@@ -3,19 +3,19 @@
 -- share its minutes: claims beyond sixty seconds are cut in proportion, so no GPU-second is used twice.
 -- partition: day
 -- lookback: int_engine_intervals 1 days
--- lookback: stg_nvml_spool__engine_scrapes 1 days
+-- lookback: int_engine_scrapes 1 days
 with
 engine_intervals as (
     select * from int_engine_intervals
 ),
 
 failed_scrapes as (
-    select * from stg_nvml_spool__engine_scrapes
+    select * from int_engine_scrapes
     where not is_valid
 ),
 
 gpu_hours as (
-    select * from stg_nvml_spool__gpu_hours
+    select * from int_gpu_hours
 ),
 
 -- The ranks and models of one process are one engine: it serves when any of them does. An unread process whose GPUs

@@ -6,7 +6,7 @@
 -- lookback: int_engine_day_ends 7 days
 with
 engine_scrapes as (
-    select * from stg_nvml_spool__engine_scrapes
+    select * from int_engine_scrapes
 ),
 
 day_ends as (

@@ -2,15 +2,15 @@
 -- Every observed GPU-millisecond in exactly one state: unhealthy, what an engine says of the healthy ones, and for the
 -- rest held_other where a process was there, else unallocated. They sum to what was observed, and to nothing more.
 -- partition: month
--- lookback: stg_nvml_spool__gpu_hours 1 days
+-- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (
-    select stg_nvml_spool__gpu_hours.*
-    from stg_nvml_spool__gpu_hours
+    select int_gpu_hours.*
+    from int_gpu_hours
     inner join calendar as days
         on
-            stg_nvml_spool__gpu_hours.usage_hour_at >= days.day_start_at
-            and stg_nvml_spool__gpu_hours.usage_hour_at < days.day_end_at
+            int_gpu_hours.usage_hour_at >= days.day_start_at
+            and int_gpu_hours.usage_hour_at < days.day_end_at
 ),
 
 engine_hours as (

@@ -1,15 +1,15 @@
 -- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id.
 -- Which GPU was seen where, from samples and from agents' inventories, and for how long its host was observed at all.
 -- partition: month
--- lookback: stg_nvml_spool__gpu_hours 1 days
+-- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (
-    select stg_nvml_spool__gpu_hours.*
-    from stg_nvml_spool__gpu_hours
+    select int_gpu_hours.*
+    from int_gpu_hours
     inner join calendar as days
         on
-            stg_nvml_spool__gpu_hours.usage_hour_at >= days.day_start_at
-            and stg_nvml_spool__gpu_hours.usage_hour_at < days.day_end_at
+            int_gpu_hours.usage_hour_at >= days.day_start_at
+            and int_gpu_hours.usage_hour_at < days.day_end_at
 ),
 
 inventory as (

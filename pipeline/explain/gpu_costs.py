@@ -53,7 +53,8 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
     charges = evidence.keep("chosen_gpu_charges", "gpu_charges")
     evidence.trace_model("int_gpu_charges_daily", days, sources={row["source"] for row in charges})
     if has_samples:
-        evidence.trace("landed_nvml_spool__gpu_samples", days | {day - timedelta(days=1) for day in days})
+        for view in ("landed_nvml_spool__gpu_samples", "landed_prometheus__gpu_samples"):
+            evidence.trace(view, days | {day - timedelta(days=1) for day in days})
     states = evidence.ask("gpu_states")
     landed = gpu_money(evidence, chosen, charges, states)
     samples = evidence.ask("gpu_sample_objects") if has_samples else []

@@ -51,10 +51,9 @@ def explain_tokens(evidence: Evidence, *, deployment: str, usage_date: date) -> 
     served = evidence.ask("served_tokens", deployment=deployment, usage_date=usage_date)
     if not served:
         raise _nothing(evidence, deployment, usage_date)
-    evidence.trace(
-        "landed_nvml_spool__engine_scrapes",
-        {usage_date - timedelta(days=back) for back in range(-1, _LOOKBACK_DAYS + 1)},
-    )
+    days = {usage_date - timedelta(days=back) for back in range(-1, _LOOKBACK_DAYS + 1)}
+    evidence.trace("landed_nvml_spool__engine_scrapes", days)
+    evidence.trace_model("stg_prometheus__engine_scrapes", days)
     intervals = evidence.ask("engine_intervals", deployment=deployment, usage_date=usage_date)
     scrapes = evidence.ask("engine_scrapes", deployment=deployment, usage_date=usage_date)
     increments = _increments(intervals, scrapes, usage_date)

@@ -148,6 +148,7 @@ def _objects(evidence: Evidence, inputs: VerdictInputs, money: Iterable[Explanat
     if inputs.row["deployment_id"] is None or not inputs.days:
         return
     evidence.trace("landed_nvml_spool__engine_scrapes", inputs.days)
+    evidence.trace_model("stg_prometheus__engine_scrapes", inputs.days)
     scrapes = evidence.ask("verdict_scrapes", deployment=inputs.row["deployment_id"])
     yield Rows.of(
         "Objects of the token counters",

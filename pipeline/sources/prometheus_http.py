@@ -48,7 +48,8 @@ class Prometheus:
     """One server, and how it is asked. What it is asked with appears in nothing printed.
 
     `whose`: begins its errors (`prometheus of main`). `asked_with`: in words, without the secret. `seconds`: how long
-    one answer may keep silent. `sign(url)`: further headers of one question.
+    one answer may keep silent. `sign(url)`: further headers of one question. `takes_partial`: lists of series and names
+    are taken as they come, also where the server says that they are not whole.
     """
 
     whose: str
@@ -59,6 +60,7 @@ class Prometheus:
     secrets: tuple[str, ...] = field(repr=False)
     attempts: int = 6
     seconds: float = 60.0
+    takes_partial: bool = False
     sign: Callable[[str], Mapping[str, str]] | None = field(default=None, repr=False)
 
     @property
@@ -100,6 +102,7 @@ def prometheus_at(
     sigv4_region: str | None = None,
     attempts: int = 6,
     seconds: float = 60.0,
+    takes_partial: bool = False,
 ) -> Prometheus:
     """The server at an address: the part before `/api/v1`.
 
@@ -140,6 +143,7 @@ def prometheus_at(
         secrets=() if token is None else (token,),
         attempts=attempts,
         seconds=seconds,
+        takes_partial=takes_partial,
         sign=None if sigv4_region is None else _aws_signer(sigv4_region, whose=whose),
     )
 
@@ -272,7 +276,7 @@ def _between(start: datetime, stop: datetime) -> Params:
 
 def _whole(server: Prometheus, said: Said) -> Said:
     """An answer without warnings: a list that is cut would pass for everything there is."""
-    if said.warnings:
+    if said.warnings and not server.takes_partial:
         raise EndpointError(
             f"{server.whose}: {server.host} answers in part only: {'; '.join(said.warnings)}. Mend that and ask again.",
             problem=f"it answers in part only: {'; '.join(said.warnings)}",

@@ -1,5 +1,46 @@
 -- The landed scrapes of a deployment's engines, as the engines stated their counters, from the last days on: a count
 -- begins at the scrape before it.
+with
+scrapes as (
+    select
+        spool.usage_date,
+        spool.host,
+        spool.target,
+        spool.replica_id,
+        spool.model_name,
+        spool.engine_rank,
+        spool.process_started_at,
+        spool.at as scraped_at,
+        spool.agent_start_id,
+        spool.sequence_number,
+        spool.prompt_tokens,
+        spool.prompt_tokens_cached,
+        spool.generation_tokens,
+        spool.scrape_error,
+        spool.object_number,
+        spool.object_row
+    from traced_nvml_spool__engine_scrapes as spool
+    union all
+    select
+        usage_date,
+        host,
+        target,
+        replica_id,
+        model_name,
+        engine_rank,
+        process_started_at,
+        scraped_at,
+        agent_start_id,
+        sequence_number,
+        prompt_tokens_since_start as prompt_tokens,
+        prompt_cached_tokens_since_start as prompt_tokens_cached,
+        generation_tokens_since_start as generation_tokens,
+        scrape_error,
+        object_number,
+        object_row
+    from traced_stg_prometheus__engine_scrapes
+)
+
 select
     scrapes.usage_date,
     scrapes.host,
@@ -8,7 +49,7 @@ select
     scrapes.model_name,
     scrapes.engine_rank,
     scrapes.process_started_at,
-    scrapes.at as scraped_at,
+    scrapes.scraped_at,
     scrapes.agent_start_id,
     scrapes.sequence_number,
     scrapes.prompt_tokens,
@@ -17,7 +58,7 @@ select
     scrapes.scrape_error,
     scrapes.object_number,
     scrapes.object_row
-from traced_nvml_spool__engine_scrapes as scrapes
+from scrapes
 inner join (
     select distinct
         host,
@@ -30,5 +71,5 @@ inner join (
 ) as targets
     on scrapes.host = targets.host and scrapes.target = targets.target
 order by
-    scrapes.host, scrapes.target, scrapes.replica_id, scrapes.model_name, scrapes.engine_rank, scrapes.at,
+    scrapes.host, scrapes.target, scrapes.replica_id, scrapes.model_name, scrapes.engine_rank, scrapes.scraped_at,
     scrapes.agent_start_id, scrapes.sequence_number

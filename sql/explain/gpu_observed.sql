@@ -38,6 +38,65 @@ intervals as (
         )
 ),
 
+-- Of dcgm-exporter's samples those of hours in which no agent saw the GPU: hour by hour, as int_gpu_hours chooses.
+kept_hours as (
+    select
+        samples.usage_date,
+        coalesce(samples.node, samples.hostname, split_part(samples.instance, ':', 1), 'unknown') as host,
+        samples.gpu_uuid,
+        samples.replica as agent_start_id,
+        samples.object_row as sequence_number,
+        unnest(
+            range(
+                (epoch_ms(samples.at) - least(samples.interval_ms, 900000)) // 3600000,
+                (epoch_ms(samples.at) - 1) // 3600000 + 1
+            )
+        ) as hour_number,
+        epoch_ms(samples.at) - least(samples.interval_ms, 900000) as from_ms,
+        epoch_ms(samples.at) as to_ms
+    from traced_prometheus__gpu_samples as samples
+    where
+        samples.interval_ms > 0
+        and (
+            samples.util_gpu_pct is not null
+            or samples.gr_engine_active_ppm is not null
+            or samples.sm_active_ppm is not null
+            or samples.memory_used_bytes is not null
+        )
+),
+
+agent_hours as (
+    select distinct
+        gpu_uuid,
+        epoch_ms(usage_hour_at) // 3600000 as hour_number
+    from stg_nvml_spool__gpu_hours
+),
+
+all_intervals as (
+    select * from intervals
+    union all by name
+    select
+        hosts.usage_date,
+        kept_hours.host,
+        kept_hours.gpu_uuid,
+        greatest(
+            kept_hours.from_ms, kept_hours.hour_number * 3600000, epoch_ms(cast(hosts.usage_date as timestamp))
+        ) as from_ms,
+        least(
+            kept_hours.to_ms,
+            (kept_hours.hour_number + 1) * 3600000,
+            epoch_ms(cast(hosts.usage_date as timestamp)) + 86400000
+        ) as to_ms,
+        kept_hours.agent_start_id,
+        kept_hours.sequence_number
+    from kept_hours
+    inner join hosts
+        on kept_hours.host = hosts.host and kept_hours.usage_date in (hosts.usage_date, hosts.usage_date - 1)
+    left join agent_hours
+        on kept_hours.gpu_uuid = agent_hours.gpu_uuid and kept_hours.hour_number = agent_hours.hour_number
+    where agent_hours.gpu_uuid is null
+),
+
 uncovered as (
     select
         *,
@@ -52,7 +111,7 @@ uncovered as (
                 from_ms
             )
         ) as uncovered_from_ms
-    from intervals
+    from all_intervals
     where to_ms > from_ms
 ),
 

@@ -1,4 +1,25 @@
 -- Which objects showed the chosen hosts on the chosen days: how many samples of which GPU, and for how long.
+with
+samples as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        interval_ms,
+        object_number,
+        object_row
+    from traced_nvml_spool__gpu_samples
+    union all
+    select
+        usage_date,
+        coalesce(node, hostname, split_part(instance, ':', 1), 'unknown') as host,
+        gpu_uuid,
+        interval_ms,
+        object_number,
+        object_row
+    from traced_prometheus__gpu_samples
+)
+
 select
     samples.usage_date,
     samples.host,
@@ -8,7 +29,7 @@ select
     min(samples.object_row) as first_object_row,
     max(samples.object_row) as last_object_row,
     sum(least(samples.interval_ms, 900000)) as interval_milliseconds
-from traced_nvml_spool__gpu_samples as samples
+from samples
 inner join (
     select distinct
         usage_date,

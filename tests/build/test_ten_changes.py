@@ -10,7 +10,16 @@ from tests.pipeline.small_project import SmallProject
 
 # What reads samples and scrapes, and what is made of them and of GPU bills.
 TELEMETRY = (
-    *("stg_nvml_spool", "stg_invoice_csv", "int_engine_", "int_gpu_states", "int_gpu_observed", "int_gpu_sightings"),
+    *(
+        "stg_nvml_spool",
+        "stg_prometheus",
+        "stg_invoice_csv",
+        "int_engine_",
+        "int_gpu_hours",
+        "int_gpu_states",
+        "int_gpu_observed",
+        "int_gpu_sightings",
+    ),
     *("int_gpu_charges", "int_gpu_resource", "int_gpu_costs", "fct_gpu_costs", "fct_self_host", "fct_gpu_leftovers"),
 )
 

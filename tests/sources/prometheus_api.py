@@ -4,6 +4,7 @@ the real one, in the JSON shapes its documentation gives."""
 import gzip
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -78,12 +79,8 @@ class PrometheusApi:
         for labels, samples in self.series:
             if not selects(ranged[1], labels):
                 continue
-            start = at_ms - length_ms
-            inside = [
-                (at, value)
-                for at, value in samples
-                if (start <= at if self.is_closed else start < at) and at <= at_ms and value is not None
-            ]
+            begin = at_ms - length_ms + (0 if self.is_closed else 1)
+            inside = [one for one in _within(samples, begin, at_ms) if one[1] is not None]
             if inside:
                 result.append({"metric": labels, "values": [[at / 1000, value] for at, value in inside]})
         if sum(len(item["values"]) for item in result) > self.most_samples:
@@ -99,7 +96,7 @@ class PrometheusApi:
         return [
             labels
             for labels, samples in self.series
-            if any(selects(match, labels) for match in matches) and any(start <= at <= stop for at, _ in samples)
+            if any(selects(match, labels) for match in matches) and _within(samples, start, stop)
         ]
 
     def _success(self, data: object, headers: Mapping[str, str]) -> Answer:
@@ -110,6 +107,14 @@ class PrometheusApi:
         if "gzip" in headers.get("accept-encoding", ""):
             return Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(content, mtime=0))
         return Answer(body=content)
+
+
+def _within(samples: Samples, first_ms: int, last_ms: int) -> Samples:
+    return samples[bisect_left(samples, first_ms, key=_moment) : bisect_right(samples, last_ms, key=_moment)]
+
+
+def _moment(sample: tuple[int, str | None]) -> int:
+    return sample[0]
 
 
 def refused(status: int, kind: str, error: str) -> Answer:

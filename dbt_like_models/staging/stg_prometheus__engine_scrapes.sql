@@ -1,0 +1,107 @@
+-- One row per usage_date, account, agent_start_id, model_name, engine_rank, sequence_number.
+-- Every scrape of an engine that a Prometheus kept. Its host and GPUs are those that dcgm-exporter names for its pod;
+-- without one, its host is its node's label, else its own address. However often an engine is scraped, and by how many,
+-- its host, target and process are the same, so that all its readings are one series.
+-- partition: day
+with
+engine_samples as (
+    select * from landed_prometheus__engine_samples
+),
+
+gpu_pods as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        gpu_uuid,
+        coalesce(node, hostname, split_part(instance, ':', 1)) as host
+    from landed_prometheus__gpu_pods
+),
+
+gpu_samples as (
+    select distinct
+        usage_date,
+        cluster,
+        split_part(instance, ':', 1) as exporter_address,
+        coalesce(node, hostname, split_part(instance, ':', 1)) as host
+    from landed_prometheus__gpu_samples
+),
+
+-- Pods that share a GPU name the same one, and one pod may hold several.
+pods as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        case when count(distinct host) = 1 then min(host) end as host,
+        '["' || string_agg(distinct gpu_uuid, '","' order by gpu_uuid) || '"]' as gpu_uuids_json
+    from gpu_pods
+    group by usage_date, cluster, namespace, pod
+),
+
+-- Outside of Kubernetes an exporter and an engine on one machine are reached under one address.
+machines as (
+    select
+        usage_date,
+        cluster,
+        exporter_address,
+        case when count(distinct host) = 1 then min(host) end as host
+    from gpu_samples
+    group by usage_date, cluster, exporter_address
+),
+
+final as (
+    select
+        engine_samples.usage_date,
+        engine_samples.account,
+        coalesce(
+            pods.host, engine_samples.node, machines.host, split_part(engine_samples.instance, ':', 1), 'unknown'
+        ) as host,
+        cast(null as varchar) as boot_id,
+        engine_samples.target_labels as agent_start_id,
+        engine_samples.model_name,
+        engine_samples.engine as engine_rank,
+        epoch_ms(engine_samples.at) as sequence_number,
+        engine_samples.at as scraped_at,
+        -- A scrape alone in its answer covers no time that anybody knows of.
+        coalesce(engine_samples.interval_ms, 0) as interval_milliseconds,
+        case
+            when engine_samples.pod is null then coalesce(engine_samples.instance, engine_samples.target_labels)
+            else
+                concat_ws('/', engine_samples.cluster, engine_samples.namespace, engine_samples.pod)
+                || coalesce(':' || nullif(split_part(engine_samples.instance, ':', 2), ''), '')
+        end as target,
+        concat_ws(
+            '/', engine_samples.cluster, engine_samples.namespace,
+            coalesce(engine_samples.pod, engine_samples.instance)
+        ) as replica_id,
+        'vllm' as engine,
+        cast(null as varchar) as engine_version,
+        engine_samples.process_started_at,
+        engine_samples.prompt_tokens as prompt_tokens_since_start,
+        engine_samples.prompt_tokens_cached as prompt_cached_tokens_since_start,
+        engine_samples.generation_tokens as generation_tokens_since_start,
+        engine_samples.requests_success as requests_since_start,
+        engine_samples.requests_running as requests_running_count,
+        engine_samples.requests_waiting as requests_waiting_count,
+        pods.gpu_uuids_json,
+        case when pods.gpu_uuids_json is not null then 'dcgm_pod' end as gpu_method,
+        cast(null as varchar) as scrape_error,
+        engine_samples.prompt_tokens is not null and engine_samples.generation_tokens is not null as is_valid
+    from engine_samples
+    left join pods
+        on
+            engine_samples.usage_date = pods.usage_date
+            and engine_samples.cluster is not distinct from pods.cluster
+            and engine_samples.namespace is not distinct from pods.namespace
+            and engine_samples.pod = pods.pod
+    left join machines
+        on
+            engine_samples.usage_date = machines.usage_date
+            and engine_samples.cluster is not distinct from machines.cluster
+            and split_part(engine_samples.instance, ':', 1) = machines.exporter_address
+)
+
+select * from final

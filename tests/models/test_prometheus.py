@@ -1,0 +1,260 @@
+"""What a Prometheus kept of engines and GPUs, counted once, whatever the windows, servers and agents beside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.build.runner import Built
+from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
+from tests.sources.prometheus_api import ms
+from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Series, landed
+
+ENGINE_SAMPLES = "landed_prometheus__engine_samples"
+GPU_SAMPLES = "landed_prometheus__gpu_samples"
+GPU_PODS = "landed_prometheus__gpu_pods"
+HOUR = timedelta(hours=1)
+UUID = "GPU-1"
+
+
+def _at(hour: float) -> datetime:
+    return at(hour).replace(tzinfo=UTC)
+
+
+ENGINE = Engine(started=_at(9), ended=_at(48), model_name="llama")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prometheus")
+
+
+def _tables(
+    series: Series, *, start: float = 0, stop: float = 13, account: str = "main", **how: Any
+) -> dict[str, list[Row]]:
+    frames = landed(series, start=_at(start), stop=_at(stop), **{"window": HOUR, **how})
+    return {
+        f"landed_prometheus__{name}": [{**row, "account": account} for row in frame.to_dicts()]
+        for name, frame in frames.items()
+    }
+
+
+def _joined(*tables: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    return {name: [row for one in tables for row in one.get(name, ())] for table in tables for name in table}
+
+
+def _tokens(built: Built) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in rows_of(built, "int_engine_tokens_hourly"):
+        found[row["token_class"]] = found.get(row["token_class"], 0) + row["tokens"]
+    return found
+
+
+def _counted(cache: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+    return _tokens(build_tables(cache, tables, ("int_engine_tokens_hourly",)))
+
+
+def _prompt(seconds: int) -> dict[str, int]:
+    """The classes of so many seconds at 20 prompt tokens a second, 5 of them cached, and 10 generated."""
+    return {"input_uncached": 15 * seconds, "input_cache_read": 5 * seconds, "output": 10 * seconds}
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    window_s=st.integers(240, 86_400),
+    every_s=st.integers(15, 120),
+    later_ms=st.integers(0, 60_000),
+    outages=st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 4_000)), max_size=3),
+    is_ha=st.booleans(),
+    is_closed=st.booleans(),
+    seed=st.randoms(use_true_random=False),
+)
+def test_windows_of_any_size_and_order_and_pairs_of_servers_give_the_same_tokens(
+    cache: Path,
+    window_s: int,
+    every_s: int,
+    later_ms: int,
+    outages: list[tuple[int, int]],
+    is_ha: bool,
+    is_closed: bool,
+    seed: Any,
+) -> None:
+    """Two processes, one after the other across midnight, each idle at first and at last: what they served, exactly.
+
+    What a server kept of a process ends where the process is idle, so the windows decide nothing.
+    """
+    engines = [
+        replace(ENGINE, started=_at(22), ended=_at(23.4), quiet_until=_at(22.1), quiet_from=_at(23.3)),
+        replace(ENGINE, started=_at(23.5), ended=_at(40), quiet_until=_at(23.6), quiet_from=_at(24.3)),
+    ]
+    down = [(ms(_at(22.1)) + begin * 1000, ms(_at(22.1)) + (begin + length) * 1000) for begin, length in outages]
+    fleet = Fleet(
+        start=_at(21.9), stop=_at(24.5), engines=engines, every_ms=every_s * 1000, outages=down if is_ha else ()
+    )
+    series = fleet.ha_series(later_ms=later_ms) if is_ha else fleet.series()
+    tables = _tables(series, start=21.9, stop=24.5, window=timedelta(seconds=window_s), is_closed=is_closed)
+    rows = [dict(row) for row in tables[ENGINE_SAMPLES]]
+    seed.shuffle(rows)
+    served = round(1.2 * 3600) + round(0.7 * 3600)
+    assert _counted(cache, {**tables, ENGINE_SAMPLES: rows}) == _prompt(served)
+
+
+def test_hours_of_a_day_are_whole_across_every_window_edge(cache: Path) -> None:
+    fleet = Fleet(start=_at(9), stop=_at(13), engines=[ENGINE])
+    by_hour = {}
+    for window in (timedelta(minutes=7), HOUR, timedelta(days=1)):
+        built = build_tables(cache, _tables(fleet.series(), window=window), ("int_engine_tokens_hourly",))
+        by_hour[window] = [
+            (row["usage_hour_at"].hour, row["tokens"])
+            for row in rows_of(built, "int_engine_tokens_hourly")
+            if row["token_class"] == "output"
+        ]
+    whole = [(8, 0), (9, 36_000), (10, 36_000), (11, 36_000), (12, 36_000 - 150)]
+    assert list(by_hour.values()) == [whole, whole, whole]
+
+
+def test_an_engine_that_two_jobs_scrape_or_two_servers_keep_is_counted_once(cache: Path) -> None:
+    """Two monitors of one pod differ in `job`; two servers may be two accounts. Their readings are one counter's."""
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[replace(ENGINE, started=_at(9.9))])
+    once = _tables(fleet.series())
+    doubled = [
+        ({**labels, "job": "svc"}, [(moment + 4_000, value) for moment, value in held])
+        for labels, held in fleet.series()
+    ]
+    assert _counted(cache, once) == _counted(cache, _tables([*fleet.series(), *doubled]))
+    assert _counted(cache, once) == _counted(cache, _joined(once, _tables(fleet.series(), account="other")))
+
+
+def test_a_pod_and_its_host_are_those_that_dcgm_names(cache: Path) -> None:
+    """B18: the engine's own address says nothing of its machine, and its GPUs are the pod's, not all of the node's."""
+    gpus = [Gpu("GPU-1"), Gpu("GPU-2"), Gpu("GPU-3", pods=("training-0",))]
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=gpus)
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours", "int_engine_scrapes"))
+    (place,) = {(row["host"], row["target"], row["gpu_uuids_json"]) for row in rows_of(built, "int_engine_scrapes")}
+    assert place == ("node-1", "llm/vllm-0:8000", '["GPU-1","GPU-2"]')
+    serving = {row["gpu_uuid"]: row["serving_milliseconds"] for row in rows_of(built, "int_engine_hours")}
+    assert set(serving) == {"GPU-1", "GPU-2"}
+
+
+def test_without_pods_an_engine_and_an_exporter_at_one_address_are_on_one_host(cache: Path) -> None:
+    engine = replace(ENGINE, pod=None, instance="10.0.0.5:8000")
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[engine], gpus=[Gpu(UUID, instance="10.0.0.5:9400", pods=())])
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours",))
+    assert {(row["host"], row["gpu_uuid"]) for row in rows_of(built, "int_engine_hours")} == {("node-1", UUID)}
+
+
+def test_a_gpu_that_dcgm_saw_is_observed_for_the_time_between_its_samples_and_no_longer(cache: Path) -> None:
+    """B15: an exporter that was away for ten minutes leaves ten minutes unobserved."""
+    fleet = Fleet(start=_at(9), stop=_at(12), gpus=[Gpu(UUID)])
+    kept: Series = [
+        (labels, [one for one in held if not ms(_at(10.5)) < one[0] <= ms(_at(10.5)) + 600_000])
+        for labels, held in fleet.series()
+    ]
+    hours = rows_of(build_tables(cache, _tables(kept), ("int_gpu_hours",)), "int_gpu_hours")
+    assert [(row["usage_hour_at"].hour, row["observed_milliseconds"]) for row in hours] == [
+        (8, 15_000), (9, 3_600_000), (10, 3_000_000), (11, 3_585_000)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("util", "profiled", "is_busy"), [("99", "0", True), ("0", "0.4", True), ("0", "0", False)])
+def test_profiling_fields_that_stand_still_are_not_idle(cache: Path, util: str, profiled: str, is_busy: bool) -> None:
+    """DCGM's profiling fields have read 0 for weeks on a GPU at 99% (dcgm-exporter issue 662). B15."""
+    labels = {"UUID": UUID, "Hostname": "node-1", "job": "dcgm", "instance": "10.0.9.1:9400"}
+    scrapes = range(ms(_at(10)), ms(_at(11)), 15_000)
+    series: Series = [
+        ({"__name__": "DCGM_FI_DEV_GPU_UTIL", **labels}, [(one, util) for one in scrapes]),
+        ({"__name__": "DCGM_FI_PROF_GR_ENGINE_ACTIVE", **labels}, [(one, profiled) for one in scrapes]),
+        ({"__name__": "DCGM_FI_DEV_FB_USED", **labels}, [(one, "100") for one in scrapes]),
+    ]
+    hours = rows_of(build_tables(cache, _tables(series), ("int_gpu_hours",)), "int_gpu_hours")
+    busy = sum(row["busy_milliseconds"] for row in hours)
+    assert busy == (sum(row["observed_milliseconds"] for row in hours) if is_busy else 0)
+
+
+def test_a_mig_gpu_is_busy_while_any_of_its_instances_is_and_is_one_gpu(cache: Path) -> None:
+    scrapes = range(ms(_at(10)), ms(_at(11)), 15_000)
+    series: Series = [
+        (
+            {"__name__": "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "UUID": UUID, "Hostname": "node-1", "GPU_I_ID": part},
+            [(one, active if one < ms(_at(10.5)) else "0") for one in scrapes],
+        )
+        for part, active in (("1", "0"), ("2", "0.9"))
+    ]
+    hours = rows_of(build_tables(cache, _tables(series), ("int_gpu_hours",)), "int_gpu_hours")
+    seen = [(row["usage_hour_at"].hour, row["observed_milliseconds"], row["busy_milliseconds"]) for row in hours]
+    assert seen == [(9, 15_000, 15_000), (10, 3_585_000, 1_785_000)]
+
+
+# --- one book --------------------------------------------------------------------------------------------------------
+
+
+def _agent(**fields: Any) -> list[Row]:
+    """An agent's scrapes of ENGINE's process from 10:00 to 11:00, every minute."""
+    began = at(9) + timedelta(milliseconds=280)
+    return [
+        scrape(
+            at(10 + minute / 60), 60_000, ENGINE.prompt_tokens(ms(_at(10 + minute / 60))),
+            ENGINE.prompt_tokens(ms(_at(10 + minute / 60))) // 2,
+            **{"process_started_at": began, "host": "gpu-host-1", "prompt_tokens_cached": None, **fields},
+        )
+        for minute in range(61)
+    ]  # fmt: skip
+
+
+def test_a_process_that_an_agent_reads_is_counted_by_the_agent_alone(cache: Path) -> None:
+    """The two name host and target each in their own way: by its beginning they know one process. B1."""
+    kept = _tables(Fleet(start=_at(10), stop=_at(11), engines=[ENGINE]).series())
+    alone = _counted(cache, {SCRAPES: _agent()})
+    assert alone["output"] == 2 * 36_000
+    assert _counted(cache, {**kept, SCRAPES: _agent()}) == alone
+
+
+def test_a_process_that_no_agent_reads_is_counted_beside_one_that_an_agent_reads(cache: Path) -> None:
+    other = replace(ENGINE, started=_at(9.5), pod="vllm-1", instance="10.0.0.6:8000")
+    kept = _tables(Fleet(start=_at(10), stop=_at(11), engines=[ENGINE, other]).series())
+    both = _counted(cache, {**kept, SCRAPES: _agent()})
+    alone = _counted(cache, {SCRAPES: _agent()})
+    only_kept = _counted(cache, _tables(Fleet(start=_at(10), stop=_at(11), engines=[other]).series()))
+    assert both["output"] == alone["output"] + only_kept["output"]
+
+
+@pytest.mark.parametrize("says_when", ["agent", "prometheus", "neither"])
+def test_where_one_does_not_say_when_a_process_began_its_host_tells(cache: Path, says_when: str) -> None:
+    engine = replace(ENGINE, has_start=says_when == "prometheus")
+    kept = _tables(Fleet(start=_at(10), stop=_at(11), engines=[engine], gpus=[Gpu(UUID)]).series())
+    began = at(9) + timedelta(milliseconds=280) if says_when == "agent" else None
+    own = _agent(host="node-1", process_started_at=began)
+    assert _counted(cache, {ENGINE_SAMPLES: kept[ENGINE_SAMPLES], GPU_PODS: kept[GPU_PODS], SCRAPES: own}) == _counted(
+        cache, {SCRAPES: own}
+    )
+
+
+def test_a_gpu_hour_that_an_agent_saw_is_the_agents_and_every_other_is_dcgms(cache: Path) -> None:
+    kept = _tables(Fleet(start=_at(9), stop=_at(12), gpus=[Gpu(UUID, util=0)]).series())
+    seen = watched(10, 10.5, host="gpu-host-1", util_gpu_pct=50)
+    hours = rows_of(build_tables(cache, {**kept, SAMPLES: seen}, ("int_gpu_hours",)), "int_gpu_hours")
+    assert [(row["usage_hour_at"].hour, row["host"], row["observed_milliseconds"]) for row in hours] == [
+        (10, "gpu-host-1", 1_800_000), (8, "node-1", 15_000), (9, "node-1", 3_600_000), (11, "node-1", 3_585_000)
+    ]  # fmt: skip
+
+
+def test_a_gpu_that_two_servers_keep_is_observed_once(cache: Path) -> None:
+    series = Fleet(start=_at(9), stop=_at(12), gpus=[Gpu(UUID)]).series()
+    once = _tables(series)
+    twice = _joined(once, _tables(series, account="other"))
+    assert rows_of(build_tables(cache, twice, ("int_gpu_hours",)), "int_gpu_hours") == rows_of(
+        build_tables(cache, once, ("int_gpu_hours",)), "int_gpu_hours"
+    )
+
+
+def test_a_server_that_takes_over_vouches_for_no_instant_twice(cache: Path) -> None:
+    """One that comes after seven seconds of the other's interval leaves what neither saw; the way back overlaps."""
+    fleet = Fleet(start=_at(9), stop=_at(12), gpus=[Gpu(UUID)], outages=[(ms(_at(10)), ms(_at(10.5)))])
+    hours = rows_of(build_tables(cache, _tables(fleet.ha_series()), ("int_gpu_hours",)), "int_gpu_hours")
+    observed = {row["usage_hour_at"].hour: row["observed_milliseconds"] for row in hours}
+    assert observed == {8: 15_000, 9: 3_593_000, 10: 3_600_000, 11: 3_585_000}

@@ -1,0 +1,179 @@
+"""A company with a Prometheus and an invoice, and no agent: what a million tokens cost, what was wasted, and why."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.decisions.graph import shipped_graph
+from pipeline.explain.evidence import Evidence
+from pipeline.explain.explanation import Explanation
+from pipeline.explain.gpu_costs import WasteFigure, explain_waste
+from pipeline.explain.tokens import explain_tokens
+from pipeline.paths import models_root
+from tests.pipeline.small_project import INVOICE, Answers, SmallProject, invoice_csv, source
+from tests.sources.admin_api import serving
+from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms
+from tests.sources.prometheus_fleet import Engine, Fleet, Gpu
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+STOP = START + timedelta(days=2)
+DAY = date(2026, 11, 2)
+# The engine holds one of the node's two GPUs and serves until noon of the second day; nothing holds the other.
+ENGINE = Engine(
+    started=START - timedelta(hours=1), ended=STOP + timedelta(days=9), quiet_from=START + timedelta(hours=36)
+)
+GPUS = (
+    Gpu("GPU-aaaaaaaa-0000-0000-0000-000000000001", util=lambda at: 90 if at <= ms(START) + 36 * 3_600_000 else 0),
+    Gpu("GPU-aaaaaaaa-0000-0000-0000-000000000002", util=0, memory_mib=3, pods=()),
+)
+# A minute before the first day begins the server was there already; it is still there an hour after the last.
+FLEET = Fleet(
+    start=START - timedelta(minutes=30), stop=STOP + timedelta(hours=1), engines=[ENGINE], gpus=GPUS, every_ms=300_000
+)
+SECTIONS = {
+    "gpu_resources": [
+        {"issuer": "gpucloud", "resource_id": "server-1", "host": "node-1", "gpu_count": 2, "from": "2026-09-01"}
+    ],
+    "deployments": [{"deployment": "chat", "model": "m", "served_names": ["m"], "gpus_per_replica": 1}],
+}
+PROMETHEUS = {"source": "prometheus", "account": "main", "key_env": "PROM_TOKEN", "settings": {"tenant": "ml"}}
+
+
+def _project(folder: Path, api: PrometheusApi, **warm: Path) -> SmallProject:
+    sources = [source(INVOICE, "gpucloud"), {**PROMETHEUS, "base_url": api.url}]
+    project = SmallProject(folder, sources, SECTIONS, **warm)
+    bill = invoice_csv(
+        [("GPU server", "server-1", "192.00")], period=("2026-11-02", "2026-11-04"), total="192.00"
+    ).replace(b"server-1,1,", b"server-1,2,")
+    project.drop(INVOICE, "gpucloud", "invoice.csv", bill)
+    return project
+
+
+def _ingested(project: SmallProject) -> list[int]:
+    ingested = project.ingest(environment={"PROM_TOKEN": TOKEN})
+    assert [one.error for one in ingested] == [None, None]
+    return [len(one.deliveries) for one in ingested]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> SmallProject:
+    with serving(PrometheusApi(series=FLEET.series(), token=TOKEN, tenant="ml")) as api:
+        made = _project(tmp_path_factory.mktemp("prometheus") / "one", api, warm_cache=warm_cache)
+        assert _ingested(made)[1] > 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def answers(project: SmallProject) -> Answers:
+    return project.build()
+
+
+@pytest.fixture
+def evidence(project: SmallProject, answers: Answers) -> Iterator[Evidence]:
+    opened = project.project
+    with Evidence(
+        answers.result.snapshot,
+        landing=opened.landing,
+        datasets=shipped_graph().datasets,
+        cache=opened.paths.cache,
+    ) as evidence:
+        yield evidence
+
+
+def test_a_million_tokens_cost_what_the_invoice_and_the_counters_say(answers: Answers) -> None:
+    """48 dollars a day and GPU. The first day serves 86,400 s x 30 tokens; its own GPU's 48 dollars bought them."""
+    (row,) = answers.rows(
+        "select tokens, full_cost_rc, full_rc_per_mtok from fct_unit_costs_daily "
+        f"where usage_date = date '{DAY}' and token_class = 'blended' and lane = 'self_host'"
+    )
+    assert row["tokens"] == 86_400 * 30
+    assert row["full_cost_rc"] == Decimal(48)
+    assert row["full_rc_per_mtok"] == pytest.approx(48 / (86_400 * 30 / 1_000_000))
+
+
+def test_every_gpu_hour_of_the_bill_has_its_state(answers: Answers) -> None:
+    found = answers.rows(
+        "select usage_date, state, deployment_id, sum(gpu_milliseconds) / 3600000 as hours, "
+        "sum(realized_cost) as cost from fct_gpu_costs_daily "
+        "where usage_date in (date '2026-11-02', date '2026-11-03') group by all order by all"
+    )
+    assert [
+        (str(row["usage_date"]), row["state"], row["deployment_id"], row["hours"], row["cost"]) for row in found
+    ] == [
+        ("2026-11-02", "serving", "chat", 24, Decimal(48)),
+        ("2026-11-02", "unallocated", None, 24, Decimal(48)),
+        ("2026-11-03", "loaded_idle", "chat", 12, Decimal(24)),
+        ("2026-11-03", "serving", "chat", 12, Decimal(24)),
+        ("2026-11-03", "unallocated", None, 24, Decimal(48)),
+    ]
+
+
+def test_every_law_holds(answers: Answers) -> None:
+    laws = [name for name in answers.result.snapshot.nodes if name.startswith("check_")]
+    assert {name: found for name in laws if (found := answers.rows(f"select * from {name}"))} == {}
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["stg_prometheus__engine_scrapes", "stg_prometheus__gpu_hours", "int_engine_scrapes", "int_gpu_hours"],
+)
+def test_every_grain_line_is_true(answers: Answers, table: str) -> None:
+    layer = "staging" if table.startswith("stg") else "intermediate"
+    said = yaml.safe_load((models_root() / layer / f"{table}.yml").read_text())
+    rows = answers.rows(f"select * from {table}")
+    assert rows
+    assert set(rows[0]) == set(said["columns"])
+    assert len({tuple(row[column] for column in said["grain"]) for row in rows}) == len(rows)
+    for column in set(said["grain"]) - set(said.get("nullable_grain", ())):
+        assert all(row[column] is not None for row in rows), column
+
+
+def test_a_pair_of_servers_and_half_as_many_windows_say_the_same(
+    tmp_path: Path, project: SmallProject, answers: Answers
+) -> None:
+    series = FLEET.series()
+    pair = [({**labels, "prometheus_replica": name}, samples) for name in ("a", "b") for labels, samples in series]
+    with serving(PrometheusApi(series=pair, token=TOKEN, tenant="ml", most_samples=1_200)) as api:
+        other = _project(tmp_path / "two", api, warm_cache=project.cache)
+        _ingested(other)
+    said = {name: rows for name, rows in answers.tables().items() if name.startswith("fct_") and "verdict" not in name}
+    assert {name: rows for name, rows in other.build().tables().items() if name in said} == said
+
+
+def test_a_second_run_asks_only_for_days_that_may_still_change(tmp_path: Path) -> None:
+    with serving(PrometheusApi(series=FLEET.series(), token=TOKEN, tenant="ml")) as api:
+        made = _project(tmp_path / "one", api)
+        _ingested(made)
+        api.asked.clear()
+        _ingested(made)
+        # 4 and 5 November: the day under way, and the day before it only until it was over for two hours.
+        windows = {float(asked["time"]) for path, asked in api.asked if path.endswith("/query")}
+    assert min(windows) > (STOP + timedelta(days=0)).timestamp()
+
+
+def _disagreeing(explanation: Explanation) -> list[Any]:
+    return [found for found in explanation.equalities if not found.holds]
+
+
+def test_the_tokens_are_explained_back_to_the_answers_of_the_server(evidence: Evidence) -> None:
+    explanation = explain_tokens(evidence, deployment="chat", usage_date=DAY)
+    assert _disagreeing(explanation) == []
+    (ends,) = [rows for rows in explanation.objects if rows.title.startswith("First and last reading")]
+    files = [row[ends.columns.index("file")] for row in ends.rows]
+    # The day's first count begins at the last scrape of the evening before; its last is the first after midnight.
+    assert files == ["vllm-20261102T000000Z.json.gz", "vllm-20261103T000000Z.json.gz"]
+
+
+def test_the_waste_is_explained_back_to_the_samples(evidence: Evidence) -> None:
+    figure = WasteFigure(from_date=DAY, to_date=DAY + timedelta(days=2))
+    explanation = explain_waste(evidence, figure)
+    assert _disagreeing(explanation) == []
+    (samples,) = [rows for rows in explanation.objects if rows.title.startswith("Samples that prove")]
+    hours = samples.columns.index("hours")
+    assert sum(row[hours] for row in samples.rows) >= Fraction(4 * 24)
