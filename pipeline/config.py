@@ -151,14 +151,7 @@ class Workload(_Section):
 
     workload: Name
     team: str | None = None
-    match: Annotated[
-        tuple[WorkloadMatch, ...],
-        Field(min_length=1),
-        BeforeValidator(
-            _one_or_more,
-            json_schema_input_type=WorkloadMatch | Annotated[tuple[WorkloadMatch, ...], Field(min_length=1)],
-        ),
-    ]
+    match: Annotated[Rules, BeforeValidator(_one_or_more, json_schema_input_type=WorkloadMatch | Rules)]
     deployment: Name | None = None
     candidate: Candidate | None = None
     api_model: str | None = None

@@ -62,7 +62,8 @@ def _answer(
         if frame.is_empty():
             console().print(f"{title}, {days}: nothing has come of which that could be said.")
             print_hosts_seen(questions, config.reporting_currency, **period_of)
-            print_estimates(questions, **period_of)
+            if question == "unit_costs":
+                print_estimates(questions, **period_of)
         else:
             emit(frame, output_format, title=f"{title}, {days}, {_rc(config)}, snapshot {snapshot.snapshot_id}")
         print_unconverted(unconverted(questions, config, **period_of))

@@ -184,8 +184,8 @@ def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tup
                 spend={row["account"]: row["cost_rc"] for row in questions.ask("account_spend", **days).to_dicts()},
             )
             mapping = [
-                *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
                 *input_findings(questions, config, **days),
+                *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
             ]
         return [*figures.law_findings(snapshot), *mapping], told_by
     except duckdb.Error as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.config import BOTH_OF_AN_API
+from pipeline.config import BOTH_OF_AN_API, parse_config
 from pipeline.decisions.graph import build_project
 from pipeline.doctor.figures import DAYS
 from pipeline.doctor.findings import Finding
@@ -47,6 +47,7 @@ def look_at(
     """Fetch, build and ask, in a folder that is gone afterwards. `more`: further sections of breakeven.yaml."""
     with _aside(folder, entries, now=now, more=more) as project:
         land_config(project, now)
+        meant = parse_config(yaml_text("first-look", entries, Proposals(), today=date.min) + more)
         brought = ingest(project, now=now, environment=environment, sleep=time.sleep)
         snapshot = build_project(project, as_of=now).snapshot
         to_date = now.date()
@@ -58,7 +59,8 @@ def look_at(
                 resources=questions.ask("unassigned_gpu", **days).to_dicts(),
                 estimates=questions.ask("estimates", **days).to_dicts(),
                 problems=tuple(f"{one.source} of {one.account}: {one.error}" for one in brought if one.error),
-                following=next_input(questions, project.config, **days),
+                # Of an API only the bill was fetched: what breakeven.yaml will name is not what is missing.
+                following=next_input(questions, meant, **days),
             )
 
 

@@ -4,13 +4,14 @@ Nothing in breakeven.yaml is mandatory. What is there gives the figures it can; 
 the next, and `figures` the line that would map what is there already.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.doctor.figures import AREA, DAYS, mapping_findings
+from pipeline.doctor.figures import AREA, DAYS, as_yaml, mapping_findings
 from pipeline.doctor.findings import Cost, Finding, next_step
+from pipeline.doctor.seen import deployments_seen
 from pipeline.formats import currency as currencies
 from pipeline.reports.figures import counted
 from pipeline.reports.questions import Questions
@@ -40,7 +41,8 @@ def input_findings(questions: Questions, config: Config, *, from_date: date, to_
     days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
     (has,) = questions.ask("inputs", **days).to_dicts()
     hosts = questions.ask("hosts_seen", **days).to_dicts()
-    found = [*_of_gpus(has, hosts, config), *_of_apis(has, config)]
+    billed = [row for row in questions.ask("unassigned_gpu", **days).to_dicts() if row["host"] is None]
+    found = [*_of_gpus(has, hosts, billed, config), *_of_apis(has, config), *_of_engines(has, hosts, config)]
     if not found:
         found = list(_of_the_other_lane(has, config) if _is_something(has) or hosts else _of_nothing())
     return found
@@ -58,10 +60,18 @@ def _of_nothing() -> Iterator[Finding]:
     )
 
 
-def _of_gpus(has: Row, hosts: list[dict[str, Any]], config: Config) -> Iterator[Finding]:
+def _of_gpus(has: Row, hosts: Sequence[Row], billed: Sequence[Row], config: Config) -> Iterator[Finding]:
     unpaid = [row for row in hosts if row["unpaid_days_count"]]
     gpus = sum(row["gpu_count"] for row in unpaid)
-    if gpus:
+    if gpus and billed:
+        money = _money(has["unobserved_cost_rc"], config)
+        yield _lacks(
+            f"{counted(gpus, 'GPU')} seen on {counted(len(unpaid), 'host')}, {money} of GPUs billed and never seen",
+            "Under gpu_resources, which billed resource is which host -> what served and what bought nothing, in money",
+            has["unobserved_cost_rc"],
+            line=_link(unpaid, billed),
+        )
+    elif gpus:
         served = " -> realized cost per million tokens" if has["engine_tokens"] else " -> what their idle hours cost"
         yield _lacks(
             f"{counted(gpus, 'GPU')} seen on {counted(len(unpaid), 'host')}, and nothing says what they cost",
@@ -83,16 +93,51 @@ def _of_gpus(has: Row, hosts: list[dict[str, Any]], config: Config) -> Iterator[
         )
 
 
+def _link(unpaid: Sequence[Row], billed: Sequence[Row]) -> str:
+    """The line that says so, where the two have one name, or there is one of each."""
+    pairs = [
+        (resource, host)
+        for resource in billed
+        for host in unpaid
+        if resource["resource_id"] in (host["host"], host["resource_id"]) or len(billed) == len(unpaid) == 1
+    ]
+    if not pairs:
+        return ""
+    resource, host = pairs[0]
+    said = {"issuer": resource["issuer"], "resource_id": resource["resource_id"], "host": host["host"],
+            "gpu_count": host["gpu_count"], "from": host["first_seen_date"]}  # fmt: skip
+    return f"- {as_yaml(said)}"
+
+
+def _of_engines(has: Row, hosts: Sequence[Row], config: Config) -> Iterator[Finding]:
+    """Tokens that somebody pays for and that no deployment claims."""
+    paid = [row for row in hosts if row["cost_rc"] is not None and row["tokens"]]
+    if not paid or config.deployments:
+        return
+    deployment, covers = next(deployments_seen(paid, config.reporting_currency), (None, ""))
+    if deployment is not None:
+        yield _lacks(
+            f"{counted(len(paid), 'host')} that serves and is paid for belongs to no deployment"
+            if len(paid) == 1
+            else f"{len(paid)} hosts that serve and are paid for belong to no deployment",
+            f"In breakeven.yaml, under deployments, this {covers} of the last {DAYS} days:",
+            sum(row["cost_rc"] for row in paid),
+            line=f"- {as_yaml(deployment)}",
+        )
+
+
 def _of_apis(has: Row, config: Config) -> Iterator[Finding]:
     if has["api_uncounted_account"] is not None:
         provider, _, account = has["api_uncounted_account"].partition("/")
         money = _money(has["api_uncounted_cost_rc"], config)
         meter = _METERS.get(provider, "its usage export")
-        yield _lacks(
-            f"{money} billed by {provider} to {account} without a count of tokens",
-            f"{meter} of account {account} -> its price per million tokens, and its traffic by the hour",
-            has["api_uncounted_cost_rc"],
-        )
+        # One that is configured and brings nothing is a source's trouble, and said with the source.
+        if not any((source.source, source.account) == (meter, account) for source in config.sources):
+            yield _lacks(
+                f"{money} billed by {provider} to {account} without a count of tokens",
+                f"{meter} of account {account} -> its price per million tokens, and its traffic by the hour",
+                has["api_uncounted_cost_rc"],
+            )
     if has["api_unbilled_account"] is not None:
         provider, _, account = has["api_unbilled_account"].partition("/")
         yield _lacks(
@@ -109,11 +154,12 @@ def _of_apis(has: Row, config: Config) -> Iterator[Finding]:
 
 def _of_the_other_lane(has: Row, config: Config) -> Iterator[Finding]:
     """One lane is whole: what to compare it with."""
-    if has["api_tokens"] and not has["gpu_milliseconds"] and not config.deployments and config.workloads:
+    has_candidate = any(workload.candidate is not None for workload in config.workloads)
+    if has["api_tokens"] and not has["gpu_milliseconds"] and not has_candidate and config.workloads:
         yield _lacks(
             "an API's bill alone",
-            "A deployment with its capacity, and the rate of its GPUs under gpu_resources -> from which volume "
-            "self-hosting would pay",
+            "A `candidate` on a workload, as {gpu: H100, gpus_per_replica: 2} -> what would have to be true for "
+            "self-hosting to pay",
             has["api_cost_rc"],
             cost=Cost.BELONGS_TO_NOBODY,
         )
@@ -133,8 +179,10 @@ def _money(amount: Any, config: Config) -> str:
     return currencies.money(amount, config.reporting_currency)
 
 
-def _lacks(said: str, fix: str, at_stake_rc: Any = None, cost: Cost = Cost.FIGURE_LACKS_AN_INPUT) -> Finding:
-    return Finding(AREA, "inputs", "inputs", "note", said, fix=fix, cost=cost, at_stake_rc=at_stake_rc)
+def _lacks(
+    said: str, fix: str, at_stake_rc: Any = None, cost: Cost = Cost.FIGURE_LACKS_AN_INPUT, line: str = ""
+) -> Finding:
+    return Finding(AREA, "inputs", "inputs", "note", said, fix=fix, line=line, cost=cost, at_stake_rc=at_stake_rc)
 
 
 def in_words(found: Finding) -> str:

@@ -6,7 +6,7 @@ no two proposals claim the same.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.config_schema import SCHEMA_COMMENT
 from pipeline.doctor.discover import Found, FoundFiles
 from pipeline.doctor.figures import as_yaml
+from pipeline.doctor.seen import MOST_PROPOSED, deployments_seen, milliseconds_of, slug, unique
 from pipeline.errors import QuarantineError
 from pipeline.formats import currency as currencies
 from pipeline.sources import source_named
@@ -33,7 +34,6 @@ _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "aws_cur2": "aws
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
 _DIVISIONS = {"openai": "project"}
-_MOST_PROPOSED = 8
 
 Row = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
             by_account[part.source, _account_of(part, found, folder), header].append(part)
     taken: dict[str, set[str]] = defaultdict(set)
     for (source, named, _), groups in by_account.items():
-        account = _unique(named, taken[source])
+        account = unique(named, taken[source])
         inbox = f"inbox/{source}/{account}"
         files: tuple[Path, ...] = tuple(path for group in groups for path in group.files)
         if len(groups) == 1 and groups[0].is_alone:
@@ -188,7 +188,7 @@ def proposals_of(
     """`api`: rows of the question `unassigned_api`; `hosts`: of `hosts_seen`."""
     return Proposals(
         workloads=tuple(_workloads(api, currency)),
-        deployments=tuple(_deployments(hosts, currency)),
+        deployments=tuple(deployments_seen(hosts, currency)),
         gpu_resources=tuple(_resources(hosts, rate_per_gpu_hour, rate_currency, issuer)),
     )
 
@@ -214,70 +214,26 @@ def _workloads(api: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str,
             if sums[key] > 0:
                 found.append((sums[key], key, {"provider": provider, "account": account, word: key}))
     taken: set[str] = set()
-    for cost, key, rule in sorted(found, key=lambda one: (-one[0], one[1]))[:_MOST_PROPOSED]:
-        slug = _unique(_slug(key), taken)
-        yield {"workload": slug, "team": slug, "match": [rule]}, f"covers {currencies.money(cost, currency)}"
-
-
-def _deployments(hosts: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    by_model: dict[str, list[Row]] = defaultdict(list)
-    for row in hosts:
-        # A host that serves several models is a person's to divide.
-        if row["served_names"] is not None and ", " not in row["served_names"]:
-            by_model[row["served_names"]].append(row)
-    taken: set[str] = set()
-    ranked = sorted(by_model.items(), key=lambda one: (-_cost(one[1]), -_milliseconds(one[1]), one[0]))
-    for served, rows in ranked[:_MOST_PROPOSED]:
-        model = served.rpartition("/")[2]
-        gpus = min(row["gpu_count"] for row in rows)
-        hours = f"{_milliseconds(rows) / 3_600_000:,.1f} GPU-hours"
-        money = f"{currencies.money(_cost(rows), currency)}, " if _cost(rows) else ""
-        yield (
-            {"deployment": _unique(_slug(model), taken), "model": model.lower(), "served_names": [served],
-             "hosts": [row["host"] for row in rows], "gpus_per_replica": gpus},
-            f"covers {money}{hours}",
-        )  # fmt: skip
+    for cost, key, rule in sorted(found, key=lambda one: (-one[0], one[1]))[:MOST_PROPOSED]:
+        name = unique(slug(key), taken)
+        yield {"workload": name, "team": name, "match": [rule]}, f"covers {currencies.money(cost, currency)}"
 
 
 def _resources(
     hosts: Sequence[Row], rate_per_gpu_hour: Decimal | None, rate_currency: str, issuer: str
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
     unpaid = [row for row in hosts if row["unpaid_days_count"]]
-    for row in sorted(unpaid, key=lambda row: (-_milliseconds([row]), row["host"])):
+    for row in sorted(unpaid, key=lambda row: (-milliseconds_of([row]), row["host"])):
         said = {"issuer": issuer, "resource_id": row["resource_id"], "host": row["host"], "gpu_count": row["gpu_count"]}
         if rate_per_gpu_hour is not None:
             said["contract_rate_per_gpu_hour"] = rate_per_gpu_hour
             if rate_currency != "USD":
                 said["currency"] = rate_currency
-        hours = f"covers {_milliseconds([row]) / 3_600_000:,.1f} GPU-hours"
+        hours = f"covers {milliseconds_of([row]) / 3_600_000:,.1f} GPU-hours"
         yield (
             {**said, "from": row["first_seen_date"]},
             f"{hours}; with contract_rate_per_gpu_hour, or with its invoice",
         )
-
-
-def _cost(rows: Iterable[Row]) -> Decimal:
-    return sum((row["cost_rc"] or Decimal(0) for row in rows), start=Decimal(0))
-
-
-def _milliseconds(rows: Iterable[Row]) -> int:
-    return sum(row["serving_gpu_milliseconds"] + row["other_gpu_milliseconds"] for row in rows)
-
-
-def _slug(text: str) -> str:
-    """What a person might call it: `wrkspc_01DemoSupport` is `support`-like enough to be renamed."""
-    bare = re.sub(r"^(?:wrkspc|proj|apikey|key)[_-](?:0\d)?", "", text)
-    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z])(?=[A-Z])", "-", bare).lower()).strip("-")
-    return slug[:40].strip("-") or "workload"
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    number, found = 1, name
-    while found in taken:
-        number += 1
-        found = f"{name}-{number}"
-    taken.add(found)
-    return found
 
 
 def company_of(folder: Path) -> str:
