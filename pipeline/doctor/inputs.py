@@ -82,13 +82,13 @@ def _of_gpus(has: Row, hosts: Sequence[Row], billed: Sequence[Row], config: Conf
         resources = counted(has["gpu_resource_count"], "billed GPU resource")
         yield _lacks(
             f"{money} of GPUs, and not one of their hours was observed",
-            f"Telemetry of the {resources} (nvml_spool) -> which hours served, and which bought nothing",
+            f"Telemetry of the {resources} (nvml_spool or prometheus) -> which hours served, and which bought nothing",
             has["gpu_cost_rc"],
         )
     elif has["gpu_milliseconds"] and not has["engine_tokens"]:
         yield _lacks(
             f"{_money(has['gpu_cost_rc'], config)} of GPUs, and no engine that serves on them was scraped",
-            "Scrapes of the engines on these GPUs (nvml_spool) -> realized cost per million tokens",
+            "Scrapes of the engines on these GPUs (nvml_spool or prometheus) -> realized cost per million tokens",
             has["gpu_cost_rc"],
         )
 
