@@ -35,7 +35,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 dbt_like_models sql
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: setup
 	@$(BIN)/breakeven ui

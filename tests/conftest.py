@@ -18,6 +18,27 @@ settings.register_profile("soak", deadline=None, derandomize=False, max_examples
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
 
 
+# Two workers are done together where what takes longest is begun first; the wheel while the other builds the demo.
+_BEGUN_FIRST = (
+    "test_demo_against_oracle",
+    "test_wheel",
+    "test_explain",
+    "test_commands",
+    "test_processes",
+    "test_processes_on_s3",
+    "test_gpu_laws",
+    "test_demo_in_euros",
+    "test_builds",
+    "test_daily_job",
+    "test_api_costs",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(_BEGUN_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo as `breakeven demo` leaves it. Shared between workers: read it, or copy it first."""

@@ -1,6 +1,6 @@
 -- law: conversion_is_exact
 -- scope: account
--- partition: none
+-- partition: month
 -- Money in the reporting currency is the bill's own, to the last digit; other money is converted if and only if its day
 -- has a rate, and taken back at the same rate it is the bill again, but for the two roundings. No rate is from the
 -- future, or older than seven days.
@@ -116,6 +116,7 @@ wrong as (
 )
 
 select
+    usage_date,
     'conversion_is_exact' as law,
     coalesce('account:' || account, 'all') as scope,
     concat(
@@ -126,6 +127,7 @@ select
 from wrong
 union all
 select
+    usage_date,
     'conversion_is_exact' as law,
     'all' as scope,
     concat(usage_date, ' ', currency, ': the rate of ', rate_date, ' does not speak for that day.') as detail

@@ -1,6 +1,6 @@
 -- law: gpu_deployment_is_one
 -- scope: deployment
--- partition: none
+-- partition: month
 -- An engine belongs to one deployment: two that declare the same served name, or the same host, leave its cost and its
 -- tokens to none. Either is told too little, and what belongs to no deployment on that host too much.
 with
@@ -26,6 +26,7 @@ concerned as (
 )
 
 select distinct
+    usage_date,
     'gpu_deployment_is_one' as law,
     scope,
     concat(

@@ -1,8 +1,9 @@
 -- law: gpu_hours_are_known
 -- scope: account
--- partition: none
+-- partition: month
 -- Every line that bills a GPU resource says, or has declared, how many GPUs it is: without that its money has no hours.
 select
+    usage_date,
     'gpu_hours_are_known' as law,
     'account:' || account as scope,
     concat(

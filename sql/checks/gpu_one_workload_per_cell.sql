@@ -1,6 +1,6 @@
 -- law: one_workload_per_served_model
 -- scope: workload
--- partition: none
+-- partition: month
 -- Tokens of one served model belong to one workload: what two rules claim goes to unassigned. Each workload that claims
 -- them is told less than it was served, and `unassigned` more.
 with
@@ -36,6 +36,7 @@ concerned as (
 )
 
 select
+    usage_date,
     'one_workload_per_served_model' as law,
     'workload:' || workload as scope,
     concat(

@@ -1,8 +1,9 @@
 -- law: gpu_seen_is_paid_for
 -- scope: account
--- partition: none
+-- partition: month
 -- A resource's GPUs are not seen for longer than it is paid for. A minute a GPU is the issuer's rounding.
 select
+    usage_date,
     'gpu_seen_is_paid_for' as law,
     'issuer:' || issuer as scope,
     concat(

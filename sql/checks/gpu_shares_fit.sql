@@ -1,8 +1,9 @@
 -- law: gpu_shares_fit_the_gpu
 -- scope: account
--- partition: none
+-- partition: month
 -- No GPU-hour is claimed for more than an hour by the engines on it, and no GPU-day is observed for more than a day.
 select
+    usage_date,
     'gpu_shares_fit_the_gpu' as law,
     'host:' || host as scope,
     concat(
@@ -10,13 +11,14 @@ select
         sum(serving_milliseconds + loaded_idle_milliseconds + starting_milliseconds), ' of 3600000 ms.'
     ) as detail
 from int_engine_hours
-group by host, gpu_uuid, usage_hour_at
+group by usage_date, host, gpu_uuid, usage_hour_at
 having sum(serving_milliseconds + loaded_idle_milliseconds + starting_milliseconds) > 3600000
 union all
 select
+    usage_date,
     'gpu_shares_fit_the_gpu' as law,
     'host:' || host as scope,
     concat(gpu_uuid, ' ', usage_date, ': observed for ', sum(gpu_milliseconds), ' of 86400000 ms.') as detail
 from int_gpu_observed_states_daily
-group by host, gpu_uuid, usage_date
+group by usage_date, host, gpu_uuid
 having sum(gpu_milliseconds) > 86400000

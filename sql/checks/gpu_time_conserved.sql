@@ -1,6 +1,6 @@
 -- law: gpu_time_is_conserved
 -- scope: account
--- partition: none
+-- partition: month
 -- The states of every resource-day sum to the hours paid for, and none is negative.
 with
 paid as (
@@ -26,6 +26,7 @@ told as (
 )
 
 select
+    coalesce(paid.usage_date, told.usage_date) as usage_date,
     'gpu_time_is_conserved' as law,
     'issuer:' || coalesce(paid.issuer, told.issuer) as scope,
     concat(

@@ -1,6 +1,6 @@
 -- law: unit_cost_needs_tokens
 -- scope: deployment
--- partition: none
+-- partition: month
 -- Without tokens there is no price for a token; and the classes of a deployment cost what the deployment costs.
 with
 parts as (
@@ -25,6 +25,7 @@ wholes as (
 )
 
 select
+    usage_date,
     'unit_cost_needs_tokens' as law,
     coalesce('deployment:' || deployment_id, 'model:' || model, 'all') as scope,
     concat(usage_date, ' ', token_class, ': a price per token, without tokens.') as detail
@@ -34,6 +35,7 @@ where
     and (full_rc_per_mtok is not null or active_rc_per_mtok is not null or marginal_rc_per_mtok is not null)
 union all
 select
+    parts.usage_date,
     'unit_cost_needs_tokens' as law,
     'deployment:' || parts.deployment_id as scope,
     concat(

@@ -21,7 +21,7 @@ RATES = st.one_of(st.integers(min_value=1, max_value=STEEPEST), st.sampled_from(
 EVERY_AMOUNT = st.integers(min_value=-LARGEST, max_value=LARGEST)
 # Up to 10^12 units, which no bill reaches.
 AMOUNTS = st.one_of(st.integers(min_value=-(10**30), max_value=10**30), st.sampled_from([0, 1, -1, 10**30]))
-FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", params=MARTS, ids=lambda mart: f"{mart.name}-{mart.converted}")

@@ -79,7 +79,7 @@ def _expected(deliveries: Sequence[Delivery]) -> dict[date, int]:
     return {FIRST + timedelta(days=day): amount for day, (_, amount) in said.items() if amount}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     deliveries=st.lists(
         st.tuples(st.integers(0, 6), st.integers(1, 6), st.integers(0, 14), st.integers(0, 99)).filter(
