@@ -82,5 +82,4 @@ class Workers(Generic[Result]):
         connection.execute(f"set temp_directory = {literal(f'{self._spill.name}/{next(self._connected)}')}")
         connection.execute("set timezone = 'UTC'")
         connection.execute("set preserve_insertion_order = false")
-        connection.execute("set parquet_metadata_cache = true")
         return connection
