@@ -82,8 +82,12 @@ class GpuResource(_Section):
 
 
 class Capacity(_Section):
-    """Tokens per second one replica sustains within its SLO. Declared with a date and a source, or not at all."""
+    """Tokens per second one replica sustains within its SLO. Declared with a date and a source, or not at all.
 
+    `tokens_per_second` is of all classes together, at the mix it was measured at. By class is better known, and counts.
+    """
+
+    tokens_per_second: Money | None = Field(default=None, gt=0)
     prefill_tokens_per_second: Money | None = Field(default=None, gt=0)
     cached_tokens_per_second: Money | None = Field(default=None, gt=0)
     decode_tokens_per_second: Money | None = Field(default=None, gt=0)

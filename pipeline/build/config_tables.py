@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import polars as pl
+from pydantic import ValidationError
 
-from pipeline.config import Config, SourceConfig, landed_config
+from pipeline.config import Capacity, Config, SourceConfig, Workload, landed_config
 from pipeline.landing.dataset import Dataset
-from pipeline.landing.project import AMEND_EVENT, CONFIG_EVENT
+from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
 
 Row = dict[str, Any]
@@ -55,6 +56,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "gpus_per_replica": pl.Int64(),
         "minimum_replicas": pl.Int64(),
         "spare_replicas": pl.Int64(),
+        "tokens_per_second": _MONEY,
         "prefill_tokens_per_second": _MONEY,
         "cached_tokens_per_second": _MONEY,
         "decode_tokens_per_second": _MONEY,
@@ -157,19 +159,67 @@ def config_left_out(events: Iterable[Event]) -> list[LeftOut]:
 def _read(events: Iterable[Event]) -> Iterator[tuple[Version | None, LeftOut]]:
     """Each event about the configuration as this release reads it; None where it says nothing that can be read."""
     standing: Config | None = None
+    measured: dict[str, Capacity] = {}
     is_first = True
-    said = [event for event in events if event.kind in (CONFIG_EVENT, AMEND_EVENT)]
-    # Of one moment, the amendment is of the version that landed with it.
-    for event in sorted(said, key=lambda event: (event.at, event.kind == AMEND_EVENT)):
+    said = [event for event in events if event.kind in (CONFIG_EVENT, AMEND_EVENT, CAPACITY_EVENT)]
+    # Of one moment, the amendment is of the version that landed with it, and so is what was measured.
+    for event in sorted(said, key=lambda event: (event.at, event.kind != CONFIG_EVENT)):
         if event.kind == AMEND_EVENT:
-            yield _amendment(event, standing)
+            yield _amendment(event, None if standing is None else _with_measured(standing, measured))
             continue
-        read = landed_config(event.body.get("config"))
-        standing = read.config
-        from_date = date.min if is_first else event.at.date()
-        is_first = False
-        version = None if standing is None else Version(event.at, standing, from_date)
-        yield version, LeftOut(event, read.left_out)
+        left_out: tuple[str, ...] = ()
+        from_date = event.at.date()
+        if event.kind == CAPACITY_EVENT:
+            left_out = _read_measured(event, measured)
+        else:
+            read = landed_config(event.body.get("config"))
+            standing, left_out = read.config, read.left_out
+            from_date = date.min if is_first else from_date
+            is_first = False
+        version = None if standing is None else Version(event.at, _with_measured(standing, measured), from_date)
+        yield version, LeftOut(event, left_out)
+
+
+def _read_measured(event: Event, measured: dict[str, Capacity]) -> tuple[str, ...]:
+    """Note what was measured of a deployment or a workload; why not, where it cannot be read."""
+    try:
+        measured[event.subject] = Capacity.model_validate(event.body["capacity"])
+    except (KeyError, ValidationError) as error:
+        return (f"what was measured of {event.subject} cannot be read: {type(error).__name__}",)
+    return ()
+
+
+def _with_measured(config: Config, measured: Mapping[str, Capacity]) -> Config:
+    """What is declared, less what was measured since: of two capacities the later one counts."""
+
+    def later(declared: Capacity | None, subject: str) -> Capacity | None:
+        found = measured.get(subject)
+        if found is None or (declared is not None and declared.measured_on > found.measured_on):
+            return declared
+        return found
+
+    if not measured:
+        return config
+    deployments = tuple(
+        one.model_copy(update={"capacity": later(one.capacity, measured_subject(deployment=one.deployment))})
+        for one in config.deployments
+    )
+    workloads = tuple(_with_measured_candidate(one, measured) for one in config.workloads)
+    return config.model_copy(update={"deployments": deployments, "workloads": workloads})
+
+
+def _with_measured_candidate(workload: Workload, measured: Mapping[str, Capacity]) -> Workload:
+    """A candidate sustains what its workload's requests were measured to be served with, unless one is declared."""
+    found = measured.get(measured_subject(workload=workload.workload))
+    if workload.candidate is None or workload.candidate.tokens_per_second is not None or found is None:
+        return workload
+    update = {"tokens_per_second": found.tokens_per_second, "peak_allowance": found.peak_allowance}
+    return workload.model_copy(update={"candidate": workload.candidate.model_copy(update=update)})
+
+
+def measured_subject(*, deployment: str | None = None, workload: str | None = None) -> str:
+    """What a capacity event is about."""
+    return f"deployment:{deployment}" if workload is None else f"workload:{workload}"
 
 
 def _amendment(event: Event, standing: Config | None) -> tuple[Version | None, LeftOut]:
@@ -395,6 +445,7 @@ def _deployments(config: Config) -> Iterator[Row]:
             "gpus_per_replica": deployment.gpus_per_replica,
             "minimum_replicas": deployment.minimum_replicas,
             "spare_replicas": deployment.spare_replicas,
+            "tokens_per_second": capacity and capacity.tokens_per_second,
             "prefill_tokens_per_second": capacity and capacity.prefill_tokens_per_second,
             "cached_tokens_per_second": capacity and capacity.cached_tokens_per_second,
             "decode_tokens_per_second": capacity and capacity.decode_tokens_per_second,

@@ -565,6 +565,15 @@ def _capacity(
     if deployment is None:
         return None, None
     prefill, decode = deployment["prefill_tokens_per_second"], deployment["decode_tokens_per_second"]
+    blended = deployment["tokens_per_second"]
+    if blended is not None and (prefill is None or decode is None):
+        return Capacity(
+            maximum_utilization_ratio=deployment["peak_allowance"],
+            provenance=Provenance(
+                kind="declared", stated_on=deployment["measured_on"], source=deployment["capacity_source"]
+            ),
+            blended_tokens_per_second=blended,
+        ), None
     if prefill is not None and decode is not None:
         cached = deployment["cached_tokens_per_second"] or prefill
         return Capacity(

@@ -89,10 +89,11 @@ class VerdictInputs:
     def class_rates(self) -> dict[str, Fraction] | None:
         """Declared tokens per second of one replica by class; None where nothing is declared."""
         declared = self.deployment
-        if declared is None or declared["prefill_tokens_per_second"] is None:
+        if declared is None:
             return None
-        if declared["decode_tokens_per_second"] is None:
-            return None
+        if declared["prefill_tokens_per_second"] is None or declared["decode_tokens_per_second"] is None:
+            blended = declared["tokens_per_second"]
+            return None if blended is None else dict.fromkeys(self.tokens(), Fraction(blended))
         prefill = Fraction(declared["prefill_tokens_per_second"])
         cached = declared["cached_tokens_per_second"]
         rates = dict.fromkeys(_PREFILL, prefill)

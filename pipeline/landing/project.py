@@ -15,6 +15,7 @@ from pipeline.paths import StatePaths
 CONFIG_FILE = "breakeven.yaml"
 CONFIG_EVENT = "config"
 AMEND_EVENT = "amend"
+CAPACITY_EVENT = "capacity.measured"
 
 
 @dataclass(frozen=True)

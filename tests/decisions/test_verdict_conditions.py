@@ -149,6 +149,7 @@ def deployment(*, capacity: Decimal | None) -> Row:
         "gpus_per_replica": 1,
         "minimum_replicas": 1,
         "spare_replicas": 0,
+        "tokens_per_second": None,
         "prefill_tokens_per_second": capacity,
         "cached_tokens_per_second": None,
         "decode_tokens_per_second": capacity,
@@ -209,6 +210,17 @@ def test_a_deployment_without_capacity_is_told_what_it_would_have_to_sustain() -
     # 2 an hour of 15 that the API costs: 10^6 / 3600 tokens/s x 2 / 15.
     assert found["needed_tokens_per_second"] == Decimal("37.037037037037037038")
     assert "if and only if one replica of llama (1 GPU) sustains at least 38 tokens/s" in found["reason"]
+
+
+def test_a_capacity_of_all_classes_together_decides_as_one_by_class_does() -> None:
+    """What was measured at this mix, or what a condition asks for, is one number."""
+    together = {**deployment(capacity=None), "tokens_per_second": Decimal(1000)}
+    found = [
+        verdict(**on_api(FLAT), config_workloads=[workload(deployment_id="llama")], config_deployments=[declared])
+        for declared in (together, deployment(capacity=Decimal(1000)))
+    ]
+    assert found[0] == found[1]
+    assert found[0]["status"] == "decided"
 
 
 def test_money_of_a_candidate_without_a_rate_decides_nothing() -> None:

@@ -75,6 +75,7 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
                 "gpus_per_replica": 1,
                 "minimum_replicas": 1,
                 "spare_replicas": 0,
+                "tokens_per_second": None,
                 "prefill_tokens_per_second": Decimal(1000),
                 "cached_tokens_per_second": None,
                 "decode_tokens_per_second": Decimal(100),

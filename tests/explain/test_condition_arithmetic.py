@@ -16,6 +16,7 @@ from tests.decisions.test_verdict_conditions import (
     PRICES,
     by_day_tables,
     candidate,
+    deployment,
     on_api,
     on_gpus_tables,
     workload,
@@ -94,6 +95,14 @@ CASES: Mapping[str, tuple[VerdictInputs, set[str]]] = {
             "most_gpu_hour_rate_rc", "most_engineering_hours_per_month", "most_fixed_cost_rc_per_month",
         },
     ),
+    "a measured capacity": (
+        inputs_of(
+            **on_api(FLAT),
+            config_workloads=[workload(deployment_id="llama")],
+            config_deployments=[{**deployment(capacity=None), "tokens_per_second": Decimal(1000)}],
+        ),
+        {"best_replica_count", "capacity_tokens_per_replica_hour"},
+    ),
     "a comparator": (
         inputs_of(**on_gpus_tables()),
         {"api_price_without_cache_rc_per_mtok", "api_only_without_cache_cost_rc", "best_without_cache_replica_count"},
@@ -120,7 +129,8 @@ def test_what_is_published_recomputes_from_its_inputs(case: str) -> None:
 def test_another_figure_does_not(case: str, column: str, by: Decimal) -> None:
     inputs, _ = CASES[case]
     published = inputs.row[column]
-    row = {**inputs.row, column: published + 1 if column.endswith("_count") else published * by}
+    changed = published + 1 if column.endswith("_count") else type(published)(Decimal(published) * by)
+    row = {**inputs.row, column: changed}
     failed = [found.claim for found in write_out(replace(inputs, row=row)).equalities if not found.holds]
     assert any(claim.startswith(column) for claim in failed)
 

@@ -1,0 +1,120 @@
+"""One OpenAI-compatible endpoint: a streamed chat completion, timed from when it was due, with the tokens it counts."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import urllib3
+
+from pipeline.errors import BreakevenError
+from pipeline.formats.masking import masked
+from pipeline.measure.search import Answer
+
+# As many requests as may wait at once: beyond it, it would be this client that is measured.
+MOST_AT_ONCE = 256
+_TIMEOUT = urllib3.Timeout(connect=10, read=120)
+_SHOWN = 300
+
+
+class EndpointRefusedError(BreakevenError):
+    """The endpoint did not answer as one that can be measured."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where chat completions are asked for: `http://host:8000` or `http://host:8000/v1`.
+
+    `clock`: seconds that only grow. `ignores_eos`: whether answers are asked to go on to their full length, which vLLM
+    and SGLang know how to.
+    """
+
+    url: str
+    model: str
+    key: str | None
+    clock: Callable[[], float]
+    ignores_eos: bool = True
+    _pool: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(maxsize=MOST_AT_ONCE, block=False, retries=False, timeout=_TIMEOUT)
+    )
+
+    @property
+    def address(self) -> str:
+        base = self.url.rstrip("/")
+        return f"{base if base.endswith('/v1') else f'{base}/v1'}/chat/completions"
+
+    def ask(self, prompt: str, *, output_tokens: int, due_at: float) -> Answer:
+        """One request. EndpointRefusedError for any answer that is not a whole stream with its usage."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": output_tokens,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **({"ignore_eos": True} if self.ignores_eos else {}),
+        }
+        headers = {"Content-Type": "application/json", "User-Agent": "breakeven-measure"}
+        if self.key is not None:
+            headers["Authorization"] = f"Bearer {self.key}"
+        try:
+            response = self._pool.request(
+                "POST", self.address, body=json.dumps(body), headers=headers, preload_content=False, redirect=False
+            )
+            try:
+                return self._read(response, due_at)
+            finally:
+                response.drain_conn()
+                response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise EndpointRefusedError(self._words(f"{type(error).__name__}: {error}")) from None
+
+    def _read(self, response: urllib3.BaseHTTPResponse, due_at: float) -> Answer:
+        if response.status != 200:
+            said = response.read(_SHOWN * 4).decode("utf-8", "replace")
+            raise EndpointRefusedError(self._words(f"HTTP {response.status}: {said[:_SHOWN]}"))
+        first: float | None = None
+        last = 0.0
+        usage: Mapping[str, Any] | None = None
+        for chunk in _chunks(response):
+            if any((choice.get("delta") or {}).get("content") for choice in chunk.get("choices") or ()):
+                last = self.clock()
+                first = last if first is None else first
+            usage = chunk.get("usage") or usage
+        if first is None or usage is None:
+            lacks = "no token" if first is None else "no usage: without it tokens cannot be counted"
+            raise EndpointRefusedError(self._words(f"a stream with {lacks}"))
+        return Answer(due_at=due_at, first_token_at=first, last_token_at=last, tokens_by_class=_counted(usage))
+
+    def _words(self, said: str) -> str:
+        secrets = [] if self.key is None else [self.key]
+        return masked(f"{self.address} answered with {' '.join(said.split())}", secrets)
+
+
+def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[Mapping[str, Any]]:
+    """Server-sent events, each a JSON object, up to [DONE]."""
+    held = b""
+    for piece in response.stream(4096, decode_content=True):
+        *lines, held = (held + piece).split(b"\n")
+        for line in lines:
+            data = line.strip().removeprefix(b"data:").strip()
+            if not line.startswith(b"data:") or data == b"[DONE]":
+                continue
+            try:
+                chunk = json.loads(data)
+            except ValueError:
+                raise urllib3.exceptions.ProtocolError(f"an event that is no JSON: {data[:60]!r}") from None
+            if isinstance(chunk, dict):
+                yield chunk
+
+
+def _counted(usage: Mapping[str, Any]) -> dict[str, int]:
+    details = usage.get("prompt_tokens_details") or {}
+    prompt, cached = int(usage.get("prompt_tokens") or 0), int(details.get("cached_tokens") or 0)
+    return {
+        "input_uncached": prompt - cached,
+        "input_cache_read": cached,
+        "output": int(usage.get("completion_tokens") or 0),
+    }
