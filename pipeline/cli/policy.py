@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipeline.cli.options import open_project, project_option
-from pipeline.doctor.policy import aws_policy, azure_role, gcp_role, s3_places
+from pipeline.doctor.policy import aws_places, aws_policy, azure_role, gcp_role
 from pipeline.errors import BreakevenError
 from pipeline.sources.ingest import check_sources
 
@@ -38,7 +38,7 @@ def policy() -> None:
     "--cleanup", "is_cleanup", is_flag=True, help="For whoever calls `collect` and `landing redact`, instead."
 )
 def aws(folder: Path | None, is_cleanup: bool) -> None:
-    """What breakeven.yaml names on S3: its exports, its inboxes, its state, and no request more.
+    """What breakeven.yaml names at AWS: exports, inboxes and state on S3, a managed Prometheus; no request more.
 
     \b
     Examples:
@@ -48,13 +48,13 @@ def aws(folder: Path | None, is_cleanup: bool) -> None:
     """
     project = open_project(folder)
     check_sources(project.config)
-    found = aws_policy(s3_places(project.config), is_cleanup=is_cleanup)
+    found = aws_policy(aws_places(project.config), is_cleanup=is_cleanup)
     if not found["Statement"]:
         raise BreakevenError(
             "breakeven.yaml keeps no `state` on S3: there is nothing to clean up there."
             if is_cleanup
-            else "breakeven.yaml names nothing on S3 (no settings.export, inbox or state that starts with s3://): no "
-            "permission of AWS is needed."
+            else "breakeven.yaml names nothing at AWS (no settings.export, inbox or state that starts with s3://, no "
+            "settings.sigv4_region): no permission is needed."
         )
     _print(found)
 

@@ -24,6 +24,8 @@ from pipeline.sources.ingest import ingest, land_config
 # What is content-addressed: made here, it is not made again by the first run.
 _SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")
 # Of an API, the bill: every hour of every key is much to ask for a proposal, and bills say what costs most.
+# Of a Prometheus, the last days: its whole retention is the first run's.
+_OF_PROMETHEUS = timedelta(days=1)
 _BILL_OF = {name: of[0] for name, of in BOTH_OF_AN_API.items()}
 
 Row = Mapping[str, Any]
@@ -68,7 +70,8 @@ def look_at(
 def _aside(folder: Path, entries: Sequence[Entry], *, now: datetime, more: str) -> Iterator[Project]:
     with TemporaryDirectory() as made:
         aside = Path(made)
-        looked_at = [Entry(_as_seen_from_elsewhere(entry, folder, aside)) for entry in entries]
+        since = now.date() - _OF_PROMETHEUS
+        looked_at = [Entry(_as_seen_from_elsewhere(entry, folder, aside, since=since)) for entry in entries]
         text = yaml_text("first-look", looked_at, Proposals(), today=date.min)
         (aside / CONFIG_FILE).write_text(text + more, encoding="utf-8")
         for name in _SHARED_CACHE:
@@ -80,8 +83,10 @@ def _aside(folder: Path, entries: Sequence[Entry], *, now: datetime, more: str) 
         yield Project(aside)
 
 
-def _as_seen_from_elsewhere(entry: Entry, folder: Path, aside: Path) -> dict[str, Any]:
+def _as_seen_from_elsewhere(entry: Entry, folder: Path, aside: Path, *, since: date) -> dict[str, Any]:
     said = {**entry.said, "source": _BILL_OF.get(entry.said["source"], entry.said["source"])}
+    if entry.said["source"] == "prometheus":
+        said["horizon"] = since
     if entry.files:
         put_into(aside / said["inbox"], entry.files, folder)
     elif "inbox" in said:

@@ -1,8 +1,8 @@
 """The least that a role must be allowed, for what breakeven.yaml names on S3, Google Cloud or Azure.
 
 AWS: exactly the requests that the code makes (`pipeline.sources.data_exports`, `pipeline.sources.inbox`,
-`pipeline.landing.store`); a test records these and compares. Google and Azure hold exports only, and breakeven does not
-ask them: those roles are for whatever copies an export into an inbox.
+`pipeline.landing.store`, `pipeline.sources.prometheus`); tests record these and compare. Google and Azure hold exports
+only, and breakeven does not ask them: those roles are for whatever copies an export into an inbox.
 """
 
 import re
@@ -18,6 +18,9 @@ _STATE_FOLDERS = ("landing", "cache", "snapshots")
 _READ_GCS = ("storage.objects.get", "storage.objects.list")
 # Both list and get: "Returns a blob or a list of blobs" (Azure built-in roles, read 2026-11-29).
 _READ_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+# /api/v1/label/.../values, /api/v1/series, /api/v1/query (AWS, AmazonPrometheusQueryAccess, read 2026-11-29).
+_ASK_PROMETHEUS = ("aps:GetLabels", "aps:GetSeries", "aps:QueryMetrics")
+_WORKSPACE = re.compile(r"/workspaces/(ws-[A-Za-z0-9-]{1,64})(?:/|$)", re.ASCII)
 _IN_PATTERN = re.compile(r"[*?$]")
 
 
@@ -38,11 +41,25 @@ class S3Place:
         return [f"{self.bucket_arn}/{_literally(self.prefix)}{folder}*" for folder in folders or ("",)]
 
 
-def s3_places(config: Config) -> tuple[S3Place, ...]:
-    """What breakeven.yaml names on S3, each once, in its order."""
+@dataclass(frozen=True)
+class PrometheusPlace:
+    """A workspace of Amazon Managed Prometheus that is asked; `*` where its address does not name it."""
 
-    def said() -> Iterator[S3Place]:
+    region: str
+    workspace: str
+
+
+Place = S3Place | PrometheusPlace
+
+
+def aws_places(config: Config) -> tuple[Place, ...]:
+    """What breakeven.yaml names on S3 and at Amazon Managed Prometheus, each once, in its order."""
+
+    def said() -> Iterator[Place]:
         for source in config.sources:
+            if isinstance(region := source.settings.get("sigv4_region"), str):
+                workspace = _WORKSPACE.search(source.base_url or "")
+                yield PrometheusPlace(region, workspace[1] if workspace else "*")
             for kind, url in (("export", source.settings.get("export")), ("inbox", source.inbox)):
                 if isinstance(url, str) and url.startswith("s3://"):
                     yield _place(kind, url)
@@ -62,14 +79,16 @@ def _literally(text: str) -> str:
     return _IN_PATTERN.sub(lambda found: f"${{{found[0]}}}", text)
 
 
-def aws_policy(places: Sequence[S3Place], *, is_cleanup: bool = False) -> Policy:
+def aws_policy(places: Sequence[Place], *, is_cleanup: bool = False) -> Policy:
     """An IAM policy for whoever calls `breakeven run`.
 
     `is_cleanup`: of the state only, for whoever calls `breakeven collect` and `breakeven landing redact`.
     """
     statements: list[Policy] = []
     for place in places:
-        if place.kind == "state":
+        if isinstance(place, PrometheusPlace):
+            statements += [] if is_cleanup else [_ask(place)]
+        elif place.kind == "state":
             statements += _clean(place) if is_cleanup else _state(place)
         elif not is_cleanup:
             statements += _read(place)
@@ -100,6 +119,11 @@ def _read(place: S3Place) -> list[Policy]:
         _allow(f"List{what}", "s3:ListBucket", place.bucket_arn, Condition={"StringLike": {"s3:prefix": listed}}),
         _allow(f"Read{what}", "s3:GetObject", objects),
     ]
+
+
+def _ask(place: PrometheusPlace) -> Policy:
+    workspace = f"arn:aws:aps:{place.region}:*:workspace/{place.workspace}"
+    return _allow("AskPrometheus", list(_ASK_PROMETHEUS), workspace)
 
 
 def _state(place: S3Place) -> list[Policy]:

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ from tests.pipeline.small_project import (
     three_days,
 )
 from tests.sources.admin_api import KEY, AdminApi, serving
+from tests.sources.prometheus_api import PrometheusApi
+from tests.sources.prometheus_fleet import Engine, Fleet
+from tests.sources.prometheus_fleet import Gpu as GpuSeries
 
 SECRETS = (KEY, "hunter2-secret-password", "xoxb-secret-token-0001")
 
@@ -233,6 +236,25 @@ def test_whatever_things_are_called_the_file_is_one_and_says_them_as_they_are(
     rules = [rule for one in said.get("workloads", []) for rule in one["match"]]
     assert len(rules) == len({json.dumps(rule, sort_keys=True) for rule in rules})
     parse_config(taken(text))
+
+
+def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path) -> None:
+    """Its last day is looked at; the first run takes all that it has kept."""
+    engine = Engine(started=NOW - timedelta(days=3), ended=NOW + timedelta(days=1))
+    gpu = GpuSeries("GPU-11111111-2222-3333-4444-555555555555")
+    fleet = Fleet(start=NOW - timedelta(minutes=40), stop=NOW, engines=[engine], gpus=[gpu], every_ms=60_000)
+    with serving(PrometheusApi(series=fleet.series())) as api:
+        done = init(folder, "--prometheus", api.base_url)
+        days = {int(float(asked["time"])) // 86_400 for path, asked in api.asked if path.endswith("/query")}
+    assert done.exit_code == 0, done.output
+    assert "Prometheus at http://127.0.0.1" in done.output
+    assert f"serves {engine.model_name}; nodes node-1" in done.output
+    assert "not read" not in done.output
+    assert len(days) <= 2
+    (source,) = load_config(folder / "breakeven.yaml").sources
+    assert (source.source, source.base_url, source.horizon) == ("prometheus", api.base_url, None)
+    gone = init(folder, "--print", "--prometheus", "http://127.0.0.1:1")
+    assert parse_config(gone.output).sources[0].base_url == "http://127.0.0.1:1"
 
 
 def test_a_rate_gives_hosts_that_were_seen_a_cost_at_once(folder: Path) -> None:

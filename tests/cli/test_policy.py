@@ -15,16 +15,22 @@ from hypothesis import strategies as st
 
 from pipeline.build.collect import collect, plan_collection
 from pipeline.cli import group
+from pipeline.config import Config
 from pipeline.decisions.graph import build_project, shipped_graph
-from pipeline.doctor.policy import S3Place, aws_policy
+from pipeline.doctor.policy import S3Place, aws_places, aws_policy
 from pipeline.landing.s3 import missing_permission
+from pipeline.sources import prometheus
+from pipeline.sources.source import FetchContext
 from tests.cli.examined import of, rows
 from tests.iam_role import Grant, Role, acting_as
 from tests.moto_s3 import S3Server, s3_server
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProject, source, three_days
+from tests.sources import admin_api
 from tests.sources.cur2 import S3Place as ExportPlace
 from tests.sources.cur2 import line, parquet, refresh
+from tests.sources.prometheus_api import PrometheusApi
+from tests.sources.prometheus_fleet import Engine, Fleet
 
 INFRA = Path(__file__).parents[2] / "infra" / "iam"
 CONTAINER = (
@@ -200,9 +206,34 @@ def test_two_exports_have_two_statements_of_their_own_names() -> None:
     assert all(one["Sid"].isalnum() for one in found["Statement"])
 
 
+def test_a_managed_prometheus_is_asked_for_nothing_but_what_the_policy_allows() -> None:
+    """Its API's paths stand for the actions."""
+    url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-12ab-34/"
+    said = {"source": "prometheus", "account": "fleet", "base_url": url, "settings": {"sigv4_region": "eu-west-1"}}
+    (statement,) = aws_policy(aws_places(Config.model_validate({"company": "a", "sources": [said]})))["Statement"]
+    assert statement["Resource"] == "arn:aws:aps:eu-west-1:*:workspace/ws-12ab-34"
+    engine = Engine(started=NOW - timedelta(days=1), ended=NOW + timedelta(days=1))
+    fleet = Fleet(start=NOW - timedelta(minutes=30), stop=NOW, engines=[engine])
+    with admin_api.serving(PrometheusApi(series=fleet.series())) as api:
+        context = FetchContext(
+            account="fleet", settings={"base_url": api.base_url}, from_at=None, to_at=NOW, now=NOW, environment={},
+            sleep=lambda _: None,
+        )  # fmt: skip
+        for fetched in prometheus.fetch(context):
+            assert [payload.name for payload in fetched.payloads] != []
+        for probe in prometheus.probe(context):
+            probe.ask(5.0)
+    actions = {
+        "query": "aps:QueryMetrics",
+        "series": "aps:GetSeries",
+        "values": "aps:GetLabels",
+    }
+    assert {actions[path.rpartition("/")[2]] for path, _ in api.asked} == set(statement["Action"])
+
+
 def test_where_nothing_is_on_s3_it_says_so(make_project: MakeProject) -> None:
     made = make_project([source(CONSOLE, "acme")])
-    for more, words in (((), "names nothing on S3"), (("--cleanup",), "keeps no `state` on S3")):
+    for more, words in (((), "names nothing at AWS"), (("--cleanup",), "keeps no `state` on S3")):
         done = policy("aws", "--project", str(made.folder), *more)
         assert done.exit_code == 1
         assert words in str(done.exception)
