@@ -72,7 +72,10 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.option("--match", default="", metavar="LABELS", help="With --prometheus: only these, as 'namespace=\"chat\"'.")
 @click.option("--gpu-hour", "gpu_hour", callback=_price, metavar="RATE", help="What one GPU costs an hour, as 2.69.")
 @click.option(
-    "--gpus", type=click.IntRange(1, 100_000), metavar="N", help="GPUs that serve each address. [default: one a rank]"
+    "--gpus",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="GPUs of each address (with --bill: of a replica). [default: one a rank]",
 )
 @click.option("--currency", default="USD", show_default=True, callback=_currency, help="Of --gpu-hour.")
 @click.option(

@@ -53,14 +53,14 @@ GROWTH = st.tuples(
 )
 
 
-def history(steps: Sequence[tuple[int, int, int, int, int, int]]) -> list[Reading]:
-    """Scrapes of one process; its cache hits never exceed its prompts."""
+def history(steps: Sequence[tuple[int, int, int, int, int, int]], *, is_odd: bool = False) -> list[Reading]:
+    """Scrapes of one process. Only an odd one says more cache hits than prompts."""
     milliseconds, prompt, cached, output, requests = 0, 1_000, 10, 100, 5
     readings = [reading(0, row(prompt, output, prompt_tokens_cached=cached, requests_success=requests))]
     for length, more_prompt, more_cached, more_output, more_requests, running in steps:
         milliseconds += length
         prompt, output, requests = prompt + more_prompt, output + more_output, requests + more_requests
-        cached += min(more_cached, more_prompt)
+        cached += more_cached if is_odd else min(more_cached, more_prompt)
         said = row(prompt, output, prompt_tokens_cached=cached, requests_success=requests, requests_running=running)
         readings.append(reading(milliseconds / 1000, said))
     return readings
@@ -102,7 +102,7 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
     tmp_path_factory, steps, reset, forgets_start
 ) -> None:
     """B15, B16: one rule in two places would be two rules; the counters fall once, said or not said."""
-    readings = history(steps)
+    readings = history(steps, is_odd=True)
     moment = at(12)
     rows = [scraped.rows[0] for scraped in readings]
     if 0 < reset < len(rows):
@@ -124,7 +124,7 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
     scrapes = [
         scrape(
             (one.at + offset).replace(tzinfo=None),
-            1_000,
+            20_000,
             each.prompt_tokens,
             each.generation_tokens,
             prompt_tokens_cached=each.prompt_tokens_cached,
@@ -146,6 +146,9 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
     assert sum(one["input_cache_read_tokens"] for one in counted) == window.tokens.cache_read
     assert sum(one["output_tokens"] for one in counted) == window.tokens.output
     assert sum(one["request_count"] for one in counted) == window.tokens.requests
+    if not window.is_lower_bound:
+        served = [one["scraped_at"] - one["counted_from_at"] for one in counted if one["is_serving"]]
+        assert sum(served, timedelta()) == timedelta(milliseconds=window.serving_ms or 0)
 
 
 def test_no_tokens_have_no_price_and_the_window_still_costs() -> None:
@@ -167,6 +170,7 @@ def test_a_request_that_runs_without_a_token_is_serving() -> None:
     running = row(5, 5, requests_running=1)
     window = observed([reading(0, row(5, 5)), reading(1, running), reading(2, running), reading(4, row(90, 9))])
     assert window.serving_ms == 4000
+    assert observed([reading(0, running), reading(1, row(5, 5)), reading(3, row(5, 5))]).serving_ms == 1000
 
 
 def test_a_restart_in_the_window_counts_from_zero_and_is_a_lower_bound() -> None:
