@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import format_option
-from pipeline.errors import MissingExtraError
+from pipeline.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from pipeline.check.watching import Clock, Watched
@@ -189,13 +189,17 @@ def _of_prometheus(
     its = clock()
     if not 0 < window <= _LONGEST_PAST_SECONDS:
         raise click.BadParameter(f"{window:g} s is no part of the last 31 days.", param_hint="--window")
-    # One question that is answered or not: a newcomer waits half a minute, not for a quarter of an hour of retries.
-    server = prometheus_at(
-        url, whose="prometheus", environment=os.environ, sleep=its.sleep, token_env=token_env, tenant=tenant,
-        attempts=2, seconds=20.0,
-    )  # fmt: skip
     stop = its.now().replace(microsecond=0)
-    found = watched_by(server, start=stop - timedelta(seconds=window), stop=stop, match=match)
+    try:
+        # One question that is answered or not: a newcomer waits half a minute, not for a quarter of an hour of retries.
+        server = prometheus_at(
+            url, whose="prometheus", environment=os.environ, sleep=its.sleep, token_env=token_env, tenant=tenant,
+            attempts=2, seconds=20.0,
+        )  # fmt: skip
+        found = watched_by(server, start=stop - timedelta(seconds=window), stop=stop, match=match)
+    except ConfigError as error:
+        option = {"url": "--prometheus", "settings.match": "--match"}.get(error.key, f"--{error.key}")
+        raise click.BadParameter(f"{error.value!r}: {error.fix}", param_hint=option) from None
     return f"{server.host} (Prometheus)", found
 
 

@@ -63,7 +63,7 @@ CELLS = st.tuples(
 def test_the_totals_of_a_file_are_the_sums_of_its_own_strings_whatever_lies_beside_it(
     tmp_path_factory, cells, again
 ) -> None:
-    """B1, B2: no row is merged, none is lost, and a second file of the same days replaces nothing."""
+    """B9, B12: no row is merged, none is lost, and a second file of the same days replaces nothing."""
     files = {
         name: console_csv(
             [console_row(day, str(cost), model=model, token_type=kind) for day, model, kind, cost in said]
@@ -87,7 +87,7 @@ def test_the_totals_of_a_file_are_the_sums_of_its_own_strings_whatever_lies_besi
 
 
 def test_a_bill_and_its_usage_meet_and_the_tokens_are_re_rated(tmp_path) -> None:
-    """B3: 2M output tokens of Haiku 4.5 are $10.00 at list; billed $9.00, they were a dollar off."""
+    """B11: 2M output tokens of Haiku 4.5 are $10.00 at list; billed $9.00, they were a dollar off."""
     answer = checked(
         tmp_path,
         {
@@ -127,21 +127,21 @@ def test_money_without_tokens_says_what_all_of_it_may_cost(tmp_path) -> None:
 
 
 def test_a_rate_in_another_currency_is_left_out_and_said(tmp_path) -> None:
-    """B22."""
+    """B23."""
     answer = checked(tmp_path, {"c.csv": three_days("1.00", "2.00", "3.00")}, rate="2.00", currency="EUR")
     assert "Your rate is in EUR and is left out" in answer.self_hosting[0]
     assert "GPU-hour" not in answer.self_hosting[0]
 
 
 def test_a_page_in_the_midst_of_a_chain_is_totalled_and_says_that_it_is_not_all(tmp_path) -> None:
-    """B10: what a project would not count is not passed over in silence."""
+    """B9: what a project would not count is not passed over in silence."""
     answer = checked(tmp_path, {"p1.json": api_page({"2026-11-01": [cost_result("900")]}, has_more=True)})
     assert of(answer, "p1.json").totals() == {"USD": Decimal(9)}
     assert any("chain that does not end in it" in text for text in answer.unknown)
 
 
 def test_two_files_of_the_same_days_never_meet(tmp_path) -> None:
-    """B2: two organizations, or two copies: neither replaces the other, and they are not added up."""
+    """B9: two organizations, or two copies: neither replaces the other, and they are not added up."""
     page = api_page({"2026-11-01": [cost_result("900")]})
     other = api_page({"2026-11-01": [cost_result("500")]})
     answer = checked(tmp_path, {"a.json": page, "b.json": other})
@@ -153,7 +153,7 @@ def test_two_files_of_the_same_days_never_meet(tmp_path) -> None:
 
 
 def test_a_model_without_a_list_price_is_unpriced_and_named(tmp_path) -> None:
-    """B4."""
+    """B4: unpriced, never free."""
     usage = usage_result(output_tokens=7, model="claude-unheard-of")
     answer = checked(tmp_path, {"usage.json": api_page({"2026-11-01": [usage]})})
     told = of(answer, "usage.json")
@@ -163,7 +163,7 @@ def test_a_model_without_a_list_price_is_unpriced_and_named(tmp_path) -> None:
 
 
 def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
-    """B1."""
+    """B7, B12."""
     lines = [cur2.usage("Usage", 1.5), cur2.usage("Usage", 0.25), cur2.tax(0.5)]
     answer = checked(
         tmp_path,
@@ -202,7 +202,7 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
 
 
 def test_what_is_no_whole_export_says_why_and_stops_no_other(tmp_path) -> None:
-    """B7, B30: cut, hostile, none of ours; each with its reason."""
+    """B9: cut, hostile, none of ours; each with its reason."""
     good = three_days("1.00", "2.00", "3.00")
     parquet = cur2.parquet([cur2.usage("Usage", 1.5)])
     files = {

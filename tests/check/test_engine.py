@@ -101,7 +101,7 @@ def test_active_never_costs_more_than_full_and_the_three_are_what_they_say(steps
 def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
     tmp_path_factory, steps, reset, forgets_start
 ) -> None:
-    """B15, B16: one rule in two places would be two rules; the counters fall once, said or not said."""
+    """B15: one rule in two places would be two rules; the counters fall once, said or not said."""
     readings = history(steps, is_odd=True)
     moment = at(12)
     rows = [scraped.rows[0] for scraped in readings]
@@ -152,7 +152,7 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
 
 
 def test_no_tokens_have_no_price_and_the_window_still_costs() -> None:
-    """B20: undefined, never 0."""
+    """B14: undefined, never 0."""
     one = priced(observed([reading(0, row(5, 5)), reading(20, row(5, 5))]), rate_per_gpu_hour=Decimal(3), gpu_count=2)
     assert (one.units.full_per_mtok, one.units.active_per_mtok, one.units.marginal_per_mtok) == (None, None, None)
     assert one.cost == Decimal("0.033333333333333333")
@@ -184,7 +184,7 @@ def test_a_restart_in_the_window_counts_from_zero_and_is_a_lower_bound() -> None
 
 
 def test_two_processes_behind_one_address_are_refused_not_added() -> None:
-    """B16: a load balancer's answers look like endless resets."""
+    """B15: a load balancer's answers look like endless resets."""
     other = row(40, 4, process_started_at=datetime.fromisoformat("2026-11-02"))
     with pytest.raises(CheckError, match="load balancer"):
         observed([reading(0, row(900, 90)), reading(5, other)])
@@ -198,7 +198,7 @@ def test_counters_that_fall_without_a_start_are_a_reset() -> None:
 
 
 def test_cache_hits_that_are_not_counted_leave_one_class_of_input() -> None:
-    """Not told apart is not all computed."""
+    """B1: not told apart is not all computed."""
     first, last = row(0, 0, prompt_tokens_cached=None), row(60, 6, prompt_tokens_cached=None)
     tokens = observed([reading(0, first), reading(1, last)]).tokens
     assert tokens.by_class() == {"input": 60, "output": 6}
@@ -217,6 +217,7 @@ def test_the_ranks_of_an_engine_add_and_serve_together() -> None:
 
 
 def test_a_life_is_priced_from_its_start() -> None:
+    """B16: the counters of a life are of the time of that life."""
     window = since_start(reading(0, row(600, 400)))
     assert window is not None
     assert window.from_at == BORN.replace(tzinfo=UTC)
@@ -227,7 +228,7 @@ def test_a_life_is_priced_from_its_start() -> None:
 
 
 def test_tokens_at_list_are_each_class_at_its_own_price() -> None:
-    """B3: bracketed from no cache hit to the engine's own."""
+    """B1: bracketed from no cache hit to the engine's own."""
     tokens = Tokens(prompt=1_000_000, cache_read=400_000, output=200_000, requests=1)
     bill = api_bill(tokens, api="anthropic/claude-haiku-4-5", day=date(2026, 11, 29))
     assert bill.uncached_cost == Decimal(1) + Decimal("0.2") * 5
@@ -240,7 +241,7 @@ def test_tokens_at_list_are_each_class_at_its_own_price() -> None:
 
 
 def test_prices_are_those_of_the_day() -> None:
-    """B4: history is not repriced."""
+    """B6: history is not repriced."""
     tokens = Tokens(prompt=1_000_000, cache_read=0, output=0, requests=1)
     before, after = (api_bill(tokens, api="gpt-5.6-luna", day=day) for day in (date(2026, 7, 29), date(2026, 7, 30)))
     assert (before.uncached_cost, after.uncached_cost) == (Decimal(1), Decimal("0.2"))
@@ -262,7 +263,7 @@ def test_what_has_no_price_is_unpriced_with_the_reason(api: str, words: str) -> 
 
 
 def test_another_currency_is_never_compared_with_dollars() -> None:
-    """B22."""
+    """B23."""
     watched = Watched(readings=(reading(0, row(5, 5)), reading(20, row(50, 50))))
     answer = engine_answer(
         [watched], subject="x", rate=Decimal(2), currency="EUR", gpu_count=1, apis=["openai/gpt-5-mini"]

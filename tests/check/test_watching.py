@@ -144,7 +144,7 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 
 
 def test_a_password_in_an_address_is_never_printed() -> None:
-    """B29."""
+    """What is printed and raised."""
     assert shown_url("http://me:hunter2@gpu-1:8000/metrics") == "http://(hidden)@gpu-1:8000/metrics"
     with serving(lambda _: Answer(b"", 401)) as url, pytest.raises(ScrapeError, match="401") as caught:
         scrape(metrics_url(url.replace("http://", "http://me:hunter2@")), seconds=5)

@@ -41,7 +41,6 @@ def test_programs_get_exact_amounts_and_the_reason_of_each_file_that_was_not_rea
 
 
 def test_what_a_file_says_and_how_it_is_called_cannot_steer_a_terminal(tmp_path) -> None:
-    """B30."""
     row = console_row("2026-11-01", "1.00", model=HOSTILE)
     (tmp_path / f"{HOSTILE}.csv").write_bytes(console_csv([row]))
     (tmp_path / "header.csv").write_bytes(f"{HOSTILE},amount\nx,1\n".encode())

@@ -82,6 +82,11 @@ def test_a_watched_second_is_priced_exactly_in_json_and_csv(tmp_path) -> None:
         (["check", "--vllm", "http://x", "--window", "soon"], 2, "no length of time"),
         (["check", "--vllm", "http://x", "--currency", "dollars"], 2, "code of three letters"),
         (["check", "--scrapes", "a", "b"], 1, "a: No such file"),
+        (["check", "--prometheus", "prom:9090"], 2, "It must be http(s)://host"),
+        (["check", "--prometheus", "http://x", "--match", "{a}"], 2, "Give matchers without braces"),
+        (["check", "--prometheus", "http://x", "--token-env", "NONE_SUCH"], 3, "NONE_SUCH is not set"),
+        (["check", "--prometheus", "http://127.0.0.1:1", "--window", "0"], 2, "no part of the last 31 days"),
+        (["check", "--vllm", "http://x", "--tenant", "t"], 2, "are for --prometheus"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong_and_exits_with_its_code(tmp_path, arguments, code, words) -> None:
@@ -92,7 +97,7 @@ def test_a_wrong_call_says_what_is_wrong_and_exits_with_its_code(tmp_path, argum
 
 
 def test_what_an_engine_calls_itself_cannot_steer_a_terminal(tmp_path) -> None:
-    """B30: a served name is text of others, and so is the reason a server gives."""
+    """A served name is text of others, and so is the reason a server gives."""
     hostile = "evil\x1b[2J\x1b]0;owned\x07\u202egnp"
     with serving(lambda n: Answer.of(vllm_body(prompt=9 + n, output=1 + n, model=hostile))) as url:
         asked = ["check", "--vllm", url, "--gpu-hour", "1", "--window", "1s", "--api", hostile]

@@ -74,7 +74,7 @@ def sums(rows: list[dict[str, str]], amount: str, currency: str) -> dict[str, De
     ],
 )
 def test_a_csv_s_totals_are_the_sums_of_its_strings(answer, name: str, amount: str, currency: str) -> None:
-    """B1: not a row is lost, and no float is between."""
+    """B7, B12: not a row is lost, and no float is between."""
     found, rows = told(answer, name), lines(name)
     assert found.totals() == sums(rows, amount, currency)
     assert found.file is not None
@@ -82,7 +82,7 @@ def test_a_csv_s_totals_are_the_sums_of_its_strings(answer, name: str, amount: s
 
 
 def test_the_genuine_console_export_sums_by_model_and_class(answer) -> None:
-    """B2: two pairs of its rows share every dimension, and are four charges."""
+    """B12: two pairs of its rows share every dimension, and are four charges."""
     found, rows = told(answer, CONSOLE), lines(CONSOLE)
     assert found.totals() == {"USD": Decimal("190.34")}
     classes = {"input_no_cache": "input_uncached", "output": "output"}
@@ -96,7 +96,7 @@ def test_the_genuine_console_export_sums_by_model_and_class(answer) -> None:
 
 
 def test_pages_are_totalled_in_their_own_units(answer) -> None:
-    """B6: Anthropic's amounts are cents, OpenAI's dollars."""
+    """B7: Anthropic's amounts are cents, OpenAI's dollars."""
     page = json.loads((FOLDER / EXPORTS[1]).read_text())
     cents = sum(Decimal(row["amount"]) for bucket in page["data"] for row in bucket["results"])
     assert told(answer, EXPORTS[1]).totals() == {"USD": cents / 100}
@@ -106,7 +106,7 @@ def test_pages_are_totalled_in_their_own_units(answer) -> None:
 
 
 def test_a_gateway_s_two_formats_say_the_same_and_are_no_bill(answer) -> None:
-    """B5."""
+    """B22: what somebody rated is no second bill."""
     one, other = told(answer, EXPORTS[4]), told(answer, EXPORTS[5])
     assert one.lines == other.lines
     assert {line.measure for line in one.lines} == {"rated"}

@@ -39,7 +39,7 @@ def check(*arguments: str) -> dict[str, object]:
 
 
 def test_a_real_engine_without_traffic_has_a_cost_and_no_unit_cost() -> None:
-    """B20: undefined, never 0."""
+    """B14: undefined, never 0."""
     body = (FOLDER / "kops_vllm.prom").read_bytes()
     with serving(lambda _: Answer(body)) as url:
         said = check("--vllm", url, "--gpu-hour", "2.69", "--window", "1s")
