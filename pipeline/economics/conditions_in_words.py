@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from pipeline.economics.conditions import Conditions, Quantity, Threshold
+from pipeline.economics.conditions import PLACES, Conditions, Quantity, Threshold
 from pipeline.economics.exact import Exact, money_text
 
 
@@ -73,7 +73,8 @@ class _Words:
     def need(self, threshold: Threshold) -> str:
         wording = _WORDINGS[threshold.quantity]
         assert threshold.value is not None
-        value = _rounded(threshold.value, wording.places, up=threshold.sense == "at_least")
+        places = min(PLACES[threshold.quantity], max(wording.places, _places_of_three_digits(threshold.value)))
+        value = _rounded(threshold.value, places, up=threshold.sense == "at_least")
         shown = f"{self.currency} {value}".strip() if wording.is_money else value
         text = wording.need.format(value=shown, replica=self.replica)
         return text if threshold.ceiling is None else f"{text} (roofline {_rounded(threshold.ceiling, 0, up=False)})"
@@ -115,6 +116,11 @@ class _Words:
             needed = _rounded(threshold.value, 0, up=True)
             return f"one {self.replica} would have to sustain {needed} tokens/s, and its roofline is {roofline}"
         return None
+
+
+def _places_of_three_digits(value: Decimal) -> int:
+    """Rounded to the side that pays, fewer digits than three would ask for a lot more than the threshold."""
+    return max(0, 2 - value.adjusted()) if value else 0
 
 
 def _rounded(value: Exact, places: int, *, up: bool) -> str:
