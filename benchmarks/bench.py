@@ -7,7 +7,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from benchmarks.builds import measured_builds
+from benchmarks.builds import measured_builds, measured_morning
 from benchmarks.cur import Month, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
 from benchmarks.measure import machine
@@ -29,7 +29,7 @@ def main() -> None:
             say(f"demo {figures['demo']['breakeven_demo_seconds']:.1f} s")
         if asked.only in (None, "builds"):
             year = Year(Project(scratch / "year"), Shape(days=asked.days, samples=asked.samples))
-            figures = {"builds": measured_builds(year, say=say), **figures}
+            figures = {"builds": {**measured_builds(year, say=say), **measured_morning(year, say=say)}, **figures}
         if asked.only in (None, "cur"):
             for lines in asked.lines:
                 figures[f"cur_{lines}_lines"] = measured_lines(Month(scratch / f"cur-{lines}", lines))

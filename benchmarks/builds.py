@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.bare import Bare, build_bare
+from benchmarks.demo_runs import breakeven
 from benchmarks.measure import Took, folder_gib, forget_peak_memory, peak_memory_gib, took
 from benchmarks.year import Year
 from pipeline.build.config_tables import config_frames, config_versions
@@ -184,6 +185,31 @@ def one_new_day(year: Year) -> Dirty:
     with watched() as core_seconds, took() as found:
         result = _build(year, as_of=year.as_of + timedelta(days=1))
     return _changed(found, result, core_seconds)
+
+
+def measured_morning(year: Year, *, say: Callable[[str], None]) -> dict[str, float]:
+    """A day later still as cron runs it, after `measured_builds`: `breakeven run` from cold processes.
+
+    With nothing new the process waits for Dagster alone, which is imported and records the run beside all that it does
+    itself: the difference of the two is what a new day takes beyond Dagster's own time. Dagster's instance is there, as
+    on every morning but the first.
+    """
+
+    def run(days: int) -> Took:
+        as_of = f"{year.as_of + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
+        folder = year.project.folder
+        return breakeven("run", "--offline", "--project", str(folder), "--as-of", as_of, folder=folder)
+
+    run(1)
+    year.write_new_day(2)
+    new_day, nothing_new = run(2), run(2)
+    say(f"breakeven run {new_day.wall_seconds:.2f} s, with nothing new {nothing_new.wall_seconds:.2f} s")
+    return {
+        "one_new_day_breakeven_run_seconds": new_day.wall_seconds,
+        "one_new_day_breakeven_run_cpu_seconds": new_day.cpu_seconds,
+        "one_new_day_breakeven_run_nothing_new_seconds": nothing_new.wall_seconds,
+        "one_new_day_beyond_dagster_seconds": new_day.wall_seconds - nothing_new.wall_seconds,
+    }
 
 
 def _build(year: Year, *, as_of: datetime | None = None) -> BuildResult:

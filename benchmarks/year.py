@@ -131,9 +131,9 @@ class Year:
                 self._land(made, "invoice_csv", GPU_ISSUER, f"invoice-{month}", _invoice(month), None, issued_after)
                 self._write_cloud_bill(made, month, issued_after)
 
-    def write_new_day(self) -> None:
-        """What arrives the morning after the last day, of every source: the year is then a day longer."""
-        day, landed = self.last_day + timedelta(days=1), self.as_of + timedelta(hours=23)
+    def write_new_day(self, number: int = 1) -> None:
+        """What arrives so many mornings after the last day, of every source: the year is then a day longer."""
+        day, landed = self.last_day + timedelta(days=number), self.as_of + timedelta(days=number, hours=-1)
         self._write_day(day, landed=landed)
         with _connection() as made:
             self._write_cloud_bill(made, day.replace(day=1), day, landed=landed)
