@@ -3,7 +3,7 @@
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.economics.daily_demand import HOURS_PER_DAY, flattest
 from pipeline.economics.exact import money_text, to_places
 from pipeline.economics.units import cost_per_mtok
 from pipeline.formats.writing import fixed
+from pipeline.landing.times import DAY, days_between
 
 _HOUR_MS = 3_600_000
 _PLACES = 18
@@ -240,17 +241,21 @@ def _self_hosting(bills: Bills, account: str, *, rate: Decimal | None, currency:
     rows = [row for row in bills.of("api", account) if row["charge_kind"] == "tokens"]
     if not rows:
         return "no charge for tokens in these files: there is nothing that GPUs could serve instead."
+    known = bills.days.get(account)
     first, last = min(row["from_date"] for row in rows), max(row["last_date"] for row in rows)
+    days = [day for day in days_between(first, last + DAY) if known is None or day in known]
     cost, said, its_currency = _api_cost(rows)
-    months = _months(first, last)
+    months = _months(days)
     if cost is None or its_currency is None:
         return said
     if cost <= 0:
         return f"{said}: they cost nothing ({its_currency} {money_text(cost)}), which no GPU does."
     known_rate = rate if currency == its_currency else None
     ignored = "" if rate is None or known_rate is not None else f" Your rate is in {currency} and is left out."
-    hours, is_spread = _hours_of(bills.of("api_hours", account), first, last)
+    hours, is_spread = _hours_of(bills.of("api_hours", account), days)
     span = f"{first} to {last}" if first != last else f"{first}"
+    if len(days) <= (last - first).days:
+        span += f", {len(days)} days of it in these files"
     if not any(hours):
         return f"{_in_money(cost, its_currency, months, said, span, known_rate)}{ignored}"
     replica = "replica" if gpu_count is None else f"replica of {gpu_count} GPU{'' if gpu_count == 1 else 's'}"
@@ -298,15 +303,14 @@ def _in_money(cost: Fraction, currency: str, months: Fraction, said: str, span: 
     return f"{text} At {currency} {rate} a GPU-hour that is {at_most} around the clock, and nothing else."
 
 
-def _months(first: date, last: date) -> Fraction:
-    """How many months the days [first, last] are, each day a part of its own month."""
-    days = ((first + timedelta(days=at)) for at in range((last - first).days + 1))
+def _months(days: Sequence[date]) -> Fraction:
+    """How many months these days are, each a part of its own month. Days that no file speaks for are none of them."""
     return sum((Fraction(1, monthrange(day.year, day.month)[1]) for day in days), Fraction(0))
 
 
-def _hours_of(rows: Sequence[Row], first: date, last: date) -> tuple[list[int], bool]:
-    """Tokens in each hour of the days [first, last], and whether some of them are only known by the day."""
-    days = {first + timedelta(days=at): [0] * HOURS_PER_DAY for at in range((last - first).days + 1)}
+def _hours_of(rows: Sequence[Row], known: Sequence[date]) -> tuple[list[int], bool]:
+    """Tokens in each hour of the days known, and whether some of them are only known by the day."""
+    days = {day: [0] * HOURS_PER_DAY for day in known}
     is_spread = False
     for row in rows:
         hours = days.get(row["usage_date"])

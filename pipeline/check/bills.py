@@ -30,7 +30,7 @@ from pipeline.landing.dataset import Dataset
 from pipeline.landing.fetched import Fetched
 from pipeline.landing.landing import Landing
 from pipeline.landing.store import FolderStore
-from pipeline.landing.times import DAY, day_start
+from pipeline.landing.times import DAY, day_start, days_between
 from pipeline.paths import models_root, sql_root
 from pipeline.sources import SOURCES, source_named
 from pipeline.sources.recognise import recognise_bytes
@@ -95,11 +95,13 @@ class Bills:
     """All files, and the answers to the questions of `sql/bills`, by question.
 
     `together`: provider -> the account under which its files met, which is a file's own where there is only one.
+    `days`: account -> the days its files speak for, also where all they say of one is nothing; None: some do not say.
     """
 
     files: tuple[CheckedFile, ...]
     answers: Mapping[str, list[Row]]
     together: Mapping[str | None, str] = field(default_factory=dict)
+    days: Mapping[str, frozenset[date] | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def of(self, question: str, account: str) -> list[Row]:
@@ -228,6 +230,13 @@ def _whole(fetched: Fetched) -> Fetched:
     return replace(fetched, complete=True, from_at=start, to_at=stop, stated_at=None, stated_by="landed_at")
 
 
+def _days_of(fetched: Fetched) -> frozenset[date] | None:
+    """The days that a file speaks for; None where it does not say."""
+    if fetched.from_at is None or fetched.to_at is None:
+        return None
+    return frozenset(days_between(fetched.from_at.date(), fetched.to_at.date()))
+
+
 # --- through landing and the graph -----------------------------------------------------------------------------------
 
 
@@ -243,13 +252,17 @@ class _Reading:
         together, left_out = _met(recognised)
         accounts = {(one.source, one.file.account) for one in recognised}
         landed_as: dict[str, str] = {}
+        days: dict[str, frozenset[date] | None] = {}
         for one in recognised:
             delivery = landing.land(one.fetched, source=one.source, account=one.file.account, now=self.now)
             landed_as[one.file.account] = delivery.delivery_id
-            provider = provider_of(one.source)
-            if together.get(provider) == _TOGETHER and one.file.account not in left_out:
-                landing.land(one.fetched, source=one.source, account=_TOGETHER, now=self.now)
-                accounts.add((one.source, _TOGETHER))
+            its_days = days[one.file.account] = _days_of(one.fetched)
+            met = together.get(provider_of(one.source), one.file.account)
+            if met != one.file.account and one.file.account not in left_out:
+                landing.land(one.fetched, source=one.source, account=met, now=self.now)
+                accounts.add((one.source, met))
+                before = days.get(met, frozenset())
+                days[met] = before | its_days if before is not None and its_days is not None else None
         landed = self._landed(landing)
         checked = [
             self._described(file, landed, landed_as[file.account]) if file.account in landed_as else file
@@ -259,6 +272,7 @@ class _Reading:
             files=tuple(checked),
             answers=self._answers(landed, accounts),
             together=together,
+            days=days,
             notes=(*left_out.values(), *_two_exports(recognised)),
         )
 
@@ -343,7 +357,7 @@ def _met(recognised: Sequence[_Recognised]) -> tuple[dict[str | None, str], dict
     for provider in ("anthropic", "openai"):
         its = [one for one in recognised if provider_of(one.source) == provider]
         if its:
-            together[provider] = its[0].file.account if len(its) == 1 else _TOGETHER
+            together[provider] = its[0].file.account if len(its) == 1 else f"{_TOGETHER}-{provider}"
         kept: dict[tuple[str, str], list[_Recognised]] = {}
         for one in its:
             others = kept.setdefault((one.source, one.fetched.dataset), [])

@@ -28,6 +28,8 @@ from tests.pipeline.small_project import (
     usage_result,
 )
 from tests.sources import cur2, litellm
+from tests.sources.openai_admin_api import bucket
+from tests.sources.openai_admin_api import page as openai_page
 
 NOW = datetime(2026, 11, 29, 5, tzinfo=UTC)
 
@@ -124,6 +126,31 @@ def test_money_without_tokens_says_what_all_of_it_may_cost(tmp_path) -> None:
     assert "cost at most USD 60.00 a month (USD 6.00 billed, 2026-11-01 to 2026-11-03)" in said
     assert "less than one GPU" in said
     assert any("money only" in text for text in answer.unknown)
+
+
+def test_days_that_no_file_speaks_for_are_no_days_without_cost(tmp_path) -> None:
+    """B19: of three weeks two days are here; what they cost is not spread over days that nobody has shown."""
+    files = {f"{day}.json": api_page({day: [cost_result("900")]}) for day in ("2026-11-01", "2026-11-21")}
+    (said,) = checked(tmp_path, files).self_hosting
+    # Two of November's thirty days: $18.00 is $270.00 a month.
+    assert "cost at most USD 270.00 a month (USD 18.00 billed, 2026-11-01 to 2026-11-21, 2 days of it" in said
+
+
+def test_files_of_two_providers_meet_by_provider(tmp_path) -> None:
+    """B22: what one provider bills is no part of what another one does."""
+    openai = {
+        "object": "organization.costs.result",
+        "amount": {"value": 5.0, "currency": "usd"},
+        "line_item": "gpt-5-mini-2025-08-07, output",
+        "project_id": None,
+    }
+    files = {f"a-{day}.json": api_page({day: [cost_result("900")]}) for day in ("2026-11-01", "2026-11-02")}
+    files |= {f"o-{day}.json": openai_page(bucket(day, openai)) for day in ("2026-11-01", "2026-11-02")}
+    answer = checked(tmp_path, files)
+    assert of(answer, "All files of anthropic together").totals() == {"USD": Decimal(18)}
+    assert of(answer, "All files of openai together").totals() == {"USD": Decimal(10)}
+    assert ["USD 18.00 billed" in said for said in answer.self_hosting] == [True, False]
+    assert ["USD 10.00 billed" in said for said in answer.self_hosting] == [False, True]
 
 
 def test_a_rate_in_another_currency_is_left_out_and_said(tmp_path) -> None:
