@@ -1,7 +1,7 @@
 -- One row per usage_date, account, agent_start_id, model_name, engine_rank, sequence_number.
 -- Every scrape of an engine that a Prometheus kept. Its host and GPUs are those that dcgm-exporter names for its pod;
--- without one, its host is its node's label, else its own address. However often an engine is scraped, and by how many,
--- its host, target and process are the same, so that all its readings are one series.
+-- without one, its host is its node as a label or kube-state-metrics has it, else its own address. However often an
+-- engine is scraped, and by how many, its host, target and process are the same: all its readings are one series.
 -- partition: day
 with
 engine_samples as (
@@ -41,6 +41,18 @@ pods as (
     group by usage_date, cluster, namespace, pod
 ),
 
+-- A pod that was made anew on another node within the day, under its old name, is on neither.
+pod_nodes as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        case when count(distinct node) = 1 then min(node) end as node
+    from landed_prometheus__pods
+    group by usage_date, cluster, namespace, pod
+),
+
 -- Outside of Kubernetes an exporter and an engine on one machine are reached under one address.
 machines as (
     select
@@ -57,7 +69,12 @@ final as (
         engine_samples.usage_date,
         engine_samples.account,
         coalesce(
-            pods.host, engine_samples.node, machines.host, split_part(engine_samples.instance, ':', 1), 'unknown'
+            pods.host,
+            engine_samples.node,
+            pod_nodes.node,
+            machines.host,
+            split_part(engine_samples.instance, ':', 1),
+            'unknown'
         ) as host,
         cast(null as varchar) as boot_id,
         engine_samples.target_labels as agent_start_id,
@@ -97,6 +114,12 @@ final as (
             and engine_samples.cluster is not distinct from pods.cluster
             and engine_samples.namespace is not distinct from pods.namespace
             and engine_samples.pod = pods.pod
+    left join pod_nodes
+        on
+            engine_samples.usage_date = pod_nodes.usage_date
+            and engine_samples.cluster is not distinct from pod_nodes.cluster
+            and engine_samples.namespace is not distinct from pod_nodes.namespace
+            and engine_samples.pod = pod_nodes.pod
     left join machines
         on
             engine_samples.usage_date = machines.usage_date

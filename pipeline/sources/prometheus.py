@@ -1,4 +1,5 @@
-"""vLLM and dcgm-exporter series that a Prometheus-compatible server has kept: as scraped, for its whole retention.
+"""vLLM and dcgm-exporter series that a Prometheus-compatible server has kept: as scraped, for its whole retention; and
+from kube-state-metrics, hour by hour, on which node each pod ran that asked for GPUs.
 
 An object is one hour's answer as it came, below a line that says what was asked and for which window (both gzipped).
 A day is a bucket; it is asked for again until an answer given two hours after its end is landed, and then no more: a
@@ -35,7 +36,11 @@ from pipeline.sources.prometheus_http import (
     RawSeries,
     Said,
     TooMuchError,
+    ask,
+    data_in,
+    labels_of,
     matrix_in,
+    matrix_of,
     metric_names,
     prometheus_at,
     raw_samples,
@@ -77,6 +82,8 @@ _ENGINE_COUNTS = (
 )
 # Labels that tell series of one engine apart; all others are its target's.
 _ENGINE_LABELS = ("__name__", "model_name", "engine", "source", "finished_reason")
+# Prometheus' own example configuration for pods, and so many a server, names them the second way.
+_NAMESPACE, _POD, _NODE = ("namespace", "kubernetes_namespace"), ("pod", "kubernetes_pod_name"), "kubernetes_node"
 # A prompt token found in a cache, by vLLM's older name for it (HELP: local + external).
 _CACHED_SOURCES = ("local_cache_hit", "external_kv_transfer")
 
@@ -142,6 +149,21 @@ GPU_PODS = Table(
         "first_at": _INSTANT,
         "last_at": _INSTANT,
         "sample_count": _COUNT,
+    },
+)
+
+
+# Where a pod that asked for GPUs ran in an hour of the day.
+PODS = Table(
+    name="pods",
+    columns={
+        "cluster": _TEXT,
+        "namespace": _TEXT,
+        "pod": _TEXT,
+        "uid": _TEXT,
+        "node": _TEXT,
+        "created_by_kind": _TEXT,
+        "created_by_name": _TEXT,
     },
 )
 
@@ -219,10 +241,14 @@ class _Series:
         return _selector(names, settings, jobs=jobs)
 
 
-def _selector(names: Sequence[str], settings: Mapping[str, Any], *, jobs: Sequence[str] = ()) -> str:
+def _selector(
+    names: Sequence[str], settings: Mapping[str, Any], *, jobs: Sequence[str] = (), more: str | None = None
+) -> str:
     matchers = [f'__name__=~"{"|".join(names)}"']
     if jobs:
         matchers.append(f'job=~"{"|".join(_quoted(job) for job in jobs)}"')
+    if more is not None:
+        matchers.append(more)
     if settings.get("match"):
         matchers.append(str(settings["match"]).strip().strip(","))
     return "{" + ",".join(matchers) + "}"
@@ -234,8 +260,9 @@ def _quoted(text: str) -> str:
 
 
 VLLM = _Series("vllm", "vLLM", "vllm:prompt_tokens_total", tuple(_ENGINE_METRICS))
+KUBE = _Series("kube", "kube-state-metrics", "kube_pod_info", ("kube_pod_info", "kube_pod_container_resource_requests"))
 DCGM = _Series("dcgm", "dcgm-exporter", "DCGM_FI_DEV_GPU_UTIL|DCGM_FI_DEV_FB_USED", tuple(_GPU_METRICS))
-_ALL = (VLLM, DCGM)
+_ALL = (VLLM, DCGM, KUBE)
 
 
 def _asked(settings: Mapping[str, Any]) -> list[_Series]:
@@ -286,7 +313,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     for series in _asked(context.settings):
         try:
             for delivery in _days(context, server, series):
-                found = True
+                found = found or series is not KUBE
                 yield delivery
         except EndpointError as error:
             refused.append(f"{series.what}: {error.problem}")
@@ -295,8 +322,8 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
             f"{server.whose}: {server.host}: not read to the end: {'; '.join(refused)}. What was landed before still "
             "counts, and the next run goes on from there. Name in settings.leave_out what is not to be read."
         )
-    if not found and not context.landed:
-        what = " and no ".join(series.what for series in _asked(context.settings))
+    if not found and not any(delivery.dataset != KUBE.dataset for delivery in context.landed):
+        what = " and no ".join(series.what for series in _asked(context.settings) if series is not KUBE)
         raise SourceError(
             f"{server.whose}: {server.host} has no {what} series"
             + (f" with {context.settings['match']}" if context.settings.get("match") else "")
@@ -374,18 +401,17 @@ def _has_samples(server: Prometheus, selector: str, start: datetime, stop: datet
 def _day(context: FetchContext, server: Prometheus, series: _Series, day: datetime, stop: datetime) -> Fetched:
     """One day's answers, an hour each. `first_sample_ms` of its request: the first sample of any series, or null."""
     settings = context.settings
-    jobs = _jobs(server, series, settings, day, stop) if series is VLLM else []
-    selector = series.selector(settings, jobs=jobs)
+    answers = _pod_hours(server, settings, day, stop) if series is KUBE else _raw(server, series, settings, day, stop)
     payloads: list[Payload] = []
     stated_at: datetime | None = None
     warnings: list[str] = []
     firsts: list[int] = []
-    for begin, end, said in raw_windows(server, selector, start=day, stop=stop, longest=_HOUR):
+    for asked, begin, end, said in answers:
         _refuse_partial(server, said, begin, end)
         warnings.extend(warning for warning in said.warnings if warning not in warnings)
-        firsts.extend(one.at_ms[0] for one in _series_of(said, begin, end))
+        firsts.extend(_firsts(series, said, begin, end))
         stated_at = said.stated_at
-        payloads.append(payload_of(series, selector, begin, end, said.content))
+        payloads.append(payload_of(series, asked, begin, end, said.content))
     return Fetched(
         dataset=series.dataset,
         payloads=payloads,
@@ -403,8 +429,40 @@ def _day(context: FetchContext, server: Prometheus, series: _Series, day: dateti
     )
 
 
+_Answers = Iterator[tuple[str, datetime, datetime, Said]]
+
+
+def _raw(server: Prometheus, series: _Series, settings: Mapping[str, Any], day: datetime, stop: datetime) -> _Answers:
+    selector = series.selector(settings, jobs=_jobs(server, series, settings, day, stop) if series is VLLM else [])
+    for begin, end, said in raw_windows(server, selector, start=day, stop=stop, longest=_HOUR):
+        yield selector, begin, end, said
+
+
+def _pod_hours(server: Prometheus, settings: Mapping[str, Any], day: datetime, stop: datetime) -> _Answers:
+    """Which pods there were in an hour, one sample each: what is wanted of them are labels."""
+    while day < stop:
+        end = min(day + _HOUR, stop)
+        asked = pods_expression(settings, _milliseconds(end) - _milliseconds(day))
+        yield asked, day, end, ask(server, asked, at=end - _MILLISECOND)
+        day = end
+
+
+def pods_expression(settings: Mapping[str, Any], range_ms: int) -> str:
+    """The pods of the last so many milliseconds that asked for GPUs, or for parts of them."""
+    info = _selector(["kube_pod_info"], settings)
+    requests = _selector(["kube_pod_container_resource_requests"], settings, more='resource=~".*(gpu|mig).*"')
+    same = f"{_labels(settings).cluster},namespace,pod"
+    return f"last_over_time({info}[{range_ms}ms]) and on ({same}) last_over_time({requests}[{range_ms}ms])"
+
+
+def _firsts(series: _Series, said: Said, start: datetime, stop: datetime) -> list[int]:
+    if series is KUBE:
+        return [_milliseconds(start)] if labels_of(said.data) else []
+    return [one.at_ms[0] for one in _series_of(said, start, stop)]
+
+
 def _series_of(said: Said, start: datetime, stop: datetime) -> list[RawSeries]:
-    return matrix_in(said.content, start_ms=_milliseconds(start), stop_ms=_milliseconds(stop))
+    return matrix_of(said.data, start_ms=_milliseconds(start), stop_ms=_milliseconds(stop))
 
 
 def _jobs(
@@ -495,6 +553,8 @@ def _ask(context: FetchContext, series: _Series, seconds: float | None) -> Probe
         if "HTTP 401" in str(error):
             return Probed("refused", f"{server.host} refuses {server.asked_with} (HTTP 401)", "Set key_env")
         return Probed("unreachable", str(error), TRY_AGAIN)
+    if not names and series is KUBE:
+        return Probed("allowed", f"{server.host} answers; without {series.what}, dcgm-exporter says where pods run")
     if not names:
         return Probed(
             "not_found",
@@ -507,16 +567,8 @@ def _ask(context: FetchContext, series: _Series, seconds: float | None) -> Probe
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """One object: its window, and its series with the replica label taken out of each."""
-
-    start_ms: int
-    stop_ms: int
-    series: list[RawSeries]
-
-
-def _read(content: bytes, dataset: str) -> _Answer:
+def _opened(content: bytes, dataset: str) -> tuple[int, int, bytes]:
+    """The window of an object, and its answer."""
     try:
         whole = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     except (OSError, EOFError, zlib.error) as error:
@@ -532,7 +584,12 @@ def _read(content: bytes, dataset: str) -> _Answer:
             f"Its first line does not say what was asked of a Prometheus for {dataset} ({error}). Such files are "
             "fetched, not dropped: name the server in base_url."
         ) from None
-    return _Answer(*window, matrix_in(answer, start_ms=window[0], stop_ms=window[1]))
+    return *window, answer
+
+
+def _read(content: bytes, dataset: str) -> list[RawSeries]:
+    start_ms, stop_ms, answer = _opened(content, dataset)
+    return matrix_in(answer, start_ms=start_ms, stop_ms=stop_ms)
 
 
 def _text(labels: Mapping[str, str], *names: str) -> str | None:
@@ -618,7 +675,7 @@ def _empty(table: Table) -> pl.DataFrame:
 def _engine_place(labels: Mapping[str, str], named: _Labels) -> dict[str, str | None]:
     """Whose a series is, in texts that equal series of other scrapes share."""
     target = {name: text for name, text in labels.items() if text and name not in (*_ENGINE_LABELS, *named.replica)}
-    process = [labels.get(name, "") for name in (named.cluster, "job", "instance", "namespace", "pod", "container")]
+    process = [labels.get(name, "") for name in (named.cluster, "job", "instance", *_NAMESPACE, *_POD, "container")]
     name = labels.get("__name__", "")
     column = _ENGINE_METRICS.get(name)
     if column == "by_source" and labels.get("source") not in _CACHED_SOURCES:
@@ -632,9 +689,9 @@ def _engine_place(labels: Mapping[str, str], named: _Labels) -> dict[str, str | 
         "process_key": canonical_json(process),
         "engine_key": canonical_json([target_labels, model_name, engine]),
         "cluster": _text(labels, named.cluster),
-        "namespace": _text(labels, "namespace"),
-        "pod": _text(labels, "pod"),
-        "node": _text(labels, named.node),
+        "namespace": _text(labels, *_NAMESPACE),
+        "pod": _text(labels, *_POD),
+        "node": _text(labels, named.node, _NODE),
         "job": _text(labels, "job"),
         "instance": _text(labels, "instance"),
         "model_name": model_name,
@@ -651,11 +708,11 @@ _ENGINE_TEXTS = (
 def parse_engines(content: bytes, settings: Settings) -> Frames:
     """One row a scrape of an engine: its cumulative counters, and when its process began where that is known."""
     named = _labels(settings)
-    answer = _read(content, VLLM.dataset)
-    places = [_engine_place(one.labels, named) for one in answer.series]
+    series = _read(content, VLLM.dataset)
+    places = [_engine_place(one.labels, named) for one in series]
     if not any(place["column"] in ("prompt_tokens", "generation_tokens") for place in places):
         return {ENGINE_SAMPLES.name: _empty(ENGINE_SAMPLES)}
-    long = _long(answer.series, places)
+    long = _long(series, places)
     rows = _one_stream(long.filter(pl.col("column") != "process_start"), of="target_labels")
     wide = _wide(
         rows,
@@ -704,7 +761,7 @@ def _gpu_place(labels: Mapping[str, str], named: _Labels) -> dict[str, str | Non
         "gpu_uuid": uuid,
         "gpu_instance_id": instance_id,
         "cluster": _text(labels, named.cluster),
-        "node": _text(labels, named.node),
+        "node": _text(labels, named.node, _NODE),
         "hostname": _text(labels, "Hostname"),
         "instance": _text(labels, "instance"),
         "model_name": _text(labels, "modelName"),
@@ -720,11 +777,11 @@ def parse_gpus(content: bytes, settings: Settings) -> Frames:
     """One row a scrape of a GPU (or of a MIG instance of one), and which pods its samples name. Where GPUs are shared
     in time, a device is printed once a pod: it is read once."""
     named = _labels(settings)
-    answer = _read(content, DCGM.dataset)
-    places = [_gpu_place(one.labels, named) for one in answer.series]
+    series = _read(content, DCGM.dataset)
+    places = [_gpu_place(one.labels, named) for one in series]
     if not any(place["column"] for place in places):
         return {GPU_SAMPLES.name: _empty(GPU_SAMPLES), GPU_PODS.name: _empty(GPU_PODS)}
-    long = _long(answer.series, places).filter(pl.col("column").is_not_null())
+    long = _long(series, places).filter(pl.col("column").is_not_null())
     rows = _one_stream(long, of="gpu_uuid").with_columns(
         pl.when(pl.col("value") < _BLANK_FROM).then(pl.col("value")).alias("value")
     )
@@ -760,6 +817,26 @@ def _holders(rows: pl.DataFrame) -> pl.DataFrame:
     ).sort("usage_date", *_HOLDER, nulls_last=True)
 
 
+# --- pods ------------------------------------------------------------------------------------------------------------
+
+
+def parse_pods(content: bytes, settings: Settings) -> Frames:
+    """One row a pod of an hour, however many servers or exporters said so."""
+    named = _labels(settings)
+    start_ms, _, answer = _opened(content, KUBE.dataset)
+    day = (datetime(1970, 1, 1, tzinfo=UTC) + start_ms * _MILLISECOND).date()
+    found = {_pod(labels, named) for labels in labels_of(data_in(answer))}
+    rows = [(day.isoformat(), day, *pod, None) for pod in found if pod[2] is not None]
+    frame = pl.DataFrame(rows, schema=PODS.schema, orient="row")
+    return {PODS.name: frame.sort(*PODS.columns, nulls_last=True)}
+
+
+def _pod(labels: Mapping[str, str], named: _Labels) -> tuple[str | None, ...]:
+    is_renamed = bool(labels.get("exported_pod"))
+    namespace, pod = ("exported_namespace", "exported_pod") if is_renamed else ("namespace", "pod")
+    return tuple(_text(labels, name) for name in (named.cluster, namespace, pod, *list(PODS.columns)[3:]))
+
+
 # --- dropped files ---------------------------------------------------------------------------------------------------
 
 
@@ -791,6 +868,7 @@ SOURCE = Source(
     datasets=(
         _dataset(VLLM, (ENGINE_SAMPLES,), parse_engines),
         _dataset(DCGM, (GPU_SAMPLES, GPU_PODS), parse_gpus),
+        _dataset(KUBE, (PODS,), parse_pods),
     ),
     recognise=recognise,
     drop=drop,

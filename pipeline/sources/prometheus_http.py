@@ -115,12 +115,14 @@ def prometheus_at(
         raise ConfigError(
             key="url",
             value=f"{parts.scheme}://{parts.hostname}",
-            fix="It must be http(s)://host[:port][/path], without user, password or query: a token goes to token_env.",
+            fix="It must be http(s)://host[:port][/path], without user, password or query: a token has a variable.",
         )
     if tenant is not None and not (tenant.isascii() and tenant.isprintable() and tenant.strip() == tenant and tenant):
         raise ConfigError(key="tenant", value=tenant, fix="It is the X-Scope-OrgID as the server knows it.")
     if token_env is not None and sigv4_region is not None:
-        raise ConfigError(key="sigv4_region", value=sigv4_region, fix="Give token_env or sigv4_region, not both.")
+        raise ConfigError(
+            key="sigv4_region", value=sigv4_region, fix="Give a token's variable or sigv4_region, not both."
+        )
     headers = {"accept-encoding": "gzip", "accept": "application/json"}
     token = None
     if tenant is not None:
@@ -154,7 +156,7 @@ def _token(name: str, *, whose: str, environment: Mapping[str, str]) -> str:
         raise KeyMissingError(
             whose=whose,
             problem=f"the environment variable {name} is not set",
-            fix="Set it to a bearer token that may read metrics, or name another variable in token_env",
+            fix="Set it to a bearer token that may read metrics, or name another variable",
         )
     # An odd character would be refused deep in the HTTP client by an error that prints the token.
     if not token.isascii() or not token.isprintable() or " " in token:
@@ -296,10 +298,24 @@ def matrix_in(content: bytes, *, start_ms: int, stop_ms: int) -> list[RawSeries]
 
     A series without a sample there, or of native histograms only, is left out.
     """
+    return matrix_of(data_in(content), start_ms=start_ms, stop_ms=stop_ms)
+
+
+def data_in(content: bytes) -> Any:
+    """The `data` of an answer. QuarantineError where it is none of Prometheus' HTTP API."""
     try:
         answer = json.loads(content)
-        data = answer["data"]
-        if answer["status"] != "success" or data["resultType"] != "matrix":
+        if answer["status"] == "success":
+            return answer["data"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise QuarantineError(f"this is no answer of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
+    raise QuarantineError("this answer of Prometheus' HTTP API is an error.")
+
+
+def matrix_of(data: Any, *, start_ms: int, stop_ms: int) -> list[RawSeries]:
+    """What `matrix_in` says, of the `data` of an answer."""
+    try:
+        if data["resultType"] != "matrix":
             raise QuarantineError("the answer is no matrix: it does not come from a range selector.")
         found = []
         for item in data["result"]:
@@ -315,8 +331,21 @@ def matrix_in(content: bytes, *, start_ms: int, stop_ms: int) -> list[RawSeries]
             last = next((place for place in range(len(at_ms), first, -1) if at_ms[place - 1] < stop_ms), first)
             if first < last:
                 found.append(RawSeries(labels, at_ms[first:last], values[first:last]))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise QuarantineError(f"this is no answer of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise QuarantineError(f"this is no matrix of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
+    return found
+
+
+def labels_of(data: Any) -> list[dict[str, str]]:
+    """The label sets of an instant vector, in its order. QuarantineError where the `data` is none."""
+    try:
+        if data["resultType"] != "vector":
+            raise QuarantineError("the answer is no vector: it comes from another question.")
+        found = [item["metric"] for item in data["result"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise QuarantineError(f"this is no vector of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
+    if not all(_is_labels(labels) for labels in found):
+        raise QuarantineError("a series whose labels are no texts.")
     return found
 
 
@@ -403,7 +432,11 @@ def _status_problem(server: Prometheus, path: str, status: int, answer: Mapping[
             f"{server.whose}: {server.host} refuses {server.asked_with} (HTTP {status}{said}). "
             "It must be allowed to query this server"
             + (", and the tenant must be one it may read" if "X-Scope-OrgID" in server.headers else "")
-            + ("" if server.secrets or server.sign else ": name the variable with a bearer token in token_env")
+            + (
+                ""
+                if server.secrets or server.sign
+                else ": name the variable with a bearer token (key_env, or check --token-env)"
+            )
             + ". What was landed before still counts."
         )
         problem = f"{server.asked_with} is refused (HTTP {status}{said})"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.build.runner import Built
 from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
 from tests.sources.prometheus_api import ms
-from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Series, landed
+from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series, landed
 
 ENGINE_SAMPLES = "landed_prometheus__engine_samples"
 GPU_SAMPLES = "landed_prometheus__gpu_samples"
@@ -139,6 +139,30 @@ def test_a_pod_and_its_host_are_those_that_dcgm_names(cache: Path) -> None:
     assert place == ("node-1", "llm/vllm-0:8000", '["GPU-1","GPU-2"]')
     serving = {row["gpu_uuid"]: row["serving_milliseconds"] for row in rows_of(built, "int_engine_hours")}
     assert set(serving) == {"GPU-1", "GPU-2"}
+
+
+@pytest.mark.parametrize(("pods", "host"), [([Pod()], "node-1"), ([Pod(), Pod(node="node-2", uid="1c6b")], "10.0.0.5")])
+def test_where_dcgm_names_no_pods_kube_state_says_on_which_node_an_engine_runs(
+    cache: Path, pods: list[Pod], host: str
+) -> None:
+    """A pod that was made anew elsewhere within the day is on no one node: its engine's own address stands."""
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID, pods=())], pods=pods)
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours", "int_engine_scrapes"))
+    assert {row["host"] for row in rows_of(built, "int_engine_scrapes")} == {host}
+    assert {row["gpu_uuid"] for row in rows_of(built, "int_engine_hours")} == ({UUID} if host == "node-1" else set())
+
+
+def test_the_labels_of_prometheus_own_example_name_pods_too(cache: Path) -> None:
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID)])
+    renamed = {"namespace": "kubernetes_namespace", "pod": "kubernetes_pod_name"}
+    series = [
+        ({renamed.get(name, name): text for name, text in labels.items()}, held) for labels, held in fleet.series()
+    ]
+    (place,) = {
+        (row["host"], row["target"])
+        for row in rows_of(build_tables(cache, _tables(series), ("int_engine_scrapes",)), "int_engine_scrapes")
+    }
+    assert place == ("node-1", "llm/vllm-0:8000")
 
 
 def test_without_pods_an_engine_and_an_exporter_at_one_address_are_on_one_host(cache: Path) -> None:

@@ -17,6 +17,9 @@ TOKEN = "glsa_NEVER-PRINT-ME-0123456789"
 Samples = Sequence[tuple[int, str | None]]
 
 _RANGE = re.compile(r"^(.*)\[(\d+)ms\]$", re.DOTALL)
+_PODS = re.compile(
+    r"^last_over_time\((.*)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*)\[\d+ms\]\)$", re.DOTALL
+)
 _SELECTOR = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?(?:\{(.*)\})?$", re.DOTALL)
 _MATCHER = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*,?')
 
@@ -71,6 +74,9 @@ class PrometheusApi:
         return Answer(status=404, body=b"404 page not found\n")
 
     def _query(self, query: str, at_ms: int) -> Answer:
+        pods = _PODS.match(query)
+        if pods is not None:
+            return self._pods(pods[1], pods[3].split(","), pods[4], at_ms - int(pods[2]), at_ms)
         ranged = _RANGE.match(query)
         if ranged is None:
             return refused(400, "bad_data", f'invalid parameter "query": parse error: {query}')
@@ -90,6 +96,20 @@ class PrometheusApi:
                 "query processing would load too many samples into memory in query execution",
             )
         return self._success({"resultType": "matrix", "result": result}, {"accept-encoding": "gzip"})
+
+    def _pods(self, info: str, on: list[str], other: str, start_ms: int, at_ms: int) -> Answer:
+        """`last_over_time(info[d]) and on (...) last_over_time(other[d])`: which series of `info` there are."""
+        there = [(labels, held) for labels, held in self.series if _within(held, start_ms + 1, at_ms)]
+        wanted = {tuple(labels.get(name, "") for name in on) for labels, _ in there if selects(other, labels)}
+        result = [
+            {
+                "metric": {name: text for name, text in labels.items() if name != "__name__"},
+                "value": [at_ms / 1000, "1"],
+            }
+            for labels, _ in there
+            if selects(info, labels) and tuple(labels.get(name, "") for name in on) in wanted
+        ]
+        return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
 
     def _seen(self, matches: Sequence[str], asked: Mapping[str, str]) -> list[dict[str, str]]:
         start, stop = (round(float(asked[name]) * 1000) for name in ("start", "end"))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from pipeline.sources.prometheus import DCGM, SOURCE, VLLM, payload_of
+from pipeline.sources.prometheus import DCGM, KUBE, SOURCE, VLLM, payload_of, pods_expression
 from tests.sources.prometheus_api import PrometheusApi, Samples, ms
 
 Series = list[tuple[dict[str, str], Samples]]
@@ -103,6 +103,31 @@ class Gpu:
         return found
 
 
+@dataclass(frozen=True)
+class Pod:
+    """A pod as kube-state-metrics prints it. `gpus`: how many it asks for; none: it is no business of ours."""
+
+    name: str = "vllm-0"
+    node: str = "node-1"
+    uid: str = "0b5a"
+    gpus: int = 1
+
+    def series(self, scrapes: Sequence[int], extra: dict[str, str]) -> Series:
+        own = {"job": "kube-state-metrics", "namespace": "llm", "pod": self.name, "uid": self.uid} | extra
+        info = {"node": self.node, "host_ip": "10.0.9.1", "created_by_kind": "StatefulSet", "created_by_name": "vllm"}
+        asked = [("cpu", "8"), *([("nvidia_com_gpu", str(self.gpus))] if self.gpus else [])]
+        return [
+            ({"__name__": "kube_pod_info", **own, **info}, [(at, "1") for at in scrapes]),
+            *(
+                (
+                    {"__name__": "kube_pod_container_resource_requests", **own, "resource": name, "container": "vllm"},
+                    [(at, value) for at in scrapes],
+                )
+                for name, value in asked
+            ),
+        ]
+
+
 @dataclass
 class Fleet:
     """All scraped every `every_ms` from start to stop. `outages` of the first of an HA pair: [from, to) in ms."""
@@ -111,6 +136,7 @@ class Fleet:
     stop: datetime
     engines: Sequence[Engine] = ()
     gpus: Sequence[Gpu] = ()
+    pods: Sequence[Pod] = ()
     every_ms: int = 15_000
     outages: Sequence[tuple[int, int]] = field(default=())
 
@@ -125,7 +151,7 @@ class Fleet:
         return [*self._scraped(up, {label: "a"}), *self._scraped(sorted(set(second)), {label: "b"})]
 
     def _scraped(self, scrapes: Sequence[int], extra: dict[str, str]) -> Iterator[tuple[dict[str, str], Samples]]:
-        things: Iterable[Engine | Gpu] = (*self.engines, *self.gpus)
+        things: Iterable[Engine | Gpu | Pod] = (*self.engines, *self.gpus, *self.pods)
         for thing in things:
             yield from thing.series(scrapes, extra)
 
@@ -136,12 +162,13 @@ def landed(
     """Table -> what a fetch in windows of this length would land of [start, stop), read."""
     api = PrometheusApi(series=series, is_closed=is_closed)
     found: dict[str, list[pl.DataFrame]] = {}
-    for dataset, of in zip(SOURCE.datasets, (VLLM, DCGM), strict=True):
+    for dataset, of in zip(SOURCE.datasets, (VLLM, DCGM, KUBE), strict=True):
         selector = of.selector({}, jobs=["vllm", "svc"] if of is VLLM else [])
         begin = start
         while begin < stop:
             end = min(begin + window, stop, begin.replace(hour=0, minute=0, second=0) + timedelta(days=1))
-            query = f"{selector}[{ms(end) - ms(begin)}ms]"
+            length_ms = ms(end) - ms(begin)
+            query = pods_expression({}, length_ms) if of is KUBE else f"{selector}[{length_ms}ms]"
             answer = api.answer("/api/v1/query", [("query", query), ("time", f"{(ms(end) - 1) / 1000:.3f}")], {})
             payload = payload_of(of, selector, begin, end, gzip.decompress(answer.body))
             for table, frame in dataset.parse(payload.content, {}).items():

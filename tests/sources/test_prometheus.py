@@ -21,7 +21,7 @@ from pipeline.sources.prometheus import DCGM, SOURCE, VLLM
 from pipeline.sources.source import FetchContext
 from tests.sources.admin_api import Answer, Sleeps, serving
 from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms, refused
-from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Series
+from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series
 
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 11, 13, tzinfo=UTC)
@@ -352,6 +352,28 @@ def test_a_missed_scrape_covers_no_more_than_is_usual() -> None:
     assert frames["gpu_samples"]["interval_ms"].to_list() == [15_000, 15_000, 16_000, 14_000, 15_000, 15_000]
 
 
+# --- pods ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pod_that_asks_for_gpus_is_a_row_an_hour_and_every_other_none() -> None:
+    pods = [Pod(), Pod("web-0", gpus=0), Pod("vllm-1", node="node-2", uid="77aa")]
+    fleet = _fleet(1, pods=pods)
+    both = [({**labels, "prometheus_replica": name}, held) for name in ("a", "b") for labels, held in fleet.series()]
+    with serving(PrometheusApi(series=both)) as api:
+        rows = _rows([one for one in _fetch(_context(api)) if one.dataset == "kube"], "pods")
+    assert rows.select("bucket", "namespace", "pod", "uid", "node", "created_by_name").rows() == [
+        (day, "llm", pod, uid, node, "vllm")
+        for day in ("2026-11-13", "2026-11-14")
+        for pod, uid, node in (("vllm-0", "0b5a", "node-1"), ("vllm-1", "77aa", "node-2"))
+    ]
+
+
+def test_pods_alone_are_no_engines() -> None:
+    api = PrometheusApi(series=_fleet(1, engines=(), pods=[Pod()]).series())
+    with serving(api), pytest.raises(SourceError, match="has no vLLM and no dcgm-exporter series of"):
+        _fetch(_context(api))
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -405,7 +427,7 @@ def _without_vllm(api: PrometheusApi) -> Any:
         {"match": '{namespace="llm"}'},
         {"replica_label": "a-b"},
         {"node_label": 3},
-        {"leave_out": ["kube"]},
+        {"leave_out": ["triton"]},
         {"accept_partial": "yes"},
     ],
 )
@@ -436,6 +458,7 @@ def test_doctor_learns_what_the_server_has() -> None:
     with serving(PrometheusApi(series=now.series())) as api:
         assert _probed(api, "vllm")[0] == "allowed"
         assert _probed(api, "dcgm")[0] == "not_found"
+        assert _probed(api, "kube")[0] == "allowed"
         assert _probed(api, "vllm", seconds=None)[0] == "not_asked"
         assert _probed(api, "vllm", key_env="NOT_SET")[0] == "no_key"
         api.token = "another"

@@ -188,7 +188,7 @@ def test_a_token_and_a_tenant_go_with_the_question_and_into_no_error() -> None:
 def test_without_a_token_where_one_is_wanted_the_error_names_token_env() -> None:
     api = _counter(4)
     api.token = TOKEN
-    with serving(api), pytest.raises(SourceError, match=r"refuses no token \(HTTP 401\).*in token_env"):
+    with serving(api), pytest.raises(SourceError, match=r"refuses no token \(HTTP 401\).*key_env"):
         raw_samples(_server(api), "up", start=START, stop=START + HOUR)
 
 
