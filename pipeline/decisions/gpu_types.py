@@ -21,6 +21,15 @@ def shipped_gpu_types() -> dict[str, GpuType]:
         return gpu_types(csv.DictReader(handle))
 
 
+def gpu_type_named(types: Mapping[str, GpuType], name: str) -> GpuType | None:
+    """The type of this name. `H100` alone is the fastest H100 that is listed: a ceiling of each. None: not listed."""
+    wanted = name.lower()
+    if wanted in types:
+        return types[wanted]
+    variants = [found for key, found in types.items() if key.startswith(f"{wanted}-")]
+    return max(variants, key=lambda found: (found.bf16_teraflops, found.memory_gigabytes), default=None)
+
+
 def _gpu_type(row: Mapping[str, Any]) -> GpuType:
     read_on = row["read_on_date"]
     return GpuType(

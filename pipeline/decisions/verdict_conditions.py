@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline.decisions.gpu_types import gpu_types
+from pipeline.decisions.gpu_types import gpu_type_named, gpu_types
 from pipeline.decisions.window import Evidence, Row
 from pipeline.economics.conditions import Case, Conditions, Quantity, Threshold, conditions
 from pipeline.economics.conditions_in_words import in_words
@@ -151,7 +151,7 @@ def _roofline(candidate: Row, demand: Mapping[str, int], evidence: Evidence) -> 
     if candidate["gpu_type"] is None:
         return None, ()
     types = gpu_types(evidence.gpu_types)
-    gpu = types.get(candidate["gpu_type"].lower())
+    gpu = gpu_type_named(types, candidate["gpu_type"])
     if gpu is None:
         listed = ", ".join(found.gpu_type for found in types.values())
         return None, (f"Roofline unknown: {candidate['gpu_type']} is not one of {listed}.",)

@@ -198,6 +198,8 @@ def _undecided(
     why = "; ".join(problem.text for problem in problems)
     if price is None or not demand or not all(problem.is_open for problem in problems):
         return {"status": "prices_only", "reason": why}
+    if price.of(demand) < 0:
+        return {"status": "prices_only", "reason": f"{why}; its API cost is below zero: credits exceed what was billed"}
     name = str(workload["workload"])
     if deployment is None:
         known = verdict_conditions.of_candidate(evidence.candidates.get(name), demand, evidence)

@@ -104,7 +104,7 @@ class Case:
         if quantity == "gpus_per_replica":
             return self.gpus_per_replica is None and self.gpu_hour_rate is not None
         if quantity == "engineering_hours_per_month":
-            return self.engineering_hours_per_month is None and self.engineering_hour_rate is not None
+            return self.engineering_hours_per_month is None and bool(self.engineering_hour_rate)
         if quantity == "fixed_cost_per_month":
             return self.fixed_cost_per_month is None
         return getattr(self, quantity) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build.seeds import load_seeds
-from pipeline.decisions.gpu_types import gpu_types, shipped_gpu_types
+from pipeline.decisions.gpu_types import gpu_type_named, gpu_types, shipped_gpu_types
 from pipeline.paths import models_root
 
 TYPES = shipped_gpu_types()
@@ -28,6 +28,23 @@ def test_arithmetic_is_dense_and_of_the_right_size(name: str) -> None:
         assert float(found.fp8_teraflops) == pytest.approx(2 * float(found.bf16_teraflops), rel=0.02)
     assert float(found.memory_terabytes_per_second) == pytest.approx(0.3 if name == "l4" else 4.6, rel=0.9)
     assert 20 <= found.memory_gigabytes <= 300
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("H100", "H100-SXM"),
+        ("h100-pcie", "H100-PCIe"),
+        ("A100", "A100-80GB-SXM"),
+        ("L4", "L4"),
+        ("H", None),
+        ("", None),
+    ],
+)
+def test_a_name_without_its_variant_is_the_fastest_of_them(name: str, found: str | None) -> None:
+    """A ceiling of each. L4 is not an L40S, and H is nothing."""
+    named = gpu_type_named(TYPES, name)
+    assert (None if named is None else named.gpu_type) == found
 
 
 def test_the_build_reads_the_same_types(tmp_path: Path) -> None:

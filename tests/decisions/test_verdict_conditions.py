@@ -223,6 +223,14 @@ def test_a_capacity_of_all_classes_together_decides_as_one_by_class_does() -> No
     assert found[0]["status"] == "decided"
 
 
+def test_credits_beyond_the_bill_leave_no_condition() -> None:
+    """What costs less than nothing cannot be displaced; and no build stops for it."""
+    tables = on_api(FLAT, -1)
+    found = verdict(**tables, fct_gpu_costs_daily=[], config_deployments=[], config_workloads=[workload()])
+    assert found["status"] == "prices_only"
+    assert "its API cost is below zero" in found["reason"]
+
+
 def test_money_of_a_candidate_without_a_rate_decides_nothing() -> None:
     found = without_gpus(FLAT, candidate(gpu_hour_rate=Decimal(2), currency="GBP"))
     assert (found["status"], found["needed_tokens_per_second"]) == ("prices_only", None)
