@@ -22,8 +22,8 @@ from pipeline.doctor.proposal import (
     Proposals,
     company_of,
     entries_of,
+    not_read,
     proposals_of,
-    unmapped_invoices,
     yaml_text,
 )
 from pipeline.errors import BreakevenError
@@ -93,7 +93,8 @@ def init(
     entries = entries_of(found, folder=folder, horizon=_horizon(now), base_urls=urls)
     asked = [entry for entry in entries if not (offline and {"key_env", "base_url"} & entry.said.keys())]
     amount = _amount(rate)
-    look, proposals = _looked_at(folder, asked, now=now, rate=amount, currency=currency)
+    with console().status("Reading what was found, once ..."):
+        look, proposals = _looked_at(folder, asked, now=now, rate=amount, currency=currency)
     if found.has_slack_token:
         note = 'slack: {channel: "#llm-costs"}  # SLACK_BOT_TOKEN is set'
         proposals = Proposals(proposals.workloads, proposals.deployments, proposals.gpu_resources, (note,))
@@ -174,7 +175,7 @@ def _print_found(found: Found, look: FirstLook | None, folder: Path, *, currency
         out.print("[bold]Readable, of the last 30 days[/bold]")
     for line in read:
         out.print(printable(f"  {one_line(masked(line, secrets))}"), markup=False)
-    for problem in look.problems:
+    for problem in look.problems[:_MOST_NAMED]:
         out.print(printable(f"  not read: {one_line(masked(problem, secrets))}"), style="red", markup=False)
 
 
@@ -203,17 +204,17 @@ def _found_lines(found: Found, folder: Path, *, offline: bool) -> Iterator[str]:
         yield "SLACK_BOT_TOKEN is set"
     for place, source in found.exports:
         yield f"{place.relative_to(folder)}/: {source}, an AWS Data Export"
-    unmapped = unmapped_invoices(found)
+    lacking = not_read(found)
     for group in found.files:
         where = group.folder.relative_to(folder).as_posix()
         files = group.files[0].name if len(group.files) == 1 else counted(len(group.files), "file")
         said = group.reason
         if group.source == "invoice_csv":
             said = "columns guessed: compare the sum with the invoice"
-        if not set(group.files) <= set(unmapped):
+        if not set(group.files) <= lacking.keys():
             yield f"{'' if where == '.' else where + '/'}{files}: {group.source}, {said}"
-    for path in unmapped:
-        yield f"{path.relative_to(folder)}: a table with money, not read until an invoice_csv declares its columns"
+    for path, said in lacking.items():
+        yield f"{path.relative_to(folder)}: {said}"
     for path, reason in found.others[:_MOST_NAMED]:
         yield f"{path.relative_to(folder)}: not used, {reason}"
     if len(found.others) > _MOST_NAMED:

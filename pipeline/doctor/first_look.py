@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.config import BOTH_OF_AN_API, parse_config
 from pipeline.decisions.graph import build_project
+from pipeline.decisions.quarantine import quarantine_list
 from pipeline.doctor.figures import DAYS
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.inputs import next_input
@@ -60,7 +61,10 @@ def look_at(
                 hosts=questions.ask("hosts_seen", **days).to_dicts(),
                 resources=questions.ask("unassigned_gpu", **days).to_dicts(),
                 estimates=questions.ask("estimates", **days).to_dicts(),
-                problems=tuple(f"{one.source} of {one.account}: {one.error}" for one in brought if one.error),
+                problems=(
+                    *(f"{one.source} of {one.account}: {one.error}" for one in brought if one.error),
+                    *(f"{one.name}: {one.reason}" for one in quarantine_list(project, as_of=now)),
+                ),
                 # Of an API only the bill was fetched: what breakeven.yaml will name is not what is missing.
                 following=next_input(questions, meant, **days),
             )

@@ -95,13 +95,16 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
             inbox, files = groups[0].folder.relative_to(folder).as_posix(), ()
         said: dict[str, Any] = {"source": source, "account": account, "inbox": inbox}
         first = groups[0].files[0]
+        if source == "aws_cur2":
+            continue
         if source == "invoice_csv":
             settings = guess_settings(first.read_bytes())
             if settings is None:
                 continue
             yield Entry({**said, "settings": settings}, files, "columns guessed: compare the sum with the invoice")
         elif source == "litellm_focus":
-            yield Entry({**said, "settings": {"bills": _bills(first, found)}}, files, "bills: whose bill it estimates")
+            if bills := _bills(first, found):
+                yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose bill it estimates")
         else:
             yield Entry(said, files)
 
@@ -136,17 +139,21 @@ def _account_of(group: FoundFiles, found: Found, folder: Path) -> str:
 
 
 def _bills(file: Path, found: Found) -> dict[str, str | None]:
-    """Each provider the gateway names: the account whose key was found, else nobody's."""
-    source = source_named("litellm_focus")
-    assert source is not None, "shipped"
+    """Each provider the gateway names: the account whose key was found, else nobody's. Empty where it is not read."""
     accounts = {key.provider: key.account for key in reversed(found.keys)}
     try:
-        content = file.read_bytes()
-        fetched = source.drop(file.name, content, {})
-        rows = source.datasets[0].parse(content, fetched.settings)["estimates"]
-    except (QuarantineError, OSError):
-        return dict(accounts)
+        rows = _estimates(file)
+    except QuarantineError:
+        return {}
     return {name: accounts.get(name) for name in sorted(rows["provider_name"].drop_nulls().unique().to_list())}
+
+
+def _estimates(file: Path) -> Any:
+    """Rows of a gateway's export. Raises QuarantineError with the reason where its reader refuses it."""
+    source = source_named("litellm_focus")
+    assert source is not None, "shipped"
+    content = file.read_bytes()
+    return source.datasets[0].parse(content, source.drop(file.name, content, {}).settings)["estimates"]
 
 
 def _with_roles(entries: Sequence[Entry]) -> list[Entry]:
@@ -165,15 +172,21 @@ def _with_roles(entries: Sequence[Entry]) -> list[Entry]:
     return found
 
 
-def unmapped_invoices(found: Found) -> list[Path]:
-    """Tables with money whose columns could not be guessed."""
-    return [
-        path
-        for group in found.files
-        if group.source == "invoice_csv"
-        for path in group.files
-        if guess_settings(path.read_bytes()) is None
-    ]
+def not_read(found: Found) -> dict[Path, str]:
+    """Exports that were recognised and that breakeven.yaml cannot name yet, and what they lack."""
+    lacking: dict[Path, str] = {}
+    for group in found.files:
+        for path in group.files:
+            if group.source == "invoice_csv" and guess_settings(path.read_bytes()) is None:
+                lacking[path] = "a table with money, not read until an invoice_csv declares its columns"
+            elif group.source == "aws_cur2":
+                lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
+            elif group.source == "litellm_focus":
+                try:
+                    _estimates(path)
+                except QuarantineError as error:
+                    lacking[path] = f"a gateway's export, not read: {error}"
+    return lacking
 
 
 def proposals_of(

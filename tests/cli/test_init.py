@@ -33,6 +33,7 @@ from tests.pipeline.small_project import (
     spool_file,
     three_days,
 )
+from tests.sources import litellm
 from tests.sources.admin_api import KEY, AdminApi, serving
 from tests.sources.prometheus_api import PrometheusApi
 from tests.sources.prometheus_fleet import Engine, Fleet
@@ -159,6 +160,9 @@ def test_exports_are_known_by_content_put_into_inboxes_and_read_by_the_next_run(
     (folder / "spool").mkdir()
     (folder / "spool" / "x.jsonl").write_bytes(spool_file("2026-11-01"))
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "cur.csv").write_text("bill_bill_type,line_item_unblended_cost\nAnniversary,1.0\n")
+    (folder / "focus.csv").write_text("BilledCost,ChargeCategory\n1.0,Usage\n")
+    (folder / "gateway.csv").write_bytes(litellm.export_csv([litellm.row("2026-11-03", "1.0")]))
     done = init(folder)
     assert done.exit_code == 0, done.output
     config = load_config(folder / "breakeven.yaml")
@@ -166,15 +170,22 @@ def test_exports_are_known_by_content_put_into_inboxes_and_read_by_the_next_run(
         ("anthropic_console_csv", "main", "inbox/anthropic_console_csv/main"),
         ("invoice_csv", "gpu-cloud", "inbox/invoice_csv/gpu-cloud"),
         ("invoice_csv", "gpu-cloud-2", "inbox/invoice_csv/gpu-cloud-2"),
+        ("focus", "cloud", "inbox/focus/cloud"),
         ("nvml_spool", "fleet", "spool"),
     }
+    for words in (
+        "cur.csv: a part of a CUR 2.0 export",
+        "gateway.csv: a gateway's export, not read: Its name does not say which window it exports",
+        "not read: focus.csv: row 1: no column",
+    ):
+        assert words in done.output
     assert "odd.csv: a table with money, not read until" in done.output
     assert "picture.png: not used, a picture" in done.output
     assert "anthropic, account main: $6.00; workspaces coding, support" in done.output
     assert "host host-1: 1 GPU, serves nothing seen" in done.output
     assert (folder / "a.csv").exists()
     waiting = [row["said"] for row in of(rows_of(folder, "--offline"), "inbox")]
-    assert waiting == ["1 of 1 file in the inbox not landed yet"] * 4
+    assert waiting == ["1 of 1 file in the inbox not landed yet"] * 5
     assert Project(folder).landing.contents().deliveries == ()
 
 
