@@ -17,6 +17,7 @@ TOKEN = "glsa_NEVER-PRINT-ME-0123456789"
 Samples = Sequence[tuple[int, str | None]]
 
 _RANGE = re.compile(r"^(.*)\[(\d+)ms\]$", re.DOTALL)
+_COUNT = re.compile(r"^count\(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _PODS = re.compile(
     r"^last_over_time\((.*)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*)\[\d+ms\]\)$", re.DOTALL
 )
@@ -77,6 +78,14 @@ class PrometheusApi:
         pods = _PODS.match(query)
         if pods is not None:
             return self._pods(pods[1], pods[3].split(","), pods[4], at_ms - int(pods[2]), at_ms)
+        counted = _COUNT.match(query)
+        if counted is not None:
+            start_ms = at_ms - int(counted[2]) + 1
+            there = [
+                held for labels, held in self.series if selects(counted[1], labels) and _within(held, start_ms, at_ms)
+            ]
+            result = [{"metric": {}, "value": [at_ms / 1000, str(len(there))]}] if there else []
+            return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
         ranged = _RANGE.match(query)
         if ranged is None:
             return refused(400, "bad_data", f'invalid parameter "query": parse error: {query}')

@@ -130,6 +130,15 @@ def test_a_declared_horizon_is_the_first_day() -> None:
     assert deliveries[0].from_at == datetime(2026, 11, 12, tzinfo=UTC)
 
 
+def test_a_day_that_is_asked_for_in_part_is_fetched_as_far_as_it_is_over() -> None:
+    series = Fleet(start=FIRST, stop=NOW, engines=[replace(ENGINE, started=FIRST)], every_ms=600_000).series()
+    with serving(PrometheusApi(series=series)) as api:
+        asked = replace(_context(api), to_at=FIRST + timedelta(hours=30))
+        deliveries = _fetch(asked)
+    assert [(one.from_at, one.to_at) for one in deliveries] == [(FIRST, FIRST + DAY), (FIRST + DAY, FIRST + 2 * DAY)]
+    assert _rows(deliveries).height == 2 * 144
+
+
 def test_days_that_are_long_over_are_not_asked_for_again_and_the_open_day_is() -> None:
     series = Fleet(start=FIRST, stop=NOW, engines=[replace(ENGINE, started=FIRST)], every_ms=600_000).series()
     with serving(PrometheusApi(series=series)) as api:
