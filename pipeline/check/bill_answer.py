@@ -249,7 +249,9 @@ def _self_hosting(bills: Bills, account: str, *, rate: Decimal | None, currency:
     if cost is None or its_currency is None:
         return said
     if cost <= 0:
-        return f"{said}: they cost nothing ({its_currency} {money_text(cost)}), which no GPU does."
+        return (
+            f"the tokens come to {its_currency} {money_text(cost)} {said}: there is nothing that GPUs could undercut."
+        )
     known_rate = rate if currency == its_currency else None
     ignored = "" if rate is None or known_rate is not None else f" Your rate is in {currency} and is left out."
     hours, is_spread = _hours_of(bills.of("api_hours", account), days)

@@ -285,11 +285,12 @@ class _Reading:
         """What is in a file: rows, days, whose account, which columns nothing reads; or why it could not be read."""
         quarantined = (item.reason for item in landed.quarantined if item.delivery.delivery_id == delivery_id)
         not_counted = (item.reason for item in landed.not_counted if item.delivery.delivery_id == delivery_id)
-        problem = next(quarantined, None) or next(not_counted, None)
-        if problem is not None:
-            return replace(file, problem=problem)
         tables = [table for parsed in landed.parsed[delivery_id].values() for table in parsed.tables.values()]
         parts = [part for table in tables for part in table.parts]
+        # Of a file without a row nothing is left out.
+        problem = next(quarantined, None) or (next(not_counted, None) if parts else None)
+        if problem is not None:
+            return replace(file, problem=problem)
         unknown, accounts = self._said(landed, file)
         return replace(
             file,

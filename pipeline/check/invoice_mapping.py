@@ -51,7 +51,8 @@ def guessed_mapping(content: bytes, *, currency: str) -> InvoiceMapping:
         settings["currency"] = currency
     shown = ", ".join(f"{ours}: {_yaml(theirs)}" for ours, theirs in columns.items())
     others = "".join(f", {name}: {_yaml(value)}" for name, value in settings.items() if name != "columns")
-    said = "read by a guess at its columns; in breakeven.yaml declare, once you have looked at it, settings: "
+    taken = "" if "currency" in columns else f"no column says its currency, so {currency} is taken from --currency; "
+    said = f"{taken}read by a guess at its columns; in breakeven.yaml declare, once you have looked at it, settings: "
     return InvoiceMapping(settings, f"{said}{{columns: {{{shown}}}{others}}}")
 
 

@@ -48,7 +48,12 @@ def print_engine(answer: EngineAnswer) -> None:
 
 def say(out: Console, text: str, *, style: str = "") -> None:
     """A line of text, of which nothing steers the terminal."""
-    out.print(Text(printable(text), style=style))
+    out.print(Text(_on_one_line(text), style=style))
+
+
+def _on_one_line(text: str) -> str:
+    """A name with a line break in it makes no line of its own."""
+    return printable(text.replace("\n", " "))
 
 
 def item(out: Console, word: str, said: str) -> None:
@@ -56,7 +61,7 @@ def item(out: Console, word: str, said: str) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(width=8 if len(word) > 1 else 2)
     table.add_column(overflow="fold")
-    table.add_row(Text(word), Text(printable(said)))
+    table.add_row(Text(word), Text(_on_one_line(said)))
     print_without_ends(out, table)
 
 

@@ -16,8 +16,9 @@ from pipeline.check.bill_answer import BillAnswer, Told, bill_answer, document, 
 from pipeline.check.bills import read_bills
 from pipeline.cli.checked_bills import WORDS
 from pipeline.sources import SOURCES
-from tests.models.cloud_harness import focus_csv, line
+from tests.models.cloud_harness import FOCUS, MART, built, focus, focus_csv, line
 from tests.pipeline.small_project import (
+    SmallProject,
     api_page,
     console_csv,
     console_row,
@@ -226,6 +227,29 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
     said = document(answer)
     assert [one["file"] for one in said["files"]] == [one.title for one in answer.told if one.file is not None]
     assert {row["file"] for row in rows(answer)} >= {"cur.parquet", "invoice.csv"}
+
+
+def test_a_file_s_total_is_what_a_project_counts_of_it(tmp_path) -> None:
+    """B22: one reader, one truth; parts of a period and a tax line too."""
+    content = focus_csv(
+        [
+            line(BilledCost="1.25"),
+            line(BilledCost="0.000000000000000001", ChargeCategory="Tax"),
+            line(BilledCost="-0.05", ChargeCategory="Credit", ChargePeriodStart="2026-11-09T00:00:00Z"),
+        ]
+    )
+    project = SmallProject(tmp_path / "project", [focus()])
+    project.drop(FOCUS, "cloudy", "november.csv", content)
+    counted = built(project).one(f"select sum(billed_cost) from {MART} where is_book")
+    assert of(checked(tmp_path, {"november.csv": content}), "november.csv").totals() == {"USD": counted}
+
+
+def test_an_export_without_a_row_is_read_and_says_nothing(tmp_path) -> None:
+    """Nothing is known of what it would have said; it is no cost of 0."""
+    answer = checked(tmp_path, {"none.csv": console_csv([])})
+    assert answer.unread == ()
+    assert of(answer, "none.csv").totals() == {}
+    assert any("no row of its own" in said for said in answer.unknown)
 
 
 def test_what_is_no_whole_export_says_why_and_stops_no_other(tmp_path) -> None:

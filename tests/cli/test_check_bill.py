@@ -43,12 +43,14 @@ def test_programs_get_exact_amounts_and_the_reason_of_each_file_that_was_not_rea
 def test_what_a_file_says_and_how_it_is_called_cannot_steer_a_terminal(tmp_path) -> None:
     row = console_row("2026-11-01", "1.00", model=HOSTILE)
     (tmp_path / f"{HOSTILE}.csv").write_bytes(console_csv([row]))
+    (tmp_path / "two\ntotal $0.csv").write_bytes(console_csv([row]))
     (tmp_path / "header.csv").write_bytes(f"{HOSTILE},amount\nx,1\n".encode())
     (tmp_path / "value.csv").write_bytes(console_csv([console_row(HOSTILE, "1.00")]))
     names = [path.name for path in tmp_path.iterdir()]
     done = breakeven("check", "--bill", *names, folder=tmp_path)
     assert done.returncode == 1
     assert "evil" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("total $0")]
     for text in (done.stdout, done.stderr):
         assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert "Traceback" not in done.stderr
