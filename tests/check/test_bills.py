@@ -61,7 +61,7 @@ CELLS = st.tuples(
 )
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(cells=st.lists(CELLS, min_size=1, max_size=20), again=st.lists(CELLS, min_size=1, max_size=6))
 def test_the_totals_of_a_file_are_the_sums_of_its_own_strings_whatever_lies_beside_it(
     tmp_path_factory, cells, again

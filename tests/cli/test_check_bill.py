@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.check.calling import called
 from tests.cli.test_check_engine import breakeven
 from tests.pipeline.small_project import api_page, console_csv, console_row, cost_result, three_days
 
@@ -28,8 +29,8 @@ def test_programs_get_exact_amounts_and_the_reason_of_each_file_that_was_not_rea
     (tmp_path / "bill.json").write_bytes(api_page({"2026-11-01": [cost_result("1691.3875")]}))
     (tmp_path / "note.txt").write_text("hello there\n")
     asked = ["check", "--bill", "bill.json", "note.txt"]
-    done = breakeven(*asked, "--format", "json", folder=tmp_path)
-    table = breakeven(*asked, "--format", "csv", folder=tmp_path)
+    done = called(*asked, "--format", "json", folder=tmp_path)
+    table = called(*asked, "--format", "csv", folder=tmp_path)
     assert (done.returncode, table.returncode) == (1, 1)
     said = json.loads(done.stdout)
     assert said["files"][0]["totals"] == {"USD": "16.913875000000000000"}
@@ -47,7 +48,7 @@ def test_what_a_file_says_and_how_it_is_called_cannot_steer_a_terminal(tmp_path)
     (tmp_path / "header.csv").write_bytes(f"{HOSTILE},amount\nx,1\n".encode())
     (tmp_path / "value.csv").write_bytes(console_csv([console_row(HOSTILE, "1.00")]))
     names = [path.name for path in tmp_path.iterdir()]
-    done = breakeven("check", "--bill", *names, folder=tmp_path)
+    done = called("check", "--bill", *names, folder=tmp_path)
     assert done.returncode == 1
     assert "evil" in done.stdout
     assert not [line for line in done.stdout.splitlines() if line.startswith("total $0")]
@@ -66,6 +67,6 @@ def test_what_a_file_says_and_how_it_is_called_cannot_steer_a_terminal(tmp_path)
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(tmp_path, arguments, words) -> None:
-    done = breakeven("check", *arguments, folder=tmp_path)
+    done = called("check", *arguments, folder=tmp_path)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.check.calling import called
 from tests.check.vllm_server import Answer, serving, vllm_body
 
 # None of these is needed to read two scrapes and price them, and each costs a newcomer a part of a second.
@@ -55,8 +56,8 @@ def test_a_check_starts_in_under_two_seconds_and_never_loads_what_it_does_not_ne
 def test_a_watched_second_is_priced_exactly_in_json_and_csv(tmp_path) -> None:
     with serving(growing) as url:
         asked = ["check", "--vllm", url, "--gpu-hour", "2.69", "--gpus", "4", "--window", "1s"]
-        said = json.loads(breakeven(*asked, "--format", "json", folder=tmp_path).stdout)
-        table = breakeven(*asked, "--format", "csv", folder=tmp_path).stdout
+        said = json.loads(called(*asked, "--format", "json", folder=tmp_path).stdout)
+        table = called(*asked, "--format", "csv", folder=tmp_path).stdout
     window = said["windows"][0]
     assert (window["window"], window["tokens"]["all"]) == ("observed", 750)
     assert window["gpu_milliseconds"] == 4 * window["milliseconds"]
@@ -90,7 +91,7 @@ def test_a_watched_second_is_priced_exactly_in_json_and_csv(tmp_path) -> None:
     ],
 )
 def test_a_wrong_call_says_what_is_wrong_and_exits_with_its_code(tmp_path, arguments, code, words) -> None:
-    done = breakeven(*arguments, folder=tmp_path)
+    done = called(*arguments, folder=tmp_path)
     assert done.returncode == code, done.stderr
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -102,9 +103,9 @@ def test_what_an_engine_calls_itself_cannot_steer_a_terminal(tmp_path) -> None:
     with serving(lambda n: Answer.of(vllm_body(prompt=9 + n, output=1 + n, model=hostile))) as url:
         asked = ["check", "--vllm", url, "--gpu-hour", "1", "--window", "1s", "--api", hostile]
         shown = breakeven(*asked, folder=tmp_path)
-        said = json.loads(breakeven(*asked, "--format", "json", folder=tmp_path).stdout)
+        said = json.loads(called(*asked, "--format", "json", folder=tmp_path).stdout)
     with serving(lambda n: Answer(f"{hostile}\n".encode())) as url:
-        failed = breakeven("check", "--vllm", url, folder=tmp_path)
+        failed = called("check", "--vllm", url, folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert failed.returncode == 1
     for text in (shown.stdout, shown.stderr, failed.stdout, failed.stderr):

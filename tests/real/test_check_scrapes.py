@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.check.engine import observed
 from pipeline.check.watching import saved_pair
+from tests.check.calling import called
 from tests.check.vllm_server import Answer, serving
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "telemetry" / "k8s_ai_conformance"
@@ -28,21 +27,18 @@ def later(body: str) -> str:
     return body
 
 
-def check(*arguments: str) -> dict[str, object]:
-    code = "from pipeline.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "check", *arguments, "--format", "json"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+def check(folder: Path, *arguments: str) -> dict[str, object]:
+    done = called("check", *arguments, "--format", "json", folder=folder)
+    assert done.returncode == 0, done.stderr
     said: dict[str, object] = json.loads(done.stdout)
     return said
 
 
-def test_a_real_engine_without_traffic_has_a_cost_and_no_unit_cost() -> None:
+def test_a_real_engine_without_traffic_has_a_cost_and_no_unit_cost(tmp_path) -> None:
     """B14: undefined, never 0."""
     body = (FOLDER / "kops_vllm.prom").read_bytes()
     with serving(lambda _: Answer(body)) as url:
-        said = check("--vllm", url, "--gpu-hour", "2.69", "--window", "1s")
+        said = check(tmp_path, "--vllm", url, "--gpu-hour", "2.69", "--window", "1s")
     assert said["models"] == ["Qwen/Qwen2.5-0.5B-Instruct"]
     for window in said["windows"]:  # type: ignore[attr-defined]
         assert window["tokens"] == {"input_uncached": 0, "input_cache_read": 0, "output": 0, "all": 0}
@@ -51,10 +47,10 @@ def test_a_real_engine_without_traffic_has_a_cost_and_no_unit_cost() -> None:
     assert said["apis"]["bills"] == []  # type: ignore[index]
 
 
-def test_a_real_engine_s_answer_of_two_moments_is_counted_by_class() -> None:
+def test_a_real_engine_s_answer_of_two_moments_is_counted_by_class(tmp_path) -> None:
     body = (FOLDER / "kops_vllm.prom").read_text()
     with serving(lambda number: Answer.of(later(body) if number else body)) as url:
-        said = check("--vllm", url, "--gpu-hour", "2.69", "--gpus", "1", "--window", "2s")
+        said = check(tmp_path, "--vllm", url, "--gpu-hour", "2.69", "--gpus", "1", "--window", "2s")
     window = said["windows"][0]  # type: ignore[index]
     assert window["tokens"] == {"input_uncached": 750, "input_cache_read": 250, "output": 80, "all": 1080}
     assert 0 < window["serving_milliseconds"] < window["milliseconds"]
@@ -71,12 +67,8 @@ def test_a_saved_pair_of_real_answers_says_the_same(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ericsson_dcgm.prom", "vks_vgpu_dcgm.prom"])
-def test_the_exporter_of_gpus_is_no_engine(name: str) -> None:
-    code = "from pipeline.cli import main; main()"
+def test_the_exporter_of_gpus_is_no_engine(name: str, tmp_path) -> None:
     paths = [str(FOLDER / name)] * 2
-    done = subprocess.run(
-        [sys.executable, "-c", code, "check", "--scrapes", *paths, "--seconds", "9"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = called("check", "--scrapes", *paths, "--seconds", "9", folder=tmp_path)
     assert done.returncode == 1
     assert "this is not vLLM" in done.stderr
