@@ -201,7 +201,8 @@ def _parse(
                 if tombstone is None
                 else ParsedObject(sha256=item.sha256, error=redacted_words(tombstone))
             )
-    remembered.keep()
+    if landing.remembers:
+        remembered.keep()
     unread = {item.folder: item for item in found.values() if isinstance(item, Unread)}
     read = {} if shared is None or anew else shared_objects(list(unread.values()), shared)
     rest = [item for folder, item in unread.items() if folder not in read]
