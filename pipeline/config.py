@@ -27,6 +27,16 @@ def _decimal_from_yaml(value: object) -> object:
 
 # What DECIMAL(38,18) holds exactly: a rate that it cannot hold would be another rate.
 Money = Annotated[Decimal, BeforeValidator(_decimal_from_yaml), Field(max_digits=38, decimal_places=18)]
+
+
+def _not_a_number(value: object) -> object:
+    """A number is no day: it would be read as seconds since 1970."""
+    if isinstance(value, (int, float)):
+        raise ValueError("it must be a date like 2026-10-01")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_not_a_number)]
 # A variable's name: never the secret itself, which would be landed with the configuration.
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")]
@@ -62,7 +72,7 @@ class SourceConfig(_Section):
     inbox: str | None = None
     key_env: EnvironmentName | None = None
     base_url: str | None = None
-    horizon: date | None = None
+    horizon: Day | None = None
     settle_lag_hours: int | None = Field(default=None, ge=0, le=24 * 60)
     role: Literal["book", "control"] = "book"
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -77,8 +87,8 @@ class GpuResource(_Section):
     gpu_count: int = Field(ge=1, le=1024)
     contract_rate_per_gpu_hour: Money | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
-    valid_from: date = Field(alias="from")
-    valid_to: date | None = Field(default=None, alias="to")
+    valid_from: Day = Field(alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
 
 
 class Capacity(_Section):
@@ -91,7 +101,7 @@ class Capacity(_Section):
     prefill_tokens_per_second: Money | None = Field(default=None, gt=0)
     cached_tokens_per_second: Money | None = Field(default=None, gt=0)
     decode_tokens_per_second: Money | None = Field(default=None, gt=0)
-    measured_on: date
+    measured_on: Day
     source: str
     peak_allowance: Money = Field(default=Decimal("0.85"), gt=0, le=1)
 
@@ -107,7 +117,7 @@ class Deployment(_Section):
     capacity: Capacity | None = None
     minimum_replicas: int = Field(default=1, ge=0, le=1024)
     spare_replicas: int = Field(default=0, ge=0, le=1024)
-    valid_from: date | None = Field(default=None, alias="from")
+    valid_from: Day | None = Field(default=None, alias="from")
 
 
 class WorkloadMatch(_Section):

@@ -41,6 +41,8 @@ _COMMANDS = {
     "completion": "pipeline.cli.completion:completion",
 }
 
+_LONGEST_NAME = max(map(len, _COMMANDS))
+
 
 class _LazyGroup(click.Group):
     """Commands are imported when asked for; a missing optional dependency is named, not traced."""
@@ -57,6 +59,19 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise MissingExtraError(command=cmd_name, module=error.name or "?") from None
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What each command does; what this installation lacks for one, and still the others."""
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                command = self.get_command(ctx, name)
+                said = "" if command is None else command.get_short_help_str(limit=formatter.width - 6 - _LONGEST_NAME)
+            except MissingExtraError:
+                said = "(needs: pip install 'breakeven[all]')"
+            rows.append((name, said))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """By name alone: to show what each does, all of them would have to be imported at every key."""

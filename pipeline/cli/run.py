@@ -51,7 +51,7 @@ def demo(folder: Path) -> None:
     out.print(f"[bold]Took[/bold]       {time.monotonic() - started:.1f} s")
     out.print("[bold]Next[/bold]       breakeven explain cost --model claude-haiku-4-5     where a figure comes from")
     out.print(
-        "[bold]Your own[/bold]   copy demo/breakeven.yaml, name your accounts, then: breakeven run --project FOLDER"
+        "[bold]Your own[/bold]   breakeven init FOLDER   finds keys, exports and GPUs, writes a first breakeven.yaml"
     )
 
 

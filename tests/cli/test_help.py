@@ -64,6 +64,26 @@ def test_every_command_has_examples_and_each_can_be_called(words: tuple[str, ...
     assert command.short_help or command.help
 
 
+def test_a_small_installation_still_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base install is what a GPU host needs: most commands lack their libraries there."""
+    import importlib
+
+    imported = importlib.import_module
+
+    def without_duckdb(name: str) -> object:
+        if name == "pipeline.cli.show":
+            raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+        return imported(name)
+
+    monkeypatch.setattr("pipeline.cli.importlib.import_module", without_duckdb)
+    done = CliRunner().invoke(group, ["--help"])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^  costs +\(needs: pip install 'breakeven\[all\]'\)$", done.output, re.MULTILINE)
+    assert re.search(r"^  policy +The least that a role must be allowed", done.output, re.MULTILINE)
+    asked = CliRunner().invoke(group, ["costs"])
+    assert "needs the Python module 'duckdb'" in str(asked.exception)
+
+
 def test_an_example_that_cannot_be_called_is_noticed() -> None:
     for wrong in (
         ["costs", "--form"],

@@ -26,6 +26,10 @@ CANNOT_BE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         b"company: acme\nsources:\n  - {source: nvml_spool, acount: fleet}\n",
         ("sources.0.acount", "'fleet'", "Did you mean 'account'?"),
     ),
+    "a number where a day belongs": (
+        b"company: acme\nsources:\n  - {source: nvml_spool, account: fleet, horizon: 0}\n",
+        ("sources.0.horizon", "a date like 2026-10-01"),
+    ),
     "a key given twice": (
         b"company: acme\nslack:\n  channel: one\n  channel: two\n",
         ("channel", "given twice", "line 4"),
