@@ -64,7 +64,7 @@ def _prompt(seconds: int) -> dict[str, int]:
     return {"input_uncached": 15 * seconds, "input_cache_read": 5 * seconds, "output": 10 * seconds}
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     window_s=st.integers(240, 86_400),
     every_s=st.integers(15, 120),
