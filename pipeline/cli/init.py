@@ -91,7 +91,12 @@ def init(
     urls = dict(_base_url(text) for text in base_urls)
     found = discover(folder, environment=os.environ, prometheus=prometheus, now=now, seconds=None if offline else 20.0)
     entries = entries_of(found, folder=folder, horizon=_horizon(now), base_urls=urls)
-    asked = [entry for entry in entries if not (offline and {"key_env", "base_url"} & entry.said.keys())]
+    silent = {"prometheus"} if found.prometheus_problem is not None else set()
+    asked = [
+        entry
+        for entry in entries
+        if entry.said["source"] not in silent and not (offline and {"key_env", "base_url"} & entry.said.keys())
+    ]
     amount = _amount(rate)
     with console().status("Reading what was found, once ..."):
         look, proposals = _looked_at(folder, asked, now=now, rate=amount, currency=currency)

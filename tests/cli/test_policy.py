@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,22 +46,44 @@ def server() -> Iterator[S3Server]:
         yield running
 
 
-@pytest.fixture
-def company(server: S3Server, monkeypatch: pytest.MonkeyPatch, make_project: MakeProject) -> SmallProject:
+@dataclass(frozen=True)
+class Operated:
+    """A company whose role was asked for everything that a run, a second machine and doctor need."""
+
+    company: SmallProject
+    role: Role
+
+
+@pytest.fixture(scope="module")
+def operated(server: S3Server, tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> Iterator[Operated]:
     """A cloud bill, an inbox and the state, each in an S3 bucket of its own, the last one with versions."""
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    bills, inbox, state = server.bucket(), server.bucket(), server.bucket(is_versioned=True)
-    place = ExportPlace(boto3.client("s3"), bills)
-    refresh(place, [parquet([line(1.0)])], at=NOW - timedelta(days=1))
-    boto3.client("s3").put_object(Bucket=inbox, Key=f"drop/{CONSOLE_NAME}", Body=three_days("1", "2", "3"))
-    return make_project(
-        [
-            source("aws_cur2", "cloud", inbox=None, settings={"export": place.root}),
-            source(CONSOLE, "acme", inbox=f"s3://{inbox}/drop"),
-        ],
-        state=f"s3://{state}/state",
-    )
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in server.environment.items():
+            patched.setenv(name, value)
+        bills, inbox, state = server.bucket(), server.bucket(), server.bucket(is_versioned=True)
+        place = ExportPlace(boto3.client("s3"), bills)
+        refresh(place, [parquet([line(1.0)])], at=NOW - timedelta(days=1))
+        boto3.client("s3").put_object(Bucket=inbox, Key=f"drop/{CONSOLE_NAME}", Body=three_days("1", "2", "3"))
+        company = SmallProject(
+            tmp_path_factory.mktemp("policy") / "company",
+            [
+                source("aws_cur2", "cloud", inbox=None, settings={"export": place.root}),
+                source(CONSOLE, "acme", inbox=f"s3://{inbox}/drop"),
+            ],
+            {"state": f"s3://{state}/state"},
+            warm_cache=warm_cache,
+        )
+        with acting_as(printed(company)) as role:
+            everyday(company)
+            elsewhere = another_machine(company)
+            assert build_project(elsewhere.project, as_of=NOW).ran == {}
+            assert troubles(elsewhere) == []
+        yield Operated(company, role)
+
+
+@pytest.fixture
+def company(operated: Operated) -> SmallProject:
+    return operated.company
 
 
 def policy(*arguments: str) -> Result:
@@ -93,35 +116,12 @@ def troubles(project: SmallProject) -> list[dict[str, Any]]:
     return [row for row in rows(project.folder) if row["state"] == "fix" and row["check"] in checks]
 
 
-def test_the_policy_allows_exactly_what_a_run_and_doctor_ask(company: SmallProject) -> None:
-    with acting_as(printed(company)) as role:
-        everyday(company)
-        elsewhere = another_machine(company)
-        assert build_project(elsewhere.project, as_of=NOW).ran == {}
-        assert troubles(elsewhere) == []
+def test_the_policy_allows_exactly_what_a_run_and_doctor_ask(operated: Operated) -> None:
+    role = operated.role
     assert role.refused == []
     assert role.grants - role.used == set()
     # Denied is what nobody asks for.
     assert {action for _, action, _, _ in role.grants} == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
-
-
-def test_the_cleanup_policy_allows_exactly_what_collect_and_redact_ask(company: SmallProject) -> None:
-    everyday(company)
-    company = another_machine(company)
-    with acting_as(printed(company, "--cleanup")) as role:
-        redacted = ["landing", "redact", CONSOLE_NAME, "--reason", "a test", "--yes"]
-        done = CliRunner().invoke(group, [*redacted, "--project", str(company.folder)])
-        assert done.exit_code == 0, done.output
-        # What the first build made is not needed by the second, and nobody looks at it for a year.
-        project, later = company.project, datetime.now(UTC) + timedelta(days=365)
-        build_project(project, as_of=NOW + timedelta(days=1))
-        plan = plan_collection(
-            project.landing.contents(), datasets=shipped_graph().datasets, paths=project.paths, shared=project.shared,
-            keep=timedelta(days=1), now=later,
-        )  # fmt: skip
-        collect(plan, paths=project.paths, shared=project.shared, now=later)
-    assert role.refused == []
-    assert role.grants - role.used == set()
 
 
 def without(policy: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
@@ -137,14 +137,13 @@ def without(policy: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
 def test_whatever_an_export_or_an_inbox_lacks_is_named(company: SmallProject) -> None:
     """Doctor reads no file of a bill: of what only the run needs, the run says it."""
     whole = printed(company)
-    everyday(company)
     of_sources = [one for one in sorted(Role(whole).grants, key=str) if one[0].endswith(("Export", "Inbox"))]
     assert len(of_sources) == 6
     export, inbox = (str(place).removeprefix("s3://").split("/")[0] for place in places_of(company))
     for number, grant in enumerate(of_sources):
         at = NOW - timedelta(hours=12 - number)
         refresh(ExportPlace(boto3.client("s3"), export), [parquet([line(float(number))])], at=at)
-        more = CONSOLE_NAME.replace("04.csv", f"0{number}.csv")
+        more = CONSOLE_NAME.replace("04.csv", f"1{number}.csv")
         boto3.client("s3").put_object(Bucket=inbox, Key=f"drop/{more}", Body=three_days("1", "2", f"4.{number}"))
         with acting_as(without(whole, grant)):
             said = [f"{row['said']} {row['fix']}" for row in troubles(company)]
@@ -252,3 +251,22 @@ def test_google_and_azure_get_a_role_that_reads_and_nothing_else() -> None:
         wrong = policy(*arguments)
         assert wrong.exit_code == 2
         assert "is not a" in wrong.output
+
+
+def test_the_cleanup_policy_allows_exactly_what_collect_and_redact_ask(company: SmallProject) -> None:
+    """The last of these: what it redacts and collects the others need."""
+    company = another_machine(company)
+    with acting_as(printed(company, "--cleanup")) as role:
+        redacted = ["landing", "redact", CONSOLE_NAME, "--reason", "a test", "--yes"]
+        done = CliRunner().invoke(group, [*redacted, "--project", str(company.folder)])
+        assert done.exit_code == 0, done.output
+        # What the first build made is not needed by the second, and nobody looks at it for a year.
+        project, later = company.project, datetime.now(UTC) + timedelta(days=365)
+        build_project(project, as_of=NOW + timedelta(days=1))
+        plan = plan_collection(
+            project.landing.contents(), datasets=shipped_graph().datasets, paths=project.paths, shared=project.shared,
+            keep=timedelta(days=1), now=later,
+        )  # fmt: skip
+        collect(plan, paths=project.paths, shared=project.shared, now=later)
+    assert role.refused == []
+    assert role.grants - role.used == set()
