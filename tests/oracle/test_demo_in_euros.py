@@ -20,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline.alerts.case import PRINTED
+from pipeline.build.publish import publish
 from pipeline.cli import group
 from pipeline.cli.run import bring_up_to_date
 from pipeline.decisions.graph import current_snapshot
@@ -299,7 +300,7 @@ def test_a_changed_reporting_currency_shows_every_day_in_it(dollars: Demo, euros
     project.land_config(later)
     from pipeline.decisions.graph import build_project
 
-    build_project(project, as_of=later)
+    publish(build_project(project, as_of=later).snapshot, project.paths.published)
     back = Demo(folder)
     for table in (
         "fct_api_costs_daily",
