@@ -8,10 +8,17 @@ agent_scrapes as (
     select * from stg_nvml_spool__engine_scrapes
 ),
 
+controls as (
+    select distinct account
+    from config_sources
+    where source = 'prometheus' and role = 'control'
+),
+
 -- Two servers that were given the same target labels may hold one reading twice.
 prometheus_scrapes as (
     select * exclude (account)
     from stg_prometheus__engine_scrapes
+    where account not in (select controls.account from controls)
     qualify
         row_number() over (
             partition by usage_date, agent_start_id, model_name, engine_rank, sequence_number

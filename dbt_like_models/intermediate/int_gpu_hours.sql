@@ -3,6 +3,12 @@
 -- dcgm-exporter as a Prometheus kept it. What the other saw of the same hour is the same time again.
 -- partition: month
 with
+controls as (
+    select distinct account
+    from config_sources
+    where source = 'prometheus' and role = 'control'
+),
+
 seen as (
     select
         *,
@@ -10,6 +16,7 @@ seen as (
     from stg_nvml_spool__gpu_hours
     union all by name
     select * from stg_prometheus__gpu_hours
+    where account not in (select controls.account from controls)
 ),
 
 -- The agent has no account here, which sorts before every name.

@@ -282,3 +282,13 @@ def test_a_server_that_takes_over_vouches_for_no_instant_twice(cache: Path) -> N
     hours = rows_of(build_tables(cache, _tables(fleet.ha_series()), ("int_gpu_hours",)), "int_gpu_hours")
     observed = {row["usage_hour_at"].hour: row["observed_milliseconds"] for row in hours}
     assert observed == {8: 15_000, 9: 3_593_000, 10: 3_600_000, 11: 3_585_000}
+
+
+def test_a_server_that_is_a_control_is_never_counted(cache: Path) -> None:
+    tables = _tables(Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID)]).series())
+    said = {"source": "prometheus", "account": "main", "dataset": "vllm", "issuer": "main", "role": "control"}
+    for role, is_counted in (("book", True), ("control", False)):
+        config = {"config_sources": [{**said, "role": role}]}
+        built = build_tables(cache, {**tables, **config}, ("int_engine_scrapes", "int_gpu_hours"))
+        assert bool(rows_of(built, "int_engine_scrapes")) is is_counted
+        assert bool(rows_of(built, "int_gpu_hours")) is is_counted
