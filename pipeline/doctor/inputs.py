@@ -163,11 +163,11 @@ def _of_the_other_lane(has: Row, config: Config) -> Iterator[Finding]:
             has["api_cost_rc"],
             cost=Cost.BELONGS_TO_NOBODY,
         )
-    compared = any(workload.api_model for workload in config.workloads)
+    compared = config.comparator is not None or any(workload.api_model for workload in config.workloads)
     if has["engine_tokens"] and not has["api_tokens"] and config.deployments and not compared:
         yield _lacks(
             "GPUs alone",
-            "`api_model` on a workload, or an API's bill -> the same tokens at an API, and a verdict",
+            "`comparator: claude-haiku-4-5`, or another API -> the same tokens at its list price, and a verdict",
             has["gpu_cost_rc"],
             cost=Cost.BELONGS_TO_NOBODY,
         )
