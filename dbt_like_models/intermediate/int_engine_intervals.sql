@@ -2,6 +2,8 @@
 -- What an engine's counters moved by between two scrapes of the same process. A new process counts from zero if it
 -- began while it was being watched; otherwise its first reading is a baseline and the tokens before it are unknown.
 -- Nothing is extrapolated, and tokens between a last scrape and a crash stay lost.
+-- A process that says when it began never counts backwards: a reading below an earlier one is not a restart but out of
+-- its order (two servers of one pair stamp with their own clocks, and one may answer late), and is passed over.
 -- partition: day
 -- lookback: int_engine_day_ends 7 days
 with
@@ -40,6 +42,23 @@ distinct_scrapes as (
         ) = 1
 ),
 
+ordered_scrapes as (
+    select *
+    from distinct_scrapes
+    window
+        earlier as (
+            partition by host, target, replica_id, model_name, engine_rank, process_started_at
+            order by scraped_at
+            rows between unbounded preceding and 1 preceding
+        )
+    qualify
+        process_started_at is null
+        or (
+            prompt_tokens_since_start >= coalesce(max(prompt_tokens_since_start) over earlier, 0)
+            and generation_tokens_since_start >= coalesce(max(generation_tokens_since_start) over earlier, 0)
+        )
+),
+
 target_instants as (
     select distinct
         host,
@@ -60,25 +79,25 @@ target_scrapes as (
 -- A process is its own series: when two answer behind one address in turn, each is still read on its own.
 paired as (
     select
-        distinct_scrapes.*,
+        ordered_scrapes.*,
         target_scrapes.previous_target_scraped_at,
-        lag(distinct_scrapes.scraped_at) over process as previous_scraped_at,
-        lag(distinct_scrapes.prompt_tokens_since_start) over process as previous_prompt_tokens,
-        lag(distinct_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
-        lag(distinct_scrapes.generation_tokens_since_start) over process as previous_generation_tokens,
-        lag(distinct_scrapes.requests_since_start) over process as previous_requests,
-        lag(distinct_scrapes.requests_running_count) over process as previous_running_count
-    from distinct_scrapes
+        lag(ordered_scrapes.scraped_at) over process as previous_scraped_at,
+        lag(ordered_scrapes.prompt_tokens_since_start) over process as previous_prompt_tokens,
+        lag(ordered_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
+        lag(ordered_scrapes.generation_tokens_since_start) over process as previous_generation_tokens,
+        lag(ordered_scrapes.requests_since_start) over process as previous_requests,
+        lag(ordered_scrapes.requests_running_count) over process as previous_running_count
+    from ordered_scrapes
     inner join target_scrapes
         on
-            distinct_scrapes.host = target_scrapes.host
-            and distinct_scrapes.target = target_scrapes.target
-            and distinct_scrapes.scraped_at = target_scrapes.scraped_at
+            ordered_scrapes.host = target_scrapes.host
+            and ordered_scrapes.target = target_scrapes.target
+            and ordered_scrapes.scraped_at = target_scrapes.scraped_at
     window process as (
         partition by
-            distinct_scrapes.host, distinct_scrapes.target, distinct_scrapes.replica_id,
-            distinct_scrapes.model_name, distinct_scrapes.engine_rank, distinct_scrapes.process_started_at
-        order by distinct_scrapes.scraped_at
+            ordered_scrapes.host, ordered_scrapes.target, ordered_scrapes.replica_id,
+            ordered_scrapes.model_name, ordered_scrapes.engine_rank, ordered_scrapes.process_started_at
+        order by ordered_scrapes.scraped_at
     )
 ),
 

@@ -19,6 +19,8 @@ from pipeline.formats.exposition import VllmRow
 _MILLISECOND = timedelta(milliseconds=1)
 _HOUR_MS = 3_600_000
 _MONEY_PLACES = 18
+# Between two starts a model is loaded, which takes longer.
+_FASTEST_START = timedelta(minutes=1)
 
 
 class CheckError(BreakevenError):
@@ -121,6 +123,8 @@ def observed(readings: Sequence[Reading]) -> Window:
     """
     if len(readings) < 2 or any(later.at <= earlier.at for earlier, later in pairwise(readings)):
         raise CheckError("A window needs two scrapes, the second later than the first.")
+    readings = _never_backwards(readings)
+    _refuse_in_turn(readings)
     moves = [_Move.between(earlier, later) for earlier, later in pairwise(readings)]
     serving = [later.at - earlier.at for (earlier, later), m in zip(pairwise(readings), moves, strict=True) if m.served]
     return Window(
@@ -261,6 +265,44 @@ class _Baseline:
     is_same_process: bool = False
     is_lower_bound: bool = False
     notes: tuple[str, ...] = ()
+
+
+def _never_backwards(readings: Sequence[Reading]) -> list[Reading]:
+    """The scrapes, of which one below an earlier one of its process says what that said: nothing was served since.
+
+    A process that says when it began never counts backwards. Two servers of one pair stamp with their own clocks, and
+    one may answer late: where one takes over from the other, its first readings may be the older ones.
+    """
+    latest: dict[tuple[str, str, datetime], VllmRow] = {}
+    ordered = []
+    for reading in readings:
+        rows = []
+        for row in reading.rows:
+            if row.process_started_at is not None:
+                process = (row.model_name, row.engine_rank, row.process_started_at)
+                before = latest.get(process)
+                row = before if before is not None and _fell(before, row) else row
+                latest[process] = row
+            rows.append(row)
+        ordered.append(Reading(at=reading.at, rows=tuple(rows)))
+    return ordered
+
+
+def _refuse_in_turn(readings: Sequence[Reading]) -> None:
+    """Raises CheckError where counters fall twice within a minute: no engine starts as fast as that."""
+    fallen: dict[tuple[str, str], datetime] = {}
+    for earlier, later in pairwise(readings):
+        before = _by_engine(earlier)
+        for engine, row in _by_engine(later).items():
+            if engine not in before or row.process_started_at is not None or not _fell(before[engine], row):
+                continue
+            if engine in fallen and later.at - fallen[engine] < _FASTEST_START:
+                raise CheckError(
+                    f"The counters of engine {row.engine_rank} of {row.model_name!r} fell at {fallen[engine]:%H:%M:%S} "
+                    f"and again at {later.at:%H:%M:%S} UTC: two processes answer at this address in turn, and do not "
+                    "say when they started. Is it a load balancer? Name a replica's own address."
+                )
+            fallen[engine] = later.at
 
 
 def _baseline(before: VllmRow | None, row: VllmRow, *, earlier: datetime, later: datetime) -> _Baseline:

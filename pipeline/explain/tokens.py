@@ -83,7 +83,8 @@ def explain_tokens(evidence: Evidence, *, deployment: str, usage_date: date) -> 
 
 _FORMULA = (
     "tokens = increments of the engine's own counters between two scrapes of one process; a new process counts from 0 "
-    "when it began while watched, else its first reading is a baseline; a counter that fell counts from 0 again.",
+    "when it began while watched, else its first reading is a baseline; a counter that fell counts from 0 again. A "
+    "process that says when it began never counts backwards: a reading below an earlier one is passed over.",
     "prompt = vllm:prompt_tokens_total; input_cache_read = vllm:prompt_tokens_cached_total; input_uncached = prompt - "
     "input_cache_read; output = vllm:generation_tokens_total.",
     "An increment that crosses the full hour is split by milliseconds, so one that crosses midnight belongs to two "

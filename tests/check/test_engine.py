@@ -197,6 +197,22 @@ def test_counters_that_fall_without_a_start_are_a_reset() -> None:
     assert since_start(reading(0, row(900, 90, **silent))) is None
 
 
+def test_counters_that_fall_again_and_again_without_a_start_are_two_processes() -> None:
+    """Each fall would count a whole life of the other one."""
+    silent = {"process_started_at": None}
+    in_turn = [reading(second, row(900 if second % 2 else 700, 90, **silent)) for second in range(6)]
+    with pytest.raises(CheckError, match="load balancer"):
+        observed(in_turn)
+
+
+def test_a_process_that_says_when_it_began_never_counts_backwards() -> None:
+    """Two servers of a pair stamp with their own clocks: the first reading of the second may be the older one."""
+    window = observed(
+        [reading(0, row(900, 90)), reading(5, row(980, 95)), reading(6, row(970, 95)), reading(9, row(990, 99))]
+    )
+    assert (window.tokens.prompt, window.tokens.output, window.is_lower_bound) == (90, 9, False)
+
+
 def test_cache_hits_that_are_not_counted_leave_one_class_of_input() -> None:
     """B1: not told apart is not all computed."""
     first, last = row(0, 0, prompt_tokens_cached=None), row(60, 6, prompt_tokens_cached=None)

@@ -130,6 +130,28 @@ def test_an_engine_that_two_jobs_scrape_or_two_servers_keep_is_counted_once(cach
     assert _counted(cache, once) == _counted(cache, _joined(once, _tables(fleet.series(), account="other")))
 
 
+def _late(stamps: range, labels: dict[str, str], *, by_ms: int) -> Series:
+    """What a server kept whose scrapes are stamped when they begin, and answered so much later."""
+    read = ENGINE.series([stamp + by_ms for stamp in stamps], labels)
+    return [(labels, [(moment - by_ms, value) for moment, value in held]) for labels, held in read]
+
+
+def test_a_server_that_takes_over_with_an_older_reading_is_no_restart(cache: Path) -> None:
+    """Each server of a pair stamps with its own clock, so the first readings after a change may be the older ones."""
+    first = _late(range(ms(_at(9)) + 14_000, ms(_at(11)), 15_000), {"prometheus_replica": "a"}, by_ms=4_000)
+    second = ENGINE.series(range(ms(_at(11)) + 1_000, ms(_at(13)), 15_000), {"prometheus_replica": "b"})
+    assert _counted(cache, _tables([*first, *second], start=9)) == _prompt(4 * 3600 - 14)
+
+
+def test_two_monitors_of_one_pod_of_which_one_answers_late_see_no_restarts(cache: Path) -> None:
+    """Their readings are one counter's, in turn; across midnight too, where the later one is not the highest."""
+    late = _late(range(ms(_at(22)) + 14_000, ms(_at(26)), 15_000), {"job": "svc"}, by_ms=4_000)
+    prompt = ENGINE.series(range(ms(_at(22)), ms(_at(26)), 15_000), {})
+    tables = _tables([*late, *prompt], start=22, stop=26)
+    # The process began at nine that day; its last reading is stamped 25:59:59 and is of 4 s later.
+    assert _counted(cache, tables) == _prompt(17 * 3600 + 3)
+
+
 def test_a_pod_and_its_host_are_those_that_dcgm_names(cache: Path) -> None:
     """B18: the engine's own address says nothing of its machine, and its GPUs are the pod's, not all of the node's."""
     gpus = [Gpu("GPU-1"), Gpu("GPU-2"), Gpu("GPU-3", pods=("training-0",))]

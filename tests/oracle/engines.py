@@ -54,9 +54,16 @@ def intervals(scrapes: list[Scrape]) -> list[Interval]:
     found = []
     for _, process in groupby(valid, key=_process):
         previous: Scrape | None = None
+        read_at = -1
+        highest = (0, 0)
         for scrape in process:
-            if previous is not None and scrape.at == previous.at:
+            if scrape.at == read_at:
                 continue  # two agents, or one upload twice, read the same instant
+            read_at = scrape.at
+            is_behind = scrape.prompt < highest[0] or scrape.generated < highest[1]
+            highest = max(highest[0], scrape.prompt), max(highest[1], scrape.generated)
+            if is_behind and scrape.started_at is not None:
+                continue  # one process never counts backwards: another server's clock, or a late answer
             found.append(_interval(scrape, previous, before[scrape.host, scrape.target, scrape.at]))
             previous = scrape
     return found
