@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -87,6 +88,8 @@ def init(
             "`breakeven init --print` prints what would be written."
         )
     now = moment(as_of, now=datetime.now(UTC))
+    if prometheus is not None:
+        _refuse_secrets(prometheus, option="--prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     urls = dict(_base_url(text) for text in base_urls)
     found = discover(folder, environment=os.environ, prometheus=prometheus, now=now, seconds=None if offline else 20.0)
@@ -162,8 +165,24 @@ def _amount(text: str | None) -> Decimal | None:
 def _base_url(text: str) -> tuple[str, str]:
     provider, _, url = text.partition("=")
     if provider not in ("anthropic", "openai") or not url.startswith(("https://", "http://")):
-        raise click.BadParameter(f"{text!r} is not like anthropic=https://proxy.example.", param_hint="--base-url")
+        said = masked(text, ())
+        raise click.BadParameter(f"{said!r} is not like anthropic=https://proxy.example.", param_hint="--base-url")
+    _refuse_secrets(url, option="--base-url")
     return provider, url
+
+
+def _refuse_secrets(url: str, *, option: str) -> None:
+    """breakeven.yaml is read by many and kept as it was: what opens a door is not written into it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise click.BadParameter(f"It is no address: {error}.", param_hint=option) from None
+    if "@" in parts.netloc or parts.query:
+        raise click.BadParameter(
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} is given with a user, a password or a query, which "
+            f"would be written into {CONFIG_FILE}. Give the address alone; there key_env names a token's variable.",
+            param_hint=option,
+        )
 
 
 def _print_found(found: Found, look: FirstLook | None, folder: Path, *, currency: str, offline: bool) -> None:

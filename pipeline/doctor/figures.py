@@ -195,12 +195,27 @@ def gpu_lines(rows: Sequence[Row], config: Config) -> Iterator[Line]:
 
 def as_yaml(value: object) -> str:
     """On one line, read back by YAML as exactly this value; what does not print is escaped."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-    text = text.strip().removesuffix("\n...")
-    if not text.isprintable():
-        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=False, sort_keys=False)
+    text = _dumped(value, allow_unicode=True)
+    return text if text.isprintable() else _dumped(value, allow_unicode=False)
+
+
+def _dumped(value: object, *, allow_unicode: bool) -> str:
+    text = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, width=10**6, allow_unicode=allow_unicode, sort_keys=False
+    )
     # A scalar alone is ended by a line of three dots.
     return text.strip().removesuffix("\n...")
+
+
+class _OneLine(yaml.SafeDumper):
+    """Between single quotes a line break stays one, and what follows it stands on a line of its own."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _text)
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal:

@@ -110,11 +110,11 @@ def prometheus_at(
     credentials found here, as Amazon Managed Prometheus wants. Raises ConfigError for an address that is none,
     KeyMissingError where the variable is not set.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if not _is_address(url):
         raise ConfigError(
             key="url",
-            value=f"{parts.scheme}://{parts.hostname}",
+            # Whatever stands before an @ may be a password, also where the address cannot be taken apart.
+            value=url.rpartition("@")[2].partition("?")[0],
             fix="It must be http(s)://host[:port][/path], without user, password or query: a token has a variable.",
         )
     if tenant is not None and not (tenant.isascii() and tenant.isprintable() and tenant.strip() == tenant and tenant):
@@ -148,6 +148,16 @@ def prometheus_at(
         takes_partial=takes_partial,
         sign=None if sigv4_region is None else _aws_signer(sigv4_region, whose=whose),
     )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_bare = "@" not in parts.netloc and not parts.query and not parts.fragment
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_bare
 
 
 def _token(name: str, *, whose: str, environment: Mapping[str, str]) -> str:

@@ -29,7 +29,9 @@ def metrics_url(text: str) -> str:
     """The address of the metrics: as given, `/metrics` where it names no path. ValueError says what is wrong."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{text!r} is no address. Write it as http://host:8000 or http://host:8000/metrics.")
+        raise ValueError(
+            f"{shown_url(text)!r} is no address. Write it as http://host:8000 or http://host:8000/metrics."
+        )
     _ = parts.port  # A port that is no number raises ValueError here, not when it is asked.
     return parts._replace(path="/metrics", fragment="").geturl() if parts.path in ("", "/") else text
 

@@ -135,6 +135,29 @@ def test_keys_profiles_and_contexts_are_told_by_name_and_no_value_is_shown_anywh
     assert '# slack: {channel: "#llm-costs"}' in written(folder)
 
 
+@pytest.mark.parametrize("where", ["--prometheus", "PROMETHEUS_URL", "--base-url"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://:hunter2-secret-password@h",
+        "https://me:hunter2-secret-password@[h",
+        "https://h/x?key=hunter2-secret-password",
+    ],
+)
+def test_an_address_with_a_secret_in_it_is_not_written_down(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, where: str, address: str
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", KEY)
+    if where == "PROMETHEUS_URL":
+        monkeypatch.setenv(where, address)
+    named = {"--prometheus": [where, address], "--base-url": [where, f"anthropic={address}"]}.get(where, [])
+    done = init(folder, "--offline", *named)
+    assert done.exit_code == 2
+    assert SECRETS[1] not in done.output
+    assert re.search("Give the address alone|is no address", " ".join(done.output.split()))
+    assert not (folder / "breakeven.yaml").exists()
+
+
 def test_a_key_that_is_refused_is_told_and_the_rest_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "sk-ant-admin01-mistyped-mistyped")
     (folder / "labs").mkdir()
@@ -216,6 +239,14 @@ def test_proposals_are_ranked_by_dollars_and_all_of_them_may_be_taken(folder: Pa
 
 NAMES = st.text(min_size=1, max_size=12)
 MONEY = st.decimals(min_value=0, max_value=10**6, places=2)
+
+
+@pytest.mark.parametrize("name", ["a\nslack: {channel: x}", "a\r\n\n# b", "a\x85b", "a\u2028b", "'\n\"", "\n"])
+def test_a_name_with_a_line_break_stays_on_its_line(name: str) -> None:
+    line = {"deployment": "d", "served_names": [name], name: name}
+    text = yaml_text("acme", [], Proposals(deployments=((line, "covers 1"),)), today=date.min)
+    assert len(text.splitlines()) == 9
+    assert yaml.safe_load(taken(text))["deployments"] == [line]
 
 
 @settings(max_examples=50)

@@ -203,7 +203,18 @@ def test_a_variable_that_holds_no_token_is_named(value: str | None) -> None:
     assert "glsa" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["prometheus:9090", "http://user:secret@prometheus", "http://prometheus/?token=secret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "prometheus:9090",
+        "http://user:secret@prometheus",
+        "http://:secret@prometheus",
+        "http://user:p/secret@prometheus",
+        "http://prometheus/?token=secret",
+        "http://[prometheus",
+        "http://prometheus:999999",
+    ],
+)
 def test_an_address_that_is_none_or_holds_a_secret_is_refused(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         prometheus_at(url, whose="prometheus of main", environment={}, sleep=Sleeps())
