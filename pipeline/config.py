@@ -394,6 +394,12 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
                     value=candidate.active_parameters_billions,
                     fix=f"They are a part of parameters_billions, which is {total or 'missing'}.",
                 )  # fmt: skip
+        if candidate is not None and candidate.engineering_hours_per_month and candidate.engineering_hour is None:
+            fix = "Say in engineering_hour what one costs: hours without a rate would cost nothing."
+            yield _problem(
+                "workloads", index, "candidate", "engineering_hours_per_month",
+                value=candidate.engineering_hours_per_month, fix=fix,
+            )  # fmt: skip
         if workload.pinned_to is not None and not workload.pin_reason:
             fix = "A pinned workload says why in pin_reason."
             yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)

@@ -90,6 +90,7 @@ def _deployment(rate: str) -> str:
         ("deployment: llama, candidate: {gpu: L4}}", ["workloads.0.candidate", "chat", "Keep one of the two"]),
         ("candidate: {active_parameters_billions: 3}}", ["active_parameters_billions", "which is missing"]),
         ("candidate: {parameters_billions: 2, active_parameters_billions: 3}}", ["a part of parameters_billions"]),
+        ("candidate: {engineering_hours_per_month: 20}}", ["engineering_hours_per_month", "Say in engineering_hour"]),
         ("candidate: {gpus: 2}}", ["candidate.gpus", "No such key"]),
         ("candidate: {gpu_hour: -1}}", ["gpu_hour"]),
     ],
