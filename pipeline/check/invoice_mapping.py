@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.formats.values import csv_header
+from pipeline.sources.invoice_guess import guess_settings, likely_settings
 
 _DELIMITERS = (",", ";", "\t", "|")
+# What YAML takes for something else than a text.
+_NO_TEXTS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+# There are more of our columns than that, but not of them in one invoice.
+_MOST_SHOWN = 14
 # Our column -> what its header is called, the most telling words first; a header is taken once.
 _WORDS: tuple[tuple[str, str], ...] = (
     ("invoice_id", r"invoice ?(id|no|number|nr)?$|rechnung(snummer|snr)?$"),
@@ -42,18 +47,19 @@ def guessed_mapping(content: bytes, *, currency: str) -> InvoiceMapping:
     head = content[:65_536]
     delimiter = max(_DELIMITERS, key=lambda mark: len(csv_header(head, delimiter=mark)))
     columns = _columns(csv_header(head, delimiter=delimiter))
-    settings: dict[str, Any] = {"columns": columns}
-    if delimiter != ",":
-        settings["delimiter"] = delimiter
-        if delimiter == ";":
-            settings |= {"decimal": ",", "thousands": "."}
-    if "currency" not in columns:
-        settings["currency"] = currency
-    shown = ", ".join(f"{ours}: {_yaml(theirs)}" for ours, theirs in columns.items())
-    others = "".join(f", {name}: {_yaml(value)}" for name, value in settings.items() if name != "columns")
+    # As `init` guesses it: how amounts and dates are written, and which line is the total of the others.
+    settings = guess_settings(content, currency=currency) or likely_settings(
+        content, currency=currency, columns=columns
+    )
+    if settings is None:
+        settings = {"columns": columns, "currency": currency, "delimiter": delimiter}
+    columns = settings["columns"]
+    shown = ", ".join(f"{name}: {_yaml(value)}" for name, value in settings.items() if not _is_long(value))
+    kinds = settings.get("charge_kind", {})
+    left_out = f", and charge_kind for {len(kinds)} texts" if _is_long(kinds) else ""
     taken = "" if "currency" in columns else f"no column says its currency, so {currency} is taken from --currency; "
     said = f"{taken}read by a guess at its columns; in breakeven.yaml declare, once you have looked at it, settings: "
-    return InvoiceMapping(settings, f"{said}{{columns: {{{shown}}}{others}}}")
+    return InvoiceMapping(settings, f"{said}{{{shown}}}{left_out}")
 
 
 def _columns(header: tuple[str, ...]) -> dict[str, str]:
@@ -75,5 +81,14 @@ def _is_called(header: str, pattern: str) -> bool:
     return re.search(pattern, re.sub(r"[^\w]+|_", " ", words).strip().lower()) is not None
 
 
-def _yaml(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", text) else "'" + text.replace("'", "''") + "'"
+def _is_long(value: object) -> bool:
+    return isinstance(value, Mapping) and len(value) > _MOST_SHOWN
+
+
+def _yaml(value: str | Mapping[str, str]) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_yaml(name)}: {_yaml(said)}" for name, said in value.items()) + "}"
+    is_plain = (
+        re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", value) and value.lower() not in _NO_TEXTS and value.strip() == value
+    )
+    return value if is_plain else "'" + value.replace("'", "''") + "'"

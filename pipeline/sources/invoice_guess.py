@@ -47,13 +47,31 @@ _LAST_DAYS = re.compile(r"(?:^\d{4}-(?:0[13578]|1[02])-31$|^31\.(?:0[13578]|1[02
 
 def guess_settings(content: bytes, *, currency: str | None = None) -> dict[str, Any] | None:
     """Settings of `invoice_csv` under which this file is read, or None. `currency`: where no column says it."""
+    settings = likely_settings(content, currency=currency)
+    if settings is None:
+        return None
+    try:
+        fetched = invoice_csv.drop("invoice.csv", content, settings)
+        invoice_csv.parse(content, fetched.settings)
+    except QuarantineError:
+        return None
+    return settings
+
+
+def likely_settings(
+    content: bytes, *, currency: str | None = None, columns: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
+    """The same, of which nobody has tried whether the file is read under them; None where it is no table.
+
+    `columns`: our columns by its own, where another guess at the header is to be followed.
+    """
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: len(csv_header(content[:65_536], delimiter=mark)))
     try:
         rows = [record for _, record in read_csv(content, delimiter=delimiter, last_line_end_required=False).records()]
     except QuarantineError:
         return None
     header = csv_header(content[:65_536], delimiter=delimiter)
-    columns = _columns(header)
+    columns = _columns(header) if columns is None else dict(columns)
     total = _total_row(header, rows)
     lines = [row for row in rows if total is None or row[total["column"]].strip() != total["equals"]]
     settings: dict[str, Any] = {"columns": columns, **_spelling(columns, lines, delimiter)}
@@ -64,11 +82,6 @@ def guess_settings(content: bytes, *, currency: str | None = None) -> dict[str, 
         settings["charge_kind"] = {text: _kind(text) for text in said}
     if total is not None:
         settings["total_row"] = total
-    try:
-        fetched = invoice_csv.drop("invoice.csv", content, settings)
-        invoice_csv.parse(content, fetched.settings)
-    except QuarantineError:
-        return None
     return settings
 
 

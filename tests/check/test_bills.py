@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,6 +228,21 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
     said = document(answer)
     assert [one["file"] for one in said["files"]] == [one.title for one in answer.told if one.file is not None]
     assert {row["file"] for row in rows(answer)} >= {"cur.parquet", "invoice.csv"}
+
+
+@pytest.mark.parametrize(
+    ("invoice", "total"),
+    [
+        ("Invoice No,Description,Amount,Currency,Date\nA,8x H100,1234.56,USD,2026-10-05\nA,VAT,10,USD,2026-10-05\n"
+         "A,Total,1244.56,USD,2026-10-31\n", "1244.56"),
+        ("Invoice No;Description;Amount;Currency;Date\nA;8x H100;0.345;USD;2026-10-05\n", "0.345"),
+        ("Invoice No;Description;Amount;Currency;Date\nA;8x H100;1234.56;USD;2026-10-05\n", "1234.56"),
+        ("Invoice No;Description;Amount;Currency;Date\nA;8x H100;1.234,56;USD;05.10.2026\n", "1234.56"),
+    ],
+)  # fmt: skip
+def test_a_total_is_no_line_and_a_semicolon_makes_no_comma(tmp_path, invoice: str, total: str) -> None:
+    answer = checked(tmp_path, {"invoice.csv": invoice.encode()})
+    assert of(answer, "invoice.csv").totals() == {"USD": Decimal(total)}
 
 
 def test_a_file_s_total_is_what_a_project_counts_of_it(tmp_path) -> None:
