@@ -71,9 +71,9 @@ class Tokens:
 class Window:
     """What one address served in [from_at, to_at), or several did: the figures are of all engines behind them.
 
-    `observed_ms`: how long it was watched, of several added up. `serving_ms`: of it, the intervals between scrapes in
-    which a request ran or a counter moved; None where the scrapes cannot tell. `interval_count`: how many there are.
-    `is_lower_bound`: tokens were lost to a restart.
+    `spans`: when any of them was watched, apart and in order. `observed_ms`: how long each was, added up.
+    `serving_ms`: of it, the intervals between scrapes in which a request ran or a counter moved; None where the scrapes
+    cannot tell. `interval_count`: how many there are. `is_lower_bound`: tokens were lost to a restart.
     """
 
     from_at: datetime
@@ -82,8 +82,14 @@ class Window:
     observed_ms: int
     serving_ms: int | None
     interval_count: int
+    spans: tuple[tuple[datetime, datetime], ...]
     is_lower_bound: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def watched_ms(self) -> int:
+        """How long any of them was watched: what is a second or an hour on average is over this, gaps left out."""
+        return sum(((end - begin) // _MILLISECOND for begin, end in self.spans), 0)
 
     @property
     def milliseconds(self) -> int:
@@ -106,8 +112,8 @@ class Priced:
 
     @property
     def cost_per_hour(self) -> Fraction | None:
-        """Of all GPUs together, on average over the window; None without a rate."""
-        milliseconds = self.window.milliseconds
+        """Of all GPUs together, on average while any was watched; None without a rate."""
+        milliseconds = self.window.watched_ms
         return None if self.cost is None or not milliseconds else Fraction(self.cost) * _HOUR_MS / milliseconds
 
 
@@ -134,6 +140,7 @@ def observed(readings: Sequence[Reading]) -> Window:
         observed_ms=(readings[-1].at - readings[0].at) // _MILLISECOND,
         serving_ms=sum(serving, timedelta()) // _MILLISECOND,
         interval_count=len(moves),
+        spans=((readings[0].at, readings[-1].at),),
         is_lower_bound=any(move.is_lower_bound for move in moves),
         notes=tuple(dict.fromkeys(note for move in moves for note in move.notes)),
     )
@@ -167,6 +174,7 @@ def since_start(reading: Reading) -> Window | None:
         observed_ms=(reading.at - min(known)) // _MILLISECOND,
         serving_ms=None,
         interval_count=1,
+        spans=((min(known), reading.at),),
     )
 
 
@@ -180,9 +188,21 @@ def joined(windows: Sequence[Window]) -> Window:
         observed_ms=sum(window.observed_ms for window in windows),
         serving_ms=sum(serving) if len(serving) == len(windows) else None,
         interval_count=sum(window.interval_count for window in windows),
+        spans=_together([span for window in windows for span in window.spans]),
         is_lower_bound=any(window.is_lower_bound for window in windows),
         notes=tuple(dict.fromkeys(note for window in windows for note in window.notes)),
     )
+
+
+def _together(spans: Sequence[tuple[datetime, datetime]]) -> tuple[tuple[datetime, datetime], ...]:
+    """The same times, apart and in order."""
+    found: list[tuple[datetime, datetime]] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return tuple(found)
 
 
 def priced(window: Window, *, rate_per_gpu_hour: Decimal | None, gpu_count: int) -> Priced:
@@ -381,8 +401,8 @@ def _shown(started_at: datetime | None) -> str:
 
 
 def tokens_per_second(window: Window) -> Fraction | None:
-    """Tokens served a second of the window; None for an empty one."""
-    return Fraction(window.tokens.total * 1000, window.milliseconds) if window.milliseconds else None
+    """Tokens served a second in which anybody watched; None for an empty window."""
+    return Fraction(window.tokens.total * 1000, window.watched_ms) if window.watched_ms else None
 
 
 def share_cached(tokens: Tokens) -> Fraction | None:

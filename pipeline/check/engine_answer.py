@@ -131,10 +131,11 @@ def _replicas(
                 raise
             failed.append(f"{one.name} is left out, GPUs and tokens: {error}")
             continue
+        if not segments and len(watched) > 1:
+            failed.append(f"{one.name} is left out, GPUs and tokens: fewer than two scrapes in a row are known of it.")
+            continue
         gpus.append(count)
         if not segments:
-            if len(watched) > 1:
-                failed.append(f"{one.name} is left out: fewer than two scrapes in a row are known of it.")
             continue
         window = joined(segments)
         unobserved_ms = window.milliseconds - window.observed_ms

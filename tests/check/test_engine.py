@@ -290,6 +290,25 @@ def test_another_currency_is_never_compared_with_dollars() -> None:
     assert any("not converted" in said for said in answer.unknown)
 
 
+def test_a_gap_makes_an_engine_no_slower_and_its_gpus_no_cheaper() -> None:
+    """Nobody watched for most of two hours: what is a second or an hour on average is of the time that was watched."""
+    moved = [(0, 1_000), (60, 61_000), (7_200, 61_000), (7_260, 121_000)]
+    watched = Watched(readings=tuple(reading(second, row(count, 0)) for second, count in moved), gap_seconds=300.0)
+    answer = engine_answer([watched], subject="x", rate=Decimal(2), currency="USD", gpu_count=1, apis=["gpt-5-mini"])
+    (window,) = [one for one in document(answer)["windows"] if one["window"] == "observed"]
+    assert Decimal(window["tokens_per_second"]) == 1_000
+    assert round(answer.windows["observed"].cost_per_hour or 0, 9) == 2
+
+
+def test_an_address_that_is_left_out_is_left_out_with_its_gpus() -> None:
+    seen = Watched(readings=(reading(0, row(0, 0)), reading(60, row(600, 0))), name="a")
+    once = Watched(readings=(reading(0, row(0, 0)),), name="b")
+    answer = engine_answer([seen, once], subject="x", rate=Decimal(2), currency="USD", gpu_count=4, apis=["gpt-5-mini"])
+    assert answer.gpu_count == 4
+    assert answer.windows["observed"].gpu_ms == 4 * 60_000
+    assert any(said.startswith("b is left out") for said in answer.unknown)
+
+
 def test_scrapes_out_of_order_are_no_window() -> None:
     with pytest.raises(CheckError, match="later than the first"):
         observed([reading(5, row(1, 1)), reading(5, row(2, 2))])
