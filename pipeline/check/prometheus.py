@@ -28,9 +28,10 @@ def watched_by(server: Prometheus, *, start: datetime, stop: datetime, match: st
     settings = {"match": match} if match else {}
     check(settings, ())
     warnings: list[str] = []
-    by_address: dict[str, list[_Row]] = {}
+    by_target: dict[str, list[_Row]] = {}
     for row in _rows(server, VLLM.selector(settings), start, stop, warnings):
-        by_address.setdefault(row["target_labels"], []).append(row)
+        by_target.setdefault(row["target_labels"], []).append(row)
+    by_address = _by_address(by_target)
     if not by_address:
         raise CheckError(
             f"{server.host} has no sample of vLLM's token counters between {start:%Y-%m-%d %H:%M} and "
@@ -60,6 +61,22 @@ def _rows(
         warnings += said.warnings
         payload = payload_of(VLLM, selector, begin, end, said.content)
         yield from parse_engines(payload.content, {})[ENGINE_SAMPLES.name].iter_rows(named=True)
+
+
+def _by_address(by_target: Mapping[str, Sequence[_Row]]) -> dict[str, list[_Row]]:
+    """The first labels of an address -> its rows. Two monitors of one pod differ in their job, and are one address.
+
+    Without a pod an address may be a name that every machine has for itself: then it is one where it is one process.
+    """
+    labels: dict[object, str] = {}
+    found: dict[str, list[_Row]] = {}
+    for target, rows in sorted(by_target.items()):
+        row = rows[0]
+        starts = frozenset(one["process_started_at"] for one in rows) - {None}
+        process = row["pod"] or starts or target
+        place = (row["cluster"], row["namespace"], row["instance"], process)
+        found.setdefault(labels.setdefault(place, target), []).extend(rows)
+    return found
 
 
 def _readings(rows: Sequence[_Row]) -> tuple[Reading, ...]:

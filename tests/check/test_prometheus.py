@@ -91,6 +91,27 @@ def test_every_engine_is_its_own_and_they_add_up() -> None:
     assert [one["replica"] for one in document(found)["replicas"]] == ["chat-0", "chat-1"]
 
 
+@pytest.mark.parametrize("where", [{"namespace": "llm", "pod": "chat-0"}, {}])
+def test_two_monitors_of_one_engine_are_one_address(where: dict[str, str]) -> None:
+    """B19: neither its tokens nor its GPUs are there twice."""
+    first, second = scrapes((0, 0, 0), (60, 600, 60)), scrapes((7, 70, 7), (67, 670, 67))
+    series = [
+        *stored(first, instance="10.0.0.5:8000", job="vllm", **where),
+        *stored(second, instance="10.0.0.5:8000", job="svc", endpoint="http", **where),
+    ]
+    found = answer(watched(PrometheusApi(series=series)))
+    assert found.windows["observed"].window.tokens.total == 737
+    assert (found.gpu_count, found.engine_count) == (1, 1)
+
+
+def test_one_name_that_two_machines_have_is_two_addresses() -> None:
+    first, second = (scrapes((0, 0, 0), (60, 600, 60), started=at) for at in (1_795_000_000.5, 1_795_000_100.5))
+    series = [*stored(first, instance="localhost:8000", machine="a"),
+              *stored(second, instance="localhost:8000", machine="b")]  # fmt: skip
+    found = answer(watched(PrometheusApi(series=series)))
+    assert (found.windows["observed"].window.tokens.total, found.gpu_count) == (1_320, 2)
+
+
 def test_a_gap_is_neither_time_nor_tokens_and_never_idle() -> None:
     """B19: a server that was down for twenty minutes has seen nothing."""
     series = stored(scrapes((0, 0, 0), (60, 100, 10), (1260, 9_000, 900), (1320, 9_100, 910)), instance="a")
