@@ -59,7 +59,9 @@ class DailyJob:
         if self._is_beside:
             # -P: what lies in the folder that breakeven is called from is not imported.
             command = [sys.executable, "-P", "-c", _CHILD]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            # Where nobody listens to errors Python has no stderr, and the other process could not print at all.
+            errors = subprocess.DEVNULL if sys.stderr is None else None
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
             self.process_id, self._orders, self._answers = process.pid, process.stdin, process.stdout
             self._held.callback(_ended, process)
         return self
@@ -83,7 +85,7 @@ class DailyJob:
             return _run_here(self._order, self._built)
         try:
             answer = pickle.load(self._answers)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
             raise BuildError(
                 "The process that runs the daily job ended before it was done; the snapshot stands. Run again."
             ) from None

@@ -1,12 +1,14 @@
 """The daily job in a process of its own: it says what the job in this process says, and it never outlives us."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,22 @@ from pipeline.cli.beside import DailyJob
 with DailyJob() as job:
     print(job.process_id, flush=True)
     time.sleep(600)
+"""
+
+_SAYS_WHAT_WENT_WRONG = """
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from pipeline.cli.beside import DailyJob, DailyOrder
+day = date(2026, 11, 3)
+try:
+    with DailyJob() as job:
+        now = datetime(2026, 11, 5, tzinfo=UTC)
+        job.prepare(DailyOrder(Path(sys.argv[1]), first=day, last=day, now=now, brought=[]))
+        job.begin(None)
+        job.result()
+except Exception as error:
+    print(error)
 """
 
 
@@ -59,6 +77,32 @@ def test_the_job_says_the_same_in_a_process_of_its_own(order, tmp_path, monkeypa
 def test_a_job_that_cannot_run_says_why(order, tmp_path):
     with pytest.raises(BuildError, match=r"breakeven\.yaml"):
         _said(replace(order, folder=tmp_path / "nothing here"), in_own_process=True)
+
+
+def test_it_runs_where_nobody_listens_to_errors(tmp_path):
+    """Some launchers of daemons close stderr: the job would end before it began, and its messages with it."""
+    command = [
+        "sh",
+        "-c",
+        'exec "$@" 2>&- <&-',
+        "sh",
+        sys.executable,
+        "-c",
+        _SAYS_WHAT_WENT_WRONG,
+        str(tmp_path / "no"),
+    ]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_SECONDS, check=True).stdout
+    assert "No such file here" in said
+
+
+def test_an_answer_that_is_cut_is_no_answer(order):
+    with DailyJob(in_own_process=True) as job:
+        job.prepare(order)
+        answers = job._answers
+        job._answers = BytesIO(pickle.dumps(["a problem"])[:-4])
+        with pytest.raises(BuildError, match="ended before it was done"):
+            job.result()
+        job._answers = answers
 
 
 def test_a_process_that_is_killed_is_no_silent_success(order):
