@@ -15,6 +15,10 @@ from pipeline.measure.search import Answer
 MOST_AT_ONCE = 256
 _TIMEOUT = urllib3.Timeout(connect=10, read=120)
 _SHOWN = 300
+# An event is a few hundred bytes.
+_MOST_EVENT_BYTES = 1024**2
+# Where a served model's first tokens are its thoughts: they are generated, waited for and billed as the others.
+_TEXTS = ("content", "reasoning_content", "reasoning")
 
 
 class EndpointRefusedError(BreakevenError):
@@ -65,10 +69,14 @@ class Endpoint:
             )
             try:
                 return self._read(response, due_at)
+            except BaseException:
+                # What is left of an answer that is refused may have no end.
+                response.close()
+                raise
             finally:
-                response.drain_conn()
                 response.release_conn()
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, TypeError, ValueError, AttributeError) as error:
+            # Whatever stands where a list, an object or a count belongs: it is no answer of such an endpoint.
             raise EndpointRefusedError(self._words(f"{type(error).__name__}: {error}")) from None
 
     def _read(self, response: urllib3.BaseHTTPResponse, due_at: float) -> Answer:
@@ -79,7 +87,7 @@ class Endpoint:
         last = 0.0
         usage: Mapping[str, Any] | None = None
         for chunk in _chunks(response):
-            if any((choice.get("delta") or {}).get("content") for choice in chunk.get("choices") or ()):
+            if any(_has_text(choice.get("delta") or {}) for choice in chunk.get("choices") or ()):
                 last = self.clock()
                 first = last if first is None else first
             usage = chunk.get("usage") or usage
@@ -93,11 +101,17 @@ class Endpoint:
         return masked(f"{self.address} answered with {' '.join(said.split())}", secrets)
 
 
+def _has_text(delta: Mapping[str, Any]) -> bool:
+    return any(delta.get(name) for name in _TEXTS)
+
+
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[Mapping[str, Any]]:
     """Server-sent events, each a JSON object, up to [DONE]."""
     held = b""
     for piece in response.stream(4096, decode_content=True):
         *lines, held = (held + piece).split(b"\n")
+        if len(held) > _MOST_EVENT_BYTES:
+            raise urllib3.exceptions.ProtocolError(f"a line of more than {_MOST_EVENT_BYTES} bytes, which is no event")
         for line in lines:
             data = line.strip().removeprefix(b"data:").strip()
             if not line.startswith(b"data:") or data == b"[DONE]":
@@ -112,7 +126,9 @@ def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[Mapping[str, Any]]:
 
 def _counted(usage: Mapping[str, Any]) -> dict[str, int]:
     details = usage.get("prompt_tokens_details") or {}
-    prompt, cached = int(usage.get("prompt_tokens") or 0), int(details.get("cached_tokens") or 0)
+    prompt = int(usage.get("prompt_tokens") or 0)
+    # A prompt cannot be cached for more than its length.
+    cached = min(int(details.get("cached_tokens") or 0), prompt)
     return {
         "input_uncached": prompt - cached,
         "input_cache_read": cached,

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,7 +15,10 @@ from typing import Any
 
 @dataclass
 class Engine:
-    """Serves `slots / service_seconds` requests a second. `refuses`: a parameter that it does not know."""
+    """Serves `slots / service_seconds` requests a second. `refuses`: a parameter that it does not know.
+
+    `stream`: what it answers instead, as it stands.
+    """
 
     slots: int = 2
     service_seconds: float = 0.2
@@ -23,6 +26,7 @@ class Engine:
     refuses: str | None = None
     status: int = 200
     has_usage: bool = True
+    stream: bytes | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
 
@@ -50,6 +54,10 @@ def served(engine: Engine) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
+            if engine.stream is not None:
+                with suppress(ConnectionError):
+                    self.wfile.write(engine.stream)
+                return
             words = len(body["messages"][0]["content"].split())
             with engine.turn:
                 time.sleep(engine.service_seconds / 2)

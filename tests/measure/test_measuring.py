@@ -119,3 +119,37 @@ def test_prompts_and_arrivals_are_the_same_for_a_seed() -> None:
     assert first == list(arrivals(per_second=50, seconds=100, seed=1))
     assert len(first) == pytest.approx(5000, rel=0.06)
     assert first == sorted(first)
+
+
+def _streamed(*events: object) -> bytes:
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
+
+
+_TOKEN = {"choices": [{"delta": {"content": "a"}}]}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        _streamed(_TOKEN, {"usage": {"prompt_tokens": "many", "completion_tokens": 3}}),
+        _streamed(_TOKEN, {"usage": [1]}),
+        _streamed({"choices": "abc"}),
+        _streamed({"choices": [{"delta": "a"}]}),
+        _streamed({"error": {"message": "out of memory"}}),
+        b"data: " + b"x" * 8_000_000,
+    ],
+)
+def test_what_is_no_stream_of_tokens_is_refused_at_once(stream: bytes) -> None:
+    began = time.monotonic()
+    with served(Engine(stream=stream)) as url, pytest.raises(EndpointRefusedError):
+        Endpoint(url, "chat", None, time.monotonic).ask("hi", output_tokens=3, due_at=0)
+    assert time.monotonic() - began < 10
+
+
+def test_thoughts_are_tokens_and_no_more_is_cached_than_was_asked() -> None:
+    """A reasoning model may think for all of a short answer; its first thought is its first token."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 50}}
+    stream = _streamed({"choices": [{"delta": {"reasoning_content": "hm"}}]}, {"choices": [], "usage": usage})
+    with served(Engine(stream=stream)) as url:
+        answer = Endpoint(url, "chat", None, time.monotonic).ask("hi", output_tokens=3, due_at=0)
+    assert answer.tokens_by_class == {"input_uncached": 0, "input_cache_read": 5, "output": 3}
