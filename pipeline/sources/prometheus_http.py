@@ -334,6 +334,8 @@ def matrix_of(data: Any, *, start_ms: int, stop_ms: int) -> list[RawSeries]:
                 raise QuarantineError(f"a series whose labels are {str(labels)[:_SHOWN]}.")
             at_ms = [round(pair[0] * 1000) for pair in pairs]
             values = [pair[1] for pair in pairs]
+            # A time that is infinite is none, and half a character is no label (JSON spells both).
+            json.dumps(labels, ensure_ascii=False).encode()
             if not set(map(type, values)) <= {str}:
                 raise QuarantineError(f"a value of {labels} is no text.")
             # They come in order, so what is outside is at the ends.
@@ -341,7 +343,7 @@ def matrix_of(data: Any, *, start_ms: int, stop_ms: int) -> list[RawSeries]:
             last = next((place for place in range(len(at_ms), first, -1) if at_ms[place - 1] < stop_ms), first)
             if first < last:
                 found.append(RawSeries(labels, at_ms[first:last], values[first:last]))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise QuarantineError(f"this is no matrix of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
     return found
 
@@ -352,7 +354,8 @@ def labels_of(data: Any) -> list[dict[str, str]]:
         if data["resultType"] != "vector":
             raise QuarantineError("the answer is no vector: it comes from another question.")
         found = [item["metric"] for item in data["result"]]
-    except (KeyError, TypeError, AttributeError) as error:
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise QuarantineError(f"this is no vector of Prometheus' HTTP API ({type(error).__name__}: {error}).") from None
     if not all(_is_labels(labels) for labels in found):
         raise QuarantineError("a series whose labels are no texts.")
