@@ -332,7 +332,7 @@ def test_a_stale_series_is_absent_and_nan_stays_nan() -> None:
         b'{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1, 2]]}]}}',
         b'{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [1]}]}}',
         b'{"status":"success","data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1e999, "1"]]}]}}',
-        b'{"status":"success","data": {"resultType": "matrix", "result": [{"metric": {"a": "\\ud800"}, "values": []}]}}',
+        b'{"status":"success","data": {"resultType": "matrix", "result": [{"metric": {"a": "\\ud800"}, "values":[]}]}}',
     ],
 )
 def test_what_is_no_matrix_is_refused(content: bytes) -> None:
