@@ -2,7 +2,7 @@
 # make check   lint, types, imports, SQL, tests: what must be green before anything lands
 # make ui      the Dagster UI on the demo's state, on loopback
 # make soak    the long versions of the tests      make bench    dated timings into benchmarks/
-.PHONY: demo check ui soak bench lock clean setup
+.PHONY: demo check lint types imports sql ui soak bench lock clean setup
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -30,12 +30,21 @@ demo: setup
 	@$(BIN)/breakeven demo
 
 check: setup
+	@$(MAKE) --no-print-directory --jobs 2 types sql lint imports
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
+
+types: setup
 	@$(BIN)/mypy
+
+imports: setup
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
-	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 dbt_like_models sql
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+sql: setup
+	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 1 dbt_like_models sql
 
 ui: setup
 	@$(BIN)/breakeven ui
