@@ -98,7 +98,8 @@ def test_every_billed_millisecond_of_a_run_has_a_state_and_all_were_observed(bui
     assert sum(row["cost"] for row in states) == length * RATE_PER_MILLISECOND
     assert "unobserved" not in {row["state"] for row in states}
     assert built.rows("select * from fct_gpu_leftovers_daily") == []
-    assert built.rows("select law from check_gpu_money_conserved union all select law from check_gpu_time_conserved") == []
+    for law in ("check_gpu_money_conserved", "check_gpu_time_conserved"):
+        assert built.rows(f"select * from {law}") == []
 
 
 def test_a_token_cost_about_three_times_as_much_at_nearly_the_same_utilization(built: Answers) -> None:
