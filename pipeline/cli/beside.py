@@ -7,6 +7,7 @@ ends with this one, however this one ends.
 import base64
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +27,8 @@ from pipeline.errors import BreakevenError, BuildError
 from pipeline.sources.ingest import Ingested
 
 _PATIENCE_SECONDS = 10
-_CHILD = "from pipeline.cli.beside import serve; serve()"
+# Ctrl-C reaches both processes: this one ends when its orders do, and only a job that runs is interrupted.
+_CHILD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from pipeline.cli.beside import serve; serve()"
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def _answer() -> object:
 
     with ready_to_run(_read(orders.get())) as job:
         built = _read(orders.get())
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         running.set()
         problems = job(built)
         running.clear()
@@ -163,8 +166,7 @@ def _listen(orders: "SimpleQueue[bytes]", running: threading.Event) -> None:
     for order in sys.stdin.buffer:
         orders.put(order)
     if not running.is_set():
-        orders.put(b"")
-        return
+        os._exit(0)
     interrupt_main()
     time.sleep(_PATIENCE_SECONDS / 2)
     os._exit(130)
@@ -175,8 +177,6 @@ def _written(order: object) -> bytes:
 
 
 def _read(line: bytes) -> Any:
-    if not line:
-        os._exit(0)
     return pickle.loads(base64.b64decode(line))
 
 

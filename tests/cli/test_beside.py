@@ -128,6 +128,25 @@ def test_it_ends_with_the_process_that_started_it():
         time.sleep(0.05)
 
 
+def test_an_interrupt_before_it_has_begun_leaves_no_traceback(capfd):
+    """Ctrl-C reaches every process of the terminal, also one that is still importing."""
+    with DailyJob(in_own_process=True) as job:
+        assert job.process_id is not None
+        until = time.monotonic() + _LIMIT_SECONDS
+        while not _ignores_interrupts(job.process_id):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.kill(job.process_id, signal.SIGINT)
+        assert _runs(job.process_id)
+    assert not _runs(job.process_id)
+    assert capfd.readouterr().err == ""
+
+
+def _ignores_interrupts(process_id: int) -> bool:
+    said = dict(line.split(":", 1) for line in Path(f"/proc/{process_id}/status").read_text().splitlines())
+    return bool(int(said["SigIgn"], 16) & 1 << (signal.SIGINT - 1))
+
+
 def _runs(process_id: int) -> bool:
     """Neither ended nor waiting to be buried."""
     try:
