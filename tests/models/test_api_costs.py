@@ -402,7 +402,7 @@ CELLS = st.sampled_from([("claude-opus-4-8", None), ("claude-opus-4-8", "wrkspc_
 DAYS = st.integers(0, 40).map(lambda offset: date(2026, 10, 10) + timedelta(days=offset))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     amounts=st.lists(
         st.tuples(DAYS, CELLS, st.integers(-(10**20), 10**20).map(lambda quanta: Decimal(quanta).scaleb(-16))),

@@ -146,7 +146,7 @@ DAYS = st.integers(0, 3).map(lambda offset: date(2026, 6, 29) + timedelta(days=o
 TIERS = st.sampled_from([("message", "standard"), ("batch", "batch")])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     lines=st.lists(
         st.tuples(DAYS, MODELS, WORKSPACES, TIERS, st.sampled_from(["", "a", "b"]), st.integers(-200, 10**9)),

@@ -167,7 +167,7 @@ PARTS = (
 )
 
 
-@settings(max_examples=9, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     results=st.lists(
         st.fixed_dictionaries(
