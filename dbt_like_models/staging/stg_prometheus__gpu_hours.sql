@@ -1,7 +1,8 @@
 -- One row per usage_date, account, host, gpu_uuid, usage_hour_at.
 -- What dcgm-exporter's samples prove about each GPU, by hour: the time between them, never their count. A GPU whose
 -- profiling fields stand still is busy all the same while its kernel time moves; one that is cut into MIG instances is
--- busy while any of them is. Its processes are not visible here: it is held where it is used or its memory is.
+-- busy while any of them is. Its processes are not visible here: it is held where it is used or its memory is. A sample
+-- that states no activity at all observes nothing: memory alone says neither busy nor idle.
 -- partition: day
 with
 gpu_samples as (
@@ -38,7 +39,6 @@ readings as (
             gpu_samples.util_gpu_pct is not null
             or gpu_samples.gr_engine_active_ppm is not null
             or gpu_samples.sm_active_ppm is not null
-            or gpu_samples.memory_used_bytes is not null
         )
     group by
         gpu_samples.usage_date,

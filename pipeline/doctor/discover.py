@@ -141,9 +141,12 @@ def _gpus_here() -> tuple[str, ...]:
     """The name of each GPU of this host; none where there is no driver."""
     try:
         nvml: Any = importlib.import_module("pynvml")
+    except ImportError:
+        return ()
+    try:
         nvml.nvmlInit()
-    except Exception:
-        # A missing library, a missing driver, a driver of another version: there is nothing to read here.
+    except nvml.NVMLError:
+        # No driver, or one of another version than its library: there is nothing to read here.
         return ()
     try:
         names = [

@@ -17,8 +17,8 @@ states as (
     select
         usage_date,
         host,
-        sum(gpu_milliseconds) filter (where state = 'serving') as serving_gpu_milliseconds,
-        sum(gpu_milliseconds) filter (where state != 'serving') as other_gpu_milliseconds
+        sum(case when state = 'serving' then gpu_milliseconds else 0 end) as serving_gpu_milliseconds,
+        sum(case when state = 'serving' then 0 else gpu_milliseconds end) as other_gpu_milliseconds
     from int_gpu_observed_states_daily
     where usage_date >= $from_date and usage_date < $to_date
     group by usage_date, host
@@ -79,8 +79,8 @@ summed as (
         max(gpu_count) as gpu_count,
         max(resource_id) as resource_id,
         min(usage_date) as first_seen_date,
-        cast(coalesce(sum(serving_gpu_milliseconds), 0) as bigint) as serving_gpu_milliseconds,
-        cast(coalesce(sum(other_gpu_milliseconds), 0) as bigint) as other_gpu_milliseconds,
+        cast(sum(serving_gpu_milliseconds) as bigint) as serving_gpu_milliseconds,
+        cast(sum(other_gpu_milliseconds) as bigint) as other_gpu_milliseconds,
         cast(sum(tokens) as bigint) as tokens,
         count(*) filter (where not is_paid) as unpaid_days_count,
         case when count(*) = count(cost_rc) then sum(cost_rc) end as cost_rc,

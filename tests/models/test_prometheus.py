@@ -222,6 +222,19 @@ def test_profiling_fields_that_stand_still_are_not_idle(cache: Path, util: str, 
     assert busy == (sum(row["observed_milliseconds"] for row in hours) if is_busy else 0)
 
 
+@pytest.mark.parametrize("states_activity", [True, False])
+def test_memory_alone_says_neither_busy_nor_idle(cache: Path, states_activity: bool) -> None:
+    """B13, B15: a virtual GPU may state its memory and no activity at all: that is unobserved, not a measured 0."""
+    labels = {"UUID": UUID, "Hostname": "node-1", "job": "dcgm", "instance": "10.0.9.1:9400"}
+    scrapes = range(ms(_at(10)), ms(_at(11)), 15_000)
+    series: Series = [({"__name__": "DCGM_FI_DEV_FB_USED", **labels}, [(one, "70000") for one in scrapes])]
+    if states_activity:
+        series.append(({"__name__": "DCGM_FI_DEV_GPU_UTIL", **labels}, [(one, "0") for one in scrapes]))
+    hours = rows_of(build_tables(cache, _tables(series), ("int_gpu_hours",)), "int_gpu_hours")
+    assert sum(row["held_milliseconds"] for row in hours) == (3_600_000 if states_activity else 0)
+    assert sum(row["observed_milliseconds"] for row in hours) == (3_600_000 if states_activity else 0)
+
+
 def test_a_mig_gpu_is_busy_while_any_of_its_instances_is_and_is_one_gpu(cache: Path) -> None:
     scrapes = range(ms(_at(10)), ms(_at(11)), 15_000)
     series: Series = [

@@ -43,7 +43,8 @@ def test_a_real_engine_without_traffic_has_a_cost_and_no_unit_cost(tmp_path) -> 
     for window in said["windows"]:  # type: ignore[attr-defined]
         assert window["tokens"] == {"input_uncached": 0, "input_cache_read": 0, "output": 0, "all": 0}
         assert (window["full_per_mtok"], window["marginal_per_mtok"]) == (None, None)
-        assert float(window["cost"]) > 0
+        assert window["gpu_milliseconds"] == window["milliseconds"] >= 1_000
+        assert float(window["cost"]) == pytest.approx(2.69 * window["gpu_milliseconds"] / 3_600_000, rel=1e-6)
     assert said["apis"]["bills"] == []  # type: ignore[index]
 
 
