@@ -3,7 +3,6 @@
 A price says nothing of quality, and another model's tokenizer makes another number of tokens of the same text.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,7 +11,7 @@ from fractions import Fraction
 from pipeline.check.engine import Tokens
 from pipeline.decisions.price_book import CURRENCY, PRICE_BOOK, PROVIDERS, book_version, find_model, prices_on
 from pipeline.economics.exact import Exact, to_places
-from pipeline.economics.units import cost_per_mtok
+from pipeline.economics.units import cost_of_tokens, cost_per_mtok
 
 # Only named, never recommended: the small model of each provider whose prices the book has here. `--api` names others.
 DEFAULT_APIS = ("openai/gpt-5-mini", "anthropic/claude-haiku-4-5")
@@ -60,10 +59,10 @@ def api_bill(tokens: Tokens, *, api: str, day: date) -> ApiBill:
     if lacking:
         why = f"no list price for {' and '.join(lacking)} on {day}: it bills something else than these tokens"
         return _unpriced(model, provider, why)
-    uncached = _cost(without_hits, prices)
+    uncached = cost_of_tokens(tokens_by_class=without_hits, price_per_mtok_by_class=prices)
     cached = None
     if tokens.cache_read is not None and (not tokens.cache_read or "input_cache_read" in prices):
-        cached = _cost(tokens.by_class(), prices)
+        cached = cost_of_tokens(tokens_by_class=tokens.by_class(), price_per_mtok_by_class=prices)
     return ApiBill(
         model=model,
         provider=provider,
@@ -79,10 +78,6 @@ def equal_tokens_per_second(*, cost_per_hour: Exact, api_per_mtok: Decimal | Non
     if not api_per_mtok:
         return None
     return Fraction(cost_per_hour) / 3600 * 1_000_000 / Fraction(api_per_mtok)
-
-
-def _cost(tokens: Mapping[str, int], prices: Mapping[str, Decimal]) -> Fraction:
-    return sum((Fraction(prices[name]) * count / 1_000_000 for name, count in tokens.items() if count), Fraction(0))
 
 
 def _providers(api: str) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_
 from pipeline.economics.daily_demand import DailyPlans, plans_of_days
 from pipeline.economics.exact import money_text, to_places
 from pipeline.economics.hybrid import HybridPlan
+from pipeline.economics.rent import gpu_rent
 from pipeline.economics.work import (
     Capacity,
     ObservedHour,
@@ -246,7 +247,8 @@ def _economics(
     window, name = evidence.window, str(workload["workload"])
     days = len(window.settled)
     per_hour = tokens_per_replica_hour(mix=demand, capacity=capacity)
-    replica_cost = _decimal(rate.per_gpu_hour * int(deployment["gpus_per_replica"]) * window.hours)
+    gpus = int(deployment["gpus_per_replica"])
+    replica_cost = _decimal(gpu_rent(gpu_hour_rate=rate.per_gpu_hour, gpus=gpus, hours=window.hours))
     volumes = breakeven_volumes(
         Staircase(
             price_per_token=price.of(demand) / sum(demand.values()),

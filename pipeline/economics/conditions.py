@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Literal
 
 from pipeline.economics.exact import Exact, exact_fraction, not_negative, positive, to_places, whole_count
+from pipeline.economics.rent import engineering_cost, gpu_rent
 from pipeline.economics.work import SECONDS_PER_HOUR
 
 Quantity = Literal[
@@ -297,9 +298,8 @@ def _terms(case: Case) -> _Terms:
     """Everything unknown at its best: see `conditions`."""
     hours = sorted(case.hourly_tokens)
     curve = _Curve(hours=hours, sums=list(accumulate(hours, initial=0)))
-    rent = Fraction(case.gpu_hour_rate or 0) * (case.gpus_per_replica or 1) * len(hours)
-    engineering = Fraction(case.engineering_hours_per_month or 0) * Fraction(case.engineering_hour_rate or 0)
-    fixed = (Fraction(case.fixed_cost_per_month or 0) + engineering) * exact_fraction(case.months, "months")
+    rent = gpu_rent(gpu_hour_rate=case.gpu_hour_rate or 0, gpus=case.gpus_per_replica or 1, hours=len(hours))
+    fixed = (Fraction(case.fixed_cost_per_month or 0) + _engineering(case)) * exact_fraction(case.months, "months")
     throughput = case.tokens_per_second if case.tokens_per_second is not None else case.roofline_tokens_per_second
     return _Terms(
         curve=curve,
@@ -308,6 +308,12 @@ def _terms(case: Case) -> _Terms:
         fixed=fixed,
         capacity=None if throughput is None else Fraction(throughput) * _api_tokens_an_hour(case),
     )
+
+
+def _engineering(case: Case) -> Fraction:
+    """What engineering costs a month."""
+    hours, rate = case.engineering_hours_per_month, case.engineering_hour_rate
+    return engineering_cost(hours=hours or 0, hour_rate=rate or 0)
 
 
 def _api_tokens_an_hour(case: Case) -> Fraction:
@@ -370,8 +376,7 @@ def _fixed(case: Case, terms: _Terms) -> Iterator[Threshold]:
     """Engineering in hours where their rate is known; else all that is paid a month whatever the traffic, in money."""
     months = exact_fraction(case.months, "months")
     most = terms.most_fixed() / months
-    engineering = Fraction(case.engineering_hours_per_month or 0) * Fraction(case.engineering_hour_rate or 0)
-    yield _threshold("fixed_cost_per_month", "at_most", most - engineering, stated=case.fixed_cost_per_month)
+    yield _threshold("fixed_cost_per_month", "at_most", most - _engineering(case), stated=case.fixed_cost_per_month)
     if case.engineering_hour_rate:
         hours = (most - Fraction(case.fixed_cost_per_month or 0)) / Fraction(case.engineering_hour_rate)
         yield _threshold("engineering_hours_per_month", "at_most", hours, stated=case.engineering_hours_per_month)

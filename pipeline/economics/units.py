@@ -1,9 +1,11 @@
 """What a million tokens really cost: full, active and marginal, never one number alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
-from pipeline.economics.exact import Exact, exact_fraction, to_places
+from pipeline.economics.exact import Exact, exact_fraction, not_negative, to_places, whole_count
 
 TOKENS_PER_MTOK = 1_000_000
 UNIT_COST_PLACES = 18
@@ -35,6 +37,26 @@ def cost_per_mtok(*, cost: Exact | None, tokens: int) -> Decimal | None:
     if cost is None or tokens == 0:
         return None
     return to_places(exact_fraction(cost, "cost") * TOKENS_PER_MTOK / tokens, UNIT_COST_PLACES)
+
+
+def cost_of_tokens(*, tokens_by_class: Mapping[str, int], price_per_mtok_by_class: Mapping[str, Exact]) -> Fraction:
+    """Money for these tokens, unrounded: the sum over classes of tokens x price per 1M / 10^6.
+
+    Classes are disjoint. A class without tokens needs no price. Raises ValueError for one that has tokens and none: it
+    is unpriced, not free; for negative tokens or a negative price. Source: economics.md 1.
+    """
+    counts = {name: whole_count(count, f"tokens of {name}") for name, count in tokens_by_class.items()}
+    unpriced = sorted(name for name, count in counts.items() if count and name not in price_per_mtok_by_class)
+    if unpriced:
+        raise ValueError(f"No price for {', '.join(unpriced)}: unpriced is not free. Price each class that is used.")
+    return sum(
+        (
+            count * not_negative(price_per_mtok_by_class[name], f"price of {name}") / TOKENS_PER_MTOK
+            for name, count in counts.items()
+            if count
+        ),
+        Fraction(0),
+    )
 
 
 def unit_costs(

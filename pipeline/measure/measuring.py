@@ -8,8 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 from typing import Any
 
+from pipeline.economics.exact import to_places
+from pipeline.economics.rent import gpu_rent
 from pipeline.errors import BreakevenError
 from pipeline.formats.masking import masked
 from pipeline.measure.endpoint import MOST_AT_ONCE, Endpoint, EndpointRefusedError
@@ -40,8 +43,8 @@ class Plan:
         """What the GPUs cost for so long; None where their number or their rate is unknown."""
         if self.gpus is None or self.gpu_hour is None:
             return None
-        hours = Decimal(math.ceil(seconds)) / 3600
-        return (hours * self.gpus * self.replicas * self.gpu_hour).quantize(Decimal("0.01"))
+        hours = Fraction(math.ceil(seconds), 3600)
+        return to_places(gpu_rent(gpu_hour_rate=self.gpu_hour, gpus=self.gpus * self.replicas, hours=hours), 2)
 
     @property
     def trial_seconds(self) -> float:

@@ -161,11 +161,11 @@ def _charges(asset: Asset, start: date, end: date) -> Iterator[tuple[date, str, 
             days = _split(_quanta(asset.hosting_monthly), monthrange(day.year, day.month)[1])
             yield day, "hosting", "1", "day", _amount(days[day.day - 1])
         if asset.power is not None:
-            kilowatt_hours, amount = _power_a_day(asset.power)
+            kilowatt_hours, amount = power_a_day(asset.power)
             yield day, "power", format(kilowatt_hours, "f"), "kWh", _amount(_quanta(amount))
 
 
-def _power_a_day(power: tuple[Decimal, Decimal, Decimal]) -> tuple[Decimal, Decimal]:
+def power_a_day(power: tuple[Decimal, Decimal, Decimal]) -> tuple[Decimal, Decimal]:
     """(kWh at the meter of the site, its price) of 24 hours at `watts`."""
     watts, tariff, pue = power
     machine_kilowatt_hours = _EXACT.multiply(watts.scaleb(-3, _EXACT), Decimal(24))
@@ -283,7 +283,7 @@ def _asset(fields: object, *, where: str) -> Asset:
         absent = ", ".join(name for name in _POWER if name not in decimals)
         raise QuarantineError(f"{where}: {', '.join(given)} without {absent}. Declare all three, or none.")
     power = (decimals["power_watts"], decimals["power_tariff_per_kwh"], decimals["pue"]) if given else None
-    if power is not None and not _is_whole(_power_a_day(power)[1].scaleb(_QUANTUM_DIGITS, _EXACT)):
+    if power is not None and not _is_whole(power_a_day(power)[1].scaleb(_QUANTUM_DIGITS, _EXACT)):
         raise QuarantineError(
             f"{where}: {', '.join(_POWER)} are so fine that a day's price has more than {_QUANTUM_DIGITS} digits after "
             "the point. Round one of them."
