@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pipeline.economics.exact import Exact, money_text, not_negative, positive, to_decimal, whole_count
+from pipeline.economics.exact import (
+    Exact,
+    money_text,
+    not_negative,
+    positive,
+    quotient,
+    to_decimal,
+    to_places,
+    whole_count,
+)
 
 Side = Literal["api", "self_host"]
 CrossingKind = Literal["root", "jump"]
@@ -116,14 +125,17 @@ def breakeven_volumes(staircase: Staircase, *, maximum_crossings: int = 1000) ->
     if maximum_crossings < _FEWEST_LISTED_CROSSINGS:
         raise ValueError(f"maximum_crossings is {maximum_crossings}: pass {_FEWEST_LISTED_CROSSINGS} or more.")
     terms = _terms(staircase)
-    found = list(islice(_changes(terms), maximum_crossings + 1))
+    steps = _steps(terms)
+    found = list(islice(_changes(steps), maximum_crossings + 1))
     listed, is_complete = found[:maximum_crossings], len(found) <= maximum_crossings
-    starts_self_host = _side_after_start(next(_segments(terms, terms.first_stair))) == "self_host"
+    starts_self_host = _side_after_start(next(_segments(steps, steps.first_stair))) == "self_host"
     first = _first(listed, starts_self_host)
     stable_from = _stable_from(terms, listed, is_complete, starts_self_host)
     return BreakevenVolumes(
         crossings=tuple(
-            Crossing(volume=to_decimal(change.volume), kind=change.kind, direction=change.direction)
+            Crossing(
+                volume=quotient(change.numerator, change.denominator), kind=change.kind, direction=change.direction
+            )
             for change in listed
         ),
         is_complete=is_complete,
@@ -179,37 +191,73 @@ class _Terms:
         """What is paid whatever the stair: fixed cost and spare replicas."""
         return self.fixed + self.spare * self.rent
 
-    @property
-    def commitment_end(self) -> Fraction | None:
-        """The volume at which the API bill leaves its commitment; None when it never does."""
-        return None if self.price == 0 else self.commitment / self.price
-
     def api_cost(self, volume: Fraction) -> Fraction:
         return max(self.commitment, self.price * volume)
 
     def stair_cost(self, replicas: int) -> Fraction:
         return self.overhead + replicas * self.rent
 
-    def saving(self, volume: Fraction, stair: int) -> Fraction:
-        """D(v) with n replicas serving."""
-        return self.api_cost(volume) - self.stair_cost(stair) - self.variable * volume
 
+class _Change(NamedTuple):
+    """A crossing at numerator / denominator tokens."""
 
-@dataclass(frozen=True)
-class _Segment:
-    """A stretch (start, end] on which D is linear; end None is infinity."""
-
-    start: Fraction
-    end: Fraction | None
-    saving_after_start: Fraction
-    slope: Fraction
-
-
-@dataclass(frozen=True)
-class _Change:
-    volume: Fraction
+    numerator: int
+    denominator: int
     kind: CrossingKind
     direction: Direction
+
+    @property
+    def volume(self) -> Fraction:
+        return Fraction(self.numerator, self.denominator)
+
+
+class _Segment(NamedTuple):
+    """A stretch (start, end] on which D is linear, in the whole quanta of `_Steps`, `start` and `saving` over `scale`.
+
+    end None is infinity. `scale` is 1 but for the stretch that begins where the API bill leaves its commitment.
+    """
+
+    start: int
+    end: int | None
+    saving: int
+    slope: int
+    scale: int
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The terms in whole quanta of money and of volume: a staircase of ten thousand stairs is walked in integers."""
+
+    price: int
+    variable: int
+    capacity: int
+    rent: int
+    overhead: int
+    commitment: int
+    first_stair: int
+    quanta_per_token: int
+
+    @property
+    def margin(self) -> int:
+        return (self.price - self.variable) * self.capacity - self.rent
+
+
+def _steps(terms: _Terms) -> _Steps:
+    per_token = terms.capacity.denominator
+    price, variable = terms.price / per_token, terms.variable / per_token
+    money = (price, variable, terms.rent, terms.overhead, terms.commitment)
+    scale = math.lcm(*(amount.denominator for amount in money))
+    price_quanta, variable_quanta, rent, overhead, commitment = (int(amount * scale) for amount in money)
+    return _Steps(
+        price=price_quanta,
+        variable=variable_quanta,
+        capacity=int(terms.capacity * per_token),
+        rent=rent,
+        overhead=overhead,
+        commitment=commitment,
+        first_stair=terms.first_stair,
+        quanta_per_token=per_token,
+    )
 
 
 def _terms(staircase: Staircase) -> _Terms:
@@ -230,93 +278,102 @@ def _volume(volume_tokens: Exact) -> Fraction:
     return not_negative(volume_tokens, "volume_tokens")
 
 
-def _changes(terms: _Terms) -> Iterator[_Change]:
+def _changes(steps: _Steps) -> Iterator[_Change]:
     """The changes of side in order of volume, possibly without end (margin and overhead both 0)."""
     side: Side | None = None
-    stair: int | None = terms.first_stair
+    stair: int | None = steps.first_stair
     while stair is not None:
-        for segment in _segments(terms, stair):
+        for segment in _segments(steps, stair):
             after = _side_after_start(segment)
             if side is not None and after != side:
                 # An edge: D is continuous where the commitment ends, and cannot be 0 and falling there.
-                yield _Change(segment.start, "jump", _towards(after))
+                yield _Change(segment.start, segment.scale * steps.quanta_per_token, "jump", _towards(after))
             side = after
             root = _root_inside(segment)
             if root is not None:
                 side = "api" if side == "self_host" else "self_host"
-                yield _Change(root, "root", _towards(side))
+                yield _Change(root[0], root[1] * steps.quanta_per_token, "root", _towards(side))
         assert side is not None
-        stair = _next_stair(terms, stair, side)
+        stair = _next_stair(steps, stair, side)
 
 
 def _towards(side: Side) -> Direction:
     return "to_self_host" if side == "self_host" else "to_api"
 
 
-def _segments(terms: _Terms, stair: int) -> Iterator[_Segment]:
+def _segments(steps: _Steps, stair: int) -> Iterator[_Segment]:
     """A stair in one linear piece, or two where the API bill leaves its commitment inside it."""
-    start = Fraction(0) if stair == terms.first_stair else (stair - 1) * terms.capacity
-    end = None if terms.rent == 0 else stair * terms.capacity  # without rent there are no edges
-    kink = terms.commitment_end
-    cuts = [kink] if kink is not None and start < kink and (end is None or kink < end) else []
-    for piece_start, piece_end in zip([start, *cuts], [*cuts, end], strict=True):
-        in_commitment = kink is None or piece_start < kink
-        yield _Segment(
-            start=piece_start,
-            end=piece_end,
-            saving_after_start=terms.saving(piece_start, stair),
-            slope=-terms.variable if in_commitment else terms.price - terms.variable,
-        )
+    start = 0 if stair == steps.first_stair else (stair - 1) * steps.capacity
+    end = None if steps.rent == 0 else stair * steps.capacity  # without rent there are no edges
+    fixed, climb = steps.overhead + stair * steps.rent, steps.price - steps.variable
+    price, commitment = steps.price, steps.commitment
+    if price * start >= commitment:
+        yield _Segment(start, end, climb * start - fixed, climb, 1)
+        return
+    flat = commitment - fixed - steps.variable * start
+    if price == 0 or (end is not None and price * end <= commitment):
+        yield _Segment(start, end, flat, -steps.variable, 1)
+        return
+    # The commitment ends at commitment / price.
+    yield _Segment(start * price, commitment, flat * price, -steps.variable, price)
+    yield _Segment(
+        commitment,
+        None if end is None else end * price,
+        (commitment - fixed) * price - steps.variable * commitment,
+        climb,
+        price,
+    )
 
 
 def _side_after_start(segment: _Segment) -> Side:
     """The cheaper lane just above the segment's start; equality counts as self-host while it lasts."""
-    if segment.saving_after_start == 0:
+    if segment.saving == 0:
         return "self_host" if segment.slope >= 0 else "api"
-    return "self_host" if segment.saving_after_start > 0 else "api"
+    return "self_host" if segment.saving > 0 else "api"
 
 
-def _root_inside(segment: _Segment) -> Fraction | None:
-    """Where D changes side within (start, end]; a climb that reaches 0 at the end counts, a fall does not."""
-    if segment.slope == 0 or segment.saving_after_start == 0:
+def _root_inside(segment: _Segment) -> tuple[int, int] | None:
+    """Where D changes side within (start, end], as a quotient; a climb that reaches 0 at the end counts, a fall not."""
+    start, end, saving, slope, scale = segment
+    if saving == 0 or slope == 0 or (saving > 0) == (slope > 0):
         return None
-    root = segment.start - segment.saving_after_start / segment.slope
-    if root <= segment.start:
+    numerator, denominator = start * abs(slope) + abs(saving), abs(slope)
+    if end is not None and (numerator > end * denominator or (numerator == end * denominator and slope < 0)):
         return None
-    if segment.end is None or root < segment.end:
-        return root
-    return root if root == segment.end and segment.slope > 0 else None
+    return numerator, denominator * scale
 
 
-def _next_stair(terms: _Terms, stair: int, side: Side) -> int | None:
+def _next_stair(steps: _Steps, stair: int, side: Side) -> int | None:
     """The next stair that can hold a change, given the side at this stair's upper edge; None when none can."""
-    if terms.rent == 0:
+    if steps.rent == 0:
         return None
-    kink = terms.commitment_end
-    kink_stair = None if kink is None else math.ceil(kink / terms.capacity)
+    kink_stair = None
+    if steps.price:
+        kink_stair = -(-steps.commitment // (steps.price * steps.capacity))
     if kink_stair is None or stair < kink_stair:
-        return _next_stair_in_commitment(terms, stair, side, kink_stair)
-    return _next_stair_on_climb(terms, stair, side)
+        return _next_stair_in_commitment(steps, stair, side, kink_stair)
+    return _next_stair_on_climb(steps, stair, side)
 
 
-def _next_stair_in_commitment(terms: _Terms, stair: int, side: Side, kink_stair: int | None) -> int | None:
+def _next_stair_in_commitment(steps: _Steps, stair: int, side: Side, kink_stair: int | None) -> int | None:
     """D only falls until the commitment ends: the API stays ahead, or self-hosting loses once."""
     if side == "api":
         return kink_stair
-    falls_by = terms.rent + terms.variable * terms.capacity
-    last_ahead = (terms.commitment - terms.overhead) // falls_by
+    falls_by = steps.rent + steps.variable * steps.capacity
+    last_ahead = (steps.commitment - steps.overhead) // falls_by
     # Up to there the commitment alone exceeds S, and A is never below it, so skipping the kink's stair is safe.
     return max(stair, last_ahead) + 1
 
 
-def _next_stair_on_climb(terms: _Terms, stair: int, side: Side) -> int | None:
+def _next_stair_on_climb(steps: _Steps, stair: int, side: Side) -> int | None:
     """Beyond the commitment D at the edges is n m - overhead, which only a positive margin lifts."""
+    margin = steps.margin
     if side == "self_host":
-        falls_behind = stair * terms.margin < terms.overhead + terms.rent
+        falls_behind = stair * margin < steps.overhead + steps.rent
         return stair + 1 if falls_behind else None
-    if terms.margin <= 0:
+    if margin <= 0:
         return None
-    return max(stair + 1, math.ceil(terms.overhead / terms.margin))
+    return max(stair + 1, -(-steps.overhead // margin))
 
 
 def _first(listed: list[_Change], starts_self_host: bool) -> Fraction | None:
@@ -360,4 +417,8 @@ def _cause(terms: _Terms) -> str:
             f"and cost {money_text(terms.variable * 10**6)} to serve, before any rent."
         )
     displaced = money_text((terms.price - terms.variable) * terms.capacity)
-    return f"a completely full replica displaces {displaced} of API cost for {money_text(terms.rent)} of rent."
+    found = f"a completely full replica displaces {displaced} of API cost for {money_text(terms.rent)} of rent"
+    if terms.margin == 0:
+        return f"{found}."
+    share = terms.rent / ((terms.price - terms.variable) * terms.capacity)
+    return f"{found}: it would have to be {to_places(share * 100, 1)}% full, which is impossible."

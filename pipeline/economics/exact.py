@@ -48,7 +48,12 @@ def whole_count(value: int, name: str) -> int:
 
 def to_decimal(value: Fraction) -> Decimal:
     """The Fraction as a Decimal: exact when 60 digits can say it, else rounded half to even there."""
-    return _RESULT_CONTEXT.divide(Decimal(value.numerator), Decimal(value.denominator))
+    return quotient(value.numerator, value.denominator)
+
+
+def quotient(numerator: int, denominator: int) -> Decimal:
+    """`to_decimal` of a quotient that need not be in its lowest terms."""
+    return _RESULT_CONTEXT.divide(Decimal(numerator), Decimal(denominator))
 
 
 def to_places(value: Fraction, places: int) -> Decimal:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from decimal import Decimal
 from fractions import Fraction
 
@@ -195,6 +196,20 @@ def test_a_margin_close_to_nothing_does_not_walk_a_million_stairs() -> None:
     assert math.ceil(result.stable_from) == 10**12
 
 
+def test_ten_thousand_stairs_take_milliseconds() -> None:
+    """Each full replica saves 0.001 beyond a rent of 10, against 10 of overhead: the side turns twice a stair."""
+    long = Staircase(price_per_token=Decimal("10.002"), capacity_tokens=1, replica_cost=10, fixed_cost=10)
+    started = time.process_time()
+    listed_only = breakeven_volumes(long)
+    took = time.process_time() - started
+    started = time.process_time()
+    whole = breakeven_volumes(long, maximum_crossings=100_000)
+    took_whole = time.process_time() - started
+    assert (len(listed_only.crossings), len(whole.crossings)) == (1000, 10_001)
+    assert listed_only.stable_from == whole.stable_from == whole.crossings[-1].volume
+    assert (took < 0.05, took_whole < 0.5) == (True, True)
+
+
 def test_fewer_than_four_listed_crossings_are_refused() -> None:
     with pytest.raises(ValueError, match="maximum_crossings is 3"):
         breakeven_volumes(many_crossings(), maximum_crossings=3)
@@ -229,6 +244,8 @@ def test_a_full_node_that_displaces_less_than_its_rent_never_breaks_even(
     assert result.breakeven_utilization > 1
     assert result.reason is not None
     assert displaced in result.reason
+    full = Decimal(rent) / (Decimal(price) * Decimal(capacity_mtok)) * 100
+    assert f"it would have to be {full:.1f}% full, which is impossible" in result.reason
     # The arithmetic that was published: one node, however full.
     one_node = (Decimal(rent) + Decimal(fixed)) / Decimal(price)
     assert round(one_node) == claimed_mtok
