@@ -1,18 +1,14 @@
 """The best mix: a base of replicas, and the API for what lies above it. Source: economics.md 4."""
 
-import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import accumulate
-from typing import Literal
 
-from pipeline.economics.exact import Exact, money_text, not_negative, positive, to_decimal, whole_count
+from pipeline.economics.exact import Exact, not_negative, positive, to_decimal
+from pipeline.economics.load_curve import LoadCurve, load_curve
+from pipeline.economics.marginal import MarginalReplica, SelfHostCosts, best_count, why_no_more
 from pipeline.economics.quantiles import replicas_needed
-
-MOST_ENUMERATED_REPLICAS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +26,6 @@ class HybridAlternative:
     served_units: Decimal
     overflow_units: Decimal
     overflow_hours: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class MarginalReplica:
-    """Why no further replica is taken.
-
-    kind `rent`: one more displaces no more API cost than its rent. kind `fixed_cost`: nothing is self-hosted
-    because even the best count, `replicas`, does not earn its rent and the fixed cost together. kind `maximum`:
-    one more would pay and the declared maximum forbids it. `displaced_api_cost` and `added_cost` are those of the
-    step from the best alternative to `replicas`.
-    """
-
-    kind: Literal["rent", "fixed_cost", "maximum"]
-    replicas: int
-    displaced_api_cost: Decimal
-    added_cost: Decimal
-    explanation: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +73,12 @@ def optimal_hybrid(
     Raises ValueError for no hours, a negative number, a capacity of 0, or more than 100,000 replicas without a
     stated maximum. Source: economics.md 4, and 7 for the all-self-hosted size.
     """
-    curve = _load_curve(hourly_demand, positive(capacity_per_replica_hour, "capacity_per_replica_hour"))
-    costs = _Costs(
-        rent=not_negative(replica_cost, "replica_cost"),
-        fixed=not_negative(fixed_cost, "fixed_cost"),
-        price=not_negative(price_per_unit, "price_per_unit"),
-    )
-    counts = range(_most_replicas(curve, maximum_replicas) + 1)
-    totals = [costs.self_host(count) + costs.price * curve.overflow(count) for count in counts]
-    best_count = min(counts, key=lambda count: (totals[count], count))
+    curve = load_curve(hourly_demand, positive(capacity_per_replica_hour, "capacity_per_replica_hour"))
+    costs = SelfHostCosts.of(replica_cost=replica_cost, fixed_cost=fixed_cost)
+    price = not_negative(price_per_unit, "price_per_unit")
+    counts = range(curve.most_replicas(maximum_replicas) + 1)
+    totals = [costs.total(count) + price * curve.overflow(count) for count in counts]
+    best = best_count(totals)
     needed = replicas_needed(
         hourly_work=hourly_demand,
         capacity_per_replica_hour=capacity_per_replica_hour,
@@ -111,82 +87,19 @@ def optimal_hybrid(
         spare_replicas=spare_replicas,
         quantile=quantile,
     )
-    alternatives = tuple(_alternative(curve, costs, count) for count in counts)
+    alternatives = tuple(_alternative(curve, costs, price, count) for count in counts)
     return HybridPlan(
         alternatives=alternatives,
-        best=alternatives[best_count],
+        best=alternatives[best],
         all_api=alternatives[0],
-        all_self_hosted=_alternative(curve, costs, needed),
-        next_replica=_why_no_more(curve, costs, totals, best_count),
+        all_self_hosted=_alternative(curve, costs, price, needed),
+        next_replica=why_no_more(lambda count: price * curve.overflow(count), costs, totals, best),
     )
 
 
-@dataclass(frozen=True)
-class _Costs:
-    rent: Fraction
-    fixed: Fraction
-    price: Fraction
-
-    def self_host(self, replicas: int) -> Fraction:
-        return replicas * self.rent + (self.fixed if replicas > 0 else 0)
-
-
-@dataclass(frozen=True)
-class _LoadCurve:
-    """Hourly demand in whole quanta of 1/scale, ascending, with the running sums that answer in O(log hours)."""
-
-    quanta: list[int]
-    running_sums: list[int]
-    capacity_quanta: int
-    scale: int
-
-    @property
-    def demand(self) -> Fraction:
-        return Fraction(self.running_sums[-1], self.scale)
-
-    def overflow_hours(self, replicas: int) -> int:
-        return len(self.quanta) - bisect_right(self.quanta, replicas * self.capacity_quanta)
-
-    def overflow(self, replicas: int) -> Fraction:
-        """sum_h max(0, x_h - n c), in the unit of the demand."""
-        hours = self.overflow_hours(replicas)
-        above = self.running_sums[-1] - self.running_sums[len(self.quanta) - hours]
-        return Fraction(above - hours * replicas * self.capacity_quanta, self.scale)
-
-
-def _load_curve(hourly_demand: Sequence[Exact], capacity: Fraction) -> _LoadCurve:
-    if not hourly_demand:
-        raise ValueError("There are no hours of demand: pass one figure for each observed hour of the horizon.")
-    # A whole number is as exact as a fraction, and there may be a year of hours.
-    demands = [
-        demand if type(demand) is int and demand >= 0 else not_negative(demand, f"hourly_demand[{hour}]")
-        for hour, demand in enumerate(hourly_demand)
-    ]
-    scale = math.lcm(capacity.denominator, *{demand.denominator for demand in demands})
-    quanta = sorted(demand.numerator * (scale // demand.denominator) for demand in demands)
-    return _LoadCurve(
-        quanta=quanta,
-        running_sums=list(accumulate(quanta, initial=0)),
-        capacity_quanta=capacity.numerator * (scale // capacity.denominator),
-        scale=scale,
-    )
-
-
-def _most_replicas(curve: _LoadCurve, maximum_replicas: int | None) -> int:
-    if maximum_replicas is not None:
-        return whole_count(maximum_replicas, "maximum_replicas")
-    serving_every_hour = -(-curve.quanta[-1] // curve.capacity_quanta)
-    if serving_every_hour > MOST_ENUMERATED_REPLICAS:
-        raise ValueError(
-            f"The busiest hour needs {serving_every_hour} replicas: check that hourly_demand and "
-            "capacity_per_replica_hour are in the same unit, or pass maximum_replicas."
-        )
-    return serving_every_hour
-
-
-def _alternative(curve: _LoadCurve, costs: _Costs, replicas: int) -> HybridAlternative:
+def _alternative(curve: LoadCurve, costs: SelfHostCosts, price: Fraction, replicas: int) -> HybridAlternative:
     overflow = curve.overflow(replicas)
-    self_host, api = costs.self_host(replicas), costs.price * overflow
+    self_host, api = costs.total(replicas), price * overflow
     return HybridAlternative(
         replicas=replicas,
         self_host_cost=to_decimal(self_host),
@@ -195,55 +108,4 @@ def _alternative(curve: _LoadCurve, costs: _Costs, replicas: int) -> HybridAlter
         served_units=to_decimal(curve.demand - overflow),
         overflow_units=to_decimal(overflow),
         overflow_hours=curve.overflow_hours(replicas),
-    )
-
-
-def _displaced(curve: _LoadCurve, costs: _Costs, *, fewer: int, more: int) -> Fraction:
-    """The API cost that going from `fewer` to `more` replicas displaces."""
-    return costs.price * (curve.overflow(fewer) - curve.overflow(more))
-
-
-def _why_no_more(curve: _LoadCurve, costs: _Costs, totals: Sequence[Fraction], best_count: int) -> MarginalReplica:
-    displaced = _displaced(curve, costs, fewer=best_count, more=best_count + 1)
-    added = costs.self_host(best_count + 1) - costs.self_host(best_count)
-    if displaced <= costs.rent:
-        return _not_worth_its_rent(displaced, costs.rent, best_count + 1)
-    if best_count + 1 == len(totals) and displaced > added:
-        return _forbidden_by_the_maximum(displaced, added, best_count)
-    return _not_worth_the_fixed_cost(curve, costs, totals)
-
-
-def _not_worth_its_rent(displaced: Fraction, rent: Fraction, replicas: int) -> MarginalReplica:
-    return MarginalReplica(
-        kind="rent",
-        replicas=replicas,
-        displaced_api_cost=to_decimal(displaced),
-        added_cost=to_decimal(rent),
-        explanation=f"Replica {replicas} would displace {money_text(displaced)} of API cost "
-        f"for {money_text(rent)} of rent.",
-    )
-
-
-def _forbidden_by_the_maximum(displaced: Fraction, added: Fraction, maximum: int) -> MarginalReplica:
-    return MarginalReplica(
-        kind="maximum",
-        replicas=maximum + 1,
-        displaced_api_cost=to_decimal(displaced),
-        added_cost=to_decimal(added),
-        explanation=f"Replica {maximum + 1} would displace {money_text(displaced)} of API cost "
-        f"for {money_text(added)}, but the declared maximum is {maximum}.",
-    )
-
-
-def _not_worth_the_fixed_cost(curve: _LoadCurve, costs: _Costs, totals: Sequence[Fraction]) -> MarginalReplica:
-    """Without the fixed cost C is convex, so it alone can stop before a replica that earns its rent: at none."""
-    count = min(range(1, len(totals)), key=lambda replicas: (totals[replicas], replicas), default=1)
-    displaced, added = _displaced(curve, costs, fewer=0, more=count), costs.self_host(count)
-    return MarginalReplica(
-        kind="fixed_cost",
-        replicas=count,
-        displaced_api_cost=to_decimal(displaced),
-        added_cost=to_decimal(added),
-        explanation=f"The best count, {count}, would displace {money_text(displaced)} of API cost "
-        f"for {money_text(count * costs.rent)} of rent and {money_text(costs.fixed)} of fixed cost.",
     )
