@@ -3,7 +3,6 @@
 import os
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,23 +19,9 @@ from pipeline.formats.writing import printable
 from pipeline.reports.words import money
 
 if TYPE_CHECKING:
+    from pipeline.measure.likeness import BusiestHour
     from pipeline.measure.measuring import Measured, Plan
-    from pipeline.reports.questions import Questions
-
-_MIX = """
-select token_class, sum(tokens) as tokens
-from fct_demand_daily
-where workload = $workload and tokens > 0
-and usage_date > (select max(usage_date) from fct_demand_daily where workload = $workload) - 28
-group by token_class order by token_class
-"""
-_PROMPTS = """
-select sum(intervals.input_uncached_tokens + coalesce(intervals.input_cache_read_tokens, 0)) as tokens,
-    sum(intervals.request_count) as requests
-from int_engine_intervals as intervals
-inner join int_engine_deployments_daily as deployments using (usage_date, host, target, model_name)
-where deployments.deployment_id = $deployment and intervals.request_count is not null
-"""
+    from pipeline.measure.search import Bounds, ServiceLevel
 
 
 def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Decimal | None:
@@ -88,6 +73,13 @@ class _Subject:
     "--duration", type=click.FloatRange(12, 7200), default=300, show_default=True, metavar="S", help="At most."
 )
 @click.option("--prompt-tokens", type=click.IntRange(1, 1_000_000), metavar="N", help="Of one request on the mean.")
+@click.option(
+    "--requests",
+    "requests_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Its requests, one a row: a gateway's log or a trace, CSV or JSON lines.",
+)
 @click.option("--replicas", type=click.IntRange(1, 1024), default=1, show_default=True, help="Behind the endpoint.")
 @click.option("--gpu-hour", callback=_rate, metavar="RATE", help="What a GPU costs an hour, for the cost of measuring.")
 @click.option("--max-requests", type=click.IntRange(1, 10**6), default=2000, show_default=True, help="At most.")
@@ -103,6 +95,7 @@ def measure(
     slo_tpot: float | None,
     duration: float,
     prompt_tokens: int | None,
+    requests_file: Path | None,
     replicas: int,
     gpu_hour: Decimal | None,
     max_requests: int,
@@ -112,10 +105,12 @@ def measure(
 ) -> None:
     """What one replica sustains within a service level: the capacity that verdicts need, measured.
 
-    Sends generated text as long as the workload's requests are on the mean, sharing as much of it as they find cached,
-    at random moments, ever more of it until 95% of them no longer hold --slo-ttft or --slo-tpot. Which level that is
-    nobody can say but you: at least one is given. What is found is landed with its date, and counts as the declared
-    capacity of the workload's deployment (or candidate) until a later one is declared or measured.
+    Sends generated text as long as the workload's requests are, sharing as much of it as they find cached, at random
+    moments, ever more of it until 95% of them no longer hold --slo-ttft or --slo-tpot. Which level that is nobody can
+    say but you: at least one is given. How lengths differ is drawn from its engines' own histograms, or from
+    --requests; a trial that lasts minutes (a twelfth of --duration) is as uneven as its busiest minutes were. One line
+    says what is its own and what assumed. What is found is landed with its date, and counts as the declared capacity of
+    the workload's deployment (or candidate) until a later one is declared or measured.
 
     \b
     Examples:
@@ -125,16 +120,17 @@ def measure(
     from pipeline.measure.endpoint import Endpoint
     from pipeline.measure.measuring import event_body
     from pipeline.measure.measuring import measure as run_measurement
+    from pipeline.measure.search import Bounds, ServiceLevel
 
     if slo_ttft is None and slo_tpot is None:
         raise click.UsageError("Give --slo-ttft or --slo-tpot: without a service level a capacity means nothing.")
     project = open_project(folder)
     subject = _subject(project.config, like)
-    plan = _plan(
-        folder, subject, slo_ttft, slo_tpot, duration, prompt_tokens, replicas, gpu_hour, max_requests, max_tokens
-    )
+    level = ServiceLevel(first_token_seconds=slo_ttft, seconds_per_output_token=slo_tpot)
+    bounds = Bounds(seconds=duration, requests=max_requests, tokens=max_tokens)
+    plan, busiest = _plan(folder, subject, level, bounds, prompt_tokens, requests_file, replicas, gpu_hour)
     name = model or _served_name(subject)
-    _print_plan(plan, endpoint, name)
+    _print_plan(plan, busiest, endpoint, name)
     if is_dry:
         return
     key = None if key_env is None else _key(key_env)
@@ -147,7 +143,7 @@ def measure(
     from pipeline.landing.project import CAPACITY_EVENT
 
     project.landing.record(kind=CAPACITY_EVENT, subject=subject.name, body=body, now=ended)
-    _print_found(found, plan, subject)
+    _print_found(found, plan, busiest, subject)
 
 
 def _subject(config: Config, like: str) -> _Subject:
@@ -171,53 +167,42 @@ def _served_name(subject: _Subject) -> str:
 def _plan(
     folder: Path | None,
     subject: _Subject,
-    slo_ttft: float | None,
-    slo_tpot: float | None,
-    duration: float,
+    level: "ServiceLevel",
+    bounds: "Bounds",
     prompt_tokens: int | None,
+    requests_file: Path | None,
     replicas: int,
     gpu_hour: Decimal | None,
-    max_requests: int,
-    max_tokens: int,
-) -> "Plan":
-    from pipeline.measure.measuring import Plan
-    from pipeline.measure.requests import lengths_like
-    from pipeline.measure.search import Bounds, ServiceLevel
+) -> "tuple[Plan, BusiestHour | None]":
+    from pipeline.measure.likeness import likeness
+    from pipeline.measure.measuring import TRIALS, Plan
     from pipeline.reports.questions import Questions
 
-    with Questions(snapshot_for(open_project(folder), None)) as questions:
-        mix = _mix(questions, subject.workload.workload)
-        length = prompt_tokens or _mean_prompt(questions, subject)
-    try:
-        lengths = lengths_like(mix, prompt_tokens=length)
-    except ValueError as error:
-        raise BreakevenError(f"{subject.workload.workload}: {error}") from None
+    project = open_project(folder)
+    with Questions(snapshot_for(project, None)) as questions:
+        like = likeness(
+            questions,
+            project.landing,
+            workload=subject.workload.workload,
+            deployment=None if subject.deployment is None else subject.deployment.deployment,
+            prompt_tokens=prompt_tokens,
+            requests_file=requests_file,
+            trial_seconds=bounds.seconds / TRIALS,
+        )
     rate, currency = subject.gpu_hour
-    return Plan(
-        lengths=lengths,
-        level=ServiceLevel(first_token_seconds=slo_ttft, seconds_per_output_token=slo_tpot),
-        bounds=Bounds(seconds=duration, requests=max_requests, tokens=max_tokens),
+    plan = Plan(
+        lengths=like.lengths,
+        level=level,
+        bounds=bounds,
         replicas=replicas,
         gpus=subject.gpus,
         gpu_hour=rate if gpu_hour is None else gpu_hour,
         currency=currency,
+        spread=like.spread,
+        curve=like.curve,
+        likeness=like.words,
     )
-
-
-def _mix(questions: "Questions", workload: str) -> Mapping[str, int]:
-    rows = questions.select(_MIX, {"workload": workload}).to_dicts()
-    if not rows:
-        raise BreakevenError(f"No tokens of {workload} were metered: there is nothing to imitate yet.")
-    return {row["token_class"]: int(row["tokens"]) for row in rows}
-
-
-def _mean_prompt(questions: "Questions", subject: _Subject) -> int:
-    """As the deployment's engines counted it. Bills count tokens, not requests."""
-    if subject.deployment is not None:
-        (row,) = questions.select(_PROMPTS, {"deployment": subject.deployment.deployment}).to_dicts()
-        if row["requests"]:
-            return max(1, round(int(row["tokens"]) / int(row["requests"])))
-    raise click.UsageError("Give --prompt-tokens: how long a request is, no engine of this workload has counted.")
+    return plan, like.busiest
 
 
 def _key(key_env: str) -> str:
@@ -227,20 +212,27 @@ def _key(key_env: str) -> str:
     return key
 
 
-def _print_plan(plan: "Plan", endpoint: str, model: str) -> None:
+def _print_plan(plan: "Plan", busiest: "BusiestHour | None", endpoint: str, model: str) -> None:
     cost = plan.cost(plan.bounds.seconds)
     lengths, bounds, out = plan.lengths, plan.bounds, console()
     text = (
-        f"To {endpoint}, as {model}: requests of {lengths.prompt_tokens:,} prompt tokens "
+        f"To {endpoint}, as {model}: requests of {lengths.prompt_tokens:,} prompt tokens on the mean "
         f"({lengths.shared_prompt_tokens:,} of them shared) and {lengths.output_tokens:,} output tokens; at most "
         f"{bounds.requests:,} requests, {bounds.tokens:,} tokens and {bounds.seconds:.0f} s."
     )
     out.print(printable(text), markup=False)
+    out.print(printable(plan.likeness), markup=False)
+    if busiest is not None:
+        out.print(
+            f"Its busiest hour of 28 days, {busiest.begins_at:%Y-%m-%d %H:00} UTC, asks for "
+            f"{busiest.requests_per_second:.2f} of them a second.",
+            markup=False,
+        )
     said = "unknown: give --gpu-hour, and gpus_per_replica" if cost is None else f"at most {money(cost, plan.currency)}"
     out.print(f"It costs {said}.", markup=False)
 
 
-def _print_found(found: "Measured", plan: "Plan", subject: _Subject) -> None:
+def _print_found(found: "Measured", plan: "Plan", busiest: "BusiestHour | None", subject: _Subject) -> None:
     out, best, broken = console(), found.best, found.found.broken_per_second
     least = "" if broken is not None else "at least "
     out.print(
@@ -249,6 +241,11 @@ def _print_found(found: "Measured", plan: "Plan", subject: _Subject) -> None:
         + ("no load that was tried broke it)." if broken is None else f"it broke at {broken:.2f})."),
         markup=False,
     )
+    if busiest is not None and found.tokens_per_second:
+        needed = busiest.tokens_per_second / float(found.tokens_per_second)
+        out.print(
+            f"Its busiest hour asks for {'at most ' if least else ''}{needed:.2f} of such replicas.", markup=False
+        )
     cost = plan.cost(found.seconds)
     spent = "unknown" if cost is None else money(cost, plan.currency)
     out.print(f"Landed of {subject.name}: {found.request_count} requests, cost {spent}.", markup=False)

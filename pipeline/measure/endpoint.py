@@ -45,9 +45,30 @@ class Endpoint:
     )
 
     @property
-    def address(self) -> str:
+    def _base(self) -> str:
         base = self.url.rstrip("/")
-        return f"{base if base.endswith('/v1') else f'{base}/v1'}/chat/completions"
+        return base if base.endswith("/v1") else f"{base}/v1"
+
+    @property
+    def address(self) -> str:
+        return f"{self._base}/chat/completions"
+
+    def longest_tokens(self) -> int | None:
+        """What the server says is the most of a prompt and its answer together (vLLM: max_model_len); None where it
+        does not say, whatever the reason: a request that is too long will be seen to fail."""
+        try:
+            response = self._pool.request("GET", f"{self._base}/models", headers=self._headers, redirect=False)
+            models = json.loads(response.data)["data"] if response.status == 200 else []
+            said = [one.get("max_model_len") for one in models if one.get("id") == self.model]
+        except (urllib3.exceptions.HTTPError, TypeError, ValueError, KeyError, AttributeError):
+            return None
+        known = [length for length in said if type(length) is int and length > 1]
+        return min(known, default=None)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        own = {"User-Agent": "breakeven-measure"}
+        return own if self.key is None else {**own, "Authorization": f"Bearer {self.key}"}
 
     def ask(self, prompt: str, *, output_tokens: int, due_at: float) -> Answer:
         """One request. EndpointRefusedError for any answer that is not a whole stream with its usage."""
@@ -60,9 +81,7 @@ class Endpoint:
             "stream_options": {"include_usage": True},
             **({"ignore_eos": True} if self.ignores_eos else {}),
         }
-        headers = {"Content-Type": "application/json", "User-Agent": "breakeven-measure"}
-        if self.key is not None:
-            headers["Authorization"] = f"Bearer {self.key}"
+        headers = {"Content-Type": "application/json", **self._headers}
         try:
             response = self._pool.request(
                 "POST", self.address, body=json.dumps(body), headers=headers, preload_content=False, redirect=False

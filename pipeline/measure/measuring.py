@@ -14,13 +14,16 @@ from typing import Any
 from pipeline.economics.exact import to_places
 from pipeline.economics.rent import gpu_rent
 from pipeline.errors import BreakevenError
+from pipeline.formats.histogram import Histogram
 from pipeline.formats.masking import masked
+from pipeline.measure.arrival import Curve, arrivals
 from pipeline.measure.endpoint import MOST_AT_ONCE, Endpoint, EndpointRefusedError
-from pipeline.measure.requests import Lengths, Prompts, arrivals
+from pipeline.measure.requests import Lengths, Prompts
 from pipeline.measure.search import Answer, Bounds, Found, ServiceLevel, Trial, find_capacity
+from pipeline.measure.spread import FromHistograms, Spread
 
 # A search of doubling and halving takes about so many trials; each has its share of the time.
-_TRIALS = 12
+TRIALS = 12
 _SEED = 20261129
 _PLACES = Decimal("0.001")
 
@@ -29,7 +32,11 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What will be sent, at most. `replicas`: how many of them the endpoint stands for."""
+    """What will be sent, at most. `replicas`: how many of them the endpoint stands for.
+
+    `lengths`: on the mean. `spread`, `curve`: how its own requests differ, and how unevenly they come; None where
+    nobody knows, and then all are alike, at a constant rate. `likeness`: in words, what is its own and what assumed.
+    """
 
     lengths: Lengths
     level: ServiceLevel
@@ -38,6 +45,9 @@ class Plan:
     gpus: int | None
     gpu_hour: Decimal | None
     currency: str
+    spread: Spread | None = None
+    curve: Curve | None = None
+    likeness: str = ""
 
     def cost(self, seconds: float) -> Decimal | None:
         """What the GPUs cost for so long; None where their number or their rate is unknown."""
@@ -48,7 +58,7 @@ class Plan:
 
     @property
     def trial_seconds(self) -> float:
-        return self.bounds.seconds / _TRIALS
+        return self.bounds.seconds / TRIALS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,19 +128,25 @@ def _why_none(found: Found, plan: Plan) -> str:
 
 def _calibrated(endpoint: Endpoint, plan: Plan, clock: Clock) -> tuple[Endpoint, Prompts, float]:
     """How many tokens a word of ours is, and how long one request alone takes."""
-    prompts = Prompts(lengths=plan.lengths, tokens_per_word=1.0, seed=_SEED)
+    prompts = Prompts(
+        lengths=plan.lengths,
+        tokens_per_word=1.0,
+        seed=_SEED,
+        spread=plan.spread,
+        longest_tokens=endpoint.longest_tokens(),
+    )
+    text = prompts.text(0, plan.lengths)
     try:
-        first = endpoint.ask(prompts.text(0), output_tokens=plan.lengths.output_tokens, due_at=clock())
+        first = endpoint.ask(text, output_tokens=plan.lengths.output_tokens, due_at=clock())
     except EndpointRefusedError as error:
         if "HTTP 400" not in str(error) and "HTTP 422" not in str(error):
             raise
         endpoint = replace(endpoint, ignores_eos=False)
-        first = endpoint.ask(prompts.text(0), output_tokens=plan.lengths.output_tokens, due_at=clock())
+        first = endpoint.ask(text, output_tokens=plan.lengths.output_tokens, due_at=clock())
     counted = sum(count for name, count in first.tokens_by_class.items() if name != "output")
-    words = len(prompts.text(0).split())
-    prompts = replace(prompts, tokens_per_word=max(counted, 1) / words)
+    prompts = replace(prompts, tokens_per_word=max(counted, 1) / len(text.split()))
     due = clock()
-    second = endpoint.ask(prompts.text(1), output_tokens=plan.lengths.output_tokens, due_at=due)
+    second = endpoint.ask(prompts.text(1, plan.lengths), output_tokens=plan.lengths.output_tokens, due_at=due)
     return endpoint, prompts, max(second.last_token_at - due, 1e-3)
 
 
@@ -149,14 +165,16 @@ def _trial(
     refused = 0
     started = clock()
     with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as workers:
-        for due in arrivals(per_second=per_second, seconds=seconds, seed=_SEED + next(numbers)):
+        for due in arrivals(per_second=per_second, seconds=seconds, seed=_SEED + next(numbers), curve=plan.curve):
             sleep(max(0.0, started + due - clock()))
             if sum(not future.done() for future in futures) >= MOST_AT_ONCE:
                 refused += 1
                 continue
-            text = prompts.text(next(numbers))
+            number = next(numbers)
+            lengths = prompts.lengths_of(number)
+            text = prompts.text(number, lengths)
             futures.append(
-                workers.submit(endpoint.ask, text, output_tokens=plan.lengths.output_tokens, due_at=started + due)
+                workers.submit(endpoint.ask, text, output_tokens=lengths.output_tokens, due_at=started + due)
             )
     answers = [future.result() for future in futures if future.exception() is None]
     unexpected = [error for future in futures if (error := future.exception()) is not None]
@@ -206,6 +224,10 @@ def event_body(
         "prompt_tokens": plan.lengths.prompt_tokens,
         "shared_prompt_tokens": plan.lengths.shared_prompt_tokens,
         "output_tokens": plan.lengths.output_tokens,
+        "spread": _landed_spread(plan.spread),
+        "curve": None if plan.curve is None else vars(plan.curve),
+        "likeness": plan.likeness,
+        "seed": _SEED,
         "held_per_second": best.offered_per_second,
         "broken_per_second": broken,
         "tokens_per_second_by_class": {
@@ -216,3 +238,14 @@ def event_body(
         "currency": plan.currency,
         "by": by,
     }
+
+
+def _landed_spread(spread: Spread | None) -> dict[str, Any] | None:
+    """What the lengths were drawn from: whole where it is a histogram; of rows, how many they were."""
+    if not isinstance(spread, FromHistograms):
+        return None if spread is None else {"request_count": spread.request_count}
+
+    def said(histogram: Histogram) -> dict[str, Any]:
+        return {"edges": histogram.edges, "counts": histogram.counts, "tokens": histogram.tokens}
+
+    return {"prompt": said(spread.prompt), "output": said(spread.output)}

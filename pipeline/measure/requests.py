@@ -1,8 +1,10 @@
-"""The requests that are sent: as long as a workload's own are on the mean, and sharing as much as it finds cached."""
+"""The requests that are sent: as long as a workload's own, and sharing as much as it finds cached."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pipeline.measure.spread import Spread
 
 # Short words that tokenizers of common models take for about one token each; how many they are is asked of the server.
 _WORDS = ("time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school")
@@ -22,7 +24,7 @@ class Lengths:
 
 
 def lengths_like(tokens_by_class: Mapping[str, int], *, prompt_tokens: int) -> Lengths:
-    """The lengths of requests of `prompt_tokens` in a mix. Only means are known, so every request is alike.
+    """The mean lengths of requests of `prompt_tokens` in a mix.
 
     Raises ValueError for a mix without input or without output, which no chat request has.
     """
@@ -39,26 +41,41 @@ def lengths_like(tokens_by_class: Mapping[str, int], *, prompt_tokens: int) -> L
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """Prompts of a length, of whose words the first are shared. `tokens_per_word`: as the server counted them."""
+    """Prompts of a length, of whose words the first are shared. `tokens_per_word`: as the server counted them.
+
+    `lengths`: on the mean; each request's own by its number where a `spread` is known. `longest_tokens`: of prompt and
+    answer together, what the server takes at most.
+    """
 
     lengths: Lengths
     tokens_per_word: float
     seed: int
+    spread: Spread | None = None
+    longest_tokens: int | None = None
 
-    def text(self, number: int) -> str:
-        words = max(1, round(self.lengths.prompt_tokens / self.tokens_per_word))
-        shared = min(words, round(self.lengths.shared_prompt_tokens / self.tokens_per_word))
+    def lengths_of(self, number: int) -> Lengths:
+        """Of the request of this number: the same for a seed."""
+        mean = self.lengths
+        chance = random.Random(f"{self.seed}/length/{number}")
+        prompt_ratio, output_ratio = (1.0, 1.0) if self.spread is None else self.spread.ratios(chance)
+        output = max(1, round(mean.output_tokens * output_ratio))
+        prompt = max(1, round(mean.prompt_tokens * prompt_ratio))
+        if self.longest_tokens is not None:
+            output = max(1, min(output, self.longest_tokens - 1))
+            prompt = max(1, min(prompt, self.longest_tokens - output))
+        return Lengths(
+            prompt_tokens=prompt,
+            shared_prompt_tokens=round(prompt * mean.shared_prompt_tokens / mean.prompt_tokens),
+            output_tokens=output,
+        )
+
+    def text(self, number: int, lengths: Lengths | None = None) -> str:
+        """The prompt of this number, as long as its request is unless `lengths` says otherwise."""
+        lengths = lengths or self.lengths_of(number)
+        words = max(1, round(lengths.prompt_tokens / self.tokens_per_word))
+        shared = min(words, round(lengths.shared_prompt_tokens / self.tokens_per_word))
         # The unique part begins with what no other request has, or a prefix cache would find it, too.
         return " ".join([*_some(random.Random(self.seed), shared), *_unique(self.seed, number, words - shared)])
-
-
-def arrivals(*, per_second: float, seconds: float, seed: int) -> Iterator[float]:
-    """When requests are due, from 0: at random and independent of each other (Poisson), the same for a seed."""
-    chance = random.Random(seed)
-    at = chance.expovariate(per_second)
-    while at < seconds:
-        yield at
-        at += chance.expovariate(per_second)
 
 
 def _unique(seed: int, number: int, words: int) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 class Engine:
     """Serves `slots / service_seconds` requests a second. `refuses`: a parameter that it does not know.
 
-    `stream`: what it answers instead, as it stands.
+    `stream`: what it answers instead, as it stands. `longest_tokens`: of prompt and answer, as /v1/models says it.
     """
 
     slots: int = 2
@@ -27,6 +27,7 @@ class Engine:
     status: int = 200
     has_usage: bool = True
     stream: bytes | None = None
+    longest_tokens: int | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
 
@@ -39,6 +40,14 @@ def served(engine: Engine) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *args: object) -> None:
             pass
+
+        def do_GET(self) -> None:
+            models = [{"id": name, "max_model_len": engine.longest_tokens} for name in ("chat", "other")]
+            said = json.dumps({"object": "list", "data": models}).encode()
+            self.send_response(200 if engine.longest_tokens else 404)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

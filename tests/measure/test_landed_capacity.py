@@ -103,6 +103,9 @@ def test_a_dry_run_says_what_it_would_send_and_cost_and_sends_nothing(own_demo: 
         )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert "at most 2,000 requests, 2,000,000 tokens and 1200 s." in found.output
+    assert " Its own: " in found.output.replace("\n", " ")
+    assert "Assumed: every request as long as the mean" in found.output
+    assert "Its busiest hour of 28 days, 2026-" in found.output
     # Two GPUs for a third of an hour.
     assert "It costs at most $2.00." in found.output
     assert engine.asked == []
@@ -127,6 +130,27 @@ def test_what_is_measured_is_landed_and_is_the_deployments_capacity(own_demo: Pa
     assert str(deployment.capacity.tokens_per_second) == event.body["capacity"]["tokens_per_second"]
     assert deployment.capacity.source.startswith("measured on ")
     assert datetime.now(event.at.tzinfo) - event.at < timedelta(minutes=10)
+
+
+def test_requests_of_a_file_are_replayed_each_as_long_as_one_of_them(own_demo: Path, tmp_path: Path) -> None:
+    log = tmp_path / "requests.csv"
+    log.write_text("prompt_tokens,completion_tokens\n" + "40,3\n" * 9 + "440,13\n")
+    engine = Engine(slots=8, service_seconds=0.02, tokens_per_word=1, longest_tokens=400)
+    with served(engine) as url:
+        found = breakeven(
+            "--project", str(own_demo), "--endpoint", url, "--like", "support-chat", "--slo-ttft", "2",
+            "--duration", "12", "--max-requests", "60", "--requests", str(log), "--model", "chat",
+        )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert "requests of 80 prompt tokens on the mean" in found.output
+    assert "Its own: lengths drawn from 10 requests of the file" in found.output
+    assert "Its busiest hour asks for at most " in found.output
+    lengths = {(len(one["messages"][0]["content"].split()), one["max_tokens"]) for one in engine.asked[2:]}
+    # The server takes 400 tokens of both together.
+    assert lengths == {(40, 3), (387, 13)}
+    event = Project(own_demo).landing.events(CAPACITY_EVENT)[-1]
+    assert event.body["spread"] == {"request_count": 10}
+    assert event.body["likeness"].startswith("Its own: lengths drawn from 10 requests of the file; ")
 
 
 @pytest.mark.parametrize(

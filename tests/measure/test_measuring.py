@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 
 from pipeline.errors import BreakevenError
+from pipeline.measure.arrival import arrivals
 from pipeline.measure.endpoint import Endpoint, EndpointRefusedError
 from pipeline.measure.measuring import Measured, Plan, event_body, measure
-from pipeline.measure.requests import Lengths, Prompts, arrivals, lengths_like
+from pipeline.measure.requests import Lengths, Prompts, lengths_like
 from pipeline.measure.search import Bounds, ServiceLevel
 from tests.measure.chat_server import Engine, served
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.measure.requests import arrivals
+from pipeline.measure.arrival import arrivals
 from pipeline.measure.search import Answer, Bounds, Found, ServiceLevel, Trial, find_capacity
 
 TOKENS = {"input_uncached": 90, "output": 10}
