@@ -8,8 +8,9 @@ from typing import Any
 from pipeline.check.engine import CheckError, Reading
 from pipeline.check.watching import Watched
 from pipeline.formats.exposition import VllmRow
-from pipeline.sources.prometheus import ENGINE_SAMPLES, VLLM, check, parse_engines, payload_of
+from pipeline.sources.prometheus import VLLM, check, payload_of
 from pipeline.sources.prometheus_http import Prometheus, raw_windows
+from pipeline.sources.prometheus_tables import ENGINE_SAMPLES, parse_engines
 
 _SHOWN_FIRST = ("namespace", "pod", "instance")
 _LONGEST_QUESTION = timedelta(hours=1)

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
 from pipeline.sources import prometheus_http
 from pipeline.sources.http import EndpointError, KeyMissingError
+from pipeline.sources.prometheus_answers import RawSeries, matrix_in
 from pipeline.sources.prometheus_http import (
     Prometheus,
-    RawSeries,
     TooMuchError,
-    matrix_in,
     metric_names,
     prometheus_at,
     raw_samples,

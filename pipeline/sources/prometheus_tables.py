@@ -1,0 +1,445 @@
+"""What is read of a Prometheus' answers: the rows of each table. Pure: bytes in, frames out.
+
+An object is one answer as it came, below a line that says what was asked and for which window (both gzipped). Of two
+servers of an HA pair one counts in each window, for each target the one that has more scrapes of it (the first by name
+where they have as many); they are never added.
+
+A sample's value is a float to Prometheus: a counter is whole up to 2^53. What is NaN is no reading.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+import polars as pl
+
+from pipeline.errors import ConfigError, QuarantineError
+from pipeline.formats.exposition import instant
+from pipeline.formats.values import canonical_json
+from pipeline.landing.dataset import Frames, Settings, Table
+from pipeline.sources.prometheus_answers import RawSeries, data_in, labels_of, matrix_in
+
+FORMAT = "breakeven.prometheus/1"
+VLLM, DCGM, KUBE = "vllm", "dcgm", "kube"
+
+_TEXT, _COUNT, _INSTANT = pl.String(), pl.Int64(), pl.Datetime("us")
+_MILLISECOND = timedelta(milliseconds=1)
+
+# metric -> the column it becomes; several metrics or series of one column are added up.
+ENGINE_METRICS = {
+    "vllm:prompt_tokens_total": "prompt_tokens",
+    "vllm:prompt_tokens_cached_total": "prompt_tokens_cached",
+    "vllm:prompt_tokens_by_source_total": "by_source",
+    "vllm:generation_tokens_total": "generation_tokens",
+    "vllm:request_success_total": "requests_success",
+    "vllm:num_requests_running": "requests_running",
+    "vllm:num_requests_waiting": "requests_waiting",
+    "vllm:prompt_tokens_created": "created",
+}
+STARTED = "process_start_time_seconds"
+_ENGINE_COUNTS = (
+    "prompt_tokens",
+    "prompt_tokens_cached",
+    "generation_tokens",
+    "requests_success",
+    "requests_running",
+    "requests_waiting",
+)
+# Labels that tell series of one engine apart; all others are its target's.
+_ENGINE_LABELS = ("__name__", "model_name", "engine", "source", "finished_reason")
+# Prometheus' own example configuration for pods, and so many a server, names them the second way.
+_NAMESPACE, _POD, _NODE = ("namespace", "kubernetes_namespace"), ("pod", "kubernetes_pod_name"), "kubernetes_node"
+# A prompt token found in a cache, by vLLM's older name for it (HELP: local + external).
+_CACHED_SOURCES = ("local_cache_hit", "external_kv_transfer")
+
+# DCGM field -> (column, factor from DCGM's unit): %, 0..1, W, MiB.
+GPU_METRICS = {
+    "DCGM_FI_DEV_GPU_UTIL": ("util_gpu_pct", 1),
+    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": ("gr_engine_active_ppm", 1_000_000),
+    "DCGM_FI_PROF_SM_ACTIVE": ("sm_active_ppm", 1_000_000),
+    "DCGM_FI_DEV_FB_USED": ("memory_used_bytes", 1_048_576),
+    "DCGM_FI_DEV_POWER_USAGE": ("power_milliwatts", 1_000),
+}
+# What DCGM prints where it has no value, in old versions of its exporter; as a float it is the nearest one.
+_BLANK_FROM = 2_147_483_632.0
+_WHOLE_TO = 2.0**53
+
+ENGINE_SAMPLES = Table(
+    name="engine_samples",
+    columns={
+        "cluster": _TEXT,
+        "namespace": _TEXT,
+        "pod": _TEXT,
+        "node": _TEXT,
+        "job": _TEXT,
+        "instance": _TEXT,
+        "target_labels": _TEXT,
+        "replica": _TEXT,
+        "model_name": _TEXT,
+        "engine": _TEXT,
+        "at": _INSTANT,
+        "interval_ms": _COUNT,
+        "process_started_at": _INSTANT,
+        **dict.fromkeys(_ENGINE_COUNTS, _COUNT),
+    },
+)
+GPU_SAMPLES = Table(
+    name="gpu_samples",
+    columns={
+        "cluster": _TEXT,
+        "node": _TEXT,
+        "hostname": _TEXT,
+        "instance": _TEXT,
+        "replica": _TEXT,
+        "gpu_uuid": _TEXT,
+        "gpu_instance_id": _TEXT,
+        "model_name": _TEXT,
+        "at": _INSTANT,
+        "interval_ms": _COUNT,
+        **{column: _COUNT for column, _ in GPU_METRICS.values()},
+    },
+)
+# Which pod holds which GPU, as dcgm-exporter's labels say it of its samples.
+GPU_PODS = Table(
+    name="gpu_pods",
+    columns={
+        "cluster": _TEXT,
+        "node": _TEXT,
+        "hostname": _TEXT,
+        "instance": _TEXT,
+        "gpu_uuid": _TEXT,
+        "namespace": _TEXT,
+        "pod": _TEXT,
+        "container": _TEXT,
+        "first_at": _INSTANT,
+        "last_at": _INSTANT,
+        "sample_count": _COUNT,
+    },
+)
+
+
+# Where a pod that asked for GPUs ran in an hour of the day.
+PODS = Table(
+    name="pods",
+    columns={
+        "cluster": _TEXT,
+        "namespace": _TEXT,
+        "pod": _TEXT,
+        "uid": _TEXT,
+        "node": _TEXT,
+        "created_by_kind": _TEXT,
+        "created_by_name": _TEXT,
+    },
+)
+
+
+# --- which label says what --------------------------------------------------------------------------------------------
+
+_REPLICA_LABELS = ("prometheus_replica", "__replica__")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which label says what; landed with each delivery, so that a reader needs nothing else."""
+
+    replica: tuple[str, ...]
+    cluster: str
+    node: str
+
+    @property
+    def landed(self) -> dict[str, Any]:
+        return {"replica_label": list(self.replica), "cluster_label": self.cluster, "node_label": self.node}
+
+
+def labels_named(settings: Mapping[str, Any]) -> Labels:
+    replica = settings.get("replica_label", list(_REPLICA_LABELS))
+    replica = [replica] if isinstance(replica, str) else replica
+    cluster, node = settings.get("cluster_label", "cluster"), settings.get("node_label", "node")
+    said = {"replica_label": replica, "cluster_label": [cluster], "node_label": [node]}
+    for name, labels in said.items():
+        if not isinstance(labels, list) or not all(isinstance(one, str) and _LABEL.fullmatch(one) for one in labels):
+            raise ConfigError(
+                key=f"settings.{name}", value=settings.get(name), fix="It is a label's name, as prometheus_replica."
+            )
+    return Labels(tuple(replica), cluster, node)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _opened(content: bytes, dataset: str) -> tuple[int, int, bytes]:
+    """The window of an object, and its answer."""
+    try:
+        whole = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise QuarantineError(f"The file is cut or damaged ({error}). Fetch the day again.") from None
+    head, _, answer = whole.partition(b"\n")
+    try:
+        said = json.loads(head)
+        window = said["start_ms"], said["stop_ms"]
+        if said["format"] != FORMAT or said["dataset"] != dataset or not all(type(edge) is int for edge in window):
+            raise ValueError("another format")
+    except (ValueError, KeyError, TypeError) as error:
+        raise QuarantineError(
+            f"Its first line does not say what was asked of a Prometheus for {dataset} ({error}). Such files are "
+            "fetched, not dropped: name the server in base_url."
+        ) from None
+    return *window, answer
+
+
+def _read(content: bytes, dataset: str) -> list[RawSeries]:
+    start_ms, stop_ms, answer = _opened(content, dataset)
+    return matrix_in(answer, start_ms=start_ms, stop_ms=stop_ms)
+
+
+def _text(labels: Mapping[str, str], *names: str) -> str | None:
+    """The first of these labels that is there and not empty, which to Prometheus is the same as not there."""
+    return next((labels[name] for name in names if labels.get(name)), None)
+
+
+def _long(series: Sequence[RawSeries], places: Sequence[Mapping[str, str | None]]) -> pl.DataFrame:
+    """Every sample as a row: what its series says, when, and its value; null where it is no number."""
+    names = list(dict.fromkeys(chain.from_iterable(places)))
+    said = pl.DataFrame(
+        {name: [place.get(name) for place in places] for name in names}, schema=dict.fromkeys(names, _TEXT)
+    ).with_columns(pl.Series("count", [len(one.at_ms) for one in series], dtype=pl.UInt32))
+    numbered = said.with_row_index("series")
+    number = numbered.select(pl.col("series").repeat_by("count").explode())
+    value = pl.col("text").cast(pl.Float64, strict=False)
+    samples = number.with_columns(
+        pl.Series("at_ms", list(chain.from_iterable(one.at_ms for one in series)), dtype=pl.Int64),
+        pl.Series("text", list(chain.from_iterable(one.values for one in series)), dtype=pl.String),
+    ).with_columns(pl.when(value.is_finite()).then(value).alias("value"))
+    return samples.drop("text").join(numbered.drop("count"), on="series")
+
+
+def _one_stream(long: pl.DataFrame, *, of: str) -> pl.DataFrame:
+    """Of each `of` the rows of one stream: the one with most samples, the first by name where several have as many."""
+    counts = long.group_by(of, "stream").agg(pl.len().alias("samples"))
+    best = counts.sort(of, "samples", "stream", descending=[False, True, False]).unique(of, keep="first")
+    return long.join(best.select(of, "stream"), on=[of, "stream"], how="semi")
+
+
+def _wide(rows: pl.DataFrame, *, keys: Sequence[str], value: pl.Expr, columns: Iterable[str]) -> pl.DataFrame:
+    """A row of `keys` with each column's value; null where one of its series has no number, or none is there."""
+    whole = pl.when(pl.col("value").null_count() == 0).then(value).alias("value")
+    grouped = rows.group_by(*keys, "column").agg(whole)
+    wide = grouped.pivot("column", index=list(keys), values="value")
+    missing = [name for name in columns if name not in wide.columns]
+    return wide.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
+
+
+def _counts(frame: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+    """Floats as the counts they are. QuarantineError where one is none."""
+    for name in columns:
+        value = pl.col(name)
+        odd = frame.filter((value != value.round()) | ~value.is_between(0, _WHOLE_TO))
+        if odd.height:
+            raise QuarantineError(f"{name} is {odd[name][0]} at {odd['at_ms'][0] / 1000:.3f}, which is no count.")
+    return frame.with_columns(pl.col(name).cast(pl.Int64) for name in columns)
+
+
+def _intervals(frame: pl.DataFrame, *, of: str, capped: bool) -> pl.DataFrame:
+    """`interval_ms`: how often this is scraped, a whole second of the median gap, of its own series where it has two
+    samples, else of all; null where nothing has. `capped`: the gap before the sample where it is about as long.
+    """
+    gaps = frame.sort(of, "at_ms").with_columns(pl.col("at_ms").diff().over(of).alias("gap_ms"))
+    usual = pl.coalesce(pl.col("gap_ms").median().over(of), pl.col("gap_ms").median())
+    usual = ((usual / 1000).round().clip(1) * 1000).cast(pl.Int64)
+    gaps = gaps.with_columns(usual.alias("usual_ms"))
+    own = pl.when(2 * pl.col("gap_ms") <= 3 * pl.col("usual_ms")).then("gap_ms").otherwise("usual_ms")
+    return gaps.with_columns((own if capped else pl.col("usual_ms")).alias("interval_ms"))
+
+
+def _dated(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The table's rows, in order. A row's bucket is the day it was asked for in; as a spool's, it is of the day on
+    which its interval begins, which is the day before for the first scrape after midnight."""
+    at = pl.from_epoch("at_ms", time_unit="ms").cast(pl.Datetime("us"))
+    covered = pl.duration(milliseconds=pl.col("interval_ms").fill_null(0))
+    known = frame.with_columns(at.alias("at"))
+    return known.select(
+        pl.col("at").dt.date().cast(pl.String).alias("bucket"),
+        (pl.col("at") - covered).dt.date().alias("usage_date"),
+        *(pl.col(name).cast(kind).alias(name) for name, kind in table.columns.items()),
+        pl.lit(None, dtype=pl.String).alias("other_columns"),
+    )
+
+
+def _empty(table: Table) -> pl.DataFrame:
+    return pl.DataFrame(schema=table.schema)
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+
+def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | None]:
+    """Whose a series is, in texts that equal series of other scrapes share."""
+    target = {name: text for name, text in labels.items() if text and name not in (*_ENGINE_LABELS, *named.replica)}
+    process = [labels.get(name, "") for name in (named.cluster, "job", "instance", *_NAMESPACE, *_POD, "container")]
+    name = labels.get("__name__", "")
+    column = ENGINE_METRICS.get(name)
+    if column == "by_source" and labels.get("source") not in _CACHED_SOURCES:
+        column = None
+    model_name, engine = labels.get("model_name"), labels.get("engine") or "0"
+    target_labels = canonical_json(target)
+    return {
+        "column": "process_start" if name == STARTED else column if model_name else None,
+        "stream": _text(labels, *named.replica) or "",
+        "target_labels": target_labels,
+        "process_key": canonical_json(process),
+        "engine_key": canonical_json([target_labels, model_name, engine]),
+        "cluster": _text(labels, named.cluster),
+        "namespace": _text(labels, *_NAMESPACE),
+        "pod": _text(labels, *_POD),
+        "node": _text(labels, named.node, _NODE),
+        "job": _text(labels, "job"),
+        "instance": _text(labels, "instance"),
+        "model_name": model_name,
+        "engine": engine,
+    }
+
+
+_ENGINE_TEXTS = (
+    "process_key", "target_labels", "stream", "cluster", "namespace", "pod", "node", "job", "instance", "model_name",
+    "engine",
+)  # fmt: skip
+
+
+def parse_engines(content: bytes, settings: Settings) -> Frames:
+    """One row a scrape of an engine: its cumulative counters, and when its process began where that is known."""
+    named = labels_named(settings)
+    series = _read(content, VLLM)
+    places = [_engine_place(one.labels, named) for one in series]
+    if not any(place["column"] in ("prompt_tokens", "generation_tokens") for place in places):
+        return {ENGINE_SAMPLES.name: _empty(ENGINE_SAMPLES)}
+    long = _long(series, places)
+    rows = _one_stream(long.filter(pl.col("column") != "process_start"), of="target_labels")
+    wide = _wide(
+        rows,
+        keys=("engine_key", "at_ms"),
+        value=pl.col("value").sum(),
+        columns=(*_ENGINE_COUNTS, "by_source", "created"),
+    )
+    wide = wide.filter(pl.col("prompt_tokens").is_not_null() | pl.col("generation_tokens").is_not_null())
+    wide = wide.join(rows.select("engine_key", *_ENGINE_TEXTS).unique("engine_key"), on="engine_key")
+    began = long.filter(pl.col("column") == "process_start").group_by("process_key", "stream", "at_ms")
+    wide = wide.join(
+        began.agg(pl.col("value").max().alias("began")), on=["process_key", "stream", "at_ms"], how="left"
+    ).with_columns(
+        pl.coalesce("began", "created").alias("began"),
+        pl.coalesce("prompt_tokens_cached", "by_source").alias("prompt_tokens_cached"),
+        pl.col("stream").alias("replica"),
+    )
+    wide = _intervals(_counts(_with_start(wide), _ENGINE_COUNTS), of="engine_key", capped=False)
+    return {ENGINE_SAMPLES.name: _dated(wide, ENGINE_SAMPLES).sort("target_labels", "model_name", "engine", "at")}
+
+
+def _with_start(wide: pl.DataFrame) -> pl.DataFrame:
+    """`process_started_at`, to the microsecond as the agent's own scrapes have it: by it the two know one process."""
+    began = wide["began"].drop_nulls().unique()
+    starts = pl.DataFrame(
+        {"began": began, "process_started_at": [instant(Decimal(repr(seconds))) for seconds in began]},
+        schema={"began": pl.Float64(), "process_started_at": _INSTANT},
+    )
+    return wide.join(starts, on="began", how="left")
+
+
+# --- GPUs ------------------------------------------------------------------------------------------------------------
+
+
+def _gpu_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | None]:
+    uuid, instance_id = _text(labels, "UUID"), _text(labels, "GPU_I_ID")
+    column, _ = GPU_METRICS.get(labels.get("__name__", ""), (None, 1))
+    # Prometheus renames a scraped label that its own target labels have too, unless told to honour it.
+    is_renamed = bool(labels.get("exported_pod"))
+    holder = [f"exported_{name}" if is_renamed else name for name in ("namespace", "pod", "container")]
+    return {
+        "column": column if uuid else None,
+        "stream": canonical_json([_text(labels, *named.replica), labels.get("job"), labels.get("instance")]),
+        "replica": _text(labels, *named.replica) or "",
+        "device_key": canonical_json([uuid, instance_id]),
+        "gpu_uuid": uuid,
+        "gpu_instance_id": instance_id,
+        "cluster": _text(labels, named.cluster),
+        "node": _text(labels, named.node, _NODE),
+        "hostname": _text(labels, "Hostname"),
+        "instance": _text(labels, "instance"),
+        "model_name": _text(labels, "modelName"),
+        **{name: _text(labels, label) for name, label in zip(("namespace", "pod", "container"), holder, strict=True)},
+    }
+
+
+_GPU_TEXTS = ("gpu_uuid", "gpu_instance_id", "cluster", "node", "hostname", "instance", "replica", "model_name")
+_HOLDER = ("cluster", "node", "hostname", "instance", "gpu_uuid", "namespace", "pod", "container")
+
+
+def parse_gpus(content: bytes, settings: Settings) -> Frames:
+    """One row a scrape of a GPU (or of a MIG instance of one), and which pods its samples name. Where GPUs are shared
+    in time, a device is printed once a pod: it is read once."""
+    named = labels_named(settings)
+    series = _read(content, DCGM)
+    places = [_gpu_place(one.labels, named) for one in series]
+    if not any(place["column"] for place in places):
+        return {GPU_SAMPLES.name: _empty(GPU_SAMPLES), GPU_PODS.name: _empty(GPU_PODS)}
+    long = _long(series, places).filter(pl.col("column").is_not_null())
+    rows = _one_stream(long, of="gpu_uuid").with_columns(
+        pl.when(pl.col("value") < _BLANK_FROM).then(pl.col("value")).alias("value")
+    )
+    columns = dict(GPU_METRICS.values())
+    wide = _wide(rows, keys=("device_key", "at_ms"), value=pl.col("value").max(), columns=columns)
+    wide = wide.with_columns((pl.col(name) * factor).round() for name, factor in columns.items())
+    own = rows.select("device_key", *_GPU_TEXTS).sort("device_key", *_GPU_TEXTS).unique("device_key", keep="first")
+    wide = _intervals(_counts(wide.join(own, on="device_key"), columns), of="device_key", capped=True)
+    return {
+        GPU_SAMPLES.name: _dated(wide, GPU_SAMPLES).sort("gpu_uuid", "gpu_instance_id", "at"),
+        GPU_PODS.name: _holders(
+            rows.join(wide.select("device_key", "at_ms", "interval_ms"), on=["device_key", "at_ms"])
+        ),
+    }
+
+
+def _holders(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which pods a window's samples name, on the days that the samples are of."""
+    at = pl.from_epoch("at_ms", time_unit="ms").cast(_INSTANT)
+    covered = pl.duration(milliseconds=pl.col("interval_ms").fill_null(0))
+    held = rows.filter(pl.col("pod").is_not_null()).with_columns(
+        at.alias("at"),
+        at.dt.date().cast(pl.String).alias("bucket"),
+        (at - covered).dt.date().alias("usage_date"),
+    )
+    found = held.group_by("bucket", "usage_date", *_HOLDER).agg(
+        pl.col("at").min().alias("first_at"),
+        pl.col("at").max().alias("last_at"),
+        pl.col("at").n_unique().cast(pl.Int64).alias("sample_count"),
+    )
+    return found.select(
+        "bucket", "usage_date", *GPU_PODS.columns, pl.lit(None, dtype=pl.String).alias("other_columns")
+    ).sort("usage_date", *_HOLDER, nulls_last=True)
+
+
+# --- pods ------------------------------------------------------------------------------------------------------------
+
+
+def parse_pods(content: bytes, settings: Settings) -> Frames:
+    """One row a pod of an hour, however many servers or exporters said so."""
+    named = labels_named(settings)
+    start_ms, _, answer = _opened(content, KUBE)
+    day = (datetime(1970, 1, 1, tzinfo=UTC) + start_ms * _MILLISECOND).date()
+    found = {_pod(labels, named) for labels in labels_of(data_in(answer))}
+    rows = [(day.isoformat(), day, *pod, None) for pod in found if pod[2] is not None]
+    frame = pl.DataFrame(rows, schema=PODS.schema, orient="row")
+    return {PODS.name: frame.sort(*PODS.columns, nulls_last=True)}
+
+
+def _pod(labels: Mapping[str, str], named: Labels) -> tuple[str | None, ...]:
+    is_renamed = bool(labels.get("exported_pod"))
+    namespace, pod = ("exported_namespace", "exported_pod") if is_renamed else ("namespace", "pod")
+    return tuple(_text(labels, name) for name in (named.cluster, namespace, pod, *list(PODS.columns)[3:]))
