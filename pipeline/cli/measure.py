@@ -182,12 +182,14 @@ def _plan(
     with Questions(snapshot_for(project, None)) as questions:
         like = likeness(
             questions,
-            project.landing,
+            project,
             workload=subject.workload.workload,
             deployment=None if subject.deployment is None else subject.deployment.deployment,
             prompt_tokens=prompt_tokens,
             requests_file=requests_file,
             trial_seconds=bounds.seconds / TRIALS,
+            now=datetime.now(UTC),
+            environment=os.environ,
         )
     rate, currency = subject.gpu_hour
     plan = Plan(

@@ -1,5 +1,6 @@
 """Requests like a workload's: how long, how much of them cached, how unevenly due; and which of it is its own."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,15 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BreakevenError
-from pipeline.landing.landing import Landing
+from pipeline.errors import BreakevenError, QuarantineError
+from pipeline.landing.project import Project
 from pipeline.measure.arrival import Curve, curve_of
 from pipeline.measure.logs import Requests, read_requests
-from pipeline.measure.observed import Engine, spool_lengths
+from pipeline.measure.observed import Engine, Pair, spool_lengths, together
 from pipeline.measure.requests import Lengths, lengths_like
 from pipeline.measure.spread import FromHistograms, FromRows, Spread
 from pipeline.paths import sql_root
 from pipeline.reports.questions import Questions
+from pipeline.sources.ingest import context_for_probe
+from pipeline.sources.prometheus import NAME as PROMETHEUS
+from pipeline.sources.prometheus_lengths import request_lengths
 
 _MINUTE_SECONDS = 60
 
@@ -57,13 +61,15 @@ class _Measured:
 
 def likeness(
     questions: Questions,
-    landing: Landing,
+    project: Project,
     *,
     workload: str,
     deployment: str | None,
     prompt_tokens: int | None,
     requests_file: Path | None,
     trial_seconds: float,
+    now: datetime,
+    environment: Mapping[str, str],
 ) -> Likeness:
     """What is known of a workload's requests. `prompt_tokens`: the mean, said by hand. BreakevenError where the tokens
     or the length of a request are known of nothing.
@@ -81,7 +87,7 @@ def likeness(
         lengths = lengths_like(mix, prompt_tokens=mean)
     except ValueError as error:
         raise BreakevenError(f"{workload}: {error}") from None
-    spread = _spread(questions, landing, deployment, requests)
+    spread = _spread(questions, project, deployment, requests, now, environment)
     own, assumed = [*spread.own], [*spread.assumed]
     if prompt_tokens is not None:
         assumed.append(f"prompts of {prompt_tokens:,} tokens on the mean (--prompt-tokens)")
@@ -144,16 +150,30 @@ def _mean_prompt(requests: Requests | None, counted: _Counted) -> int | None:
     return max(1, round(counted.tokens / counted.requests)) if counted.requests else None
 
 
-def _spread(questions: Questions, landing: Landing, deployment: str | None, requests: Requests | None) -> _Measured:
+def _spread(
+    questions: Questions,
+    project: Project,
+    deployment: str | None,
+    requests: Requests | None,
+    now: datetime,
+    environment: Mapping[str, str],
+) -> _Measured:
     if requests is not None:
         skipped = f" ({requests.skipped_count:,} rows without both skipped)" if requests.skipped_count else ""
         return _Measured(
             spread=FromRows(rows=requests.rows),
             own=(f"lengths drawn from {len(requests.rows):,} requests of the file{skipped}",),
         )
-    found = None if deployment is None else _engine_spread(questions, landing, deployment)
+    if deployment is None:
+        return _Measured(assumed=("every request as long as the mean: how they differ, nobody has counted",))
+    rows = _asked(questions, "engines", deployment=deployment)
+    found = spool_lengths(project.landing, {Engine(**row) for row in rows})
+    not_asked: tuple[str, ...] = ()
     if found is None:
-        return _Measured(assumed=("every request as long as the mean: how they differ, no engine has counted",))
+        found, not_asked = _prometheus_spread(questions, project, deployment, now, environment)
+    if found is None:
+        said = f" ({'; '.join(not_asked)})" if not_asked else ""
+        return _Measured(assumed=(f"every request as long as the mean: how they differ, no engine has counted{said}",))
     return _Measured(
         spread=found,
         own=(f"lengths drawn from what its engines counted of {found.request_count:,} requests",),
@@ -161,9 +181,27 @@ def _spread(questions: Questions, landing: Landing, deployment: str | None, requ
     )
 
 
-def _engine_spread(questions: Questions, landing: Landing, deployment: str) -> FromHistograms | None:
-    rows = _asked(questions, "engines", deployment=deployment)
-    return spool_lengths(landing, {Engine(**row) for row in rows})
+def _prometheus_spread(
+    questions: Questions, project: Project, deployment: str, now: datetime, environment: Mapping[str, str]
+) -> tuple[FromHistograms | None, tuple[str, ...]]:
+    """What the servers say that scraped these engines; and why one of them could not be asked."""
+    rows = _asked(questions, "scraped_instances", deployment=deployment)
+    if not rows:
+        return None, ()
+    names = sorted({row["model_name"] for row in rows})
+    instances = sorted({text for row in rows if (text := json.loads(row["agent_start_id"]).get("instance"))})
+    found: list[Pair] = []
+    refused: list[str] = []
+    for configured in (one for one in project.config.sources if one.source == PROMETHEUS):
+        context = context_for_probe(project, configured, now=now, environment=environment)
+        try:
+            pair = request_lengths(context, model_names=names, instances=instances)
+        except (BreakevenError, QuarantineError) as error:
+            refused.append(f"{PROMETHEUS} of {configured.account} not asked: {error}")
+            continue
+        found.extend([] if pair is None else [pair])
+    # Two servers that scrape one engine say the same requests twice.
+    return together(found[:1]), tuple(refused)
 
 
 def _curve(

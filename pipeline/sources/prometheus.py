@@ -88,15 +88,16 @@ class _Series:
     def selector(self, settings: Mapping[str, Any], *, jobs: Sequence[str] = ()) -> str:
         """Every metric in one question, so that what one scrape brought stays together."""
         names = [*self.names, *([tables.STARTED] if jobs else [])]
-        return _selector(names, settings, jobs=jobs)
+        return selector_of(names, settings, jobs=jobs)
 
 
-def _selector(
+def selector_of(
     names: Sequence[str], settings: Mapping[str, Any], *, jobs: Sequence[str] = (), more: str | None = None
 ) -> str:
+    """A selector of these metrics, with the matchers of the settings. `more`: a further matcher."""
     matchers = [f'__name__=~"{"|".join(names)}"']
     if jobs:
-        matchers.append(f'job=~"{"|".join(_quoted(job) for job in jobs)}"')
+        matchers.append(f'job=~"{"|".join(quoted(job) for job in jobs)}"')
     if more is not None:
         matchers.append(more)
     if settings.get("match"):
@@ -104,7 +105,7 @@ def _selector(
     return "{" + ",".join(matchers) + "}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text that an anchored regular expression in a PromQL string takes as it is."""
     return re.sub(r"([^a-zA-Z0-9_\-/ :])", r"\\\1", text).replace("\\", "\\\\").replace('\\\\"', '\\"')
 
@@ -125,7 +126,8 @@ def _asked(settings: Mapping[str, Any]) -> list[_Series]:
     return [one for one in _ALL if one.dataset not in left_out]
 
 
-def _server(context: FetchContext, *, attempts: int = 6, seconds: float = 60.0) -> Prometheus:
+def server_of(context: FetchContext, *, attempts: int = 6, seconds: float = 60.0) -> Prometheus:
+    """The server that a source's settings name. ConfigError; KeyMissingError where its token's variable is not set."""
     settings = context.settings
     if not settings.get("base_url"):
         raise ConfigError(
@@ -158,7 +160,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     What one dataset cannot be asked takes nothing from the other. Raises SourceError naming it when both were asked,
     and where the server has neither.
     """
-    server = _server(context)
+    server = server_of(context)
     refused: list[str] = []
     found = False
     for series in _asked(context.settings):
@@ -223,7 +225,7 @@ def _first_day(context: FetchContext, server: Prometheus, series: _Series, *, be
     """The first UTC day that the server has any sample of, in months first and then in days; None where it has none."""
     horizon = _horizon(context)
     earliest = horizon or day_start((before - _FURTHEST).date())
-    probe = _selector([series.known_by], context.settings)
+    probe = selector_of([series.known_by], context.settings)
     oldest = None
     stop = before
     while stop > earliest:
@@ -303,8 +305,8 @@ def _pod_hours(server: Prometheus, settings: Mapping[str, Any], day: datetime, s
 
 def pods_expression(settings: Mapping[str, Any], range_ms: int) -> str:
     """The pods of the last so many milliseconds that asked for GPUs, or for parts of them."""
-    info = _selector(["kube_pod_info"], settings)
-    requests = _selector(["kube_pod_container_resource_requests"], settings, more='resource=~".*(gpu|mig).*"')
+    info = selector_of(["kube_pod_info"], settings)
+    requests = selector_of(["kube_pod_container_resource_requests"], settings, more='resource=~".*(gpu|mig).*"')
     same = f"{labels_named(settings).cluster},namespace,pod"
     return f"last_over_time({info}[{range_ms}ms]) and on ({same}) last_over_time({requests}[{range_ms}ms])"
 
@@ -323,7 +325,7 @@ def _jobs(
     server: Prometheus, series: _Series, settings: Mapping[str, Any], start: datetime, stop: datetime
 ) -> list[str]:
     """The scrape jobs of the engines: only of these is it asked when a process began. Empty where one has no job."""
-    engines = series_in(server, [_selector([series.known_by], settings)], start=start, stop=stop)
+    engines = series_in(server, [selector_of([series.known_by], settings)], start=start, stop=stop)
     jobs = {labels.get("job", "") for labels in engines}
     return [] if "" in jobs else sorted(jobs)
 
@@ -391,13 +393,13 @@ def probe(context: FetchContext) -> list[Probe]:
 
 def _ask(context: FetchContext, series: _Series, seconds: float | None) -> Probed:
     try:
-        server = _server(context, attempts=1, seconds=seconds or 1.0)
+        server = server_of(context, attempts=1, seconds=seconds or 1.0)
     except KeyMissingError as error:
         return Probed("no_key", error.problem, error.fix)
     if seconds is None:
         return Probed("not_asked", f"asked with {server.asked_with}; not asked")
     now = as_utc(context.now)
-    selector = _selector([series.known_by], context.settings)
+    selector = selector_of([series.known_by], context.settings)
     try:
         names = metric_names(server, start=now - _HOUR, stop=now, match=selector)
     except EndpointError as error:

@@ -82,5 +82,15 @@ def labels_of(data: Any) -> list[dict[str, str]]:
     return found
 
 
+def values_of(data: Any) -> list[tuple[dict[str, str], float]]:
+    """The label sets of an instant vector with their values, in its order. QuarantineError where the `data` is none."""
+    labels = labels_of(data)
+    try:
+        values = [float(item["value"][1]) for item in data["result"]]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise QuarantineError(f"a value that is no number ({type(error).__name__}: {error}).") from None
+    return list(zip(labels, values, strict=True))
+
+
 def is_labels(item: object) -> bool:
     return isinstance(item, dict) and all(isinstance(value, str) for value in item.values())

@@ -15,12 +15,15 @@ from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.tokens import explain_tokens
+from pipeline.measure.likeness import likeness
 from pipeline.paths import models_root
+from pipeline.reports.questions import Questions
 from pipeline.sources import prometheus
 from tests.pipeline.small_project import INVOICE, Answers, SmallProject, invoice_csv, source
 from tests.sources.admin_api import serving
 from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu
+from tests.sources.test_prometheus_lengths import lengths
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 STOP = START + timedelta(days=2)
@@ -186,3 +189,31 @@ def test_the_waste_is_explained_back_to_the_samples(evidence: Evidence) -> None:
     (samples,) = [rows for rows in explanation.objects if rows.title.startswith("Samples that prove")]
     hours = samples.columns.index("hours")
     assert sum(row[hours] for row in samples.rows) >= Fraction(4 * 24)
+
+
+def test_measure_draws_lengths_and_busiest_minutes_from_the_same_server(
+    tmp_path: Path, project: SmallProject, answers: Answers
+) -> None:
+    """An engine that is scraped every five minutes, and a trial of fifteen."""
+    series = lengths(instance="10.0.0.5:8000", ends_at=STOP)
+    with (
+        serving(PrometheusApi(series=series, token=TOKEN, tenant="ml")) as api,
+        Questions(answers.result.snapshot) as asked,
+    ):
+        like = likeness(
+            asked,
+            SmallProject(tmp_path, [{**PROMETHEUS, "base_url": api.url}]).project,
+            workload="unassigned",
+            deployment="chat",
+            prompt_tokens=None,
+            requests_file=None,
+            trial_seconds=900,
+            now=STOP,
+            environment={"PROM_TOKEN": TOKEN},
+        )
+    assert like.spread is not None
+    assert like.spread.request_count == 20
+    assert like.curve is not None
+    assert (like.curve.step_seconds, len(like.curve.ratios)) == (300, 3)
+    assert "lengths drawn from what its engines counted of 20 requests" in like.words
+    assert "the rate of its busiest 900 s" in like.words

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from tests.sources.admin_api import Answer
@@ -21,6 +22,7 @@ _COUNT = re.compile(r"^count\(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _PODS = re.compile(
     r"^last_over_time\((.*)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*)\[\d+ms\]\)$", re.DOTALL
 )
+_GROWN = re.compile(r"^max by \((\w*)\) \(sum by \(([\w,]+)\) \(increase\((.*)\[(\d+)ms\]\)\)\)$", re.DOTALL)
 _SELECTOR = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?(?:\{(.*)\})?$", re.DOTALL)
 _MATCHER = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*,?')
 
@@ -86,6 +88,9 @@ class PrometheusApi:
             ]
             result = [{"metric": {}, "value": [at_ms / 1000, str(len(there))]}] if there else []
             return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
+        grown = _GROWN.match(query)
+        if grown is not None:
+            return self._grown(grown[1], grown[2].split(","), grown[3], at_ms - int(grown[4]), at_ms)
         ranged = _RANGE.match(query)
         if ranged is None:
             return refused(400, "bad_data", f'invalid parameter "query": parse error: {query}')
@@ -117,6 +122,25 @@ class PrometheusApi:
             }
             for labels, _ in there
             if selects(info, labels) and tuple(labels.get(name, "") for name in on) in wanted
+        ]
+        return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
+
+    def _grown(self, outer: str, inner: list[str], selector: str, start_ms: int, at_ms: int) -> Answer:
+        """`max by (outer) (sum by (inner) (increase(selector[d])))`, without its extrapolation: a fall is a restart."""
+        sums: dict[tuple[str, ...], float] = {}
+        for labels, samples in self.series:
+            inside = [float(value) for _, value in _within(samples, start_ms + 1, at_ms) if value is not None]
+            if selects(selector, labels) and len(inside) > 1:
+                moved = sum(later - earlier if later >= earlier else later for earlier, later in pairwise(inside))
+                key = tuple(labels.get(name, "") for name in inner)
+                sums[key] = sums.get(key, 0.0) + moved
+        most: dict[str, float] = {}
+        for key, value in sums.items():
+            name = key[inner.index(outer)] if outer else ""
+            most[name] = max(most.get(name, 0.0), value)
+        result = [
+            {"metric": {outer: name} if outer else {}, "value": [at_ms / 1000, f"{value:g}"]}
+            for name, value in most.items()
         ]
         return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
 
