@@ -106,7 +106,24 @@ class Capacity(_Section):
     peak_allowance: Money = Field(default=Decimal("0.85"), gt=0, le=1)
 
 
-class Deployment(_Section):
+class _Served(_Section):
+    """What hardware and model a replica is of: with it, what is impossible is refused. What is left out bounds nothing.
+
+    `kv_bytes_per_token` is 2 x layers x key-value heads x head dimension x bytes; `context_tokens` what a request holds
+    of its own while its answer is written (its prompt, less what it shares, and half of the answer).
+    """
+
+    gpu: str | None = None
+    parameters_billions: Money | None = Field(default=None, gt=0)
+    active_parameters_billions: Money | None = Field(default=None, gt=0)
+    bytes_per_parameter: Money = Field(default=Decimal(2), gt=0, le=4)
+    kv_bytes_per_token: Money | None = Field(default=None, gt=0)
+    context_tokens: Money | None = Field(default=None, gt=0)
+    requests_at_once: int | None = Field(default=None, ge=1, le=10**6)
+    tokens_per_step: Money = Field(default=Decimal(1), ge=1, le=64)
+
+
+class Deployment(_Served):
     """One LLM served on a set of GPUs. A replica is `gpus_per_replica` of them serving one copy."""
 
     deployment: Name
@@ -140,15 +157,11 @@ class WorkloadMatch(_Section):
         return self.project if self.workspace is None else self.workspace
 
 
-class Candidate(_Section):
+class Candidate(_Served):
     """A deployment that does not exist yet: whatever is known of it. What is left out is solved for."""
 
-    gpu: str | None = None
     gpus_per_replica: int | None = Field(default=None, ge=1, le=1024)
     gpu_hour: Money | None = Field(default=None, ge=0)
-    parameters_billions: Money | None = Field(default=None, gt=0)
-    active_parameters_billions: Money | None = Field(default=None, gt=0)
-    bytes_per_parameter: Money = Field(default=Decimal(2), gt=0, le=4)
     tokens_per_second: Money | None = Field(default=None, gt=0)
     tokens_per_api_token: Money | None = Field(default=None, gt=0)
     engineering_hours_per_month: Money | None = Field(default=None, ge=0)
@@ -386,14 +399,7 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
             fix = "It has a deployment, which is measured. Keep one of the two."
             yield _problem("workloads", index, "candidate", value=workload.workload, fix=fix)
         candidate = workload.candidate
-        if candidate is not None and candidate.active_parameters_billions is not None:
-            total = candidate.parameters_billions
-            if total is None or total < candidate.active_parameters_billions:
-                yield _problem(
-                    "workloads", index, "candidate", "active_parameters_billions",
-                    value=candidate.active_parameters_billions,
-                    fix=f"They are a part of parameters_billions, which is {total or 'missing'}.",
-                )  # fmt: skip
+        yield from _more_active_than_held(candidate, "workloads", index, "candidate")
         if candidate is not None and candidate.engineering_hours_per_month and candidate.engineering_hour is None:
             fix = "Say in engineering_hour what one costs: hours without a rate would cost nothing."
             yield _problem(
@@ -403,9 +409,21 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         if workload.pinned_to is not None and not workload.pin_reason:
             fix = "A pinned workload says why in pin_reason."
             yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)
+    for index, deployment in enumerate(config.deployments):
+        yield from _more_active_than_held(deployment, "deployments", index)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
+
+
+def _more_active_than_held(served: _Served | None, *where: str | int) -> Iterator[_Problem]:
+    """Of a mixture of experts a token computes a part of what is held."""
+    if served is None or served.active_parameters_billions is None:
+        return
+    total = served.parameters_billions
+    if total is None or total < served.active_parameters_billions:
+        fix = f"They are a part of parameters_billions, which is {total or 'missing'}."
+        yield _problem(*where, "active_parameters_billions", value=served.active_parameters_billions, fix=fix)
 
 
 def _problem(*where: str | int, value: object, fix: str) -> _Problem:

@@ -7,9 +7,10 @@ import dagster as dg
 
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.config import Config, SourceConfig
+from pipeline.decisions.plausible import land_config
 from pipeline.landing.times import DAY, day_start, stamp
 from pipeline.reports.figures import visible
-from pipeline.sources.ingest import Ingested, ingest, land_config
+from pipeline.sources.ingest import Ingested, ingest
 
 MOST_DAYS_A_RUN = 31
 FETCHED = "fetched"

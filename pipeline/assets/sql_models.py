@@ -21,10 +21,10 @@ from pipeline.build.snapshot import Snapshot
 from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.check_results import CHECK_PREFIX, CheckResult, check_results, law_of
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
+from pipeline.decisions.plausible import land_config
 from pipeline.landing.dataset import Table
 from pipeline.paths import models_root
 from pipeline.reports.figures import visible
-from pipeline.sources.ingest import land_config
 from pipeline.sources.source import Source
 
 _GATED_FOLDERS = ("staging", "intermediate", "marts", "decisions")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic import ValidationError
 
-from pipeline.config import Capacity, Config, SourceConfig, Workload, landed_config
+from pipeline.config import Candidate, Capacity, Config, Deployment, SourceConfig, Workload, landed_config
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
@@ -21,6 +21,17 @@ from pipeline.landing.records import Event
 Row = dict[str, Any]
 _MONEY = pl.Decimal(38, 18)
 _VALID = {"valid_from_date": pl.Date(), "valid_to_date": pl.Date()}
+# What a replica is of, declared of a deployment or a candidate.
+_SERVED: dict[str, pl.DataType] = {
+    "gpu_type": pl.String(),
+    "parameters_billions": _MONEY,
+    "active_parameters_billions": _MONEY,
+    "bytes_per_parameter": _MONEY,
+    "kv_bytes_per_token": _MONEY,
+    "context_tokens": _MONEY,
+    "requests_at_once_count": pl.Int64(),
+    "tokens_per_step": _MONEY,
+}
 
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "config_sources": {
@@ -63,6 +74,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "peak_allowance": _MONEY,
         "measured_on": pl.Date(),
         "capacity_source": pl.String(),
+        **_SERVED,
         **_VALID,
     },
     "config_deployment_hosts": {"deployment_id": pl.String(), "host": pl.String(), **_VALID},
@@ -79,12 +91,9 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     },
     "config_candidates": {
         "workload": pl.String(),
-        "gpu_type": pl.String(),
+        **_SERVED,
         "gpus_per_replica": pl.Int64(),
         "gpu_hour_rate": _MONEY,
-        "parameters_billions": _MONEY,
-        "active_parameters_billions": _MONEY,
-        "bytes_per_parameter": _MONEY,
         "tokens_per_second": _MONEY,
         "tokens_per_api_token": _MONEY,
         "engineering_hours_per_month": _MONEY,
@@ -452,8 +461,23 @@ def _deployments(config: Config) -> Iterator[Row]:
             "peak_allowance": capacity and capacity.peak_allowance,
             "measured_on": capacity and capacity.measured_on,
             "capacity_source": capacity and capacity.source,
+            **served_row(deployment),
             "valid_from_date": deployment.valid_from,
         }
+
+
+def served_row(said: Deployment | Candidate) -> Row:
+    """Hardware and model of a replica."""
+    return {
+        "gpu_type": said.gpu,
+        "parameters_billions": said.parameters_billions,
+        "active_parameters_billions": said.active_parameters_billions,
+        "bytes_per_parameter": said.bytes_per_parameter,
+        "kv_bytes_per_token": said.kv_bytes_per_token,
+        "context_tokens": said.context_tokens,
+        "requests_at_once_count": said.requests_at_once,
+        "tokens_per_step": said.tokens_per_step,
+    }
 
 
 def _deployment_hosts(config: Config) -> Iterator[Row]:
@@ -492,12 +516,9 @@ def _candidates(config: Config) -> Iterator[Row]:
             continue
         yield {
             "workload": workload.workload,
-            "gpu_type": candidate.gpu,
+            **served_row(candidate),
             "gpus_per_replica": candidate.gpus_per_replica,
             "gpu_hour_rate": candidate.gpu_hour,
-            "parameters_billions": candidate.parameters_billions,
-            "active_parameters_billions": candidate.active_parameters_billions,
-            "bytes_per_parameter": candidate.bytes_per_parameter,
             "tokens_per_second": candidate.tokens_per_second,
             "tokens_per_api_token": candidate.tokens_per_api_token,
             "engineering_hours_per_month": candidate.engineering_hours_per_month,

@@ -18,6 +18,7 @@ from pipeline.build.snapshot import Snapshot
 from pipeline.cli.events import who
 from pipeline.cli.options import console, emit, format_option, moment, open_project, project_option
 from pipeline.decisions.graph import shipped_graph
+from pipeline.decisions.plausible import refuse_impossible
 from pipeline.landing.landing import Landing, as_event
 from pipeline.landing.project import AMEND_EVENT, CONFIG_FILE, Project
 from pipeline.landing.records import Event
@@ -108,6 +109,7 @@ def _past_day(text: str, now: datetime) -> date:
 def _events(project: Project, *, from_date: date, reason: str | None, now: datetime) -> list[Event]:
     """This version of the configuration, unless it has landed, and the amendment."""
     check_sources(project.config)
+    refuse_impossible(project.config)
     version = project.config_event(now)
     body = {"from": from_date.isoformat(), "why": reason, "by": who()}
     amendment = as_event(kind=AMEND_EVENT, subject=CONFIG_FILE, body=body, now=now)

@@ -19,6 +19,7 @@ from pipeline.formats.writing import printable
 from pipeline.reports.words import money
 
 if TYPE_CHECKING:
+    from pipeline.economics.plausibility import Hardware
     from pipeline.measure.likeness import BusiestHour
     from pipeline.measure.measuring import Measured, Plan
     from pipeline.measure.search import Bounds, ServiceLevel
@@ -50,6 +51,16 @@ class _Subject:
     def gpu_hour(self) -> tuple[Decimal | None, str]:
         candidate = self.workload.candidate
         return (None, "USD") if candidate is None else (candidate.gpu_hour, candidate.currency)
+
+    @property
+    def hardware(self) -> "Hardware | None":
+        """What a replica of it is of; None where that is not declared."""
+        from pipeline.build.config_tables import served_row
+        from pipeline.decisions.gpu_types import shipped_gpu_types
+        from pipeline.decisions.plausible import hardware_of
+
+        served = self.deployment or self.workload.candidate
+        return None if served is None else hardware_of(served_row(served), shipped_gpu_types(), gpus=self.gpus)
 
     @property
     def name(self) -> str:
@@ -118,7 +129,7 @@ def measure(
       breakeven measure --endpoint http://gpu-1:8000 --like support-chat --slo-ttft 2 --slo-tpot 0.05 --gpu-hour 2.69
     """
     from pipeline.measure.endpoint import Endpoint
-    from pipeline.measure.measuring import event_body
+    from pipeline.measure.measuring import event_body, refuse_impossible
     from pipeline.measure.measuring import measure as run_measurement
     from pipeline.measure.search import Bounds, ServiceLevel
 
@@ -139,6 +150,7 @@ def measure(
         Endpoint(endpoint, name, key, time.monotonic), plan, clock=time.monotonic, sleep=time.sleep
     )
     ended = datetime.now(UTC)
+    refuse_impossible(found, plan, subject.hardware)
     body = event_body(found, plan, endpoint=asked, workload=like, began=began, ended=ended, by=who())
     from pipeline.landing.project import CAPACITY_EVENT
 

@@ -16,11 +16,12 @@ from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told
 from pipeline.decisions.graph import build_project
+from pipeline.decisions.plausible import land_config
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.figures import counted
 from pipeline.reports.monthly import write_report
-from pipeline.sources.ingest import Ingested, ingest, land_config
+from pipeline.sources.ingest import Ingested, ingest
 
 
 @click.command()

@@ -35,7 +35,8 @@ def _gpu_type(row: Mapping[str, Any]) -> GpuType:
     return GpuType(
         gpu_type=row["gpu_type"],
         bf16_teraflops=Decimal(row["bf16_teraflops"]),
-        fp8_teraflops=Decimal(row["fp8_teraflops"]) if row["fp8_teraflops"] else None,
+        eight_bit_teraops=Decimal(row["eight_bit_teraops"]) if row["eight_bit_teraops"] else None,
+        four_bit_teraops=Decimal(row["four_bit_teraops"]) if row["four_bit_teraops"] else None,
         memory_terabytes_per_second=Decimal(row["memory_terabytes_per_second"]),
         memory_gigabytes=Decimal(row["memory_gigabytes"]),
         source=row["source"],

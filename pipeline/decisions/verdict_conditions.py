@@ -13,12 +13,14 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.decisions.gpu_types import gpu_type_named, gpu_types
+from pipeline.decisions.plausible import hardware_of
 from pipeline.decisions.window import Evidence, Row
 from pipeline.economics.conditions import Case, Conditions, Quantity, Threshold, conditions
 from pipeline.economics.conditions_in_words import in_words
 from pipeline.economics.daily_demand import flattest, most_peaked
 from pipeline.economics.exact import to_places
-from pipeline.economics.roofline import Roofline, ServedModel, compute_roofline
+from pipeline.economics.plausibility import Hardware, why_it_does_not_fit
+from pipeline.economics.roofline import Roofline
 
 _PLACES = 18
 _BILLION = 10**9
@@ -64,7 +66,12 @@ def of_candidate(candidate: Row | None, demand: Mapping[str, int], evidence: Evi
         return f"what its candidate costs is not converted: {lacking}"
     if isinstance(fixed, str):
         return fixed
-    roofline, remarks = _roofline(candidate, demand, evidence)
+    hardware, remarks = _hardware(candidate, evidence)
+    too_large = None if hardware is None else why_it_does_not_fit(hardware)
+    if too_large is not None and candidate["gpus_per_replica"] is not None:
+        return f"its candidate is impossible: {too_large}"
+    if too_large is not None:
+        remarks = (*remarks, f"With one GPU a replica {too_large}.")
     return Known(
         gpu_hour_rate=_converted(candidate["gpu_hour_rate"], unit),
         gpus_per_replica=candidate["gpus_per_replica"],
@@ -74,7 +81,7 @@ def of_candidate(candidate: Row | None, demand: Mapping[str, int], evidence: Evi
         engineering_hour_rate=_converted(candidate["engineering_hour_rate"], unit),
         fixed_cost=fixed,
         maximum_utilization_ratio=candidate["peak_allowance"],
-        roofline=roofline,
+        roofline=None if hardware is None else hardware.roofline(demand),
         replica=_replica(candidate),
         remarks=remarks,
     )
@@ -146,36 +153,18 @@ def _shared_overheads(evidence: Evidence) -> Fraction | str | None:
     return total
 
 
-def _roofline(candidate: Row, demand: Mapping[str, int], evidence: Evidence) -> tuple[Roofline | None, tuple[str, ...]]:
-    """The ceiling of a candidate, and what is to be said of it: why there is none, whence it is, what does not fit."""
+def _hardware(candidate: Row, evidence: Evidence) -> tuple[Hardware | None, tuple[str, ...]]:
+    """What a candidate is made of, one GPU where their number is not known; and what is to be said of its ceiling."""
     if candidate["gpu_type"] is None:
         return None, ()
     types = gpu_types(evidence.gpu_types)
-    gpu = gpu_type_named(types, candidate["gpu_type"])
-    if gpu is None:
+    if gpu_type_named(types, candidate["gpu_type"]) is None:
         listed = ", ".join(found.gpu_type for found in types.values())
         return None, (f"Roofline unknown: {candidate['gpu_type']} is not one of {listed}.",)
-    if candidate["parameters_billions"] is None:
+    hardware = hardware_of(candidate, types, gpus=candidate["gpus_per_replica"] or 1)
+    if hardware is None:
         return None, ("Roofline unknown: parameters_billions of the candidate is not declared.",)
-    total = Fraction(candidate["parameters_billions"]) * _BILLION
-    active = candidate["active_parameters_billions"]
-    found = compute_roofline(
-        gpu=gpu,
-        gpus_per_replica=candidate["gpus_per_replica"] or 1,
-        model=ServedModel(
-            active_parameters=total if active is None else Fraction(active) * _BILLION,
-            total_parameters=total,
-            bytes_per_parameter=candidate["bytes_per_parameter"],
-        ),
-        mix=demand,
-    )
-    remarks = [f"Roofline: {gpu.gpu_type} as read on {gpu.read_on} at {gpu.source}."]
-    if not found.is_fitting:
-        remarks.append(
-            f"Its weights take {found.weight_gigabytes.normalize():f} GB and one {_replica(candidate)} has "
-            f"{found.memory_gigabytes.normalize():f} GB: they do not fit."
-        )
-    return found, tuple(remarks)
+    return hardware, (f"Roofline: {hardware.whence}.",)
 
 
 def _replica(candidate: Row) -> str:

@@ -17,12 +17,15 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import verdict_conditions
+from pipeline.decisions.gpu_types import gpu_types
+from pipeline.decisions.plausible import hardware_of
 from pipeline.decisions.verdict_conditions import Known
 from pipeline.decisions.window import QUANTA, RATIO_DAYS, Evidence, Row, Rows, Served, Window, evidence_on, valid_on
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
 from pipeline.economics.daily_demand import DailyPlans, plans_of_days
 from pipeline.economics.exact import money_text, to_places
 from pipeline.economics.hybrid import HybridPlan
+from pipeline.economics.plausibility import why_it_does_not_fit, why_it_is_too_fast
 from pipeline.economics.rent import gpu_rent
 from pipeline.economics.work import (
     Capacity,
@@ -170,7 +173,7 @@ def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[
     if rate is not None:
         row["gpu_hour_rate_rc"], row["gpu_rate_basis"] = _decimal(rate.per_gpu_hour), rate.basis
         row["current_replica_count"] = float(rate.provisioned_replicas)
-    capacity, capacity_problem = _capacity(deployment, evidence, rate)
+    capacity, capacity_problem = _capacity(deployment, demand, evidence, rate)
     if capacity is not None:
         row["capacity_basis"], row["capacity_source"] = capacity.provenance.kind, capacity.provenance.source
     if not demand and evidence.api_costs.get(name):
@@ -563,11 +566,31 @@ def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None,
 
 
 def _capacity(
-    deployment: Row | None, evidence: Evidence, rate: _Rate | None
+    deployment: Row | None, demand: Mapping[str, int], evidence: Evidence, rate: _Rate | None
 ) -> tuple[Capacity | None, _Problem | None]:
-    """Declared with a date and a source, else the best hour that was ever observed, said as "at least"."""
+    """Declared with a date and a source, else the best hour that was ever observed, said as "at least".
+
+    What its hardware cannot do is no capacity, whoever says so: neither is it replaced by another one.
+    """
     if deployment is None:
         return None, None
+    capacity, problem = _stated_capacity(deployment, evidence, rate)
+    hardware = hardware_of(deployment, gpu_types(evidence.gpu_types), gpus=int(deployment["gpus_per_replica"]))
+    if capacity is None or hardware is None or not demand:
+        return capacity, problem
+    per_second = Fraction(tokens_per_replica_hour(mix=demand, capacity=capacity)) / Fraction(
+        replica_hour_work_seconds(capacity)
+    )
+    impossible = why_it_does_not_fit(hardware) or why_it_is_too_fast(hardware, tokens_per_second=per_second, mix=demand)
+    if impossible is None:
+        return capacity, problem
+    said = f"the capacity of {deployment['deployment_id']} ({capacity.provenance.source}) is impossible: {impossible}"
+    return None, _Problem(said, is_open=True)
+
+
+def _stated_capacity(
+    deployment: Row, evidence: Evidence, rate: _Rate | None
+) -> tuple[Capacity | None, _Problem | None]:
     prefill, decode = deployment["prefill_tokens_per_second"], deployment["decode_tokens_per_second"]
     blended = deployment["tokens_per_second"]
     if blended is not None and (prefill is None or decode is None):

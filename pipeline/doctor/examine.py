@@ -17,6 +17,7 @@ import duckdb
 from pipeline.build.config_tables import config_versions
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
+from pipeline.decisions.plausible import refuse_impossible
 from pipeline.doctor import figures, landing, state
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.inputs import input_findings
@@ -71,6 +72,7 @@ def examine(
     however long that takes. Raises ConfigError where breakeven.yaml cannot be so.
     """
     check_sources(project.config)
+    refuse_impossible(project.config)
     with _aside(project) as aside:
         return _examined(
             project, now=now, environment=environment, seconds=seconds, offline=offline, full=full, aside=aside

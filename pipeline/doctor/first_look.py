@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.config import BOTH_OF_AN_API, parse_config
 from pipeline.decisions.graph import build_project
+from pipeline.decisions.plausible import land_config
 from pipeline.decisions.quarantine import quarantine_list
 from pipeline.doctor.figures import DAYS
 from pipeline.doctor.findings import Finding
@@ -20,7 +21,7 @@ from pipeline.doctor.inputs import next_input
 from pipeline.doctor.proposal import Entry, Proposals, yaml_text
 from pipeline.landing.project import CONFIG_FILE, Project
 from pipeline.reports.questions import Questions
-from pipeline.sources.ingest import ingest, land_config
+from pipeline.sources.ingest import ingest
 
 # What is content-addressed: made here, it is not made again by the first run.
 _SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")

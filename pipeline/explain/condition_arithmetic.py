@@ -4,14 +4,16 @@ Nothing is solved here. A threshold is put into `n R + F <= p sum_h min(x_h, n c
 replica, and so is the next number that its column can hold on the side that does not pay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.explain.explanation import Equality, exact_text
 from pipeline.explain.verdict_inputs import VerdictInputs, days_in_month
+
+Row = Mapping[str, Any]
 
 _QUANTUM = Fraction(1, 10**18)
 _TERA = 10**12
@@ -167,6 +169,9 @@ def _fixed(inputs: VerdictInputs) -> Fraction:
 def _throughput(inputs: VerdictInputs) -> tuple[Fraction | None, Fraction]:
     """Tokens a second of this mix, and how much of an hour may be filled; None without a declared capacity."""
     rates, demand = inputs.class_rates(), inputs.tokens()
+    if inputs.row["capacity_basis"] is None:
+        # None is declared, or what is declared is impossible.
+        return None, Fraction(1)
     if rates is None or inputs.deployment is None:
         return None, Fraction(1)
     seconds = sum((count / rates[name] for name, count in demand.items()), Fraction(0))
@@ -179,19 +184,62 @@ def _roofline(done: Page, inputs: VerdictInputs) -> Fraction | None:
         return None
     if said["parameters_billions"] is None or said["bf16_teraflops"] is None:
         return None
-    is_narrow = Fraction(said["bytes_per_parameter"]) < 2 and said["fp8_teraflops"] is not None
-    teraflops = said["fp8_teraflops"] if is_narrow else said["bf16_teraflops"]
-    active = said["active_parameters_billions"] or said["parameters_billions"]
+    demanded = sum(demand.values())
     computed = sum(count for name, count in demand.items() if name != "input_cache_read")
-    if not computed:
-        return None
-    gpus = int(said["gpus_per_replica"] or 1)
-    found = gpus * Fraction(teraflops) * _TERA * sum(demand.values()) / (2 * Fraction(active) * _BILLION * computed)
+    gpus, active = int(said["gpus_per_replica"] or 1), said["active_parameters_billions"] or said["parameters_billions"]
+    whence = f"{said['gpu_type']}, {said['gpu_source']}, {said['gpu_read_on_date']}"
+    bounds: list[Fraction] = []
+    if computed:
+        teraops = _teraops(said)
+        bounds.append(gpus * teraops * _TERA * demanded / (2 * Fraction(active) * _BILLION * computed))
+        done.step(
+            f"compute roofline ({whence})",
+            f"{gpus} x {exact_text(teraops)} x {_TERA} x {demanded} "
+            f"/ (2 x {exact_text(active)} x {_BILLION} x {computed})",
+            bounds[-1],
+            "tokens a second",
+        )
+    read = _read_bytes(done, said, gpus=gpus, active=Fraction(active))
+    if read and demand.get("output"):
+        bandwidth = Fraction(said["memory_terabytes_per_second"])
+        bounds.append(gpus * bandwidth * _TERA * demanded / (demand["output"] * read))
+        done.step(
+            f"memory bandwidth roofline ({whence})",
+            f"{gpus} x {exact_text(bandwidth)} x {_TERA} x {demanded} / ({demand['output']} x {exact_text(read)})",
+            bounds[-1],
+            "tokens a second",
+        )
+    return min(bounds, default=None)
+
+
+def _teraops(said: Row) -> Fraction:
+    """Dense, of the narrowest arithmetic that weights of so many bytes allow."""
+    size = Fraction(said["bytes_per_parameter"])
+    eight, four = said["eight_bit_teraops"], said["four_bit_teraops"]
+    narrow = None if size >= 2 else eight if size >= 1 else four or eight
+    return Fraction(said["bf16_teraflops"] if narrow is None else narrow)
+
+
+def _read_bytes(done: Page, said: Row, *, gpus: int, active: Fraction) -> Fraction:
+    """What a written token reads at least: its share of the active weights, and its request's own cache."""
+    size = Fraction(said["bytes_per_parameter"])
+    cache, held = Fraction(0), []
+    if said["kv_bytes_per_token"] is not None and said["context_tokens"] is not None:
+        cache = Fraction(said["kv_bytes_per_token"]) * Fraction(said["context_tokens"])
+        room = (
+            gpus * Fraction(said["memory_gigabytes"]) * 2**30 - Fraction(said["parameters_billions"]) * _BILLION * size
+        )
+        held += [room / cache] if room > 0 else []
+    if said["requests_at_once_count"] is not None:
+        held.append(Fraction(said["requests_at_once_count"]))
+    per_step = Fraction(said["tokens_per_step"])
+    if not held and not cache:
+        return Fraction(0)
+    weights = active * _BILLION * size / min(held) if held else Fraction(0)
+    read = (weights + cache) / per_step
     done.step(
-        f"roofline ({said['gpu_type']}, {said['gpu_source']}, {said['gpu_read_on_date']})",
-        f"{gpus} x {exact_text(teraflops)} x {_TERA} x {sum(demand.values())} "
-        f"/ (2 x {exact_text(active)} x {_BILLION} x {computed})",
-        found,
-        "tokens a second",
+        "bytes read for a written token",
+        f"({exact_text(weights)} + {exact_text(cache)}) / {exact_text(per_step)}",
+        read,
     )
-    return found
+    return read

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.economics.exact import to_places
+from pipeline.economics.plausibility import Hardware, why_it_does_not_fit, why_it_is_too_fast
 from pipeline.economics.rent import gpu_rent
 from pipeline.errors import BreakevenError
 from pipeline.formats.histogram import Histogram
@@ -105,6 +106,26 @@ def measure(
         tokens_per_second=per_replica.quantize(_PLACES, rounding=ROUND_FLOOR),
         seconds=clock() - began,
     )
+
+
+def refuse_impossible(measured: Measured, plan: Plan, hardware: Hardware | None) -> None:
+    """BreakevenError where one replica cannot have done what was measured: then something else was measured.
+
+    `hardware`: what breakeven.yaml says the replica is of; None, or a context that it does not state, bounds less.
+    """
+    if hardware is None:
+        return
+    lengths, requests = plan.lengths, hardware.requests
+    own = lengths.prompt_tokens - lengths.shared_prompt_tokens + Fraction(lengths.output_tokens, 2)
+    hardware = replace(hardware, requests=replace(requests, context_tokens=own))
+    why = why_it_does_not_fit(hardware) or why_it_is_too_fast(
+        hardware, tokens_per_second=measured.tokens_per_second, mix=measured.best.tokens_by_class
+    )
+    if why is not None:
+        raise BreakevenError(
+            f"One replica cannot do what was measured: {why}. Nothing was landed. Are there more replicas behind the "
+            f"endpoint than --replicas {plan.replicas}, or is the model another than breakeven.yaml says?"
+        )
 
 
 def _why_none(found: Found, plan: Plan) -> str:

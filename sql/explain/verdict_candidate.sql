@@ -3,7 +3,10 @@
 select
     config_candidates.*,
     gpu_types.bf16_teraflops,
-    gpu_types.fp8_teraflops,
+    gpu_types.eight_bit_teraops,
+    gpu_types.four_bit_teraops,
+    gpu_types.memory_terabytes_per_second,
+    gpu_types.memory_gigabytes,
     gpu_types.source as gpu_source,
     gpu_types.read_on_date as gpu_read_on_date
 from config_candidates

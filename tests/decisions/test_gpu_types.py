@@ -21,11 +21,11 @@ def test_each_type_says_where_and_when_it_was_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_arithmetic_is_dense_and_of_the_right_size(name: str) -> None:
-    """fp8 is twice bf16 where there is any; a figure with sparsity, or in giga, would not pass."""
+    """Half the bits, twice the arithmetic, where there is any; a figure with sparsity, or in giga, would not pass."""
     found = TYPES[name]
     assert 50 <= found.bf16_teraflops <= 3000
-    if found.fp8_teraflops is not None:
-        assert float(found.fp8_teraflops) == pytest.approx(2 * float(found.bf16_teraflops), rel=0.02)
+    for ops, times in ((found.eight_bit_teraops, 2), (found.four_bit_teraops, 4)):
+        assert ops is None or float(ops) == pytest.approx(times * float(found.bf16_teraflops), rel=0.04)
     assert float(found.memory_terabytes_per_second) == pytest.approx(0.3 if name == "l4" else 4.6, rel=0.9)
     assert 20 <= found.memory_gigabytes <= 300
 

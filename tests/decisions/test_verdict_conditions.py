@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.decisions.gpu_types import shipped_gpu_types
-from tests.decisions.test_verdict_rates import ALWAYS, DAYS, LAST, Row, gpu_cost, verdict
+from tests.decisions.test_verdict_rates import ALWAYS, DAYS, LAST, UNSTATED, Row, gpu_cost, verdict
 
 MODEL = "claude-opus-4-8"
 QUANTUM = Decimal("1e-18")
@@ -35,10 +35,10 @@ def workload(**changed: Any) -> Row:
 
 def candidate(**known: Any) -> Row:
     fields = (
-        "gpu_type", "gpus_per_replica", "gpu_hour_rate", "parameters_billions", "active_parameters_billions",
-        "tokens_per_second", "tokens_per_api_token", "engineering_hours_per_month", "engineering_hour_rate",
+        "gpus_per_replica", "gpu_hour_rate", "tokens_per_second", "tokens_per_api_token",
+        "engineering_hours_per_month", "engineering_hour_rate",
     )  # fmt: skip
-    defaults = {"bytes_per_parameter": Decimal(2), "peak_allowance": Decimal("0.85"), "currency": "USD"}
+    defaults = {**UNSTATED, "peak_allowance": Decimal("0.85"), "currency": "USD"}
     return {**dict.fromkeys(fields), **defaults, "workload": "chat", **ALWAYS, **known}
 
 
@@ -156,6 +156,7 @@ def deployment(*, capacity: Decimal | None) -> Row:
         "peak_allowance": Decimal("0.85"),
         "measured_on": date(2026, 9, 1),
         "capacity_source": "own load test",
+        **UNSTATED,
         **ALWAYS,
     }
 
@@ -164,7 +165,8 @@ GPUS = [
     {
         "gpu_type": found.gpu_type,
         "bf16_teraflops": found.bf16_teraflops,
-        "fp8_teraflops": found.fp8_teraflops,
+        "eight_bit_teraops": found.eight_bit_teraops,
+        "four_bit_teraops": found.four_bit_teraops,
         "memory_terabytes_per_second": found.memory_terabytes_per_second,
         "memory_gigabytes": found.memory_gigabytes,
         "source": found.source,
@@ -181,10 +183,67 @@ def test_a_candidate_beyond_its_roofline_is_impossible() -> None:
     assert small["needed_tokens_per_second"] < small["roofline_tokens_per_second"]
     assert "(roofline 7,562)" in small["reason"]
     assert "as read on 2026-11-29 at https://" in small["reason"]
-    large = without_gpus(FLAT, candidate(**known, parameters_billions=Decimal(405)), gpu_types=GPUS)
-    assert "its roofline is 149" in large["reason"]
-    assert "Its weights take 810 GB and one 1xL4 replica has 24 GB: they do not fit." in large["reason"]
-    assert large["needed_tokens_per_second"] > large["roofline_tokens_per_second"]
+    held = {**known, "gpus_per_replica": 32}
+    large = without_gpus(FLAT, candidate(**held, parameters_billions=Decimal(405)), gpu_types=GPUS)
+    assert large["roofline_tokens_per_second"] == pytest.approx(Decimal(32 * 121 * 10**12) / (810 * 10**9))
+    assert "does not pay" in large["reason"]
+
+
+def test_a_candidate_that_does_not_fit_is_refused_with_the_sum() -> None:
+    known = {"gpu_type": "L4", "gpu_hour_rate": Decimal("0.99"), "parameters_billions": Decimal(405)}
+    said = (
+        "it does not fit a 1xL4 replica: weights 405 x 10^9 x 2 bytes = 810.0 GB, and the memory is 1 x 24 GB of 2^30 "
+        "bytes = 25.8 GB (L4 as read on 2026-11-29 at https://"
+    )
+    found = without_gpus(FLAT, candidate(**known, gpus_per_replica=1), gpu_types=GPUS)
+    assert found["status"] == "prices_only"
+    assert said in found["reason"]
+    assert "32 GPUs a replica would hold it" in found["reason"]
+    assert found["needed_tokens_per_second"] is None
+    unknown = without_gpus(FLAT, candidate(**known), gpu_types=GPUS)
+    assert unknown["status"] == "conditions"
+    assert "With one GPU a replica it does not fit" in unknown["reason"]
+
+
+def test_a_long_context_bounds_a_candidate_by_its_memory_bandwidth() -> None:
+    known = {"gpu_type": "H100-SXM", "gpus_per_replica": 2, "parameters_billions": Decimal(70)}
+    cache = {"kv_bytes_per_token": Decimal(327680), "context_tokens": Decimal(8000)}
+    short = without_gpus(FLAT, candidate(**known), gpu_types=GPUS)
+    long = without_gpus(FLAT, candidate(**known, **cache), gpu_types=GPUS)
+    assert long["roofline_tokens_per_second"] < short["roofline_tokens_per_second"] / 10
+    # Dense: each step reads all of the memory, and writes a token for each request that it holds.
+    held = (2 * 80 * 2**30 - 140 * 10**9) / Decimal(327680 * 8000)
+    assert long["roofline_tokens_per_second"] == pytest.approx(Decimal(6_700 * 10**9) / (2 * 80 * 2**30) * held)
+    one = without_gpus(FLAT, candidate(**known, **cache, requests_at_once_count=1), gpu_types=GPUS)
+    assert one["roofline_tokens_per_second"] < long["roofline_tokens_per_second"]
+
+
+def test_a_declared_capacity_beyond_the_roofline_is_refused_and_the_rest_solved() -> None:
+    """A throughput that its hardware cannot reach decides nothing; what it would have to be is still said."""
+    hardware = {"gpu_type": "L4", "parameters_billions": Decimal(8)}
+
+    def told(capacity: str, **changed: Any) -> dict[str, Any]:
+        declared = {**deployment(capacity=Decimal(capacity)), **hardware, **changed}
+        return verdict(
+            **on_api(FLAT),
+            config_workloads=[workload(deployment_id="llama")],
+            config_deployments=[declared],
+            gpu_types=GPUS,
+        )
+
+    assert told("7562.5")["status"] == "decided"
+    refused = told("7562.6")
+    assert refused["status"] == "conditions"
+    said = (
+        "the capacity of llama (own load test) is impossible: 7,563 tokens/s are 1.00 times what the compute of a 1xL4"
+    )
+    assert said in refused["reason"]
+    assert "1 x 121 x 10^12 operations/s / (2 x 8 x 10^9 parameters x 1 of the tokens computed)" in refused["reason"]
+    assert refused["best_replica_count"] is None
+    assert refused["capacity_basis"] is None
+    assert refused["needed_tokens_per_second"] is not None
+    assert told("80000", gpu_type="H900")["status"] == "decided"
+    assert "it does not fit a 1xL4 replica" in told("1", parameters_billions=Decimal(70))["reason"]
 
 
 @pytest.mark.parametrize(

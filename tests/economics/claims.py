@@ -17,12 +17,14 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from html import escape
+from itertools import repeat
 from pathlib import Path
 
 from pipeline.economics.breakeven import Staircase, breakeven_spend, breakeven_volumes
 from pipeline.economics.exact import Exact
+from pipeline.economics.payback import OneOff, payback
 from pipeline.economics.rent import engineering_cost, gpu_rent
-from pipeline.economics.roofline import GpuType, ServedModel, compute_roofline, single_stream_tokens_per_second
+from pipeline.economics.roofline import GpuType, Requests, ServedModel, replica_roofline
 from pipeline.economics.units import cost_of_tokens, cost_per_mtok
 from pipeline.economics.work import Capacity, Provenance, tokens_per_replica_hour
 from pipeline.sources.owned_gpus import monthly_depreciation, power_a_day
@@ -138,7 +140,6 @@ def _gpu(inputs: Inputs) -> GpuType:
     return GpuType(
         gpu_type="published claim",
         bf16_teraflops=inputs.get("tflops", Decimal(1)),
-        fp8_teraflops=None,
         memory_terabytes_per_second=inputs.get("tb_s", Decimal(1)),
         memory_gigabytes=80,
         source="published claim",
@@ -152,15 +153,16 @@ def _model(inputs: Inputs) -> ServedModel:
     return ServedModel(active_parameters=size, total_parameters=size, bytes_per_parameter=bytes_per_parameter)
 
 
-def _roofline(inputs: Inputs) -> Decimal | None:
-    gpus = int(inputs["gpus"])
-    return compute_roofline(
-        gpu=_gpu(inputs), gpus_per_replica=gpus, model=_model(inputs), mix={"output": 1}
-    ).tokens_per_second
+def _roofline(inputs: Inputs) -> Fraction | None:
+    gpus, mix = int(inputs["gpus"]), {"output": 1}
+    return replica_roofline(gpu=_gpu(inputs), gpus_per_replica=gpus, model=_model(inputs), mix=mix).compute
 
 
-def _single_stream(inputs: Inputs) -> Decimal:
-    return single_stream_tokens_per_second(gpu=_gpu(inputs), gpus_per_replica=1, model=_model(inputs))
+def _single_stream(inputs: Inputs) -> Fraction | None:
+    """One request alone reads the active weights for every token."""
+    return replica_roofline(
+        gpu=_gpu(inputs), gpus_per_replica=1, model=_model(inputs), mix={"output": 1}, requests=Requests(at_once=1)
+    ).bandwidth
 
 
 def _rent(rate: str) -> Compute:
@@ -209,6 +211,12 @@ def _energy(inputs: Inputs) -> Fraction:
     return Fraction(a_day) * Fraction(inputs["hours"]) / 24
 
 
+def _payback(inputs: Inputs) -> Decimal | None:
+    """The same saving every month, for as long as it takes."""
+    one_offs = [OneOff(item="hardware", amount=inputs["one_off"])]
+    return payback(monthly_savings=repeat(inputs["monthly_saving"]), one_offs=one_offs).months
+
+
 def _labor(inputs: Inputs) -> Fraction:
     rate = Fraction(inputs["annual_usd"]) / Fraction(inputs["hours_per_year"])
     return engineering_cost(hours=inputs["hours"], hour_rate=rate)
@@ -249,14 +257,14 @@ FORMULAS: Mapping[str, tuple[str, Compute]] = {
     "breakeven_utilization_pct": ("breakeven.breakeven_volumes", _breakeven_utilization_percent),
     "full_replica_api_value_usd": ("breakeven.breakeven_volumes", _full_replica_value),
     "staircase_usd": ("breakeven.Staircase.self_host_cost", _staircase_cost),
-    "roofline_tok_s": ("roofline.compute_roofline", _roofline),
-    "bandwidth_tok_s": ("roofline.single_stream_tokens_per_second", _single_stream),
+    "roofline_tok_s": ("roofline.replica_roofline", _roofline),
+    "bandwidth_tok_s": ("roofline.replica_roofline", _single_stream),
     "weights_gb": ("roofline.ServedModel.weight_gigabytes", lambda inputs: _model(inputs).weight_gigabytes),
     "monthly_from_hourly": ("rent.gpu_rent", _rent("usd_per_hour")),
     "labor_usd": ("rent.engineering_cost", _labor),
     "amortized_monthly": ("owned_gpus.monthly_depreciation", _depreciation),
     "energy_usd": ("owned_gpus.power_a_day", _energy),
-    "payback_months": (ARITHMETIC, _over("one_off", "monthly_saving")),
+    "payback_months": ("payback.payback", _payback),
     "linear_crossing_mtok": (ARITHMETIC, _zero_of_a_line),
     "sum": (ARITHMETIC, lambda inputs: sum(map(Fraction, inputs.values()), Fraction(0))),
     "difference": (ARITHMETIC, lambda inputs: Fraction(inputs["a"]) - Fraction(inputs["b"])),

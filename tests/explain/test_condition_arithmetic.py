@@ -38,7 +38,7 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
     joined = [
         {
             **row,
-            **dict.fromkeys(("bf16_teraflops", "fp8_teraflops", "gpu_source", "gpu_read_on_date")),
+            **dict.fromkeys(("bf16_teraflops", "gpu_source", "gpu_read_on_date")),
             **(
                 {**gpu, "gpu_source": gpu["source"], "gpu_read_on_date": gpu["read_on_date"]}
                 if (gpu := types.get(row["gpu_type"]))
@@ -94,6 +94,27 @@ CASES: Mapping[str, tuple[VerdictInputs, set[str]]] = {
             "roofline_tokens_per_second", "needed_tokens_per_second", "most_self_tokens_per_api_token",
             "most_gpu_hour_rate_rc", "most_engineering_hours_per_month", "most_fixed_cost_rc_per_month",
         },
+    ),
+    "a candidate that long contexts bound": (
+        without_gpus(
+            {
+                **KNOWN, "kv_bytes_per_token": Decimal(131072), "context_tokens": Decimal(6000),
+                "requests_at_once_count": 4,
+            },
+            gpu_types=GPUS,
+        ),
+        {"roofline_tokens_per_second"},
+    ),
+    "a capacity that is impossible": (
+        inputs_of(
+            **on_api(FLAT),
+            config_workloads=[workload(deployment_id="llama")],
+            config_deployments=[
+                {**deployment(capacity=Decimal(9000)), "gpu_type": "L4", "parameters_billions": Decimal(8)}
+            ],
+            gpu_types=GPUS,
+        ),
+        {"needed_tokens_per_second"},
     ),
     "a measured capacity": (
         inputs_of(

@@ -2,15 +2,19 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
+from pipeline.decisions.gpu_types import shipped_gpu_types
+from pipeline.economics.plausibility import Hardware
+from pipeline.economics.roofline import ServedModel
 from pipeline.errors import BreakevenError
 from pipeline.measure.arrival import arrivals
 from pipeline.measure.endpoint import Endpoint, EndpointRefusedError
-from pipeline.measure.measuring import Measured, Plan, event_body, measure
+from pipeline.measure.measuring import Measured, Plan, event_body, measure, refuse_impossible
 from pipeline.measure.requests import Lengths, Prompts, lengths_like
 from pipeline.measure.search import Bounds, ServiceLevel
 from tests.measure.chat_server import Engine, served
@@ -60,6 +64,24 @@ def test_a_known_capacity_is_measured_within_40_percent_and_never_exceeded() -> 
     assert len({tuple(words[:50]) for words in prompts}) == 1
     assert len({tuple(words[50:]) for words in prompts}) == len(prompts)
     assert {asked["max_tokens"] for asked in engine.asked} == {20}
+
+
+def test_what_one_replica_cannot_have_done_is_refused_with_the_arithmetic() -> None:
+    """Two replicas behind an endpoint that is measured as one, or another model than is declared."""
+    engine = Engine(slots=8, service_seconds=0.02)
+    planned = plan(seconds=12, requests=60)
+    _, found = measured(engine, planned)
+    l4 = shipped_gpu_types()["l4"]
+    model = ServedModel(active_parameters=8 * 10**9, total_parameters=8 * 10**9, kv_bytes_per_token=131072)
+    possible = Hardware(gpu=l4, gpus_per_replica=1, model=model)
+    refuse_impossible(found, planned, possible)
+    refuse_impossible(found, planned, None)
+    slower = replace(possible, gpu=replace(l4, bf16_teraflops=1))
+    with pytest.raises(BreakevenError, match=r"cannot do what was measured: .* compute of a 1xL4 .* Nothing was"):
+        refuse_impossible(found, planned, slower)
+    narrower = replace(possible, gpu=replace(l4, memory_terabytes_per_second=Decimal("0.00001")))
+    with pytest.raises(BreakevenError, match="memory bandwidth of a 1xL4 replica"):
+        refuse_impossible(found, planned, narrower)
 
 
 def test_no_more_is_sent_than_was_allowed() -> None:
