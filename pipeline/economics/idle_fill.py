@@ -1,0 +1,133 @@
+"""What would fit on capacity that is already paid for, and what that avoids at the API.
+
+Order of advice: fill idle capacity that is paid for, then release what nothing needs, then switch, then buy
+(economics.md 10). Filling and releasing want the same replicas, so each count is tried, and a tie releases fewer.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pipeline.economics.exact import Exact, not_negative, positive, whole_count
+from pipeline.economics.request_classes import fill_hour
+from pipeline.economics.scale_down import LoadHour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Movable:
+    """Traffic that is on an API and may move: its hours, work as it would be on a replica, and its API price a unit."""
+
+    name: str
+    hours: Sequence[LoadHour]
+    price_per_unit: Exact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What fits of one workload over all the hours. Tokens in proportion to the work of their hour, rounded down."""
+
+    name: str
+    tokens: int
+    work: Fraction
+    avoided_cost: Fraction
+    hours: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HourFilled:
+    """One hour: what is left of the replicas, and the tokens that fit by workload. `room` None: nobody watched it."""
+
+    room: Fraction | None
+    tokens: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdleFill:
+    """`filled`: by workload in the order given. `hours`: in order of time."""
+
+    filled: tuple[Filled, ...]
+    hours: tuple[HourFilled, ...]
+
+    @property
+    def avoided_cost(self) -> Fraction:
+        """What all of it costs at the API."""
+        return sum((found.avoided_cost for found in self.filled), Fraction(0))
+
+
+def idle_fill(
+    *,
+    served: Sequence[Exact | None],
+    movable: Sequence[Movable],
+    replicas: int,
+    spare_replicas: int,
+    capacity_per_replica_hour: Exact,
+) -> IdleFill:
+    """What fits, hour by hour, beside what the replicas serve already; the dearest work of an hour goes first.
+
+    `served` is the work of each hour on the replicas, None where nobody watched: that is not idle, and nothing fits
+    there. The room of an hour is (replicas - spare) c - served. All work is in one unit. Raises ValueError for a
+    negative number, a capacity of 0, or hours that are not as many. Source: economics.md 0.4, 4 and 10.
+    """
+    capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
+    ready = max(0, whole_count(replicas, "replicas") - whole_count(spare_replicas, "spare_replicas"))
+    prices = {found.name: not_negative(found.price_per_unit, f"price of {found.name}") for found in movable}
+    for found in movable:
+        if len(found.hours) != len(served):
+            raise ValueError(
+                f"{found.name} has {len(found.hours)} hours and the replicas {len(served)}: pass the same hours."
+            )
+    rooms = [
+        None if load is None else max(ready * capacity - not_negative(load, f"served[{hour}]"), Fraction(0))
+        for hour, load in enumerate(served)
+    ]
+    fits = [
+        {}
+        if room is None
+        else fill_hour(work=[(one.name, one.hours[hour].work, prices[one.name]) for one in movable], capacity=room)
+        for hour, room in enumerate(rooms)
+    ]
+    tokens = [
+        {one.name: _tokens(one.hours[hour], fitting[one.name]) for one in movable if fitting.get(one.name)}
+        for hour, fitting in enumerate(fits)
+    ]
+    return IdleFill(
+        filled=tuple(_filled(one.name, prices[one.name], fits, tokens) for one in movable),
+        hours=tuple(HourFilled(room=room, tokens=found) for room, found in zip(rooms, tokens, strict=True)),
+    )
+
+
+def _tokens(whole: LoadHour, fitting: Fraction) -> int:
+    return math.floor(whole.tokens * fitting / Fraction(whole.work))
+
+
+def _filled(
+    name: str, price: Fraction, fits: Sequence[Mapping[str, Fraction]], tokens: Sequence[Mapping[str, int]]
+) -> Filled:
+    work = sum((fitting.get(name, Fraction(0)) for fitting in fits), Fraction(0))
+    return Filled(
+        name=name,
+        tokens=sum(found.get(name, 0) for found in tokens),
+        work=work,
+        avoided_cost=work * price,
+        hours=sum(name in found for found in tokens),
+    )
+
+
+def release_beside_filling(
+    *, avoided_cost_by_released: Sequence[Exact], replica_cost: Exact
+) -> tuple[int, tuple[Fraction, ...]]:
+    """How many to release where the rest is filled, and what each count from 0 on would save in all.
+
+    `avoided_cost_by_released[k]` is what filling avoids with k replicas released, `replica_cost` a replica's rent over
+    the same hours. The count that saves most; a tie releases fewer. Raises ValueError for no count.
+    Source: economics.md 10, "fill idle capacity that is already paid for, then release what nothing needs".
+    """
+    if not avoided_cost_by_released:
+        raise ValueError("There is no count to compare: pass what filling avoids with 0 released, at least.")
+    rent = not_negative(replica_cost, "replica_cost")
+    savings = tuple(
+        count * rent + not_negative(avoided, f"avoided cost with {count} released")
+        for count, avoided in enumerate(avoided_cost_by_released)
+    )
+    return max(range(len(savings)), key=lambda count: (savings[count], -count)), savings
