@@ -56,8 +56,8 @@ class _Subject:
     def hardware(self) -> "Hardware | None":
         """What a replica of it is of; None where that is not declared."""
         from pipeline.build.config_tables import served_row
+        from pipeline.decisions.capacities import hardware_of
         from pipeline.decisions.gpu_types import shipped_gpu_types
-        from pipeline.decisions.plausible import hardware_of
 
         served = self.deployment or self.workload.candidate
         return None if served is None else hardware_of(served_row(served), shipped_gpu_types(), gpus=self.gpus)

@@ -7,19 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any
 
 from pipeline.build.config_tables import served_row
 from pipeline.config import Capacity, Config
-from pipeline.decisions.gpu_types import gpu_type_named, shipped_gpu_types
+from pipeline.decisions.capacities import hardware_of
+from pipeline.decisions.gpu_types import shipped_gpu_types
 from pipeline.economics.plausibility import Hardware, why_it_does_not_fit, why_it_is_too_fast
-from pipeline.economics.roofline import GpuType, Requests, ServedModel
+from pipeline.economics.roofline import GpuType
 from pipeline.errors import ConfigError
 from pipeline.landing.project import Project
 from pipeline.sources import ingest
-
-_BILLION = 10**9
 
 
 @dataclass(frozen=True)
@@ -29,30 +26,6 @@ class _Impossible:
     key: str
     value: object
     why: str
-
-
-def hardware_of(row: Mapping[str, Any], types: Mapping[str, GpuType], *, gpus: int | None) -> Hardware | None:
-    """A row of config_deployments or config_candidates; None where GPU, their number or the model's size is unknown."""
-    gpu = None if row["gpu_type"] is None else gpu_type_named(types, row["gpu_type"])
-    if gpu is None or gpus is None or row["parameters_billions"] is None:
-        return None
-    total = Fraction(row["parameters_billions"]) * _BILLION
-    active = row["active_parameters_billions"]
-    return Hardware(
-        gpu=gpu,
-        gpus_per_replica=gpus,
-        model=ServedModel(
-            active_parameters=total if active is None else Fraction(active) * _BILLION,
-            total_parameters=total,
-            bytes_per_parameter=row["bytes_per_parameter"],
-            kv_bytes_per_token=row["kv_bytes_per_token"],
-        ),
-        requests=Requests(
-            context_tokens=row["context_tokens"],
-            at_once=row["requests_at_once_count"],
-            tokens_per_step=row["tokens_per_step"],
-        ),
-    )
 
 
 def refuse_impossible(config: Config) -> None:

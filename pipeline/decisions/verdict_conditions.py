@@ -12,8 +12,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from pipeline.decisions.capacities import hardware_of
 from pipeline.decisions.gpu_types import gpu_type_named, gpu_types
-from pipeline.decisions.plausible import hardware_of
 from pipeline.decisions.window import Evidence, Row
 from pipeline.economics.conditions import Case, Conditions, Quantity, Threshold, conditions
 from pipeline.economics.conditions_in_words import in_words

@@ -17,20 +17,18 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import verdict_conditions
+from pipeline.decisions.capacities import declared_capacity, why_impossible
 from pipeline.decisions.gpu_types import gpu_types
-from pipeline.decisions.plausible import hardware_of
 from pipeline.decisions.verdict_conditions import Known
 from pipeline.decisions.window import QUANTA, RATIO_DAYS, Evidence, Row, Rows, Served, Window, evidence_on, valid_on
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
 from pipeline.economics.daily_demand import DailyPlans, plans_of_days
 from pipeline.economics.exact import money_text, to_places
 from pipeline.economics.hybrid import HybridPlan
-from pipeline.economics.plausibility import why_it_does_not_fit, why_it_is_too_fast
 from pipeline.economics.rent import gpu_rent
 from pipeline.economics.work import (
     Capacity,
     ObservedHour,
-    Provenance,
     at_least_capacity,
     hourly_work_replica_seconds,
     replica_hour_work_seconds,
@@ -575,49 +573,18 @@ def _capacity(
     if deployment is None:
         return None, None
     capacity, problem = _stated_capacity(deployment, evidence, rate)
-    hardware = hardware_of(deployment, gpu_types(evidence.gpu_types), gpus=int(deployment["gpus_per_replica"]))
-    if capacity is None or hardware is None or not demand:
-        return capacity, problem
-    per_second = Fraction(tokens_per_replica_hour(mix=demand, capacity=capacity)) / Fraction(
-        replica_hour_work_seconds(capacity)
-    )
-    impossible = why_it_does_not_fit(hardware) or why_it_is_too_fast(hardware, tokens_per_second=per_second, mix=demand)
-    if impossible is None:
-        return capacity, problem
-    said = f"the capacity of {deployment['deployment_id']} ({capacity.provenance.source}) is impossible: {impossible}"
-    return None, _Problem(said, is_open=True)
+    if capacity is None:
+        return None, problem
+    impossible = why_impossible(capacity, deployment=deployment, mix=demand, types=gpu_types(evidence.gpu_types))
+    return (capacity, None) if impossible is None else (None, _Problem(impossible, is_open=True))
 
 
 def _stated_capacity(
     deployment: Row, evidence: Evidence, rate: _Rate | None
 ) -> tuple[Capacity | None, _Problem | None]:
-    prefill, decode = deployment["prefill_tokens_per_second"], deployment["decode_tokens_per_second"]
-    blended = deployment["tokens_per_second"]
-    if blended is not None and (prefill is None or decode is None):
-        return Capacity(
-            maximum_utilization_ratio=deployment["peak_allowance"],
-            provenance=Provenance(
-                kind="declared", stated_on=deployment["measured_on"], source=deployment["capacity_source"]
-            ),
-            blended_tokens_per_second=blended,
-        ), None
-    if prefill is not None and decode is not None:
-        cached = deployment["cached_tokens_per_second"] or prefill
-        return Capacity(
-            maximum_utilization_ratio=deployment["peak_allowance"],
-            provenance=Provenance(
-                kind="declared", stated_on=deployment["measured_on"], source=deployment["capacity_source"]
-            ),
-            tokens_per_second_by_class={
-                "input_uncached": prefill,
-                "input_cache_write_5m": prefill,
-                "input_cache_write_30m": prefill,
-                "input_cache_write_1h": prefill,
-                "input_cache_write_12h": prefill,
-                "input_cache_read": cached,
-                "output": decode,
-            },
-        ), None
+    declared = declared_capacity(deployment)
+    if declared is not None:
+        return declared, None
     return _observed_capacity(deployment, evidence, rate)
 
 
