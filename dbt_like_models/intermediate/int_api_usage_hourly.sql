@@ -46,25 +46,16 @@ stated as (
     where charge_kind in ('tokens', 'web_search')
 ),
 
-vouched as (
-    select distinct
-        usage_date,
-        account,
-        dataset
-    from landed_coverage
-    where source = 'openai_usage_api' and is_complete
-),
-
 counted as (
     select
         stated.*,
         coalesce(config_sources.issuer, stated.provider) as issuer
     from stated
-    left join vouched
+    left join int_vouched_usage_daily
         on
-            stated.usage_date = vouched.usage_date
-            and stated.account = vouched.account
-            and stated.activity = vouched.dataset
+            stated.usage_date = int_vouched_usage_daily.usage_date
+            and stated.account = int_vouched_usage_daily.account
+            and stated.activity = int_vouched_usage_daily.activity
     left join config_sources
         on
             stated.source = config_sources.source
@@ -72,7 +63,7 @@ counted as (
             and stated.account = config_sources.account
     where
         coalesce(config_sources.role, 'metered') != 'control'
-        and (stated.source != 'openai_dashboard_csv' or vouched.dataset is null)
+        and (stated.source != 'openai_dashboard_csv' or int_vouched_usage_daily.activity is null)
 ),
 
 final as (

@@ -2,15 +2,18 @@
 -- What turns an amount into the reporting currency: amount x multiplier / divisor, both of one rate date, the newest
 -- one on or before the day on which the ECB published both currencies, at most 7 days old (weekends, Easter,
 -- Christmas). No row: no rate, so the amount stays unconverted. The reporting currency itself needs no rate.
+-- (Not from staging, which is no table by the day: a new rate would be news to every month.)
 -- partition: month
+-- days: calendar
+-- lookback: landed_ecb_rates__rates 7 days
 with
 rates as (
-    select stg_ecb_rates__rates_daily.*
-    from stg_ecb_rates__rates_daily
-    cross join this_partition
-    where
-        stg_ecb_rates__rates_daily.rate_date >= this_partition.from_date - 7
-        and stg_ecb_rates__rates_daily.rate_date < this_partition.to_date
+    select
+        usage_date as rate_date,
+        account,
+        currency,
+        cast(rate as decimal(18, 8)) as currency_per_eur
+    from landed_ecb_rates__rates
 ),
 
 companies as (

@@ -222,6 +222,15 @@ def cases_to_update(
     return cases
 
 
+def first_day_to_say(alerts: Iterable[AlertRow]) -> date | None:
+    """No verdict older than this can be announced or update a post. None: none can."""
+    newest: dict[str, date] = {}
+    for row in alerts:
+        if _speaks(row):
+            newest[row.workload] = max(row.usage_date, newest.get(row.workload, row.usage_date))
+    return min(newest.values(), default=None)
+
+
 @dataclass(frozen=True)
 class _Candidate:
     alert: AlertRow

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import dagster as dg
 
-from pipeline.alerts.case import AlertRow, VerdictRow
+from pipeline.alerts.case import AlertRow, VerdictRow, first_day_to_say
 from pipeline.alerts.outbox import Outbox, Outcome
 from pipeline.alerts.slack import outlet_from_config
 from pipeline.assets.markdown import plain_text
@@ -30,8 +30,10 @@ def announce(
     with Questions(snapshot) as questions:
         feeds = questions.ask("scope_feeds", from_date=date.min, to_date=date.max).to_dicts()
         proof = Proof.of(check_results(snapshot), feeds)
-        verdicts = questions.ask("verdict_rows").to_dicts()
         states = questions.ask("alert_rows").to_dicts()
+    alerts = [AlertRow.from_row(row) for row in states]
+    with Questions(snapshot, from_date=first_day_to_say(alerts) or date.max) as questions:
+        verdicts = questions.ask("verdict_rows").to_dicts()
     outbox = Outbox(
         events=project.landing,
         outlet=outlet_from_config(project.config.slack, environment=environment),
@@ -50,7 +52,7 @@ def announce(
     }
     return outbox.announce(
         verdicts=[VerdictRow.from_row(row) for row in verdicts if row["workload"] in proven],
-        alerts=[AlertRow.from_row(row) for row in states if row["workload"] in proven],
+        alerts=[row for row in alerts if row.workload in proven],
     )
 
 

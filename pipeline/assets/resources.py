@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,12 +29,13 @@ class Built:
 class ProjectResource:
     """A folder with a `breakeven.yaml`.
 
-    `brought`: (source, account) -> what was fetched for this run. `built`: what was built for it; None: the run builds.
+    `brought`: (source, account) -> what was fetched for this run. `built`: what was built for it, as soon as it is: who
+    asks waits; None: the run builds. It raises BuildError where what was to be built could not be.
     """
 
     folder: Path
     brought: Mapping[tuple[str, str], Ingested] = field(default_factory=lambda: _NOTHING)
-    built: Built | None = None
+    built: Callable[[], Built | None] = lambda: None
 
     @cached_property
     def project(self) -> Project:

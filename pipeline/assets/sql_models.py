@@ -28,7 +28,7 @@ from pipeline.reports.figures import visible
 from pipeline.sources.source import Source
 
 _GATED_FOLDERS = ("staging", "intermediate", "marts", "decisions")
-_INSTRUCTION = re.compile(r"-- (partition|lookback|date|law|scope): ")
+_INSTRUCTION = re.compile(r"-- (partition|lookback|date|days|law|scope): ")
 _DAY_STATUS = "fct_day_status_daily"
 _MOST_NAMED = 5
 _WHAT_TO_DO = "See the law under Checks in infra/RUNBOOK.md; `breakeven status` lists what is broken now."
@@ -70,13 +70,14 @@ def sql_graph(
         project: dg.ResourceParam[ProjectResource],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         now = moment_of(context.run.tags)
-        if project.built is None:
+        built = project.built()
+        if built is None:
             land_config(project.project, now)
             result = build_project(project.project, as_of=now)
             publish(result.snapshot, project.project.paths.published)
         else:
-            snapshot = kept_snapshot(project.project, project.built.snapshot_id)
-            result = BuildResult(snapshot=snapshot, ran=project.built.ran, landed=None)
+            snapshot = kept_snapshot(project.project, built.snapshot_id)
+            result = BuildResult(snapshot=snapshot, ran=built.ran, landed=None)
         for note in result.notes:
             context.log.warning(note)
         # In the order in which they were built: Dagster wants every asset after what it reads.

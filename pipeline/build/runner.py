@@ -433,10 +433,12 @@ def _set_partition(connection: duckdb.DuckDBPyConnection, window: DateRange) -> 
 
 
 def _partitions(model: Model, inputs: Mapping[str, Relation]) -> list[str]:
-    """The partitions of a model: those of the days its dated inputs have."""
+    """The partitions of a model: those of the days its dated inputs have, or the one that it names."""
     if model.partition_by == "none":
         return ["all"]
-    days = {day for relation in inputs.values() if relation.is_dated for day in relation.days()}
+    named = model.days_of if isinstance(model, SqlModel) else None
+    dated = [inputs[named]] if named is not None else [relation for relation in inputs.values() if relation.is_dated]
+    days = {day for relation in dated for day in relation.days()}
     return sorted({partition_of(day, model.partition_by) for day in days})
 
 

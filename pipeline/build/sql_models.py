@@ -15,13 +15,16 @@ from pipeline.errors import BuildError
 
 PartitionBy = Literal["day", "month", "none"]
 
-_HEADER = re.compile(r"^-- (?P<key>partition|lookback|date): (?P<value>.+?)\s*$", re.MULTILINE)
+_HEADER = re.compile(r"^-- (?P<key>partition|lookback|date|days): (?P<value>.+?)\s*$", re.MULTILINE)
 _LOOKBACK = re.compile(r"^(?P<input>[a-z0-9_]+) (?P<days>\d+) days?$")
 
 
 @dataclass(frozen=True)
 class SqlModel:
-    """One SELECT = one table. `inputs` are the tables it reads; `lookback` days of an input before the partition."""
+    """One SELECT = one table. `inputs` are the tables it reads; `lookback` days of an input before the partition.
+
+    `days_of`: the input whose days alone have partitions, where another reaches back further; None: those of all.
+    """
 
     name: str
     sql: str
@@ -30,6 +33,7 @@ class SqlModel:
     lookback: Mapping[str, int] = field(default_factory=dict)
     date_column: str = "usage_date"
     folder: str = ""
+    days_of: str | None = None
 
     @property
     def code_hash(self) -> str:
@@ -67,11 +71,16 @@ def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
     partition = header.get("partition", ["missing"])[0].split()[0]
     if partition not in ("day", "month", "none"):
         raise BuildError(f"{path.name}: the header says partition {partition!r}. It must be day, month or none.")
+    inputs = _tables_read(sql, cache=cache, name=path.name)
+    days_of = header["days"][0] if "days" in header else None
+    if days_of is not None and days_of not in inputs:
+        raise BuildError(f"{path.name}: the header says `-- days: {days_of}`, which it does not read. Name an input.")
     return SqlModel(
         name=prefix + path.stem,
         sql=sql,
         partition_by=partition,  # type: ignore[arg-type]  # checked above
-        inputs=_tables_read(sql, cache=cache, name=path.name),
+        inputs=inputs,
+        days_of=days_of,
         lookback=dict(_lookback(path.name, line) for line in header.get("lookback", [])),
         date_column=header.get("date", ["usage_date"])[0],
         folder=path.parent.name,

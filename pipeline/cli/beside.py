@@ -1,4 +1,5 @@
-"""The daily job in a process of its own, which imports Dagster and opens its instance while this one lands and builds.
+"""The daily job in a process of its own: it imports Dagster while this one lands, begins and records what landed while
+this one builds, and waits there for what was built.
 
 Two cores are then used where one was, and tables are printed while the job records what was built. The other process
 ends with this one, however this one ends.
@@ -42,8 +43,15 @@ class DailyOrder:
     brought: Sequence[Ingested] | None
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """Nothing was built, and why."""
+
+    reason: str
+
+
 class DailyJob:
-    """Made, it gets itself ready; `prepare` once it is known what was brought, `begin` once everything is built.
+    """Made, it gets itself ready; `begin` once it is known what was brought, `go_on` once everything is built.
 
     Where Dagster has been imported already a second process would gain nothing: the job runs in this one.
     """
@@ -53,7 +61,7 @@ class DailyJob:
         self._held = ExitStack()
         self.process_id: int | None = None
         self._order: DailyOrder | None = None
-        self._built: Built | None = None
+        self._built: Built | _Refused | None = None
         self._orders: IO[bytes] | None = None
         self._answers: IO[bytes] | None = None
 
@@ -71,15 +79,22 @@ class DailyJob:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def prepare(self, order: DailyOrder) -> None:
-        """Have the job resolved for these days, while this process builds."""
+    def begin(self, order: DailyOrder) -> None:
+        """Have the job run over these days, as far as it can while this process builds."""
         self._order = order
         self._tell(order)
 
-    def begin(self, built: Built | None) -> None:
+    def go_on(self, built: Built | None) -> None:
         """Have the job record what was built (None: it builds), while this process does something else."""
         self._built = built
         self._tell(built)
+
+    def give_up(self, error: BreakevenError) -> None:
+        """Have the job record that nothing could be built, and why: whoever looks in Dagster sees it there too."""
+        self._built = _Refused(str(error))
+        self._tell(self._built)
+        with suppress(BuildError):
+            self.result()
 
     def result(self) -> list[str]:
         """What `run_daily` returns; BuildError where a step failed or the other process was ended from outside."""
@@ -116,16 +131,22 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()  # type: ignore[union-attr]
 
 
-def _run_here(order: DailyOrder | None, built: Built | None) -> list[str]:
+def _run_here(order: DailyOrder | None, built: Built | _Refused | None) -> list[str]:
     from pipeline.cli.in_process import ready_to_run
 
-    assert order is not None, "prepare() comes first"
+    assert order is not None, "begin() comes first"
     with ready_to_run(order) as job:
-        return job(built)
+        return job(lambda: _built(built))
+
+
+def _built(told: Built | _Refused | None) -> Built | None:
+    if isinstance(told, _Refused):
+        raise BuildError(told.reason)
+    return told
 
 
 def serve() -> NoReturn:
-    """The other process: one order, one word to begin, one answer. Whatever Dagster prints goes to stderr."""
+    """The other process: one order, one word to go on, one answer. Whatever Dagster prints goes to stderr."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
@@ -150,10 +171,9 @@ def _answer() -> object:
     from pipeline.cli.in_process import ready_to_run
 
     with ready_to_run(_read(orders.get())) as job:
-        built = _read(orders.get())
         signal.signal(signal.SIGINT, signal.default_int_handler)
         running.set()
-        problems = job(built)
+        problems = job(lambda: _built(_read(orders.get())))
         running.clear()
     return problems
 
@@ -168,6 +188,8 @@ def _listen(orders: "SimpleQueue[bytes]", running: threading.Event) -> None:
     if not running.is_set():
         os._exit(0)
     interrupt_main()
+    # What waits for another order sleeps through that.
+    orders.put(_written(_Refused("breakeven run ended before it had built everything. Run it again.")))
     time.sleep(_PATIENCE_SECONDS / 2)
     os._exit(130)
 

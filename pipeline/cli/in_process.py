@@ -54,12 +54,12 @@ def run_daily(
     Raises BuildError when a step failed, in the words of what failed.
     """
     with ready_to_run(DailyOrder(project.folder, first=first, last=last, now=now, brought=brought)) as job:
-        return job(None)
+        return job(lambda: None)
 
 
 @contextmanager
-def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Built | None], list[str]]]:
-    """The daily job, resolved, with its instance open. Called with what was built for it; with None it builds."""
+def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Callable[[], Built | None]], list[str]]]:
+    """The daily job, resolved, with its instance open. Called with what says what was built for it; None: it builds."""
     home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
     with _cycles_seldom_sought(), _instance(home) as instance:
         definitions = definitions_for(order.folder.resolve(), now=order.now, brought=order.brought)
@@ -69,7 +69,7 @@ def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Built | None], list[st
         tags = {AS_OF_TAG: order.now.isoformat(), **days}
         told = {FETCHED} if order.brought is not None else set()
 
-        def run(built: Built | None) -> list[str]:
+        def run(built: Callable[[], Built | None]) -> list[str]:
             resource.built = built
             result = job.execute_in_process(instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False)
             if not result.success:
@@ -98,7 +98,7 @@ def _instance(home: Path) -> Iterator[dg.DagsterInstance]:
     before = os.environ.get("DAGSTER_HOME")
     os.environ["DAGSTER_HOME"] = str(home)
     try:
-        with _opened_alone(home) as instance:
+        with opened_instance(home) as instance:
             yield instance
     finally:
         if before is None:
@@ -107,8 +107,8 @@ def _instance(home: Path) -> Iterator[dg.DagsterInstance]:
             os.environ["DAGSTER_HOME"] = before
 
 
-def _opened_alone(home: Path) -> dg.DagsterInstance:
-    """Opened by one process at a time: two that both create the tables of a new instance would break each other."""
+def opened_instance(home: Path) -> dg.DagsterInstance:
+    """The project's instance. One process at a time opens it: two that both create its tables break each other."""
     with (home / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         instance = dg.DagsterInstance.from_ref(_reference(home))

@@ -17,6 +17,7 @@ from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told
 from pipeline.decisions.graph import build_project
 from pipeline.decisions.plausible import land_config
+from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.figures import counted
@@ -102,11 +103,15 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
         for source in brought:
             _print_ingested(source)
         last = now.date() - timedelta(days=1)
-        daily.prepare(
+        daily.begin(
             DailyOrder(project.folder, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought)
         )
-        result = build_with_progress(project, now=now)
-        daily.begin(Built(result.snapshot.snapshot_id, result.ran))
+        try:
+            result = build_with_progress(project, now=now)
+        except BreakevenError as error:
+            daily.give_up(error)
+            raise
+        daily.go_on(Built(result.snapshot.snapshot_id, result.ran))
         publish(result.snapshot, project.paths.published)
         print_answers(project)
         for problem in daily.result():

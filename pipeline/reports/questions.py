@@ -2,27 +2,30 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import duckdb
 import polars as pl
 
 from pipeline.build.publish import open_snapshot
-from pipeline.build.relations import quoted
+from pipeline.build.relations import DateRange, quoted
 from pipeline.build.snapshot import Snapshot
 from pipeline.paths import sql_root
 
 
 class Questions:
-    """Answers from one snapshot. Close it, or use it in a `with`."""
+    """Answers from one snapshot. Close it, or use it in a `with`.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    `from_date`: tables with days are asked from this day on only; a year of them is hundreds of files.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, from_date: date | None = None) -> None:
         self.snapshot = snapshot
-        # What lies on S3 is fetched when a question names it.
-        is_shared = any(node.shared is not None for node in snapshot.nodes.values())
-        self._unopened = {name.lower(): name for name in snapshot.nodes} if is_shared else {}
-        only = () if is_shared else None
-        self._connection: duckdb.DuckDBPyConnection = open_snapshot(snapshot, only=only)
+        self._days = None if from_date is None else DateRange(from_date, date.max)
+        # A table of a year is many files, and what lies on S3 is fetched: opened when a question names it.
+        self._unopened = {name.lower(): name for name in snapshot.nodes}
+        self._connection: duckdb.DuckDBPyConnection = open_snapshot(snapshot, only=())
 
     def __enter__(self) -> "Questions":
         return self
@@ -45,12 +48,10 @@ class Questions:
 
     def _open_named(self, text: str) -> None:
         """Open the tables that a text names; all of them where it names none: it asks which there are."""
-        if not self._unopened:
-            return
         words = set(re.findall(r"\w+", text.lower()))
         is_about_none = not any(name.lower() in words for name in self.snapshot.nodes)
         names = [name for word, name in self._unopened.items() if is_about_none or word in words]
         self.snapshot.bring(names)
         for name in names:
-            self._connection.execute(f"create view {quoted(name)} as {self.snapshot.node(name).sql(None)}")
+            self._connection.execute(f"create view {quoted(name)} as {self.snapshot.node(name).sql(self._days)}")
             del self._unopened[name.lower()]

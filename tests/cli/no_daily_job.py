@@ -14,10 +14,13 @@ class NoDailyJob:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def prepare(self, order: object) -> None:
+    def begin(self, order: object) -> None:
         pass
 
-    def begin(self, built: object) -> None:
+    def go_on(self, built: object) -> None:
+        pass
+
+    def give_up(self, error: object) -> None:
         pass
 
     def result(self) -> list[str]:

@@ -11,15 +11,19 @@ from datetime import date
 from io import BytesIO
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.cli.in_process import opened_instance, prepare_dagster_home
 from pipeline.errors import BuildError
+from pipeline.landing.project import Project
 from pipeline.sources.ingest import Ingested
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProject, source, three_days
 
 _LIMIT_SECONDS = 60
 _LAST_DAY = date(2026, 11, 3)
+_LANDED = dg.AssetKey(["landing", f"{CONSOLE}__acme"])
 _TWICE_CLAIMED = [{"workload": name, "match": [{"account": "acme"}]} for name in ("chat", "batch")]
 _STARTS_AND_WAITS = """
 import time
@@ -38,8 +42,8 @@ day = date(2026, 11, 3)
 try:
     with DailyJob() as job:
         now = datetime(2026, 11, 5, tzinfo=UTC)
-        job.prepare(DailyOrder(Path(sys.argv[1]), first=day, last=day, now=now, brought=[]))
-        job.begin(None)
+        job.begin(DailyOrder(Path(sys.argv[1]), first=day, last=day, now=now, brought=[]))
+        job.go_on(None)
         job.result()
 except Exception as error:
     print(error)
@@ -58,8 +62,8 @@ def order(tmp_path: Path) -> DailyOrder:
 
 def _said(order: DailyOrder, *, in_own_process: bool) -> list[str]:
     with DailyJob(in_own_process=in_own_process) as job:
-        job.prepare(order)
-        job.begin(None)
+        job.begin(order)
+        job.go_on(None)
         return job.result()
 
 
@@ -97,7 +101,7 @@ def test_it_runs_where_nobody_listens_to_errors(tmp_path):
 
 def test_an_answer_that_is_cut_is_no_answer(order):
     with DailyJob(in_own_process=True) as job:
-        job.prepare(order)
+        job.begin(order)
         answers = job._answers
         job._answers = BytesIO(pickle.dumps(["a problem"])[:-4])
         with pytest.raises(BuildError, match="ended before it was done"):
@@ -109,8 +113,8 @@ def test_a_process_that_is_killed_is_no_silent_success(order):
     with DailyJob(in_own_process=True) as job:
         assert job.process_id is not None
         os.kill(job.process_id, signal.SIGKILL)
-        job.prepare(order)
-        job.begin(None)
+        job.begin(order)
+        job.go_on(None)
         with pytest.raises(BuildError, match="ended before it was done"):
             job.result()
 
@@ -126,6 +130,42 @@ def test_it_ends_with_the_process_that_started_it():
     while _runs(child):
         assert time.monotonic() < until, f"process {child} is still there"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("in_own_process", [True, False])
+def test_a_build_that_failed_is_a_failed_run_that_says_why(order, in_own_process):
+    with DailyJob(in_own_process=in_own_process) as job:
+        job.begin(order)
+        job.give_up(BuildError("int_gpu_hours: the disk is full."))
+    assert _one_failed_run(order) == "int_gpu_hours: the disk is full."
+
+
+def test_it_records_what_landed_while_others_build_and_ends_with_them(order, capfd):
+    """Whoever looks in the UI sees the run at work; who builds is ended from outside, and the run does not go on."""
+    home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
+    with DailyJob(in_own_process=True) as job, opened_instance(home) as instance:
+        job.begin(order)
+        until = time.monotonic() + _LIMIT_SECONDS
+        while not instance.get_latest_materialization_event(_LANDED):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
+    assert "Traceback" not in capfd.readouterr().err
+    _one_failed_run(order)
+
+
+def _one_failed_run(order: DailyOrder) -> str:
+    """The words of the only step that failed in the only run."""
+    home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
+    with opened_instance(home) as instance:
+        (run,) = instance.get_runs()
+        assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+        said = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+    errors = [event.step_failure_data.error for event in said if event.is_step_failure]
+    (error,) = errors
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.split(":", 1)[-1].strip()
 
 
 def test_an_interrupt_before_it_has_begun_leaves_no_traceback(capfd):
