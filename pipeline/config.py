@@ -195,6 +195,36 @@ class Overhead(_Section):
     deployment: Name | None = None
 
 
+class ContractRate(_Section):
+    """An agreed price of a million tokens. A `context_window` left out is every one of them."""
+
+    model: str = Field(min_length=1)
+    token_class: str = Field(min_length=1)
+    per_mtok: Money = Field(ge=0)
+    mode: str = "standard"
+    context_window: str | None = None
+    region: str | None = None
+
+
+class Contract(_Section):
+    """What was agreed with an API's provider, valid [from, to): of one account, or of all without a contract of theirs.
+
+    `discount` is off the list price of what `rates` does not name. Of each period, counted from `from`, at least
+    `commitment` is due, of each month at least `minimum_monthly`: used up or not.
+    """
+
+    provider: Name
+    account: Name | None = None
+    valid_from: Day = Field(alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
+    discount: Money = Field(default=Decimal(0), ge=0, lt=1)
+    rates: tuple[ContractRate, ...] = ()
+    commitment: Money | None = Field(default=None, ge=0)
+    per: Literal["month", "quarter", "year"] = "month"
+    minimum_monthly: Money | None = Field(default=None, ge=0)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+
+
 class Slack(_Section):
     channel: str | None = None
     token_env: EnvironmentName | None = "SLACK_BOT_TOKEN"
@@ -224,6 +254,7 @@ class Config(_Section):
     deployments: tuple[Deployment, ...] = ()
     workloads: tuple[Workload, ...] = ()
     overheads: tuple[Overhead, ...] = ()
+    contracts: tuple[Contract, ...] = ()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 
@@ -374,7 +405,10 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _declared_twice("sources", [f"{source.source}/{source.account}" for source in config.sources])
     yield from _declared_twice("deployments", [deployment.deployment for deployment in config.deployments])
     yield from _declared_twice("workloads", [workload.workload for workload in config.workloads])
-    yield from _bad_intervals(config.gpu_resources)
+    yield from _bad_intervals("gpu_resources", [((one.issuer, one.resource_id), one) for one in config.gpu_resources])
+    yield from _bad_intervals("contracts", [((one.provider, one.account or "any"), one) for one in config.contracts])
+    for index, contract in enumerate(config.contracts):
+        yield from _rates_said_twice(index, contract)
     for index, workload in enumerate(config.workloads):
         for number, match in enumerate(workload.match):
             if match.workspace is not None and match.project is not None:
@@ -439,31 +473,45 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
         seen.add(name)
 
 
-def _bad_intervals(resources: Sequence[GpuResource]) -> Iterator[_Problem]:
-    """A resource is what it is on a day once: intervals are not empty and do not overlap."""
-    held: dict[tuple[str, str], list[GpuResource]] = {}
-    for index, resource in enumerate(resources):
-        if resource.valid_to is not None and resource.valid_to <= resource.valid_from:
+_Dated = GpuResource | Contract
+
+
+def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str], _Dated]]) -> Iterator[_Problem]:
+    """A thing is what it is on a day once: intervals are not empty and do not overlap."""
+    held: dict[tuple[str, str], list[_Dated]] = {}
+    for index, (thing, entry) in enumerate(entries):
+        if entry.valid_to is not None and entry.valid_to <= entry.valid_from:
             yield _problem(
-                "gpu_resources", index, "to",
-                value=resource.valid_to.isoformat(),
-                fix=f"It must be after `from`, which is {resource.valid_from}; `to` is the first day that is out.",
+                section, index, "to",
+                value=entry.valid_to.isoformat(),
+                fix=f"It must be after `from`, which is {entry.valid_from}; `to` is the first day that is out.",
             )  # fmt: skip
             continue
-        of_the_same = held.setdefault((resource.issuer, resource.resource_id), [])
-        overlapped = next((earlier for earlier in of_the_same if _overlap(earlier, resource)), None)
+        of_the_same = held.setdefault(thing, [])
+        overlapped = next((earlier for earlier in of_the_same if _overlap(earlier, entry)), None)
         if overlapped is None:
-            of_the_same.append(resource)
+            of_the_same.append(entry)
             continue
         yield _problem(
-            "gpu_resources", index,
-            value=f"{resource.issuer}/{resource.resource_id} from {resource.valid_from}",
+            section, index,
+            value=f"{'/'.join(thing)} from {entry.valid_from}",
             fix=f"It overlaps the one from {overlapped.valid_from}. Give the earlier one a `to`.",
         )  # fmt: skip
 
 
-def _overlap(one: GpuResource, other: GpuResource) -> bool:
+def _overlap(one: _Dated, other: _Dated) -> bool:
     return one.valid_from < (other.valid_to or date.max) and other.valid_from < (one.valid_to or date.max)
+
+
+def _rates_said_twice(index: int, contract: Contract) -> Iterator[_Problem]:
+    """A token has one agreed price."""
+    seen: set[tuple[str | None, ...]] = set()
+    for number, rate in enumerate(contract.rates):
+        of = (rate.model, rate.token_class, rate.mode, rate.context_window, rate.region)
+        if of in seen:
+            named = " ".join(part for part in of if part is not None)
+            yield _problem("contracts", index, "rates", number, value=named, fix="It has a rate already. Keep one.")
+        seen.add(of)
 
 
 @dataclass(frozen=True)
@@ -596,6 +644,6 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
     )
     kept = {
         section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
-        for section in ("sources", "gpu_resources", "deployments")
+        for section in ("sources", "gpu_resources", "deployments", "contracts")
     }
     return config.model_copy(update={**kept, "workloads": workloads})

@@ -443,7 +443,6 @@ final as (
         *,
         -- The only ways of buying a token that the price book knows; any other has no list price here.
         case
-            when inference_geo not in ('global', 'not_available') then null
             when service_tier in ('standard', 'batch', 'flex', 'priority') and coalesce(speed, 'standard') = 'standard'
                 then service_tier
             when service_tier = 'standard' and speed = 'fast' then 'fast'

@@ -34,6 +34,10 @@ priced as (
             when costs.stated_list_cost is not null then costs.billing_currency
             else list_prices.currency
         end as list_currency,
+        case
+            when costs.stated_list_cost is not null then 'bill'
+            else list_prices.price_book || ' ' || list_prices.price_book_version
+        end as list_price_source,
         coalesce(
             costs.stated_list_cost,
             cast(
@@ -59,6 +63,8 @@ priced as (
             and costs.model = list_prices.model
             and costs.token_class = list_prices.token_class
             and costs.price_mode = list_prices.mode
+            -- The book prices no region apart, and one may cost more.
+            and (costs.inference_geo is null or costs.inference_geo in ('global', 'not_available'))
             and costs.context_window is not distinct from list_prices.context_window
             and (list_prices.valid_from_date is null or costs.usage_date >= list_prices.valid_from_date)
             and (list_prices.valid_to_date is null or costs.usage_date < list_prices.valid_to_date)
@@ -129,6 +135,7 @@ final as (
         attribution,
         billing_currency,
         source,
+        price_mode,
         team,
         coalesce(workload, 'unassigned') as workload,
         tokens_matched_by,
@@ -137,6 +144,7 @@ final as (
         billed_cost,
         billed_cost_rc,
         list_cost_rc,
+        case when list_cost is not null then list_price_source end as list_price_source,
         case
             when billed_cost is not null and billed_cost_rc is null then 'unconverted'
             when charge_kind != 'tokens' then 'not_tokens'

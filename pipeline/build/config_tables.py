@@ -121,6 +121,29 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "deployment_id": pl.String(),
         **_VALID,
     },
+    "config_contracts": {
+        "provider": pl.String(),
+        "account": pl.String(),
+        "discount_ratio": _MONEY,
+        "commitment_cost": _MONEY,
+        "commitment_period": pl.String(),
+        "minimum_monthly_cost": _MONEY,
+        "agreed_from_date": pl.Date(),
+        "currency": pl.String(),
+        **_VALID,
+    },
+    "config_contract_rates": {
+        "provider": pl.String(),
+        "account": pl.String(),
+        "model": pl.String(),
+        "token_class": pl.String(),
+        "mode": pl.String(),
+        "context_window": pl.String(),
+        "region": pl.String(),
+        "cost_per_mtok": _MONEY,
+        "currency": pl.String(),
+        **_VALID,
+    },
     "config_company": {
         "company": pl.String(),
         "reporting_currency": pl.String(),
@@ -281,6 +304,11 @@ _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_deployments": (("deployment_id",), ()),
     "config_deployment_hosts": (("deployment_id",), ("host",)),
     "config_deployment_served_names": (("deployment_id",), ("served_name",)),
+    "config_contracts": (("provider", "account"), ()),
+    "config_contract_rates": (
+        ("provider", "account"),
+        ("model", "token_class", "mode", "context_window", "region"),
+    ),
 }
 
 
@@ -346,6 +374,9 @@ def _days_said(config: Config) -> Iterator[Hashable]:
         yield resource.issuer, resource.resource_id, resource.valid_to
     for deployment in config.deployments:
         yield deployment.deployment, deployment.valid_from
+    for contract in config.contracts:
+        yield contract.provider, contract.account, contract.valid_from
+        yield contract.provider, contract.account, contract.valid_to
 
 
 def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
@@ -554,6 +585,40 @@ def _overheads(config: Config) -> Iterator[Row]:
         }
 
 
+def _contracts(config: Config) -> Iterator[Row]:
+    for contract in config.contracts:
+        yield {
+            "provider": contract.provider,
+            "account": contract.account,
+            "discount_ratio": contract.discount,
+            "commitment_cost": contract.commitment,
+            "commitment_period": contract.per,
+            "minimum_monthly_cost": contract.minimum_monthly,
+            "agreed_from_date": contract.valid_from,
+            "currency": contract.currency,
+            "valid_from_date": contract.valid_from,
+            "valid_to_date": contract.valid_to,
+        }
+
+
+def _contract_rates(config: Config) -> Iterator[Row]:
+    for contract in config.contracts:
+        for rate in contract.rates:
+            yield {
+                "provider": contract.provider,
+                "account": contract.account,
+                "model": rate.model,
+                "token_class": rate.token_class,
+                "mode": rate.mode,
+                "context_window": rate.context_window,
+                "region": rate.region,
+                "cost_per_mtok": rate.per_mtok,
+                "currency": contract.currency,
+                "valid_from_date": contract.valid_from,
+                "valid_to_date": contract.valid_to,
+            }
+
+
 def _company(config: Config) -> Iterator[Row]:
     yield {
         "company": config.company,
@@ -574,5 +639,7 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_candidates": _candidates,
     "config_workload_rules": _workload_rules,
     "config_overheads": _overheads,
+    "config_contracts": _contracts,
+    "config_contract_rates": _contract_rates,
     "config_company": _company,
 }

@@ -9,7 +9,7 @@ from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, silent
 from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.config import Config
-from pipeline.decisions import alert_states, list_prices, verdicts, window
+from pipeline.decisions import alert_states, api_prices, list_prices, verdicts, window
 from pipeline.errors import BuildError
 from pipeline.landing.landing import COLLECT_EVENT
 from pipeline.landing.project import Project
@@ -21,6 +21,13 @@ PYTHON_MODELS = (
         build=list_prices.build,
         inputs=list_prices.INPUTS,
         schema=list_prices.SCHEMA,
+        partition_by="none",
+    ),
+    PythonModel(
+        name="api_prices",
+        build=api_prices.build,
+        inputs=api_prices.INPUTS,
+        schema=api_prices.SCHEMA,
         partition_by="none",
     ),
     PythonModel(

@@ -17,10 +17,22 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import verdict_conditions
+from pipeline.decisions.api_side import ApiPrice, api_price, unconverted_in
 from pipeline.decisions.capacities import declared_capacity, why_impossible
 from pipeline.decisions.gpu_types import gpu_types
 from pipeline.decisions.verdict_conditions import Known
-from pipeline.decisions.window import QUANTA, RATIO_DAYS, Evidence, Row, Rows, Served, Window, evidence_on, valid_on
+from pipeline.decisions.window import (
+    QUANTA,
+    RATIO_DAYS,
+    Evidence,
+    Problem,
+    Row,
+    Rows,
+    Served,
+    Window,
+    evidence_on,
+    valid_on,
+)
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
 from pipeline.economics.daily_demand import DailyPlans, plans_of_days
 from pipeline.economics.exact import money_text, to_places
@@ -40,7 +52,6 @@ from pipeline.economics.work import (
 _HEADROOM_RATIO = Decimal("0.20")
 _MTOK = 1_000_000
 _PLACES = 18
-_CACHE_READ, _UNCACHED = "input_cache_read", "input_uncached"
 
 _MONEY = pl.Decimal(38, 18)
 SCHEMA: Mapping[str, pl.DataType] = {
@@ -92,34 +103,6 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """Why a verdict lacks something. `is_open`: nobody has measured or declared it, so it is solved for."""
-
-    text: str
-    is_open: bool = False
-
-
-@dataclass(frozen=True)
-class _ApiPrice:
-    """The avoidable price of each class at this workload's own mix, per token, and who says so.
-
-    `without_cache`: the same where no token is read from a cache, for traffic that is listed and not billed: whether an
-    API would hit its cache as often as the own engine does is not known.
-    """
-
-    by_class: Mapping[str, Fraction]
-    basis: str
-    without_cache: Mapping[str, Fraction] | None = None
-
-    def of(self, tokens: Mapping[str, int]) -> Fraction:
-        return sum((self.by_class[name] * count for name, count in tokens.items()), start=Fraction(0))
-
-    def missing_cache(self) -> "_ApiPrice | None":
-        """The other end of the bracket; None where both ends are one."""
-        return None if self.without_cache is None else _ApiPrice(self.without_cache, self.basis)
-
-
-@dataclass(frozen=True)
 class _Rate:
     """What a GPU-hour of a deployment really cost over the window."""
 
@@ -159,7 +142,7 @@ def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[
     demand = _tokens_by_class(evidence.daily.get(name, ()))
     row["current_lane"] = _current_lane(evidence, name)
     row["demand_tokens_per_day"] = _mean_of_week(evidence.daily.get(name, ()), window)
-    price, price_problem = _api_price(workload, demand, evidence)
+    price, price_problem = api_price(workload, demand, evidence)
     if price is not None and demand:
         row["api_price_rc_per_mtok"] = _decimal(price.of(demand) / sum(demand.values()) * _MTOK)
         row["api_price_basis"] = price.basis
@@ -189,11 +172,11 @@ def _undecided(
     workload: Row,
     deployment: Row | None,
     demand: Mapping[str, int],
-    price: _ApiPrice | None,
+    price: ApiPrice | None,
     rate: _Rate | None,
     capacity: Capacity | None,
     fixed: Fraction | None,
-    problems: Sequence[_Problem],
+    problems: Sequence[Problem],
     evidence: Evidence,
 ) -> dict[str, Any]:
     """Prices; and what would have to be true, where all that is missing is what nobody has measured or declared."""
@@ -209,7 +192,7 @@ def _undecided(
             return {"status": "prices_only", "reason": f"{why}; {known}"}
     else:
         known = _of_deployment(deployment, demand, rate, capacity, fixed)
-    solved = verdict_conditions.solved(name, api_cost=price.of(demand), known=known, evidence=evidence)
+    solved = verdict_conditions.solved(name, api_cost=price.avoidable(demand), known=known, evidence=evidence)
     return solved | {"status": "conditions", "reason": f"{why}. {solved['reason']}"}
 
 
@@ -238,7 +221,7 @@ def _economics(
     workload: Row,
     deployment: Row,
     demand: Mapping[str, int],
-    price: _ApiPrice,
+    price: ApiPrice,
     rate: _Rate,
     capacity: Capacity,
     fixed: Decimal,
@@ -255,7 +238,9 @@ def _economics(
             price_per_token=price.of(demand) / sum(demand.values()),
             capacity_tokens=per_hour * window.hours,
             replica_cost=replica_cost,
-            fixed_cost=fixed,
+            # What is committed stays due, and what is bought goes against it.
+            fixed_cost=Fraction(fixed) + price.committed,
+            api_commitment=price.committed,
             spare_replicas=int(deployment["spare_replicas"]),
             minimum_replicas=max(1, int(deployment["minimum_replicas"])),
         )
@@ -274,11 +259,11 @@ def _economics(
             None if volumes.breakeven_utilization is None else float(volumes.breakeven_utilization)
         ),
         "demand_ratio": week / first_per_day if week is not None and first_per_day else None,
-        "api_only_cost_rc": _decimal(price.of(demand)),
+        "api_only_cost_rc": _decimal(price.due(demand)),
     }
     missing_cache = price.missing_cache()
     if missing_cache is not None:
-        row["api_only_without_cache_cost_rc"] = _decimal(missing_cache.of(demand))
+        row["api_only_without_cache_cost_rc"] = _decimal(missing_cache.due(demand))
     plans = _plans(name, deployment, demand, price, capacity, replica_cost=replica_cost, fixed=fixed, evidence=evidence)
     current = _current(name, deployment, price, rate, fixed, evidence)
     row |= _of_plans(plans)
@@ -298,7 +283,7 @@ def _plans(
     name: str,
     deployment: Row,
     demand: Mapping[str, int],
-    price: _ApiPrice,
+    price: ApiPrice,
     capacity: Capacity,
     *,
     replica_cost: Decimal,
@@ -323,6 +308,7 @@ def _plans(
         headroom_ratio=_HEADROOM_RATIO,
         minimum_replicas=max(1, int(deployment["minimum_replicas"])),
         spare_replicas=int(deployment["spare_replicas"]),
+        api_commitment=price.committed,
     )
 
 
@@ -379,13 +365,13 @@ class _Current:
     cost: Fraction
 
 
-def _current(name: str, deployment: Row, price: _ApiPrice, rate: _Rate, fixed: Decimal, evidence: Evidence) -> _Current:
+def _current(name: str, deployment: Row, price: ApiPrice, rate: _Rate, fixed: Decimal, evidence: Evidence) -> _Current:
     """API tokens at their price, plus this workload's share, by tokens, of the deployment's whole bill."""
     api = _tokens_by_class([row for row in evidence.daily.get(name, ()) if row["lane"] == "api"])
     served = evidence.served.get(deployment["deployment_id"], Served()).by_workload
     own, everyone = served[name], served.total()
     share = Fraction(own, everyone) if everyone else Fraction(0)
-    cost = price.of(api) + share * rate.cost_per_day * len(evidence.window.settled) + (Fraction(fixed) if own else 0)
+    cost = price.due(api) + share * rate.cost_per_day * len(evidence.window.settled) + (Fraction(fixed) if own else 0)
     return _Current(lane=_current_lane(evidence, name), replicas=round(rate.provisioned_replicas), cost=cost)
 
 
@@ -437,8 +423,8 @@ def _tokens_by_class(rows: Rows) -> dict[str, int]:
     return {name: count for name, count in sorted(tokens.items()) if count}
 
 
-def _demand_problem(demand: Mapping[str, int]) -> _Problem | None:
-    return None if demand else _Problem("no tokens were metered in the window: demand is unknown, not zero")
+def _demand_problem(demand: Mapping[str, int]) -> Problem | None:
+    return None if demand else Problem("no tokens were metered in the window: demand is unknown, not zero")
 
 
 def _mean_of_week(rows: Rows, window: Window) -> float | None:
@@ -458,99 +444,19 @@ def _current_lane(evidence: Evidence, name: str) -> str | None:
     return None if not lanes else "both" if len(lanes) == 2 else str(lanes.pop())
 
 
-def _api_price(
-    workload: Row, demand: Mapping[str, int], evidence: Evidence
-) -> tuple[_ApiPrice | None, _Problem | None]:
-    """Realized where this workload was billed for the class, else the list price of its declared API model, at the rate
-    of the verdict's day. A bill that cannot be converted leaves the price open: a list price is no substitute for it.
-    Traffic that no API meets or bills has the comparator's list price where it names no model of its own.
-    """
-    rows = evidence.api_costs.get(str(workload["workload"]), ())
-    unconverted = _unconverted(rows, evidence)
-    if unconverted is not None:
-        return None, _Problem(f"its API bill is not converted: {unconverted}")
-    realized = _realized_prices(rows)
-    model, basis = _listed_model(workload, evidence)
-    declared = [
-        row
-        for row in evidence.list_prices
-        if row["model"] == model and row["mode"] == "standard" and row["context_window"] == "0-200k"
-    ]
-    day = evidence.window.day
-    listed = {
-        row["token_class"]: Fraction(row["list_cost_per_mtok"]) * rate / _MTOK
-        for row in declared
-        if (rate := evidence.rates.on(day, row["currency"])) is not None
-    }
-    prices = {name: realized.get(name, listed.get(name)) for name in demand}
-    missing = sorted(name for name, price in prices.items() if price is None)
-    if missing:
-        for row in declared:
-            if row["token_class"] in missing:
-                lacking = evidence.rates.lacking(row["currency"], [day])
-                return None, _Problem(f"list prices are not converted: {lacking}")
-        return None, _Problem(_no_price(missing, model, workload, evidence))
-    bases = {"realized" if name in realized else basis for name in demand}
-    known = {name: price for name, price in prices.items() if price is not None}
-    without_cache = None
-    if not rows and _CACHE_READ in demand and _UNCACHED in listed:
-        without_cache = {**known, _CACHE_READ: listed[_UNCACHED]}
-    return _ApiPrice(known, "+".join(sorted(bases, reverse=True)) or "none", without_cache), None
-
-
-def _listed_model(workload: Row, evidence: Evidence) -> tuple[str | None, str]:
-    """The API model whose list price counts, and what it is called: the workload's own, or the one to compare with."""
-    if workload["api_model"] is not None or _is_on_an_api(workload, evidence):
-        return workload["api_model"], "list"
-    return workload["comparator_model"], "comparator_list"
-
-
-def _is_on_an_api(workload: Row, evidence: Evidence) -> bool:
-    name = str(workload["workload"])
-    lanes = {row["lane"] for row in evidence.daily.get(name, ()) if row["tokens"]}
-    return bool(evidence.api_costs.get(name)) or "api" in lanes
-
-
-def _no_price(missing: Sequence[str], model: str | None, workload: Row, evidence: Evidence) -> str:
-    classes = ", ".join(missing)
-    if model is None and not _is_on_an_api(workload, evidence):
-        return f"no API to compare {classes} with: name a `comparator`, or the workload's `api_model`"
-    return f"no API price for {classes} ({model or 'no api_model'} declared)"
-
-
-def _unconverted(rows: Rows, evidence: Evidence) -> str | None:
-    """Which currency of these amounts lacks a rate, and since when; None where all are converted."""
-    days: dict[str, set[date]] = {}
-    for row in rows:
-        if row["unconverted_currency"] is not None:
-            days.setdefault(row["unconverted_currency"], set()).add(row["usage_date"])
-    return "; ".join(evidence.rates.lacking(currency, days[currency]) for currency in sorted(days)) or None
-
-
-def _realized_prices(rows: Rows) -> dict[str, Fraction]:
-    """Billed cost over tokens, per class, over rows that carry both."""
-    quanta: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    for row in rows:
-        if row["billed_cost_quanta"] is not None and row["tokens"] and row["token_class"] is not None:
-            quanta[row["token_class"]] += row["billed_cost_quanta"]
-            tokens[row["token_class"]] += row["tokens"]
-    return {name: Fraction(cost, QUANTA * tokens[name]) for name, cost in quanta.items()}
-
-
-def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None, _Problem | None]:
+def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None, Problem | None]:
     """The deployment's GPU money over its GPU-hours, all states: what the bill says an hour of it costs."""
     if deployment is None:
-        return None, _Problem("no deployment is declared for it", is_open=True)
+        return None, Problem("no deployment is declared for it", is_open=True)
     name = str(deployment["deployment_id"])
     rows = [row for row in evidence.gpu_costs.get(name, ()) if row["gpu_milliseconds"]]
     if not rows:
-        return None, _Problem(f"no GPU cost of {name} in the window", is_open=True)
-    unconverted = _unconverted(rows, evidence)
+        return None, Problem(f"no GPU cost of {name} in the window", is_open=True)
+    unconverted = unconverted_in(rows, evidence)
     if unconverted is not None:
-        return None, _Problem(f"the GPU cost of {name} is not converted: {unconverted}")
+        return None, Problem(f"the GPU cost of {name} is not converted: {unconverted}")
     if any(row["realized_cost_quanta"] is None for row in rows):
-        return None, _Problem(f"part of the GPU cost of {name} is unpriced")
+        return None, Problem(f"part of the GPU cost of {name} is unpriced")
     milliseconds = sum(row["gpu_milliseconds"] for row in rows)
     cost = Fraction(sum(row["realized_cost_quanta"] for row in rows), QUANTA)
     today = sum(row["gpu_milliseconds"] for row in rows if row["usage_date"] == evidence.window.day)
@@ -565,7 +471,7 @@ def _gpu_rate(deployment: Row | None, evidence: Evidence) -> tuple[_Rate | None,
 
 def _capacity(
     deployment: Row | None, demand: Mapping[str, int], evidence: Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, _Problem | None]:
+) -> tuple[Capacity | None, Problem | None]:
     """Declared with a date and a source, else the best hour that was ever observed, said as "at least".
 
     What its hardware cannot do is no capacity, whoever says so: neither is it replaced by another one.
@@ -576,12 +482,12 @@ def _capacity(
     if capacity is None:
         return None, problem
     impossible = why_impossible(capacity, deployment=deployment, mix=demand, types=gpu_types(evidence.gpu_types))
-    return (capacity, None) if impossible is None else (None, _Problem(impossible, is_open=True))
+    return (capacity, None) if impossible is None else (None, Problem(impossible, is_open=True))
 
 
 def _stated_capacity(
     deployment: Row, evidence: Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, _Problem | None]:
+) -> tuple[Capacity | None, Problem | None]:
     declared = declared_capacity(deployment)
     if declared is not None:
         return declared, None
@@ -590,11 +496,11 @@ def _stated_capacity(
 
 def _observed_capacity(
     deployment: Row, evidence: Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, _Problem | None]:
+) -> tuple[Capacity | None, Problem | None]:
     name = str(deployment["deployment_id"])
     per_hour = evidence.served.get(name, Served()).by_hour
     if rate is None or not rate.provisioned_replicas or not any(per_hour.values()):
-        return None, _Problem(f"no capacity is declared for {name} and no hour of it was observed", is_open=True)
+        return None, Problem(f"no capacity is declared for {name} and no hour of it was observed", is_open=True)
     hours = [
         ObservedHour(hour_at=hour, served_tokens=tokens, replica_hours=rate.provisioned_replicas)
         for hour, tokens in per_hour.items()
@@ -602,7 +508,7 @@ def _observed_capacity(
     return at_least_capacity(hours), None
 
 
-def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, _Problem | None]:
+def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, Problem | None]:
     """Itemised overheads over the window: this deployment's own, and those declared for none in particular.
 
     A month's amount is spread evenly over that month's own days, each at its own rate.
@@ -620,7 +526,7 @@ def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | 
         at_rate = {day: rates.on(day, currency) for day in settled}
         missing = [day for day, rate in at_rate.items() if rate is None]
         if missing and amount:
-            return None, _Problem(f"overheads are not converted: {rates.lacking(currency, missing)}")
+            return None, Problem(f"overheads are not converted: {rates.lacking(currency, missing)}")
         fixed += sum((amount * rate / _days_in_month(day) for day, rate in at_rate.items() if rate), Fraction(0))
     return fixed, None
 

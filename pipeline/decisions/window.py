@@ -14,7 +14,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
+from pipeline.decisions.api_prices import price_list
 from pipeline.decisions.rates import Rates
+from pipeline.economics.prices import PriceList
 from pipeline.economics.work import WorkScale
 
 WINDOW_DAYS = 28
@@ -32,12 +34,13 @@ _DATED = (
     "int_self_host_tokens_hourly",
 )
 _UNDATED = (
+    "api_prices",
     "config_candidates",
+    "config_contracts",
     "config_deployments",
     "config_overheads",
     "config_workloads",
     "gpu_types",
-    "list_prices",
 )
 INPUTS = tuple(sorted((*_DATED, *_UNDATED)))
 LOOKBACK = dict.fromkeys(_DATED, WINDOW_DAYS - 1)
@@ -46,13 +49,15 @@ LOOKBACK = dict.fromkeys(_DATED, WINDOW_DAYS - 1)
 READS: Mapping[str, str] = {
     "fct_api_costs_daily": """
         select
-            usage_date, workload, token_class,
+            usage_date, workload, provider, account, model, token_class, price_mode, context_window, inference_geo,
             case when billed_cost is not null and billed_cost_rc is null then billing_currency end
                 as unconverted_currency,
             cast(sum(tokens) as bigint) as tokens,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc
         from fct_api_costs_daily
-        group by usage_date, workload, token_class, unconverted_currency, sign(tokens), sign(billed_cost_rc)""",
+        group by
+            usage_date, workload, provider, account, model, token_class, price_mode, context_window, inference_geo,
+            unconverted_currency, sign(tokens), sign(billed_cost_rc)""",
     "fct_day_status_daily": "select usage_date, status, blocked_count from fct_day_status_daily",
     "fct_demand_daily": "select usage_date, workload, lane, token_class, tokens, evidence from fct_demand_daily",
     "fct_demand_hourly": """
@@ -107,8 +112,20 @@ class Served:
     by_hour: Counter[datetime] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Why a verdict lacks something. `is_open`: nobody has measured or declared it, so it is solved for."""
+
+    text: str
+    is_open: bool = False
+
+
 def _rows(frame: pl.DataFrame) -> Rows:
     return frame.to_dicts()
+
+
+def _price_list(frame: pl.DataFrame) -> PriceList:
+    return price_list(frame.to_dicts())
 
 
 def _status(frame: pl.DataFrame) -> Row:
@@ -171,6 +188,7 @@ def _served(frame: pl.DataFrame) -> dict[str, Served]:
 # What is made of an input: of each day's rows where it has days, else of all its rows.
 PREPARE: Mapping[str, Callable[[pl.DataFrame], Any]] = {
     **dict.fromkeys(_UNDATED, _rows),
+    "api_prices": _price_list,
     "fct_api_costs_daily": _api_costs,
     "fct_day_status_daily": _status,
     "fct_demand_daily": _demand,
@@ -228,7 +246,8 @@ class Evidence:
     served: Mapping[str, Served]
     candidates: Mapping[str, Row]
     gpu_types: Rows
-    list_prices: Rows
+    api_prices: PriceList
+    contracts: Rows
     overheads: Rows
     rates: Rates
 
@@ -270,7 +289,8 @@ def evidence_on(day: date, inputs: Mapping[str, Any]) -> Evidence:
         served=_all_served(settled("int_self_host_tokens_hourly")),
         candidates={row["workload"]: row for row in valid_on(day, inputs["config_candidates"])},
         gpu_types=inputs["gpu_types"],
-        list_prices=valid_on(day, inputs["list_prices"]),
+        api_prices=inputs["api_prices"],
+        contracts=valid_on(day, inputs["config_contracts"]),
         overheads=valid_on(day, inputs["config_overheads"]),
         rates=Rates({found: of_day for found in window.settled if (of_day := inputs["int_fx_rates_daily"].get(found))}),
     )

@@ -53,6 +53,7 @@ def plans_of_days(
     minimum_replicas: int = 1,
     spare_replicas: int = 0,
     hours_per_day: int = HOURS_PER_DAY,
+    api_commitment: Exact = 0,
 ) -> DailyPlans:
     """The best mix as far as days without hours carry it.
 
@@ -71,6 +72,7 @@ def plans_of_days(
             headroom_ratio=headroom_ratio,
             minimum_replicas=minimum_replicas,
             spare_replicas=spare_replicas,
+            api_commitment=api_commitment,
         )
 
     if not day_units:
@@ -86,6 +88,7 @@ def plans_of_days(
         price=not_negative(price_per_unit, "price_per_unit"),
         rent=not_negative(replica_cost, "replica_cost"),
         fixed=not_negative(fixed_cost, "fixed_cost"),
+        commitment=not_negative(api_commitment, "api_commitment"),
     )
     count = flat.best.replicas
     is_certain = count == peaked.best.replicas and all(
@@ -105,6 +108,7 @@ class _Spreads:
     price: Fraction
     rent: Fraction
     fixed: Fraction
+    commitment: Fraction
 
     def rivals(self) -> Iterator[int]:
         """Counts up to the one that serves everything, were it all in one hour."""
@@ -116,7 +120,17 @@ class _Spreads:
             return True
         if than > count:
             return self.price * self._band(count, than, most=True) <= self._self_host(than) - self._self_host(count)
-        return self.price * self._band(than, count, most=False) > self._self_host(count) - self._self_host(than)
+        # Of the least that is displaced, what lies below the commitment is due anyway.
+        saved = self.price * self._band(than, count, most=False)
+        if self.commitment:
+            saved -= max(Fraction(0), self.commitment - self.price * self._least_above(count))
+        return saved > self._self_host(count) - self._self_host(than)
+
+    def _least_above(self, count: int) -> Fraction:
+        """What lies above `count` replicas at least over all spreads: that of the flattest."""
+        low = count * self.capacity
+        known = sum((max(Fraction(hour) - low, Fraction(0)) for hour in self.known), Fraction(0))
+        return known + sum((max(Fraction(units) - self.hours * low, Fraction(0)) for units in self.days), Fraction(0))
 
     def _self_host(self, count: int) -> Fraction:
         return count * self.rent + (self.fixed if count else 0)

@@ -16,6 +16,7 @@ class HybridAlternative:
     """What so many replicas would cost over the horizon, the API taking what lies above their capacity.
 
     self_host_cost: replicas x replica cost + (with at least one) the fixed cost. Units are those of the demand.
+    api_overflow_cost: the overflow at its price, and no less than what is committed to the API.
     overflow_hours: hours in which some demand lies above the capacity.
     """
 
@@ -58,14 +59,16 @@ def optimal_hybrid(
     minimum_replicas: int = 1,
     spare_replicas: int = 0,
     quantile: Exact = Decimal("0.99"),
+    api_commitment: Exact = 0,
 ) -> HybridPlan:
-    """The replica count 0..N with the lowest C(n) = n R + [n > 0] F + p sum_h max(0, x_h - n c).
+    """The replica count 0..N with the lowest C(n) = n R + [n > 0] F + max(K, p sum_h max(0, x_h - n c)).
 
     `hourly_demand` has one figure for each hour of the horizon, in any one unit (tokens, replica-seconds of work);
     `capacity_per_replica_hour` is in that unit and `price_per_unit` is the avoidable API price of it.
     `replica_cost` and `fixed_cost` are money over the whole horizon. `headroom_ratio`, `minimum_replicas`,
-    `spare_replicas` and `quantile` size the all-self-hosted plan only. An unobserved hour is left out by the
-    caller together with its share of the costs, never passed as 0.
+    `spare_replicas` and `quantile` size the all-self-hosted plan only. `api_commitment` is K, what is due to the API
+    over the horizon however little is used (economics.md 1): the API cost of a count is never below it. An unobserved
+    hour is left out by the caller together with its share of the costs, never passed as 0.
 
     Every count is enumerated, because volume discounts and the fixed cost break convexity; the rule "replica n+1
     pays iff p sum_h min(c, max(0, x_h - n c)) > R" explains the answer. O((hours + N) log hours).
@@ -76,8 +79,13 @@ def optimal_hybrid(
     curve = load_curve(hourly_demand, positive(capacity_per_replica_hour, "capacity_per_replica_hour"))
     costs = SelfHostCosts.of(replica_cost=replica_cost, fixed_cost=fixed_cost)
     price = not_negative(price_per_unit, "price_per_unit")
+    committed = not_negative(api_commitment, "api_commitment")
+
+    def api(count: int) -> Fraction:
+        return max(committed, price * curve.overflow(count))
+
     counts = range(curve.most_replicas(maximum_replicas) + 1)
-    totals = [costs.total(count) + price * curve.overflow(count) for count in counts]
+    totals = [costs.total(count) + api(count) for count in counts]
     best = best_count(totals)
     needed = replicas_needed(
         hourly_work=hourly_demand,
@@ -87,19 +95,18 @@ def optimal_hybrid(
         spare_replicas=spare_replicas,
         quantile=quantile,
     )
-    alternatives = tuple(_alternative(curve, costs, price, count) for count in counts)
+    alternatives = tuple(_alternative(curve, costs, api(count), count) for count in counts)
     return HybridPlan(
         alternatives=alternatives,
         best=alternatives[best],
         all_api=alternatives[0],
-        all_self_hosted=_alternative(curve, costs, price, needed),
-        next_replica=why_no_more(lambda count: price * curve.overflow(count), costs, totals, best),
+        all_self_hosted=_alternative(curve, costs, api(needed), needed),
+        next_replica=why_no_more(api, costs, totals, best),
     )
 
 
-def _alternative(curve: LoadCurve, costs: SelfHostCosts, price: Fraction, replicas: int) -> HybridAlternative:
-    overflow = curve.overflow(replicas)
-    self_host, api = costs.total(replicas), price * overflow
+def _alternative(curve: LoadCurve, costs: SelfHostCosts, api: Fraction, replicas: int) -> HybridAlternative:
+    overflow, self_host = curve.overflow(replicas), costs.total(replicas)
     return HybridAlternative(
         replicas=replicas,
         self_host_cost=to_decimal(self_host),

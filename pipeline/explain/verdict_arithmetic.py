@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from pipeline.explain.condition_arithmetic import write_conditions
 from pipeline.explain.explanation import Equality, exact_text
-from pipeline.explain.verdict_inputs import VerdictInputs, days_in_month
+from pipeline.explain.verdict_inputs import VerdictInputs, commitment_period_days, days_in_month
 
 _MTOK = 1_000_000
 _MOST_STAIRS = 100_000
@@ -82,9 +83,12 @@ def write_out(inputs: VerdictInputs) -> Arithmetic:
         done.step("demand a day, mean of the last 7 days", f"{week} / 7", Fraction(week, 7), "tokens")
     done.check("demand_tokens_per_day", None if week is None else Fraction(week, 7), row["demand_tokens_per_day"])
     api_only = _prices(done, inputs, demand)
+    committed = None if api_only is None else _committed(done, inputs, api_only)
     rate = _rate(done, inputs)
-    if api_only is not None and row["status"] == "conditions":
-        write_conditions(done, inputs, api_only=api_only, rate=rate)
+    if api_only is not None and committed is not None and row["status"] == "conditions":
+        write_conditions(done, inputs, api_only=max(committed, api_only) - committed, rate=rate)
+        return done
+    if committed is None:
         return done
     if api_only is None or rate is None or inputs.deployment is None or row["capacity_tokens_per_replica_hour"] is None:
         return done
@@ -92,7 +96,17 @@ def write_out(inputs: VerdictInputs) -> Arithmetic:
     if capacity is None:
         return done
     per_hour, seconds = capacity
-    _economics(done, inputs, demand, api_only=api_only, rate=rate, per_hour=per_hour, seconds=seconds, week=week)
+    _economics(
+        done,
+        inputs,
+        demand,
+        api_only=api_only,
+        committed=committed,
+        rate=rate,
+        per_hour=per_hour,
+        seconds=seconds,
+        week=week,
+    )
     return done
 
 
@@ -104,6 +118,8 @@ def _prices(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) 
             done.lines.append(f"price of {name}: neither billed to this workload nor listed for its API model")
             continue
         money, tokens, basis = found
+        for cell, moved in inputs.moved(name):
+            _repriced(done, inputs, cell, moved)
         expression = f"{_n(money)} / {tokens} x {_MTOK}"
         done.step(f"price of {name} ({basis})", expression, money * _MTOK / tokens, "per 1M tokens")
     known = {name: found for name, found in parts.items() if found is not None}
@@ -121,6 +137,47 @@ def _prices(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) 
         column = "api_price_without_cache_rc_per_mtok"
         done.check(column, dearer / whole * _MTOK, inputs.row[column])
     return api_only
+
+
+def _repriced(done: Arithmetic, inputs: VerdictInputs, cell: Mapping[str, Any], moved: Fraction) -> None:
+    """What was billed at a price that no longer holds, at the one that does: billed x now / before, less billed."""
+    before, now = inputs.rate(inputs.day, cell["currency_before"]), inputs.rate(inputs.day, cell["currency_now"])
+    assert before is not None
+    assert now is not None
+    old, new = Fraction(cell["cost_per_mtok_before"]) * before, Fraction(cell["cost_per_mtok_now"]) * now
+    billed = Fraction(cell["billed_cost_rc"])
+    done.step(
+        f"{cell['token_class']} of {cell['model']} billed {cell['first_usage_date']} to {cell['last_usage_date']}, "
+        f"dearer now by ({cell['price_source_now']})",
+        f"{_n(billed)} x {_n(new)} / {_n(old)} - {_n(billed)}",
+        moved,
+    )
+
+
+def _committed(done: Arithmetic, inputs: VerdictInputs, api_only: Fraction) -> Fraction | None:
+    """K, what a commitment makes due whatever moves; None where several leave the verdict open."""
+    if len(inputs.commitments) > 1:
+        return None
+    if not inputs.commitments:
+        return Fraction(0)
+    (contract,) = inputs.commitments
+    unit = inputs.rate(inputs.day, contract["currency"])
+    if unit is None:
+        return None
+    length, days = commitment_period_days(contract, inputs.day), len(inputs.days)
+    amount, minimum = Fraction(contract["commitment_cost"] or 0), Fraction(contract["minimum_monthly_cost"] or 0)
+    others = max(Fraction(0), Fraction(contract["others_billed_cost_rc"] or 0))
+    floor = max(amount / length, minimum / days_in_month(inputs.day)) * days * unit
+    of = contract["provider"] if contract["account"] is None else f"{contract['provider']}/{contract['account']}"
+    rate = "" if unit == 1 else f" x {_n(unit)}"
+    spelled = f"max({_n(amount)} / {length}, {_n(minimum)} / {days_in_month(inputs.day)}) x {days}{rate}"
+    done.step(f"due to {of} over the window, used or not", spelled, floor)
+    committed = max(Fraction(0), floor - others)
+    done.step("K, what of it other traffic does not use up", f"max(0, {_n(floor)} - {_n(others)})", committed)
+    avoidable = max(committed, api_only) - committed
+    spelled = f"max({_n(committed)}, {_n(api_only)}) - {_n(committed)}"
+    done.step("avoidable: what the API's bill falls by if all of it leaves", spelled, avoidable)
+    return committed
 
 
 def _without_cache(inputs: VerdictInputs, demand: Mapping[str, int], api_only: Fraction) -> tuple[Fraction, str]:
@@ -189,6 +246,7 @@ def _economics(
     demand: Mapping[str, int],
     *,
     api_only: Fraction,
+    committed: Fraction,
     rate: Fraction,
     per_hour: Fraction,
     seconds: Fraction,
@@ -221,8 +279,10 @@ def _economics(
         capacity=capacity,
         minimum=max(1, int(deployment["minimum_replicas"])),
         spare=int(deployment["spare_replicas"]),
+        committed=committed,
     )
     first, stable = stairs.first(), stairs.stable()
+    due_anyway = f" + {_n(committed)}" if committed else ""
     for name, column, found in (
         ("first break-even", "breakeven_first_tokens_per_day", first),
         ("stable break-even", "breakeven_stable_tokens_per_day", stable),
@@ -234,7 +294,7 @@ def _economics(
         count, volume = found
         done.step(
             f"{name} ({count} serving replicas, {stairs.spare} spare)",
-            f"({_n(fixed)} + ({count} + {stairs.spare}) x {_n(rent)}) / {_n(price)} / {days}",
+            f"({_n(fixed)} + ({count} + {stairs.spare}) x {_n(rent)}{due_anyway}) / {_n(price)} / {days}",
             volume / days,
             "tokens a day",
         )
@@ -244,17 +304,17 @@ def _economics(
         ratio = Fraction(week, 7) / (first[1] / days)
         done.step("demand ratio", f"{week} / 7 / {_n(first[1] / days)}", ratio)
     done.check("demand_ratio", ratio, row["demand_ratio"])
-    done.check("api_only_cost_rc", api_only, row["api_only_cost_rc"])
+    done.check("api_only_cost_rc", max(committed, api_only), row["api_only_cost_rc"])
     dearer = None
     if row["api_only_without_cache_cost_rc"] is not None:
         dearer, _ = _without_cache(inputs, demand, api_only)
-        done.check("api_only_without_cache_cost_rc", dearer, row["api_only_without_cache_cost_rc"])
+        done.check("api_only_without_cache_cost_rc", max(committed, dearer), row["api_only_without_cache_cost_rc"])
     if done.day_work:
         _bounds(done, inputs, stairs, api_only=api_only, seconds=seconds)
         return
     if row["best_replica_count"] is not None:
         best = _hybrid(done, inputs, stairs, api_only=api_only, seconds=seconds)
-        _current(done, inputs, cost=cost, fixed=fixed, best=best.total_cost)
+        _current(done, inputs, cost=cost, fixed=fixed, committed=committed, best=best.total_cost)
         if dearer is not None:
             most = _best_of([work for _, work in done.work], stairs, api_only=dearer, seconds=seconds)
             done.lines.append(f"best count if the API found no token in its cache: {most.replicas}")
@@ -275,7 +335,7 @@ def _bounds(
     ):
         best = _best_of(hours, stairs, api_only=api_only, seconds=seconds)
         unit_price, fixed = api_only / sum(hours, Fraction(0)), stairs.fixed if best.replicas else Fraction(0)
-        above = f"{_n(unit_price)} x {_n(best.overflow_replica_seconds)}"
+        above = stairs.spelled_api(unit_price, best.overflow_replica_seconds)
         spelled = f"{best.replicas} x {_n(stairs.rent)} + {_n(fixed)} + {above}"
         done.step(f"best mix {what}, {best.replicas} replicas", spelled, best.total_cost)
         published = inputs.row[column]
@@ -327,10 +387,18 @@ class _Stairs:
     capacity: Fraction
     minimum: int
     spare: int
+    committed: Fraction = Fraction(0)
 
     def volume(self, count: int) -> Fraction:
-        """Where the API costs what so many serving replicas cost."""
-        return (self.fixed + (count + self.spare) * self.rent) / self.price
+        """Where the API costs what so many serving replicas, and what is due to it anyway, cost."""
+        return (self.fixed + self.committed + (count + self.spare) * self.rent) / self.price
+
+    def api(self, unit_price: Fraction, overflow: Fraction) -> Fraction:
+        return max(self.committed, unit_price * overflow)
+
+    def spelled_api(self, unit_price: Fraction, overflow: Fraction) -> str:
+        used = f"{_n(unit_price)} x {_n(overflow)}"
+        return f"max({_n(self.committed)}, {used})" if self.committed else used
 
     def first(self) -> tuple[int, Fraction] | None:
         """The lowest stair whose own break-even lies on it."""
@@ -341,7 +409,7 @@ class _Stairs:
         margin = self.price * self.capacity - self.rent
         if margin <= 0:
             return None
-        last = math.ceil((self.fixed + (self.spare + 1) * self.rent) / margin)
+        last = math.ceil((self.fixed + self.committed + (self.spare + 1) * self.rent) / margin)
         behind = [n for n in range(max(last + 1, self.minimum), self.minimum - 1, -1) if self._begins_behind(n)]
         return (behind[0], self.volume(behind[0])) if behind else None
 
@@ -366,9 +434,8 @@ def _hybrid(
     best = min(done.alternatives, key=lambda found: (found.total_cost, found.replicas))
     for found in done.alternatives:
         fixed = _n(stairs.fixed) if found.replicas else "0"
-        spelled = (
-            f"{found.replicas} x {_n(stairs.rent)} + {fixed} + {_n(unit_price)} x {_n(found.overflow_replica_seconds)}"
-        )
+        above = stairs.spelled_api(unit_price, found.overflow_replica_seconds)
+        spelled = f"{found.replicas} x {_n(stairs.rent)} + {fixed} + {above}"
         done.step(f"C({found.replicas}), {found.overflow_hours} hours above", spelled, found.total_cost)
     done.check("best_replica_count", Fraction(best.replicas), inputs.row["best_replica_count"])
     done.check("best_cost_rc", best.total_cost, inputs.row["best_cost_rc"])
@@ -397,11 +464,13 @@ def _alternative(
         self_host_cost=count * stairs.rent + (stairs.fixed if count else 0),
         overflow_replica_seconds=overflow,
         overflow_hours=len(above),
-        api_overflow_cost=unit_price * overflow,
+        api_overflow_cost=stairs.api(unit_price, overflow),
     )
 
 
-def _current(done: Arithmetic, inputs: VerdictInputs, *, cost: Fraction, fixed: Fraction, best: Fraction) -> None:
+def _current(
+    done: Arithmetic, inputs: VerdictInputs, *, cost: Fraction, fixed: Fraction, committed: Fraction, best: Fraction
+) -> None:
     """How it is done today: API tokens at their price, a share of the deployment's whole bill, its overheads."""
     api = inputs.tokens("api")
     parts = []
@@ -411,6 +480,8 @@ def _current(done: Arithmetic, inputs: VerdictInputs, *, cost: Fraction, fixed: 
         if found is not None:
             current += found[0] / found[1] * count
             parts.append(f"{_n(found[0])} / {found[1]} x {count}")
+    if committed:
+        current, parts = max(committed, current), [f"max({_n(committed)}, {' + '.join(parts) or '0'})"]
     own = sum(int(row["own_tokens"] or 0) for row in inputs.served)
     everyone = sum(int(row["tokens"] or 0) for row in inputs.served)
     if own:

@@ -29,6 +29,8 @@ class VerdictInputs:
     overheads: Sequence[Record]
     rates: Sequence[Record]
     unconverted: Sequence[Record]
+    repriced: Sequence[Record] = ()
+    commitments: Sequence[Record] = ()
 
     @property
     def day(self) -> date:
@@ -56,27 +58,40 @@ class VerdictInputs:
         return sum(int(row["tokens"] or 0) for row in self.demand if row["usage_date"] in week)
 
     def price_parts(self, name: str) -> tuple[Fraction, int, str] | None:
-        """(money, tokens, basis) of a class: what was billed for how many, else the list price of a million.
+        """(money, tokens, basis) of a class: what was billed for how many, else the price of a million.
 
-        None also where part of the bill has no exchange rate: a list price is no substitute for it.
+        What was billed at a price that no longer holds counts at the one that does (`moved`). None also where part of
+        the bill has no exchange rate: a list price is no substitute for it.
         """
         if self.unconverted:
             return None
         for row in self.billed:
             if row["token_class"] == name:
-                return Fraction(row["billed_cost_rc"]), int(row["tokens"]), "realized"
+                moved = [money for _, money in self.moved(name)]
+                basis = "realized, repriced" if any(moved) else "realized"
+                return Fraction(row["billed_cost_rc"]) + sum(moved, Fraction(0)), int(row["tokens"]), basis
         for row in reversed(self.listed):
             rate = self.rate(self.day, row["currency"])
             if row["token_class"] == name and rate is not None:
-                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, str(row["basis"])
+                return Fraction(row["cost_per_mtok"]) * rate, 1_000_000, str(row["basis"])
         return None
 
+    def moved(self, name: str) -> list[tuple[Record, Fraction]]:
+        """Of each part of a class that was billed at a price which no longer holds: by how much it is dearer now."""
+        found = []
+        for row in self.repriced:
+            before, now = self.rate(self.day, row["currency_before"]), self.rate(self.day, row["currency_now"])
+            if row["token_class"] == name and before is not None and now is not None:
+                ratio = Fraction(row["cost_per_mtok_now"]) * now / (Fraction(row["cost_per_mtok_before"]) * before)
+                found.append((row, Fraction(row["billed_cost_rc"]) * (ratio - 1)))
+        return found
+
     def without_cache(self) -> tuple[Fraction, int, str] | None:
-        """As `price_parts`, of a token that the API would not find in its cache: at its list price for input."""
+        """As `price_parts`, of a token that the API would not find in its cache: at its price for input."""
         for row in reversed(self.listed):
             rate = self.rate(self.day, row["currency"])
             if row["token_class"] == "input_uncached" and rate is not None:
-                return Fraction(row["list_cost_per_mtok"]) * rate, 1_000_000, "list without a cache hit"
+                return Fraction(row["cost_per_mtok"]) * rate, 1_000_000, "list without a cache hit"
         return None
 
     def rate(self, day: date, currency: str) -> Fraction | None:
@@ -141,6 +156,25 @@ class VerdictInputs:
         return [(hour, known.get(hour, {})) for hour in hours]
 
 
+def commitment_period_days(contract: Record, day: date) -> int:
+    """The days of the commitment period, counted from the contract's first day, that holds a day."""
+    months = {"month": 1, "quarter": 3, "year": 12}[contract["commitment_period"]]
+    agreed = contract["agreed_from_date"]
+
+    def begins(number: int) -> date:
+        month = agreed.month - 1 + number * months
+        year = agreed.year + month // 12
+        last = monthrange(year, month % 12 + 1)[1]
+        return date(year, month % 12 + 1, min(agreed.day, last))
+
+    number = 0
+    while begins(number + 1) <= day:
+        number += 1
+    while begins(number) > day:
+        number -= 1
+    return (begins(number + 1) - begins(number)).days
+
+
 def days_in_month(day: date) -> int:
     return monthrange(day.year, day.month)[1]
 
@@ -161,7 +195,7 @@ def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
         demand=ask("verdict_demand"),
         hours=ask("verdict_hours"),
         billed=ask("verdict_api_costs"),
-        listed=ask("verdict_list_prices"),
+        listed=ask("verdict_api_prices"),
         gpu=ask("verdict_gpu_costs"),
         served=ask("verdict_served"),
         deployment=deployments[-1] if deployments else None,
@@ -169,4 +203,6 @@ def read_inputs(evidence: Evidence, row: Record) -> VerdictInputs:
         overheads=ask("verdict_overheads"),
         rates=ask("verdict_rates"),
         unconverted=ask("verdict_unconverted"),
+        repriced=ask("verdict_repriced"),
+        commitments=ask("verdict_commitment"),
     )

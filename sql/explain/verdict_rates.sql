@@ -1,4 +1,4 @@
--- The exchange rates of the currencies that overheads and list prices are declared in, by settled day.
+-- The exchange rates of the currencies that overheads, prices and contracts are declared in, by settled day.
 select
     rates.usage_date,
     rates.currency,
@@ -11,6 +11,7 @@ where
     list_contains($days, rates.usage_date)
     and (
         rates.currency in (select config_overheads.currency from config_overheads)
-        or rates.currency in (select list_prices.currency from list_prices)
+        or rates.currency in (select api_prices.currency from api_prices)
+        or rates.currency in (select config_contracts.currency from config_contracts)
     )
 order by rates.usage_date, rates.currency

@@ -35,6 +35,7 @@ rated as (
             and costs.model = list_prices.model
             and costs.token_class = list_prices.token_class
             and costs.price_mode = list_prices.mode
+            and (costs.inference_geo is null or costs.inference_geo in ('global', 'not_available'))
             and costs.context_window is not distinct from list_prices.context_window
             and (list_prices.valid_from_date is null or costs.usage_date >= list_prices.valid_from_date)
             and (list_prices.valid_to_date is null or costs.usage_date < list_prices.valid_to_date)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.decisions.gpu_types import shipped_gpu_types
-from tests.decisions.test_verdict_rates import ALWAYS, DAYS, LAST, UNSTATED, Row, gpu_cost, verdict
+from tests.decisions.test_verdict_rates import ALWAYS, DAYS, LAST, UNSTATED, Row, api_cost, gpu_cost, verdict
 
 MODEL = "claude-opus-4-8"
 QUANTUM = Decimal("1e-18")
@@ -47,14 +47,7 @@ def on_api(tokens: Sequence[int], price_per_mtok: int = 15) -> dict[str, list[Ro
     per_day = sum(tokens)
     return {
         "fct_api_costs_daily": [
-            {
-                "usage_date": day,
-                "workload": "chat",
-                "token_class": "output",
-                "unconverted_currency": None,
-                "tokens": per_day,
-                "billed_cost_rc": Decimal(per_day * price_per_mtok) / 10**6,
-            }
+            {**api_cost(day), "tokens": per_day, "billed_cost_rc": Decimal(per_day * price_per_mtok) / 10**6}
             for day in DAYS
         ],
         "fct_demand_daily": [
@@ -302,8 +295,9 @@ def test_money_of_a_candidate_without_a_rate_decides_nothing() -> None:
 def listed(**prices: str) -> list[Row]:
     return [
         {
-            "model": MODEL, "mode": "standard", "context_window": "0-200k", "token_class": name,
-            "list_cost_per_mtok": Decimal(price), "currency": "USD", **ALWAYS,
+            "provider": "anthropic", "account": None, "model": MODEL, "mode": "standard", "context_window": "0-200k",
+            "region": None, "token_class": name, "list_cost_per_mtok": Decimal(price), "cost_per_mtok": Decimal(price),
+            "price_basis": "list", "price_source": "the book", "currency": "USD", **ALWAYS,
         }
         for name, price in prices.items()
     ]  # fmt: skip
@@ -349,7 +343,7 @@ def on_gpus_tables(
                 "deployment_id": "llama", "workload": "chat", "tokens": 1_000_000,
             }
         ],
-        "list_prices": list(prices),
+        "api_prices": list(prices),
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.decisions import verdicts, window
+from pipeline.decisions.api_prices import price_list
 
 Row = Mapping[str, Any]
 LAST = date(2026, 11, 10)
@@ -48,7 +49,13 @@ def api_cost(day: date, *, unconverted: str | None = None) -> Row:
     return {
         "usage_date": day,
         "workload": "chat",
+        "provider": "anthropic",
+        "account": "main",
+        "model": "claude-opus-4-8",
         "token_class": "output",
+        "price_mode": "standard",
+        "context_window": "0-200k",
+        "inference_geo": None,
         "unconverted_currency": unconverted,
         "tokens": 1_000_000,
         "billed_cost_rc": Decimal("15") if unconverted is None else None,
@@ -100,6 +107,7 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
             }
         ],
         "config_candidates": [],
+        "config_contracts": [],
         "config_overheads": [],
         "config_workloads": [
             {
@@ -140,14 +148,14 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
         "int_fx_rates_daily": rates(),
         "gpu_types": [],
         "int_self_host_tokens_hourly": [],
-        "list_prices": [],
+        "api_prices": [],
         **tables,
     }
     inputs: dict[str, Any] = {"this_partition": pl.DataFrame({"from_date": [LAST]})}
     for name, rows in given.items():
         prepare = window.PREPARE[name]
         if name not in window.LOOKBACK:
-            inputs[name] = list(rows)
+            inputs[name] = price_list(rows) if name == "api_prices" else list(rows)
             continue
         by_day = {day: [row for row in rows if row["usage_date"] == day] for day in DAYS}
         inputs[name] = {day: prepare(pl.DataFrame(found)) for day, found in by_day.items() if found}
@@ -159,13 +167,19 @@ def overhead(currency: str, monthly: str = "310") -> Row:
     return {"monthly_cost": Decimal(monthly), "currency": currency, "deployment_id": None, **ALWAYS}
 
 
-def listed(currency: str) -> Row:
+def listed(currency: str, cost_per_mtok: str = "25") -> Row:
     return {
+        "provider": "anthropic",
+        "account": None,
         "model": "claude-opus-4-8",
         "mode": "standard",
         "context_window": "0-200k",
+        "region": None,
         "token_class": "output",
-        "list_cost_per_mtok": Decimal(25),
+        "list_cost_per_mtok": Decimal(cost_per_mtok),
+        "cost_per_mtok": Decimal(cost_per_mtok),
+        "price_basis": "list",
+        "price_source": "the book",
         "currency": currency,
         **ALWAYS,
     }
@@ -186,7 +200,7 @@ def test_overheads_are_converted_at_the_rate_of_each_of_their_days() -> None:
 
 def test_list_prices_are_converted_at_the_rate_of_the_verdicts_day() -> None:
     """B6, B23"""
-    found = verdict(fct_api_costs_daily=unbilled(), list_prices=[listed("EUR")])
+    found = verdict(fct_api_costs_daily=unbilled(), api_prices=[listed("EUR")])
     assert found["api_price_basis"] == "list"
     expected = Fraction(25) * rate_of("EUR", LAST)
     assert abs(Fraction(found["api_price_rc_per_mtok"]) - expected) <= Fraction(1, 10**18)
@@ -215,7 +229,7 @@ def test_a_bill_without_a_rate_is_not_replaced_by_a_list_price() -> None:
     """B4, B23: nor is the price made of the part that is converted."""
     costs = [*(api_cost(day) for day in DAYS[:-2]), *(api_cost(day, unconverted="CHF") for day in DAYS[-2:])]
     gone = rates(without=[("CHF", day) for day in DAYS[-2:]])
-    found = verdict(fct_api_costs_daily=costs, list_prices=[listed("USD")], int_fx_rates_daily=gone)
+    found = verdict(fct_api_costs_daily=costs, api_prices=[listed("USD")], int_fx_rates_daily=gone)
     assert (found["status"], found["api_price_rc_per_mtok"]) == ("prices_only", None)
     assert found["reason"] == f"its API bill is not converted: no rate from CHF to USD since {DAYS[-2]}"
     assert found["current_lane"] == "api"
@@ -235,7 +249,7 @@ def test_gpu_money_without_a_rate_leaves_the_rate_of_an_hour_open() -> None:
 def test_list_prices_without_a_rate_are_no_prices() -> None:
     """B4, B23: yesterday's rate is not today's."""
     gone = rates(without=[("EUR", LAST)])
-    found = verdict(fct_api_costs_daily=unbilled(), list_prices=[listed("EUR")], int_fx_rates_daily=gone)
+    found = verdict(fct_api_costs_daily=unbilled(), api_prices=[listed("EUR")], int_fx_rates_daily=gone)
     assert (found["status"], found["api_price_rc_per_mtok"]) == ("prices_only", None)
     assert found["reason"] == f"list prices are not converted: no rate from EUR to USD since {LAST}"
 

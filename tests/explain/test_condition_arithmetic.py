@@ -30,6 +30,8 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
     """What `read_inputs` would read of the tables that the verdict was made of."""
     billed: dict[str, list[Any]] = {}
     for found in tables["fct_api_costs_daily"]:
+        if found["workload"] != "chat":
+            continue
         sums = billed.setdefault(found["token_class"], [Decimal(0), 0])
         sums[0] += found["billed_cost_rc"]
         sums[1] += found["tokens"]
@@ -48,13 +50,17 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
         for row in candidates
     ]
     deployments = tables.get("config_deployments", ())
+    others = [row["billed_cost_rc"] for row in tables["fct_api_costs_daily"] if row["workload"] != "chat"]
     return VerdictInputs(
+        commitments=[
+            {**row, "others_billed_cost_rc": sum(others, Decimal(0))} for row in tables.get("config_contracts", ())
+        ],
         row=verdict(**tables),
         days=DAYS,
         demand=[dict(row) for row in tables["fct_demand_daily"]],
         hours=[dict(row) for row in tables["fct_demand_hourly"]],
         billed=[{"token_class": name, "billed_cost_rc": sums[0], "tokens": sums[1]} for name, sums in billed.items()],
-        listed=[{**row, "basis": "comparator_list"} for row in tables.get("list_prices", ())],
+        listed=[{**row, "basis": "comparator_list"} for row in tables.get("api_prices", ())],
         gpu=[
             {**row, "unpriced_count": 0} for row in tables.get("fct_gpu_costs_daily", [gpu_cost(day) for day in DAYS])
         ],

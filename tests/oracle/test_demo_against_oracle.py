@@ -35,7 +35,7 @@ DECISIONS = {
 }
 MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 # A price book read elsewhere, and sentences, are no figures of the demo.
-NOT_FIGURES = {"list_prices", "snapshot"}
+NOT_FIGURES = {"api_prices", "list_prices", "snapshot"}
 SENTENCES = {"reason"}
 
 Rows = list[dict[str, Any]]

@@ -1,0 +1,177 @@
+"""Node `api_prices`: what a million tokens of each API model cost this company, from when to when, and who says so.
+
+The list price of `list_prices`, and what `contracts` of breakeven.yaml makes of it, for all accounts together and for
+each account with a contract of its own. What has no price has no row: it is unpriced, not free.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from pipeline.economics.prices import (
+    Contract,
+    ContractRate,
+    DatedPrice,
+    PriceKey,
+    PriceList,
+    contract_prices,
+)
+
+INPUTS = ("config_contract_rates", "config_contracts", "int_api_models_seen", "list_prices")
+SCHEMA: Mapping[str, pl.DataType] = {
+    "provider": pl.String(),
+    "account": pl.String(),
+    "model": pl.String(),
+    "context_window": pl.String(),
+    "region": pl.String(),
+    "token_class": pl.String(),
+    "mode": pl.String(),
+    "list_cost_per_mtok": pl.Decimal(38, 18),
+    "cost_per_mtok": pl.Decimal(38, 18),
+    "currency": pl.String(),
+    "price_basis": pl.String(),
+    "price_source": pl.String(),
+    "valid_from_date": pl.Date(),
+    "valid_to_date": pl.Date(),
+}
+
+Row = Mapping[str, Any]
+
+
+def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """One row per key and stretch of days; at most one of a key is valid on a day."""
+    prices = contract_prices(
+        listed=[_listed(row) for row in frames["list_prices"].to_dicts()],
+        contracts=contracts_of(frames["config_contracts"].to_dicts(), frames["config_contract_rates"].to_dicts()),
+        windows=frames["int_api_models_seen"].select("provider", "model", "context_window").iter_rows(),
+    )
+    return pl.DataFrame([_row(price) for price in prices], schema=dict(SCHEMA), orient="row")
+
+
+def price_list(rows: Iterable[Row]) -> PriceList:
+    """Rows of the node, to be asked for a day's price."""
+    return PriceList(
+        DatedPrice(
+            key=PriceKey(
+                provider=row["provider"],
+                account=row["account"],
+                model=row["model"],
+                context_window=row["context_window"],
+                region=row["region"],
+                token_class=row["token_class"],
+                mode=row["mode"],
+            ),
+            per_mtok=row["cost_per_mtok"],
+            listed=row["list_cost_per_mtok"],
+            currency=row["currency"],
+            basis=row["price_basis"],
+            source=row["price_source"],
+            from_date=row["valid_from_date"],
+            to_date=row["valid_to_date"],
+        )
+        for row in rows
+    )
+
+
+def contracts_of(contracts: Sequence[Row], rates: Sequence[Row]) -> list[Contract]:
+    """Rows of config_contracts, each with the rates that were agreed with it on its first day."""
+
+    def of(contract: Row) -> tuple[ContractRate, ...]:
+        return tuple(
+            ContractRate(
+                model=rate["model"],
+                token_class=rate["token_class"],
+                per_mtok=rate["cost_per_mtok"],
+                mode=rate["mode"],
+                context_window=rate["context_window"],
+                region=rate["region"],
+            )
+            for rate in rates
+            if (rate["provider"], rate["account"]) == (contract["provider"], contract["account"])
+            and _overlap(rate, contract)
+        )
+
+    cut = [piece for contract in contracts for piece in _cut(contract, rates)]
+    return [
+        Contract(
+            provider=contract["provider"],
+            account=contract["account"],
+            from_date=contract["valid_from_date"],
+            to_date=contract["valid_to_date"],
+            currency=contract["currency"],
+            discount_ratio=contract["discount_ratio"],
+            rates=of(contract),
+        )
+        for contract in cut
+    ]
+
+
+def _cut(contract: Row, rates: Sequence[Row]) -> list[Row]:
+    """The contract in as many pieces as its rates change: of an edited contract they have days of their own."""
+    bounds = sorted(
+        {
+            bound
+            for rate in rates
+            if (rate["provider"], rate["account"]) == (contract["provider"], contract["account"])
+            for bound in (rate["valid_from_date"], rate["valid_to_date"])
+            if bound is not None
+            and (contract["valid_from_date"] is None or contract["valid_from_date"] < bound)
+            and (contract["valid_to_date"] is None or bound < contract["valid_to_date"])
+        }
+    )
+    starts, ends = [contract["valid_from_date"], *bounds], [*bounds, contract["valid_to_date"]]
+    return [
+        {**contract, "valid_from_date": start, "valid_to_date": end} for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    return (
+        one["valid_from_date"] is None
+        or other["valid_to_date"] is None
+        or one["valid_from_date"] < other["valid_to_date"]
+    ) and (
+        other["valid_from_date"] is None
+        or one["valid_to_date"] is None
+        or other["valid_from_date"] < one["valid_to_date"]
+    )
+
+
+def _listed(row: Row) -> DatedPrice:
+    return DatedPrice(
+        key=PriceKey(
+            provider=row["provider"],
+            model=row["model"],
+            token_class=row["token_class"],
+            mode=row["mode"],
+            context_window=row["context_window"],
+        ),
+        per_mtok=row["list_cost_per_mtok"],
+        listed=row["list_cost_per_mtok"],
+        currency=row["currency"],
+        basis="list",
+        source=f"{row['price_book']} {row['price_book_version']}",
+        from_date=row["valid_from_date"],
+        to_date=row["valid_to_date"],
+    )
+
+
+def _row(price: DatedPrice) -> dict[str, Any]:
+    key = price.key
+    return {
+        "provider": key.provider,
+        "account": key.account,
+        "model": key.model,
+        "context_window": key.context_window,
+        "region": key.region,
+        "token_class": key.token_class,
+        "mode": key.mode,
+        "list_cost_per_mtok": price.listed,
+        "cost_per_mtok": price.per_mtok,
+        "currency": price.currency,
+        "price_basis": price.basis,
+        "price_source": price.source,
+        "valid_from_date": price.from_date,
+        "valid_to_date": price.to_date,
+    }

@@ -1,0 +1,73 @@
+-- The contract in force that day with a commitment or a minimum that a workload's API traffic is under, or would be;
+-- and what else was billed under it on the settled days. At most one row: several leave a verdict open.
+with
+in_force as (
+    select *
+    from config_contracts
+    where
+        cast($usage_date as date) >= coalesce(valid_from_date, cast($usage_date as date))
+        and cast($usage_date as date) < coalesce(valid_to_date, cast($usage_date as date) + 1)
+),
+
+bought as (
+    select distinct
+        provider,
+        account
+    from fct_api_costs_daily
+    where workload = $workload and list_contains($days, usage_date)
+),
+
+-- A workload that no API bills would buy its model.
+would_buy as (
+    select distinct
+        prices.provider,
+        cast(null as varchar) as account
+    from api_prices as prices
+    inner join config_workloads
+        on prices.model = coalesce(config_workloads.api_model, config_workloads.comparator_model)
+    where
+        config_workloads.workload = $workload
+        and cast($usage_date as date) >= coalesce(config_workloads.valid_from_date, cast($usage_date as date))
+        and cast($usage_date as date) < coalesce(config_workloads.valid_to_date, cast($usage_date as date) + 1)
+        and not exists (select 1 from bought)
+),
+
+united as (
+    select * from bought
+    union all
+    select * from would_buy
+),
+
+scopes as (
+    select distinct
+        united.provider,
+        (
+            select min(own.account) from in_force as own
+            where own.provider = united.provider and own.account = united.account
+        ) as contract_account
+    from united
+),
+
+others as (
+    select
+        costs.provider,
+        (
+            select min(own.account) from in_force as own
+            where own.provider = costs.provider and own.account = costs.account
+        ) as contract_account,
+        sum(costs.billed_cost_rc) as others_billed_cost_rc
+    from fct_api_costs_daily as costs
+    where costs.workload != $workload and list_contains($days, costs.usage_date)
+    group by all
+)
+
+select
+    in_force.*,
+    others.others_billed_cost_rc
+from in_force
+inner join scopes
+    on in_force.provider = scopes.provider and in_force.account is not distinct from scopes.contract_account
+left join others
+    on in_force.provider = others.provider and in_force.account is not distinct from others.contract_account
+where in_force.commitment_cost > 0 or in_force.minimum_monthly_cost > 0
+order by in_force.provider, in_force.account
