@@ -24,6 +24,7 @@ _COMMANDS = {
     "costs": "pipeline.cli.show:costs",
     "waste": "pipeline.cli.show:waste",
     "verdict": "pipeline.cli.show:verdict",
+    "whatif": "pipeline.cli.whatif:whatif",
     "measure": "pipeline.cli.measure:measure",
     "explain": "pipeline.cli.explain:explain",
     "sql": "pipeline.cli.show:sql",

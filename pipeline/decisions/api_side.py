@@ -117,7 +117,7 @@ def declared_prices(workload: Row, evidence: Evidence) -> list[DatedPrice]:
     rows = evidence.api_costs.get(str(workload["workload"]), ())
     accounts = {row["account"] for row in rows}
     account = accounts.pop() if len(accounts) == 1 else None
-    return evidence.api_prices.of_model(evidence.window.day, model=model, account=account)
+    return evidence.api_prices.of_model(evidence.price_day, model=model, account=account)
 
 
 def realized_prices(rows: Rows, evidence: Evidence) -> dict[str, Realized]:
@@ -143,10 +143,10 @@ def realized_prices(rows: Rows, evidence: Evidence) -> dict[str, Realized]:
 
 
 def _changed(evidence: Evidence) -> set[PriceKey]:
-    settled = evidence.window.settled
+    settled, day = evidence.window.settled, evidence.price_day
     if not settled:
         return set()
-    return evidence.api_prices.changes(after=settled[0], until=evidence.window.day)
+    return evidence.api_prices.changes(after=min(settled[0], day), until=max(settled[-1], day))
 
 
 def key_of(row: Row) -> PriceKey | None:
@@ -170,7 +170,7 @@ def _moved(row: Row, changed: set[PriceKey], evidence: Evidence) -> Fraction:
     if key is None or evidence.api_prices.held(key) not in changed:
         return Fraction(0)
     day = evidence.window.day
-    before, now = evidence.api_prices.on(row["usage_date"], key), evidence.api_prices.on(day, key)
+    before, now = evidence.api_prices.on(row["usage_date"], key), evidence.api_prices.on(evidence.price_day, key)
     if before is None or now is None or not before.per_mtok:
         return Fraction(0)
     units = evidence.rates.on(day, before.currency), evidence.rates.on(day, now.currency)
@@ -205,7 +205,7 @@ def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
     if unconverted is not None:
         return Problem(f"what else is bought from {_named(contract)} is not converted: {unconverted}")
     quanta = sum(row["billed_cost_quanta"] or 0 for row in others)
-    floor = floor_per_day(contract, evidence.window.day) * days * unit
+    floor = floor_per_day(contract, evidence.price_day) * days * unit
     return uncovered(floor=floor, others=max(Fraction(0), Fraction(quanta, QUANTA)))
 
 
@@ -220,7 +220,7 @@ def _commitments(workload: Row, evidence: Evidence) -> list[Row]:
     found: list[Row] = []
     for provider, account in sorted(bought, key=str):
         contract = scope_of(provider, account, evidence.contracts)
-        if contract is not None and contract not in found and floor_per_day(contract, evidence.window.day):
+        if contract is not None and contract not in found and floor_per_day(contract, evidence.price_day):
             found.append(contract)
     return found
 

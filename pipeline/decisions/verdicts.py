@@ -118,10 +118,56 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     evidence = evidence_on(day, inputs)
     deployments = {row["deployment_id"]: row for row in valid_on(day, inputs["config_deployments"])}
     rows = [
-        _as_held(_verdict(workload, deployments.get(workload["deployment_id"]), evidence))
+        verdict_of(workload, deployments.get(workload["deployment_id"]), evidence)
         for workload in sorted(valid_on(day, inputs["config_workloads"]), key=lambda row: str(row["workload"]))
     ]
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
+
+
+def verdict_of(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:
+    """One row of the node. `workload`, `deployment`: rows of config_workloads and config_deployments of the day."""
+    return _as_held(_verdict(workload, deployment, evidence))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What the replica counts of a verdict were weighed with. Money over the window, in the reporting currency."""
+
+    demand: Mapping[str, int]
+    price: ApiPrice
+    capacity: Capacity
+    replica_cost: Decimal
+    fixed_cost: Decimal
+    current_api_cost: Fraction
+    plans: DailyPlans
+
+
+def grounds_of(workload: Row, deployment: Row | None, evidence: Evidence) -> Grounds | str:
+    """The grounds of a workload's verdict; why there are none where something of them is unknown."""
+    name = str(workload["workload"])
+    demand = _tokens_by_class(evidence.daily.get(name, ()))
+    price, price_problem = api_price(workload, demand, evidence)
+    rate, rate_problem = _gpu_rate(deployment, evidence)
+    capacity, capacity_problem = _capacity(deployment, evidence, rate)
+    fixed, fixed_problem = _fixed_cost(deployment, evidence)
+    found = (_demand_problem(demand), price_problem, rate_problem, capacity_problem, fixed_problem)
+    problems = [problem.text for problem in found if problem]
+    if problems or price is None or rate is None or capacity is None or deployment is None or fixed is None:
+        return "; ".join(problems)
+    gpus = int(deployment["gpus_per_replica"])
+    rent = _decimal(gpu_rent(gpu_hour_rate=rate.per_gpu_hour, gpus=gpus, hours=evidence.window.hours))
+    held = _decimal(fixed)
+    plans = _plans(name, deployment, demand, price, capacity, replica_cost=rent, fixed=held, evidence=evidence)
+    on_api = _tokens_by_class([row for row in evidence.daily.get(name, ()) if row["lane"] == "api"])
+    return Grounds(
+        demand=demand,
+        price=price,
+        capacity=capacity,
+        replica_cost=rent,
+        fixed_cost=held,
+        current_api_cost=price.due(on_api),
+        plans=plans,
+    )
 
 
 def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:

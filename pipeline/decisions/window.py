@@ -250,6 +250,7 @@ class Evidence:
     contracts: Rows
     overheads: Rows
     rates: Rates
+    price_day: date
 
     def demand_of(self, workload: str) -> tuple[list[HoursOfDay], list[Mapping[str, int]]]:
         """The settled days whose hours are known, by hour; and tokens by class of each day that is known as a sum."""
@@ -273,8 +274,11 @@ class Evidence:
         return next((rates.reporting_currency for rates in self.rates.by_day.values()), "")
 
 
-def evidence_on(day: date, inputs: Mapping[str, Any]) -> Evidence:
-    """`inputs`: what `PREPARE` made of each input, by day where it has days."""
+def evidence_on(day: date, inputs: Mapping[str, Any], *, price_day: date | None = None) -> Evidence:
+    """`inputs`: what `PREPARE` made of each input, by day where it has days.
+
+    `price_day`: the day whose API prices and contracts hold; the verdict's own, unless somebody asks what if.
+    """
     window = _window(inputs["fct_day_status_daily"], day)
 
     def settled(name: str) -> list[Any]:
@@ -290,9 +294,10 @@ def evidence_on(day: date, inputs: Mapping[str, Any]) -> Evidence:
         candidates={row["workload"]: row for row in valid_on(day, inputs["config_candidates"])},
         gpu_types=inputs["gpu_types"],
         api_prices=inputs["api_prices"],
-        contracts=valid_on(day, inputs["config_contracts"]),
+        contracts=valid_on(price_day or day, inputs["config_contracts"]),
         overheads=valid_on(day, inputs["config_overheads"]),
         rates=Rates({found: of_day for found in window.settled if (of_day := inputs["int_fx_rates_daily"].get(found))}),
+        price_day=price_day or day,
     )
 
 

@@ -111,8 +111,9 @@ class PriceList:
             if price.key.account is not None:
                 self._accounts.add((price.key.provider, price.key.account))
 
-    def __len__(self) -> int:
-        return sum(map(len, self._by_key.values()))
+    def __iter__(self) -> Iterator[DatedPrice]:
+        for prices in self._by_key.values():
+            yield from prices
 
     def on(self, day: date, key: PriceKey) -> DatedPrice | None:
         """The one price of a key that day; None where there is none or more than one, which is unpriced.

@@ -86,8 +86,8 @@ UNSTATED: Row = {
 }  # fmt: skip
 
 
-def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
-    """The verdict of the last day of 28 settled ones on a workload whose traffic is all on the API."""
+def inputs_with(**tables: Sequence[Row]) -> dict[str, Any]:
+    """The inputs of a workload whose traffic is all on the API, on 28 settled days, but for the tables given."""
     given: dict[str, Sequence[Row]] = {
         "config_deployments": [
             {
@@ -151,6 +151,11 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
         "api_prices": [],
         **tables,
     }
+    return as_prepared(given)
+
+
+def as_prepared(given: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """What the node makes of its inputs before it is asked."""
     inputs: dict[str, Any] = {"this_partition": pl.DataFrame({"from_date": [LAST]})}
     for name, rows in given.items():
         prepare = window.PREPARE[name]
@@ -159,7 +164,12 @@ def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
             continue
         by_day = {day: [row for row in rows if row["usage_date"] == day] for day in DAYS}
         inputs[name] = {day: prepare(pl.DataFrame(found)) for day, found in by_day.items() if found}
-    [row] = verdicts.build(inputs).to_dicts()
+    return inputs
+
+
+def verdict(**tables: Sequence[Row]) -> dict[str, Any]:
+    """The verdict of the last day of 28 settled ones on a workload whose traffic is all on the API."""
+    [row] = verdicts.build(inputs_with(**tables)).to_dicts()
     return row
 
 

@@ -51,7 +51,7 @@ def test_what_is_rated_beside_the_bill_is_the_list_cost_of_the_mart(tmp_path: Pa
         "standard": "standard",
         "batch": "batch",
         "priority": "priority",
-        "flex": None,
+        "flex": "flex",
     }
 
 

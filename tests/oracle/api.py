@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from tests.oracle import openai
@@ -342,6 +343,10 @@ def _list_cost(row: _CostRow) -> Fraction | None:
     return row.units * price * share / 10**6
 
 
+_MODES = ("standard", "batch", "flex", "priority")
+_PRICE_BOOK = f"genai-prices {version('genai-prices')}"
+
+
 def list_price(model: str | None, token_class: str | None) -> Fraction | None:
     """US dollars per 1M tokens of a prompt within 200k, standard mode; None where this oracle knows no price."""
     if model not in _LIST_PRICES or token_class not in _PRICED_CLASSES:
@@ -393,6 +398,8 @@ def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], d
     is_tokens = cell.charge_kind == "tokens"
     costs[key] = {
         "source": row.source,
+        "price_mode": cell.service_tier if cell.service_tier in _MODES and row.speeds == {"standard"} else None,
+        "list_price_source": None if list_cost is None else "bill" if row.list_quanta is not None else _PRICE_BOOK,
         "team": owner.team,
         "workload": owner.workload,
         "tokens_matched_by": row.matched_by,
