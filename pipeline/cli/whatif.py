@@ -299,10 +299,7 @@ def _shown(value: Any, name: str, config: Config) -> str:
 def _print_bill(bill: CounterfactualBill, config: Config) -> None:
     out = console()
     lines = [bill.actual, *bill.counted]
-    rows = [
-        [_way(line), *(money(amount, config.reporting_currency) for amount in _amounts(line))]
-        for line in lines
-    ]
+    rows = [[_way(line), *(money(amount, config.reporting_currency) for amount in _amounts(line))] for line in lines]
     title = f"The bills of {bill.from_date} to {bill.to_date} (end excluded), by replicas of {bill.workload}"
     print_table(("", "API", "GPUs", "other bills", "bills", "overheads", "total"), rows, title)
     for text in _said_of(bill, config):

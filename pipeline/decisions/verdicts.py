@@ -148,7 +148,7 @@ def grounds_of(workload: Row, deployment: Row | None, evidence: Evidence) -> Gro
     demand = _tokens_by_class(evidence.daily.get(name, ()))
     price, price_problem = api_price(workload, demand, evidence)
     rate, rate_problem = _gpu_rate(deployment, evidence)
-    capacity, capacity_problem = _capacity(deployment, evidence, rate)
+    capacity, capacity_problem = _capacity(deployment, demand, evidence, rate)
     fixed, fixed_problem = _fixed_cost(deployment, evidence)
     found = (_demand_problem(demand), price_problem, rate_problem, capacity_problem, fixed_problem)
     problems = [problem.text for problem in found if problem]
@@ -531,9 +531,7 @@ def _capacity(
     return (capacity, None) if impossible is None else (None, Problem(impossible, is_open=True))
 
 
-def _stated_capacity(
-    deployment: Row, evidence: Evidence, rate: _Rate | None
-) -> tuple[Capacity | None, Problem | None]:
+def _stated_capacity(deployment: Row, evidence: Evidence, rate: _Rate | None) -> tuple[Capacity | None, Problem | None]:
     declared = declared_capacity(deployment)
     if declared is not None:
         return declared, None

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
 from pipeline.build.publish import open_snapshot
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot
@@ -319,6 +319,8 @@ def _with_gpus(
         evidence = _at_gpu_rate(evidence, str(deployment["deployment_id"]), supposed.gpu_hour)
     if supposed.gpus_per_replica is not None:
         deployment = {**deployment, "gpus_per_replica": supposed.gpus_per_replica}
+    given = {"gpu_type": supposed.gpu, "parameters_billions": supposed.parameters_billions}
+    deployment = {**deployment, **{name: value for name, value in given.items() if value is not None}}
     if throughput is not None:
         deployment = {
             **deployment,
@@ -333,6 +335,8 @@ def _with_gpus(
     return workload, deployment, evidence
 
 
+# What is taken of a model and its requests where nobody says it, as breakeven.yaml takes it.
+_HARDWARE: Mapping[str, Any] = {"bytes_per_parameter": Decimal(2), "tokens_per_step": Decimal(1)}
 _RATES = (
     "tokens_per_second",
     "prefill_tokens_per_second",
@@ -368,21 +372,15 @@ def _candidate(workload: Row, deployment: Row | None, evidence: Evidence, suppos
     """What is supposed of GPUs, as if breakeven.yaml had it of a candidate: what is unknown of it is solved for."""
     name = str(workload["workload"])
     known = evidence.candidates.get(name)
-    fields = dict.fromkeys(
-        (
-            "gpu_type", "gpus_per_replica", "gpu_hour_rate", "parameters_billions", "active_parameters_billions",
-            "tokens_per_second", "tokens_per_api_token", "engineering_hours_per_month", "engineering_hour_rate",
-        )
-    )  # fmt: skip
     row: dict[str, Any] = {
-        **fields,
-        "bytes_per_parameter": Decimal(2),
+        **dict.fromkeys(SCHEMAS["config_candidates"]),
+        **_HARDWARE,
         "peak_allowance": Decimal("0.85"),
         "currency": evidence.reporting_currency,
         **(known or {}),
     }
     if deployment is not None:
-        row["gpus_per_replica"] = deployment["gpus_per_replica"]
+        row |= {name: deployment[name] for name in (*_HARDWARE, "gpus_per_replica", "parameters_billions")}
     given = {
         "gpu_type": supposed.gpu,
         "gpus_per_replica": supposed.gpus_per_replica,
@@ -421,6 +419,9 @@ def _supposed_deployment(workload: Row, evidence: Evidence, supposed: Supposed) 
         for day in evidence.window.settled
     ]
     deployment = {
+        **dict.fromkeys(SCHEMAS["config_deployments"]),
+        **_HARDWARE,
+        **{name: value for name, value in candidate.items() if name in SCHEMAS["config_deployments"]},
         **dict.fromkeys(_RATES),
         "deployment_id": _SUPPOSED,
         "gpus_per_replica": gpus,
