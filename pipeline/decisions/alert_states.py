@@ -8,15 +8,7 @@ import polars as pl
 
 from pipeline.economics.alerts import AlertRule, AlertState, DemandDay, alert_states
 
-INPUTS = ("config_company", "fct_verdicts_daily")
-# All of the history is read, so only what the fold needs of it.
-READS: Mapping[str, str] = {
-    "fct_verdicts_daily": """
-        select
-            usage_date, workload, status, current_lane, demand_ratio,
-            breakeven_crossing_count, breakeven_first_tokens_per_day
-        from fct_verdicts_daily""",
-}
+INPUTS = ("config_company", "int_demand_ratios_daily")
 SCHEMA: Mapping[str, pl.DataType] = {
     "usage_date": pl.Date(),
     "workload": pl.String(),
@@ -32,7 +24,7 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """The fold of every workload's days under the newest declared rule. One row per workload and day."""
     rule = _rule(frames["config_company"])
     rows: list[dict[str, Any]] = []
-    for _, verdicts in sorted(frames["fct_verdicts_daily"].partition_by("workload", as_dict=True).items()):
+    for _, verdicts in sorted(frames["int_demand_ratios_daily"].partition_by("workload", as_dict=True).items()):
         days = verdicts.sort("usage_date").to_dicts()
         rows.extend(_fold(days, rule))
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")

@@ -46,7 +46,6 @@ PYTHON_MODELS = (
         inputs=alert_states.INPUTS,
         schema=alert_states.SCHEMA,
         partition_by="none",
-        reads=alert_states.READS,
     ),
 )
 

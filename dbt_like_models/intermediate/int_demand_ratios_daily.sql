@@ -1,0 +1,22 @@
+-- One row per usage_date, workload.
+-- What the alert states fold of each verdict. They fold all of its history each morning: a table by the month, since the
+-- verdicts of a year are as many files as days.
+-- partition: month
+with
+verdicts as (
+    select * from fct_verdicts_daily
+),
+
+final as (
+    select
+        usage_date,
+        workload,
+        status,
+        current_lane,
+        demand_ratio,
+        breakeven_crossing_count,
+        breakeven_first_tokens_per_day
+    from verdicts
+)
+
+select * from final
