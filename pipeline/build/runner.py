@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import cached_property, partial
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import duckdb
 import polars as pl
@@ -39,6 +39,7 @@ from pipeline.landing.shared import SharedFiles
 
 ENGINE = f"duckdb {duckdb.__version__}"
 _NODE_FORMAT = "breakeven.node/2"
+_FEW_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,8 @@ class Runner:
             part = _part(key, columns, found)
             if part.rows:
                 with written_once(self._file(model.name, part.key)) as aside:
-                    connection.execute(f"copy result to {literal(str(aside))} (format parquet, compression zstd)")
+                    written = f"format parquet, compression {_compression(part.rows)}"
+                    connection.execute(f"copy result to {literal(str(aside))} ({written})")
         except duckdb.Error as error:
             raise BuildError(f"{model.name}, partition {partition}: {_own_words(error)}") from None
         finally:
@@ -235,7 +237,7 @@ class Runner:
             files = {partition: self._file(model.name, keys[partition]) for partition in keys if len(made[partition])}
             for partition, file in files.items():
                 with written_once(file) as aside:
-                    made[partition].write_parquet(aside, compression="zstd")
+                    made[partition].write_parquet(aside, compression=_compression(len(made[partition])))
             rows = _typed_select(columns, read_parquet(list(files.values()))) if files else empty_select(columns)
             found = _hashed(connection, model, columns, f"({rows})")
         except duckdb.Error as error:
@@ -283,6 +285,11 @@ class _UnderWay:
 
 # Day (None where the model has no days) -> rows, and a hash of what they say without order.
 _Said = dict[date | None, tuple[int, str]]
+
+
+def _compression(rows: int) -> Literal["snappy", "zstd"]:
+    """zstd takes a millisecond to begin with, which most results are not worth: a year has thousands of small ones."""
+    return "zstd" if rows > _FEW_ROWS else "snappy"
 
 
 def _hashed(connection: duckdb.DuckDBPyConnection, model: Model, columns: Columns, table: str) -> _Said:
