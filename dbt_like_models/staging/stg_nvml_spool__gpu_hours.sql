@@ -9,7 +9,8 @@ gpu_samples as (
 ),
 
 -- A sample vouches for its own interval and for no more than 15 minutes: an agent that slept has seen nothing.
--- One without any reading proves nothing. NULL readings make these tests NULL, which count as no evidence.
+-- One that states neither activity nor processes proves nothing: memory alone says neither busy nor idle (MIG). NULL
+-- readings make these tests NULL, which count as no evidence.
 intervals as not materialized (
     select
         gpu_samples.usage_date,
@@ -36,7 +37,6 @@ intervals as not materialized (
                 and (
                     gpu_samples.util_gpu_pct is not null
                     or gpu_samples.sm_active_ppm is not null
-                    or gpu_samples.memory_used_bytes is not null
                     or gpu_samples.compute_process_count is not null
                 )
             )

@@ -244,9 +244,12 @@ def test_an_unhealthy_gpu_is_neither_idle_nor_unobserved(cache: Path) -> None:
     }
 
 
-def test_a_sample_without_readings_proves_nothing(cache: Path) -> None:
-    """NOT_SUPPORTED is no zero: without any reading the hour is unobserved, not idle. B18."""
-    blank = {"util_gpu_pct": None, "memory_used_bytes": None, "compute_process_count": None}
+@pytest.mark.parametrize("memory_used_bytes", [None, 0, 60_000_000_000])
+def test_a_sample_without_readings_proves_nothing(cache: Path, memory_used_bytes: int | None) -> None:
+    """NOT_SUPPORTED is no zero: where neither activity nor processes are read the hour is unobserved, not idle, however
+    much memory is used (MIG without profiling). B18.
+    """
+    blank = {"util_gpu_pct": None, "memory_used_bytes": memory_used_bytes, "compute_process_count": None}
     tables = {SAMPLES: watched(0, 24, **blank), INVOICE_LINES: [invoice_line("48.00")]}
     assert states(costs(cache, tables)) == {(None, "unobserved"): Decimal("48.00")}
 

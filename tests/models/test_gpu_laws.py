@@ -193,9 +193,7 @@ def _covered_milliseconds(samples: list[Row]) -> dict[tuple[str, date], int]:
     """The union of each GPU's sample intervals, by UTC day, in a sweep over sorted ends."""
     by_gpu: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
     for row in samples:
-        if row["health"] == "ok" and all(
-            row[name] is None for name in ("util_gpu_pct", "memory_used_bytes", "compute_process_count")
-        ):
+        if row["health"] == "ok" and row["util_gpu_pct"] is None and row["compute_process_count"] is None:
             continue
         by_gpu[row["gpu_uuid"]].append((row["at"] - timedelta(milliseconds=row["interval_ms"]), row["at"]))
     found: dict[tuple[str, date], int] = defaultdict(int)

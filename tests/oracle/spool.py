@@ -147,8 +147,8 @@ def _evidence(sample: dict[str, Any]) -> str | None:
         return None if health is None else "unhealthy"
     utilization, active = sample.get("util_gpu_pct"), sample.get("sm_active_ppm")
     memory, processes = sample.get("memory_used_bytes"), sample.get("compute_process_count")
-    if utilization is None and active is None and memory is None and processes is None:
-        return None
+    if utilization is None and active is None and processes is None:
+        return None  # memory alone says neither busy nor idle
     has_process = processes > 0 if processes is not None else (memory or 0) > _TWO_GIB
     return "held" if has_process or (utilization or 0) > 0 or (active or 0) > 0 else "free"
 
