@@ -16,7 +16,7 @@ from pipeline.assets.resources import ProjectResource
 from pipeline.decisions.check_results import check_results, refused_scopes
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
-from pipeline.reports import figures
+from pipeline.reports import certainty, figures
 from pipeline.reports.questions import Questions
 
 _IDLE = ("loaded_idle", "unallocated")
@@ -253,14 +253,29 @@ def _verdicts(morning: Morning) -> Metadata:
         for row in rows
         if row["status"] in ("conditions", "bracketed") and row["reason"]
     )
+    sure = _certainties(morning, rows)
+    watched = "\n".join(f"- {plain_text(line)}" for line in filter(None, map(certainty.watch, sure)))
+    certain = "\n".join(
+        f"- {plain_text(row['workload'])}: {plain_text(certainty.sentence(row, currency))}" for row in sure
+    )
     return {
+        **({"watched": dg.MetadataValue.md(watched)} if watched else {}),
         f"verdicts (28 days, {currency})": dg.MetadataValue.md(
             table if rows else "No workload is declared, or none has a day yet."
         ),
         **({"what would decide the rest": dg.MetadataValue.md(opened)} if opened else {}),
+        **({"how sure": dg.MetadataValue.md(certain)} if certain else {}),
         "decided workloads": sum(row["status"] == "decided" for row in rows),
         "proof": dg.MetadataValue.md(commands or "`breakeven status`"),
     }
+
+
+def _certainties(morning: Morning, verdicts: Rows) -> Rows:
+    """How sure the verdicts shown are: an interval is of the newest settled day of a month, so some days have none."""
+    until = morning.day + timedelta(days=1)
+    found = morning.questions.ask("verdict_certainty", from_date=date.min, to_date=until).to_dicts()
+    shown = {(row["workload"], row["usage_date"]) for row in verdicts}
+    return [row for row in found if (row["workload"], row["usage_date"]) in shown]
 
 
 def _advice(row: Mapping[str, Any], day: date) -> str:

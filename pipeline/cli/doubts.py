@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.cli.options import console
 from pipeline.decisions.check_results import check_results
 from pipeline.formats.writing import printable
+from pipeline.reports import certainty
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
@@ -27,6 +28,23 @@ def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
     for row in verdicts:
         if row["status"] in ("conditions", "bracketed") and row["reason"]:
             console().print(printable(f"{row['workload']}: {row['reason']}"), markup=False)
+
+
+def print_certainty(questions: Questions, *, currency: str) -> None:
+    """How sure each workload's newest verdict is; what is watched comes first."""
+    rows = questions.ask("verdict_certainty", from_date=date.min, to_date=date.max).to_dicts()
+    print_watches(rows)
+    for row in rows:
+        if row["status"] == "known":
+            console().print(printable(f"How sure {row['workload']} is, 5 to 95%:"), markup=False)
+            for line in certainty.lines(row, currency):
+                console().print(printable(f"  {line}"), markup=False)
+
+
+def print_watches(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of the question `verdict_certainty`. A watch is a line, never a message."""
+    for line in filter(None, map(certainty.watch, rows)):
+        console().print(printable(f"{line}."), style="cyan", markup=False)
 
 
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:

@@ -9,7 +9,7 @@ import duckdb
 
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
-from pipeline.cli.doubts import print_conditions, print_doubts
+from pipeline.cli.doubts import print_certainty, print_conditions, print_doubts, print_watches
 from pipeline.cli.next_line import print_estimates, print_finding, print_hosts_seen, print_next
 from pipeline.cli.options import (
     as_of_option,
@@ -168,6 +168,7 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
             emit(shown, output_format, title=title)
         if output_format == "table" and workload is None:
             print_conditions(frame.to_dicts())
+            print_certainty(questions, currency=config.reporting_currency)
             print_doubts(questions, frame.to_dicts(), to_date=date.max)
             from_date, to_date = period(snapshot, None, None)
             print_next(questions, project, config, from_date=from_date, to_date=to_date)
@@ -247,6 +248,7 @@ def status(
         controls = questions.ask("control_differences", from_date=from_date, to_date=to_date)
         leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
         money = unconverted(questions, config, from_date=from_date, to_date=to_date)
+        sure = questions.ask("verdict_certainty", from_date=date.min, to_date=date.max).to_dicts()
     laws = check_results(snapshot)
     history = quarantine_history(project, as_of=snapshot.as_of)
     quarantined = [item for item in history if item.ended is None]
@@ -276,6 +278,7 @@ def status(
                 out.print(printable(f"DECLARED {said} under gpu_resources."), style="yellow", markup=False)
         for problem in problems:
             out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
+        print_watches(sure)
         held = sum(law.passed for law in laws)
         out.print(
             f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."

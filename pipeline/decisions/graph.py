@@ -9,7 +9,15 @@ from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, silent
 from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.config import Config
-from pipeline.decisions import alert_states, api_prices, list_prices, verdicts, window
+from pipeline.decisions import (
+    alert_states,
+    api_prices,
+    demand_forecasts,
+    list_prices,
+    verdict_intervals,
+    verdicts,
+    window,
+)
 from pipeline.errors import BuildError
 from pipeline.landing.landing import COLLECT_EVENT
 from pipeline.landing.project import Project
@@ -41,11 +49,29 @@ PYTHON_MODELS = (
         prepare=window.PREPARE,
     ),
     PythonModel(
+        name="fct_verdict_intervals_daily",
+        build=verdict_intervals.build,
+        inputs=verdict_intervals.INPUTS,
+        schema=verdict_intervals.SCHEMA,
+        partition_by="month",
+        lookback=verdict_intervals.LOOKBACK,
+        reads=verdict_intervals.READS,
+    ),
+    PythonModel(
         name="fct_alert_states_daily",
         build=alert_states.build,
         inputs=alert_states.INPUTS,
         schema=alert_states.SCHEMA,
         partition_by="none",
+    ),
+    PythonModel(
+        name="fct_demand_forecasts_daily",
+        build=demand_forecasts.build,
+        inputs=demand_forecasts.INPUTS,
+        schema=demand_forecasts.SCHEMA,
+        partition_by="month",
+        lookback=demand_forecasts.LOOKBACK,
+        reads=demand_forecasts.READS,
     ),
 )
 

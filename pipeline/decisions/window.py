@@ -50,6 +50,7 @@ READS: Mapping[str, str] = {
     "fct_api_costs_daily": """
         select
             usage_date, workload, provider, account, model, token_class, price_mode, context_window, inference_geo,
+            billing_currency,
             case when billed_cost is not null and billed_cost_rc is null then billing_currency end
                 as unconverted_currency,
             cast(sum(tokens) as bigint) as tokens,
@@ -57,7 +58,7 @@ READS: Mapping[str, str] = {
         from fct_api_costs_daily
         group by
             usage_date, workload, provider, account, model, token_class, price_mode, context_window, inference_geo,
-            unconverted_currency, sign(tokens), sign(billed_cost_rc)""",
+            billing_currency, unconverted_currency, sign(tokens), sign(billed_cost_rc)""",
     "fct_day_status_daily": "select usage_date, status, blocked_count from fct_day_status_daily",
     "fct_demand_daily": "select usage_date, workload, lane, token_class, tokens, evidence from fct_demand_daily",
     "fct_demand_hourly": """
@@ -66,15 +67,15 @@ READS: Mapping[str, str] = {
         group by usage_date, usage_hour_at, workload, token_class""",
     "fct_gpu_costs_daily": """
         select
-            usage_date, deployment_id, cost_measure,
+            usage_date, deployment_id, cost_measure, billing_currency,
             case when realized_cost is not null and realized_cost_rc is null then billing_currency end
                 as unconverted_currency,
             cast(sum(gpu_milliseconds) as bigint) as gpu_milliseconds,
             cast(sum(realized_cost_rc) as decimal(38, 18)) as realized_cost_rc
         from fct_gpu_costs_daily
         group by
-            usage_date, deployment_id, cost_measure, unconverted_currency, sign(gpu_milliseconds),
-            sign(realized_cost_rc)""",
+            usage_date, deployment_id, cost_measure, billing_currency, unconverted_currency,
+            sign(gpu_milliseconds), sign(realized_cost_rc)""",
     "int_fx_rates_daily": rates.READ,
     "int_self_host_tokens_hourly": """
         select usage_date, usage_hour_at, deployment_id, workload, cast(sum(tokens) as bigint) as tokens

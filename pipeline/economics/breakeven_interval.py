@@ -7,10 +7,11 @@ days and stays. Statistics are floats; nothing here is money that has to add up.
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
+from operator import add
 
 from pipeline.economics.exact import positive
 from pipeline.economics.resampling import RESAMPLES, SEED, Draws, block_draws
@@ -66,7 +67,8 @@ class Terms:
     """What is declared, and the replica count that the verdict takes.
 
     capacity_units_per_replica_hour: over all the days; where it is the best hour seen it moves as that moves.
-    fixed_cost: over the days, in the quanta of the days' money. replicas: of the advice.
+    fixed_cost: over the days, in the quanta of the days' money. committed: what the API is paid over the days whatever
+    moves; it stays as it is in every resample. replicas: of the advice.
     """
 
     capacity_units_per_replica_hour: Fraction
@@ -75,6 +77,7 @@ class Terms:
     replicas: int
     minimum_replicas: int = 1
     spare_replicas: int = 0
+    committed: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         positive(self.capacity_units_per_replica_hour, "capacity_units_per_replica_hour")
@@ -93,7 +96,8 @@ class Quantiles:
 class Point:
     """One resample, or the days as they were: volumes a day in tokens, money over the days in quanta.
 
-    breakeven: the first crossing; `inf` is never. saving: the way it is done now less the advised count.
+    breakeven: the first crossing; `inf` is never. saving: the way it is done now less the advised count;
+    current_api_cost: of the way it is done now, what the API bills.
     """
 
     tokens_per_day: float
@@ -104,11 +108,12 @@ class Point:
     best_replicas: int
     api_only_cost: float
     current_cost: float
+    current_api_cost: float
     advised_cost: float
 
     @property
     def saving(self) -> float:
-        return self.current_cost - self.advised_cost
+        return saved(self.current_cost, self.advised_cost)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,37 +148,54 @@ def breakeven_interval(
 ) -> BreakevenInterval:
     """The interval of one workload. O(resamples x blocks x replicas): a year of hours and 200 replicas below 2 s.
 
-    Raises ValueError below 14 days (two blocks), for days of unequal length, or where no work, no billed token or no
-    GPU time is left to divide by.
-    """
+    Raises ValueError below 14 days (two blocks), for days of unequal length, or where all days together have no work,
+    no tokens or no GPU time to divide by."""
     draws = block_draws(days=days.days, resamples=resamples, seed=seed)
-    points = _points(days, terms, draws)
+    found = _resampled(days, terms, draws)
     paths = block_draws(days=days.days, drawn_days=HORIZON_DAYS, resamples=resamples, seed=seed + 1)
-    daily = [sum(found) for found in zip(*(of.demand_tokens for of in days.classes), strict=True)]
-    breakevens = sorted(point.breakeven_tokens_per_day for point in points)
+    breakevens, savings = sorted(found.breakeven), sorted(found.savings)
     return BreakevenInterval(
         days=days.days,
         resamples=resamples,
         point=point_of(days, terms),
-        breakeven=quantiles(breakevens),
-        saving=quantiles([point.saving for point in points]),
-        saving_cautious=nearest_rank_of(sorted(point.saving for point in points), CAUTIOUS_QUANTILE),
-        best_replicas=quantiles([float(point.best_replicas) for point in points]),
-        tokens_per_day=quantiles([point.tokens_per_day for point in points]),
-        api_price_per_token=quantiles([point.api_price_per_token for point in points]),
-        gpu_hour_rate=quantiles([point.gpu_hour_rate for point in points]),
-        capacity_tokens_per_replica_hour=quantiles([point.capacity_tokens_per_replica_hour for point in points]),
-        probability_never=_share(point.breakeven_tokens_per_day == NEVER for point in points),
-        probability_self_host=_share(point.best_replicas > 0 for point in points),
-        probability_saving=_share(point.saving > 0 for point in points),
-        probability_exceeded=pairs_reaching([total / HORIZON_DAYS for total in paths.sums(daily)], breakevens),
+        breakeven=_quantiles(breakevens),
+        saving=_quantiles(savings),
+        saving_cautious=nearest_rank_of(savings, CAUTIOUS_QUANTILE),
+        best_replicas=quantiles(found.best),
+        tokens_per_day=quantiles([tokens / days.days for tokens in found.tokens]),
+        api_price_per_token=quantiles(found.price_per_token),
+        gpu_hour_rate=quantiles(found.rate),
+        capacity_tokens_per_replica_hour=quantiles(found.capacity_tokens),
+        probability_never=_share(volume == NEVER for volume in breakevens),
+        probability_self_host=_share(count > 0 for count in found.best),
+        probability_saving=_share(saving > 0 for saving in savings),
+        probability_exceeded=pairs_reaching(
+            [total / HORIZON_DAYS for total in paths.sums(_added(of.demand_tokens for of in days.classes))], breakevens
+        ),
     )
 
 
 def point_of(days: WorkloadDays, terms: Terms) -> Point:
     """The days as they were: what the verdict itself says, by the same arithmetic as every resample."""
-    (point,) = _points(days, terms, _as_they_were(days.days))
-    return point
+    found = _resampled(days, terms, Draws(days=days.days, block_days=days.days, last_days=days.days, picks=((0,),)))
+    return Point(
+        tokens_per_day=found.tokens[0] / days.days,
+        api_price_per_token=found.price_per_token[0],
+        gpu_hour_rate=found.rate[0],
+        capacity_tokens_per_replica_hour=found.capacity_tokens[0],
+        breakeven_tokens_per_day=found.breakeven[0],
+        best_replicas=found.best[0],
+        api_only_cost=found.api_only[0],
+        current_cost=found.current[0],
+        current_api_cost=found.api_part[0],
+        advised_cost=found.advised[0],
+    )
+
+
+def saved(current: float, advised: float) -> float:
+    """The one less the other. Two ways that cost the same to nine digits save nothing: the rest is how floats round."""
+    saving = current - advised
+    return saving if abs(saving) > 1e-9 * max(abs(current), abs(advised)) else 0.0
 
 
 def nearest_rank_of(ascending: Sequence[float], quantile: float) -> float:
@@ -185,7 +207,10 @@ def nearest_rank_of(ascending: Sequence[float], quantile: float) -> float:
 
 def quantiles(values: Sequence[float]) -> Quantiles:
     """5, 50 and 95%."""
-    ascending = sorted(values)
+    return _quantiles(sorted(values))
+
+
+def _quantiles(ascending: Sequence[float]) -> Quantiles:
     return Quantiles(*(nearest_rank_of(ascending, share) for share in (0.05, 0.5, 0.95)))
 
 
@@ -200,47 +225,69 @@ def _share(found: Iterable[bool]) -> float:
     return sum(flags) / len(flags)
 
 
-def _as_they_were(days: int) -> Draws:
-    return Draws(days=days, block_days=days, last_days=days, picks=((0,),))
+@dataclass(frozen=True, kw_only=True)
+class _Resampled:
+    """A figure for each resample, in columns. Names and units as in `Point`; `advised`: cost of the advised count."""
+
+    tokens: list[int]
+    price_per_token: list[float]
+    rate: list[float]
+    capacity_tokens: list[float]
+    breakeven: list[float]
+    best: list[int]
+    api_only: list[float]
+    api_part: list[float]
+    current: list[float]
+    advised: list[float]
+
+    @property
+    def savings(self) -> list[float]:
+        return list(map(saved, self.current, self.advised))
 
 
-def _points(days: WorkloadDays, terms: Terms, draws: Draws) -> list[Point]:
+def _resampled(days: WorkloadDays, terms: Terms, draws: Draws) -> _Resampled:
     """Every resample. Sums are whole numbers, so the order of a resample's days never shows."""
-    hours, fixed = HOURS_PER_DAY * days.days, float(terms.fixed_cost)
+    count, fixed, committed = days.days, float(terms.fixed_cost), float(terms.committed)
+    hours, spare, minimum = HOURS_PER_DAY * count, terms.spare_replicas, max(1, terms.minimum_replicas)
     tokens = draws.sums(_added(of.demand_tokens for of in days.classes))
     units = draws.sums([sum(of_day) for of_day in days.hourly_units])
     api_only, api_part = _api_costs(days, draws)
-    gpu_cost, rate_per_hour = _gpu_costs(days, draws)
+    gpu_cost, rates = _gpu_costs(days, draws)
     shares = _own_shares(days, draws)
     capacities = _capacities(days, terms, draws)
-    rents = [rate * terms.gpus_per_replica * hours for rate in rate_per_hour]
-    prices = [cost / work if work else 0.0 for cost, work in zip(api_only, units, strict=True)]
-    counts = _Counts(days, draws, capacities, prices=prices, rents=rents, fixed=fixed)
-    best, advised = counts.best(), counts.costs(terms.replicas)
-    points = []
-    for i, work in enumerate(units):
-        of_token = tokens[i] / work if work else 0.0
-        crossing = first_crossing(
-            price=prices[i],
-            capacity=float(capacities[i]) * hours,
-            rent=rents[i],
-            overhead=fixed + terms.spare_replicas * rents[i],
-            minimum_replicas=max(1, terms.minimum_replicas),
+    sizes = [float(capacities.distinct[kind]) for kind in capacities.kinds]
+    rents = [rate * terms.gpus_per_replica * hours for rate in rates]
+    price_of_all, per_unit_of_all = _over_all_days(days)
+    prices = [cost / work if work else price_of_all for cost, work in zip(api_only, units, strict=True)]
+    per_unit = [served / work if work else per_unit_of_all for served, work in zip(tokens, units, strict=True)]
+    crossings = [
+        first_crossing(
+            price=price,
+            capacity=size * hours,
+            rent=rent,
+            overhead=fixed + committed + spare * rent,
+            minimum_replicas=minimum,
         )
-        points.append(
-            Point(
-                tokens_per_day=tokens[i] / days.days,
-                api_price_per_token=api_only[i] / tokens[i] if tokens[i] else 0.0,
-                gpu_hour_rate=rate_per_hour[i],
-                capacity_tokens_per_replica_hour=float(capacities[i]) * of_token,
-                breakeven_tokens_per_day=crossing * of_token / days.days if crossing < NEVER else NEVER,
-                best_replicas=best[i],
-                api_only_cost=api_only[i],
-                current_cost=api_part[i] + shares[i] * gpu_cost[i] + (fixed if shares[i] else 0.0),
-                advised_cost=advised[i],
-            )
-        )
-    return points
+        for price, size, rent in zip(prices, sizes, rents, strict=True)
+    ]
+    counts = _Counts(days, draws, capacities, prices=prices, rents=rents, fixed=fixed, committed=committed)
+    return _Resampled(
+        tokens=tokens,
+        price_per_token=[price / each for price, each in zip(prices, per_unit, strict=True)],
+        rate=rates,
+        capacity_tokens=[size * each for size, each in zip(sizes, per_unit, strict=True)],
+        breakeven=[
+            volume * each / count if volume < NEVER else NEVER for volume, each in zip(crossings, per_unit, strict=True)
+        ],
+        best=counts.best(),
+        api_only=api_only,
+        api_part=api_part,
+        current=[
+            max(committed, part) + share * cost + (fixed if share else 0.0)
+            for part, share, cost in zip(api_part, shares, gpu_cost, strict=True)
+        ],
+        advised=counts.costs(terms.replicas),
+    )
 
 
 def first_crossing(*, price: float, capacity: float, rent: float, overhead: float, minimum_replicas: int) -> float:
@@ -248,7 +295,8 @@ def first_crossing(*, price: float, capacity: float, rent: float, overhead: floa
 
     A(v) = price v against overhead + n rent on stair n. With the margin m = price x capacity - rent above 0 the first
     stair whose end is ahead is n = ceil(overhead / m), or the minimum, and the costs meet on it, at (overhead + n rent)
-    / price. Without a commitment a margin of 0 or below has no crossing (economics.md 3).
+    / price. A margin of 0 or below has no crossing (economics.md 3). What is committed to the API is overhead: it stays
+    due, and below it the API costs no more than that alone.
     """
     margin = price * capacity - rent
     if margin < 0 or price <= 0 or (margin == 0 and overhead > 0):
@@ -265,21 +313,37 @@ def _api_costs(days: WorkloadDays, draws: Draws) -> tuple[list[float], list[floa
     """What all of the demand would cost on the API at each resample's own prices, and what its API part does cost."""
     api_only, api_part = [0.0] * len(draws.picks), [0.0] * len(draws.picks)
     for of in days.classes:
-        demand, on_api = draws.sums(of.demand_tokens), draws.sums(of.api_tokens)
-        cost, billed = draws.sums(of.billed_cost), draws.sums(of.billed_tokens)
-        stand_in = float(of.price_per_token)
-        for i, tokens in enumerate(demand):
-            price = cost[i] / billed[i] if billed[i] else stand_in
-            api_only[i] += price * tokens
-            api_part[i] += price * on_api[i]
+        demand = draws.sums(of.demand_tokens)
+        prices = [float(of.price_per_token)] * len(demand)
+        if any(of.billed_tokens):
+            billed = zip(draws.sums(of.billed_cost), draws.sums(of.billed_tokens), prices, strict=True)
+            prices = [cost / tokens if tokens else stand_in for cost, tokens, stand_in in billed]
+        costs = [price * tokens for price, tokens in zip(prices, demand, strict=True)]
+        api_only = list(map(add, api_only, costs))
+        if any(of.api_tokens):
+            on_api = draws.sums(of.api_tokens)
+            api_part = [part + price * count for part, price, count in zip(api_part, prices, on_api, strict=True)]
     return api_only, api_part
+
+
+def _over_all_days(days: WorkloadDays) -> tuple[float, float]:
+    """Price and tokens of a unit of work over all days: what is known of a resample of days on which nothing was
+    asked."""
+    units = float(positive(sum(map(sum, days.hourly_units)), "work of all days"))
+    tokens = float(positive(sum(sum(of.demand_tokens) for of in days.classes), "demand_tokens of all days"))
+    cost = 0.0
+    for of in days.classes:
+        billed = sum(of.billed_tokens)
+        price = sum(of.billed_cost) / billed if billed else float(of.price_per_token)
+        cost += price * sum(of.demand_tokens)
+    return cost / units, tokens / units
 
 
 def _gpu_costs(days: WorkloadDays, draws: Draws) -> tuple[list[float], list[float]]:
     """The deployment's bill, and what a GPU-hour of it cost; where a resample has no GPU time, as over all days."""
     cost, milliseconds = draws.sums(days.gpu_cost), draws.sums(days.gpu_milliseconds)
-    of_all = sum(days.gpu_cost) * 3_600_000 / positive(sum(days.gpu_milliseconds), "gpu_milliseconds")
-    rates = [float(money * 3_600_000 / ms if ms else of_all) for money, ms in zip(cost, milliseconds, strict=True)]
+    of_all = float(sum(days.gpu_cost) * 3_600_000 / positive(sum(days.gpu_milliseconds), "gpu_milliseconds"))
+    rates = [money * 3_600_000 / ms if ms else of_all for money, ms in zip(cost, milliseconds, strict=True)]
     return [float(money) for money in cost], rates
 
 
@@ -290,13 +354,25 @@ def _own_shares(days: WorkloadDays, draws: Draws) -> list[float]:
     return [tokens / served if served else 0.0 for tokens, served in zip(own, everyone, strict=True)]
 
 
-def _capacities(days: WorkloadDays, terms: Terms, draws: Draws) -> list[Fraction]:
+@dataclass(frozen=True)
+class _Capacities:
+    """The capacities that occur, units per replica-hour, and which of them each resample has."""
+
+    distinct: Sequence[Fraction]
+    kinds: Sequence[int]
+
+
+def _capacities(days: WorkloadDays, terms: Terms, draws: Draws) -> _Capacities:
     declared = terms.capacity_units_per_replica_hour
     if days.best_hour_tokens is None:
-        return [declared] * len(draws.picks)
+        return _Capacities([declared], [0] * len(draws.picks))
     most = positive(max(days.best_hour_tokens), "best_hour_tokens")
+    largest = draws.largest(days.best_hour_tokens)
+    kinds = {best: kind for kind, best in enumerate(sorted(set(largest)))}
     # Where a resample saw nothing served nothing is known of its capacity: that of all days stands.
-    return [declared * best / most if best else declared for best in draws.largest(days.best_hour_tokens)]
+    return _Capacities(
+        [declared * best / most if best else declared for best in kinds], [kinds[best] for best in largest]
+    )
 
 
 @dataclass
@@ -305,39 +381,46 @@ class _Counts:
 
     days: WorkloadDays
     draws: Draws
-    capacities: Sequence[Fraction]
+    capacities: _Capacities
     prices: Sequence[float]
     rents: Sequence[float]
     fixed: float
-    _groups: Mapping[Fraction, "_Overflow"] = field(init=False)
+    committed: float
+    _groups: list["_Overflow"] = field(init=False)
 
     def __post_init__(self) -> None:
         hours = [_Hours.of(found) for found in self.days.hourly_units]
-        members: dict[Fraction, list[int]] = {}
-        for resample, capacity in enumerate(self.capacities):
-            members.setdefault(capacity, []).append(resample)
-        self._groups = {
-            capacity: _Overflow(hours, self.draws.only(found), capacity, found) for capacity, found in members.items()
-        }
+        members: list[list[int]] = [[] for _ in self.capacities.distinct]
+        for resample, kind in enumerate(self.capacities.kinds):
+            members[kind].append(resample)
+        self._groups = [
+            _Overflow(hours, self.draws if len(members) == 1 else self.draws.only(found), capacity, found)
+            for capacity, found in zip(self.capacities.distinct, members, strict=True)
+        ]
 
     def costs(self, replicas: int) -> list[float]:
-        """C(n) = n R + [n > 0] F + p x what lies above n replicas."""
-        costs = [0.0] * len(self.capacities)
-        for overflow in self._groups.values():
-            for i, units in zip(overflow.resamples, overflow.units(replicas), strict=True):
-                kept = replicas * self.rents[i] + (self.fixed if replicas else 0.0)
-                costs[i] = kept + self.prices[i] * units
-        return costs
+        """C(n) = n R + [n > 0] F + p x what lies above n replicas, and no less of that than is committed."""
+        fixed, committed = self.fixed if replicas else 0.0, self.committed
+        above = self._above(replicas)
+        return [
+            replicas * rent + fixed + max(committed, price * units)
+            for rent, price, units in zip(self.rents, self.prices, above, strict=True)
+        ]
 
     def best(self) -> list[int]:
         """The cheapest count of each resample; a tie takes fewer replicas (economics.md 4)."""
-        most = max(overflow.most_replicas for overflow in self._groups.values())
-        cheapest, best = self.costs(0), [0] * len(self.capacities)
-        for replicas in range(1, most + 1):
-            for i, cost in enumerate(self.costs(replicas)):
-                if cost < cheapest[i]:
-                    cheapest[i], best[i] = cost, replicas
-        return best
+        most = max(overflow.most_replicas for overflow in self._groups)
+        columns = zip(*(self.costs(replicas) for replicas in range(most + 1)), strict=True)
+        return [costs.index(min(costs)) for costs in columns]
+
+    def _above(self, replicas: int) -> list[float]:
+        if len(self._groups) == 1:
+            return self._groups[0].units(replicas)
+        above = [0.0] * len(self.prices)
+        for overflow in self._groups:
+            for resample, units in zip(overflow.resamples, overflow.units(replicas), strict=True):
+                above[resample] = units
+        return above
 
 
 @dataclass(frozen=True)
@@ -377,4 +460,5 @@ class _Overflow:
         by_day = [found.above(edge.numerator, edge.denominator) for found in self.hours]
         if not any(by_day):
             return [0.0] * len(self.resamples)
-        return [above / edge.denominator for above in self.draws.sums(by_day)]
+        of_unit = edge.denominator
+        return [above / of_unit for above in self.draws.sums(by_day)]

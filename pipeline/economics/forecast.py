@@ -21,6 +21,8 @@ MOST_TREND_WEEKS = 26
 DAMPING = 0.5
 HORIZON_DAYS = 180
 WATCH_DAYS = 30
+# economics.md 10: a quiet line from here on; a case only when the state has changed.
+LEAST_WATCH_PROBABILITY = 0.5
 # The misses of fewer origins say nothing of 5 and 95%.
 FEWEST_ORIGINS = 8
 MOST_ORIGINS = 52
@@ -106,6 +108,14 @@ def crossing(
     low, middle, high = (on(nearest_rank_of(found.errors, share)) for share in QUANTILES)
     soon = sum(_first_day_at(found, volume, error, upwards, WATCH_DAYS) is not None for error in found.errors)
     return CrossingForecast(low_on=low, middle_on=middle, high_on=high, probability_soon=soon / len(found.errors))
+
+
+def is_watched(found: Forecast, told: CrossingForecast) -> bool:
+    """The watch stage: as likely as not across within 30 days; without an interval, by the path itself."""
+    if told.probability_soon is not None:
+        return told.probability_soon >= LEAST_WATCH_PROBABILITY
+    last = found.first_day + timedelta(days=WATCH_DAYS - 1)
+    return told.middle_on is not None and told.middle_on <= last
 
 
 def volume_quantiles(found: Forecast, *, days_ahead: int) -> tuple[float, float, float] | None:

@@ -25,7 +25,7 @@ def explain_verdict(evidence: Evidence, *, workload: str, usage_date: date | Non
         snapshot_id=evidence.snapshot.snapshot_id,
         formula=(_window(inputs), *done.lines, *([f"reason: {row['reason']}"] if row["reason"] else [])),
         figures=(_as_list(row),),
-        inputs=(*_inputs(inputs, done), *_states(evidence, inputs)),
+        inputs=(*_inputs(inputs, done), *_states(evidence, inputs), *_certainty(evidence, inputs)),
         objects=tuple(_objects(evidence, inputs, money)),
         equalities=(
             *done.equalities,
@@ -124,6 +124,18 @@ def _states(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
         "Alert states, newest first",
         evidence.ask("verdict_states", workload=inputs.row["workload"], usage_date=inputs.day),
     )
+
+
+def _certainty(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
+    """How sure the verdict is, where an interval was made of its day, and how the days are drawn again."""
+    asked = {"workload": inputs.row["workload"], "usage_date": inputs.day}
+    for title, question in (
+        ("How sure: fct_verdict_intervals_daily", "verdict_interval"),
+        ("Forecast: fct_demand_forecasts_daily", "verdict_forecast"),
+    ):
+        for row in evidence.ask(question, **asked):
+            known = tuple((name, value) for name, value in row.items() if value is not None)
+            yield Rows(title, ("field", "value"), known)
 
 
 def _money(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Explanation]:

@@ -18,6 +18,7 @@ from pipeline.economics.breakeven_interval import (
     nearest_rank_of,
     pairs_reaching,
     point_of,
+    saved,
 )
 from pipeline.economics.hybrid import optimal_hybrid
 from pipeline.economics.resampling import Draws, block_draws
@@ -26,7 +27,9 @@ HOURS = 24
 DRAWN = ([*range(13, 20), *range(6, 13)], [*range(7, 14), 3, 4])
 
 
-def workload(seed: int, days: int = 28, *, is_seen: bool = False, mean_units: int = 900) -> tuple[WorkloadDays, Terms]:
+def workload(
+    seed: int, days: int = 28, *, is_seen: bool = False, mean_units: int = 900, committed: int = 0
+) -> tuple[WorkloadDays, Terms]:
     """Two classes, one of them partly served by own GPUs and never billed."""
     of = Random(seed)
     hours = [[of.randrange(0, 2 * mean_units) for _ in range(HOURS)] for _ in range(days)]
@@ -61,6 +64,7 @@ def workload(seed: int, days: int = 28, *, is_seen: bool = False, mean_units: in
         fixed_cost=Fraction(900_000),
         replicas=1,
         spare_replicas=1,
+        committed=Fraction(committed),
     )
 
 
@@ -108,7 +112,8 @@ def exact(days: WorkloadDays, terms: Terms, capacity: Fraction) -> dict[str, flo
             price_per_token=Fraction(api, units),
             capacity_tokens=capacity * hours,
             replica_cost=rent,
-            fixed_cost=terms.fixed_cost,
+            fixed_cost=terms.fixed_cost + terms.committed,
+            api_commitment=terms.committed,
             spare_replicas=terms.spare_replicas,
         )
     )
@@ -119,9 +124,12 @@ def exact(days: WorkloadDays, terms: Terms, capacity: Fraction) -> dict[str, flo
         fixed_cost=terms.fixed_cost,
         price_per_unit=Fraction(api, units),
         headroom_ratio=0,
+        api_commitment=terms.committed,
     )
     share = Fraction(sum(days.own_tokens), sum(days.everyone_tokens))
-    current = on_api + share * sum(days.gpu_cost) + (terms.fixed_cost if sum(days.own_tokens) else 0)
+    current = (
+        max(terms.committed, on_api) + share * sum(days.gpu_cost) + (terms.fixed_cost if sum(days.own_tokens) else 0)
+    )
     return {
         "breakeven": math.inf if volumes.first is None else float(Fraction(volumes.first) * tokens / units / count),
         "best": plan.best.replicas,
@@ -131,9 +139,9 @@ def exact(days: WorkloadDays, terms: Terms, capacity: Fraction) -> dict[str, flo
 
 @pytest.mark.parametrize("is_seen", [False, True])
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10**6))
-def test_the_days_as_they_were_give_what_the_exact_functions_give(is_seen: bool, seed: int) -> None:
-    days, terms = workload(seed, days=14, is_seen=is_seen)
+@given(seed=st.integers(0, 10**6), committed=st.sampled_from([0, 200_000, 8_000_000, 90_000_000]))
+def test_the_days_as_they_were_give_what_the_exact_functions_give(is_seen: bool, seed: int, committed: int) -> None:
+    days, terms = workload(seed, days=14, is_seen=is_seen, committed=committed)
     point = point_of(days, terms)
     found = exact(days, terms, terms.capacity_units_per_replica_hour)
     assert point.breakeven_tokens_per_day == pytest.approx(found["breakeven"], rel=1e-12)
@@ -183,6 +191,44 @@ def test_never_is_infinity_inside_the_quantiles_and_a_probability_apart() -> Non
     out = WorkloadDays(**{**vars(days), "gpu_cost": [cost * 100 for cost in days.gpu_cost]})
     never = breakeven_interval(out, terms, resamples=50)
     assert (never.probability_never, never.probability_exceeded, never.breakeven.low) == (1.0, 0.0, math.inf)
+
+
+def test_days_on_which_nothing_was_asked_take_price_and_mix_from_the_others() -> None:
+    """Traffic of one day of 28: most resamples have none, and none of them says that it is free or impossible."""
+    days, terms = workload(5)
+    one = days_drawn(days, list(range(28)))
+    quiet = [0] * 27
+    asked = WorkloadDays(
+        **{
+            **vars(one),
+            "classes": [
+                ClassDays(
+                    **{
+                        **vars(of),
+                        "demand_tokens": [*quiet, 700],
+                        "api_tokens": [*quiet, 700],
+                        "billed_cost": [*quiet, 70_000],
+                        "billed_tokens": [*quiet, 700],
+                    }
+                )
+                for of in days.classes
+            ],
+            "hourly_units": [*[[0] * HOURS] * 27, [900] * HOURS],
+            "own_tokens": [0] * 28,
+        }
+    )
+    interval = breakeven_interval(asked, terms, resamples=200)
+    prices = interval.api_price_per_token
+    assert prices.low == pytest.approx(100.0) == pytest.approx(prices.high)
+    assert interval.breakeven.high == pytest.approx(interval.breakeven.low, rel=0.2)
+    assert interval.tokens_per_day.low == 0.0
+    assert interval.best_replicas.low == 0
+
+
+def test_ways_that_cost_the_same_save_nothing_however_floats_round() -> None:
+    assert saved(0.1 + 0.2, 0.3) == 0.0
+    assert saved(100.0, 99.9) == pytest.approx(0.1)
+    assert saved(1.0, 1.0 + 1e-6) < 0
 
 
 def test_the_path_of_the_next_month_is_held_against_every_break_even() -> None:

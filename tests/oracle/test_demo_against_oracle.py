@@ -34,8 +34,9 @@ DECISIONS = {
     "fct_alert_states_daily": ("usage_date", "workload"),
 }
 MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
-# A price book read elsewhere, and sentences, are no figures of the demo.
-NOT_FIGURES = {"api_prices", "list_prices", "snapshot"}
+# A price book read elsewhere, and sentences, are no figures of the demo; intervals and forecasts have second routes of
+# their own, in tests/decisions.
+NOT_FIGURES = {"api_prices", "list_prices", "snapshot", "fct_demand_forecasts_daily", "fct_verdict_intervals_daily"}
 SENTENCES = {"reason"}
 
 Rows = list[dict[str, Any]]

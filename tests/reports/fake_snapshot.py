@@ -11,6 +11,7 @@ import polars as pl
 from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
+from pipeline.decisions import demand_forecasts, verdict_intervals
 
 MONEY = pl.Decimal(38, 18)
 AS_OF = datetime(2026, 11, 5, 6, tzinfo=UTC)
@@ -161,6 +162,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("workload", "state", "reason"), pl.String()),
         "is_fired": pl.Boolean(),
     },
+    "fct_verdict_intervals_daily": dict(verdict_intervals.SCHEMA),
+    "fct_demand_forecasts_daily": dict(demand_forecasts.SCHEMA),
     "check_money_is_conserved": dict.fromkeys(("law", "scope", "detail"), pl.String()),
     "check_gpu_time_is_conserved": dict.fromkeys(("law", "scope", "detail"), pl.String()),
 }

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline import charts
 from pipeline.formats.currency import priced
-from pipeline.reports import figures
+from pipeline.reports import certainty, figures
 from pipeline.reports.page import Block, Card, Column, Fact, Figure, Legend, Note, Row, Section, Table
 from pipeline.reports.sections.month import Answer, Month, in_words
 
@@ -37,6 +37,7 @@ def verdicts(month: Month) -> Section:
     """Each workload's newest verdict of the month, with its demand beside its break-even."""
     lines = month.ask("verdicts_of_month")
     history = month.ask("verdict_history")
+    sure = {(row["workload"], row["usage_date"]): row for row in month.ask("verdict_certainty")}
     rows = [
         Row(
             (
@@ -74,7 +75,8 @@ def verdicts(month: Month) -> Section:
     for number, line in enumerate(lines, start=1):
         if line in chosen:
             own = [day for day in history if day["workload"] == line["workload"]]
-            blocks.append(_verdict_card(month, line, own, number=number))
+            known = sure.get((line["workload"], line["usage_date"]))
+            blocks.append(_verdict_card(month, line, own, known, number=number))
     if len(lines) > len(chosen):
         blocks.append(Note(f"Charts are of the {len(chosen)} workloads with most at stake; all are in the table."))
     return Section("verdicts", "Verdicts", _verdicts_sentence(lines), blocks)
@@ -102,7 +104,7 @@ def _recommendation(line: Answer) -> str:
     return _RECOMMENDATIONS.get(recommendation, figures.name(recommendation).replace("_", " "))
 
 
-def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], *, number: int) -> Card:
+def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], sure: Answer | None, *, number: int) -> Card:
     def cost(amount: Decimal | None, replicas: int | None) -> str:
         counted = "" if replicas is None else f" ({figures.counted(replicas, 'replica')})"
         return "unknown" if amount is None else f"{month.priced(amount)}{counted}"
@@ -136,6 +138,7 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], *, numb
         Fact("API price", _basis(month, line["api_price_rc_per_mtok"], "per 1M tokens", line["api_price_basis"])),
         Fact("GPU rate", _basis(month, line["gpu_hour_rate_rc"], "per GPU-hour", line["gpu_rate_basis"])),
         Fact("Capacity of a replica", _capacity(line)),
+        *([] if sure is None else _certainty(month, sure)),
     ]
     return Card(
         anchor=f"workload-{number}",
@@ -145,6 +148,25 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], *, numb
         figure=_demand_figure(month, line, history, number=number),
         refused=_verdict_laws(month, line),
     )
+
+
+def _certainty(month: Month, sure: Answer) -> list[Fact]:
+    """How sure the verdict is, and when traffic will be across."""
+    if sure["status"] != "known":
+        return [Fact("How sure", f"no interval: {figures.visible(sure['reason'], figures.TEXT_LIMIT)}")]
+    currency = month.currency
+    mattering, rates = certainty.matters_most(sure, currency), certainty.exchange_rates(sure)
+    resampled = figures.counted(sure["resample_count"], "resample")
+    return [
+        Fact("How sure", f"{resampled} of {figures.counted(sure['days_count'], 'day')} in blocks of seven"),
+        Fact("First break-even, 5 to 95%", certainty.breakeven(sure)),
+        Fact("The next 30 days reach it", f"in {certainty.reached(sure)}"),
+        Fact("The advice", certainty.advice(sure, currency)),
+        *([] if mattering is None else [Fact("What matters most", mattering)]),
+        *([] if rates is None else [Fact("Exchange rates", rates)]),
+        Fact("Overheads", certainty.overheads(sure, currency)),
+        Fact("Crossing", certainty.crossing(sure)),
+    ]
 
 
 def _best(month: Month, line: Answer) -> str | None:

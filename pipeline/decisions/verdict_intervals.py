@@ -1,0 +1,416 @@
+"""Node `fct_verdict_intervals_daily`: how sure each month's newest verdict is, and what of it moves it most.
+
+The newest settled day of each month, which is the day that `verdict` and the monthly report speak of: a thousand
+resamples of every day of history would be read by nobody. The inputs are those of the verdict, which it reads from the
+same marts by the same functions; formulas are in `pipeline.economics` (economics.md 8).
+"""
+
+from calendar import monthrange
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from pipeline.decisions import verdicts, window
+from pipeline.decisions.api_side import declared_prices, realized_prices
+from pipeline.decisions.verdicts import Grounds
+from pipeline.decisions.window import QUANTA, WINDOW_DAYS, Evidence, Row, Rows, Served, evidence_on, valid_on
+from pipeline.economics.breakeven_interval import (
+    LEAST_PROBABILITY,
+    NEVER,
+    BreakevenInterval,
+    ClassDays,
+    Quantiles,
+    Terms,
+    WorkloadDays,
+    breakeven_interval,
+)
+from pipeline.economics.resampling import BLOCK_DAYS, FEWEST_BLOCKS
+from pipeline.economics.sensitivity import Factors, Scenario, Sensitivity
+from pipeline.economics.work import replica_hour_work_seconds, work_scale
+
+_VERDICTS = "fct_verdicts_daily"
+INPUTS = (*window.INPUTS, _VERDICTS)
+LOOKBACK = window.LOOKBACK
+_FX_SHIFT = 0.05
+_MTOK = 1_000_000
+READS: Mapping[str, str] = {
+    **window.READS,
+    _VERDICTS: """
+        select usage_date, workload, status, recommendation, best_replica_count from fct_verdicts_daily""",
+}
+
+TORNADO_INPUTS = ("api_price", "gpu_rate", "capacity", "traffic")
+
+
+def _spread(name: str, unit: str) -> dict[str, pl.DataType]:
+    return {f"{name}_{share}_{unit}": pl.Float64() for share in ("p05", "p50", "p95")}
+
+
+SCHEMA: Mapping[str, pl.DataType] = {
+    "usage_date": pl.Date(),
+    "workload": pl.String(),
+    "status": pl.String(),
+    "reason": pl.String(),
+    "days_count": pl.Int64(),
+    "resample_count": pl.Int64(),
+    "advised_replica_count": pl.Int64(),
+    "breakeven_tokens_per_day": pl.Float64(),
+    **_spread("breakeven", "tokens_per_day"),
+    "no_breakeven_probability_ratio": pl.Float64(),
+    "exceeded_probability_ratio": pl.Float64(),
+    "self_host_probability_ratio": pl.Float64(),
+    "saving_probability_ratio": pl.Float64(),
+    "saving_rc_per_month": pl.Float64(),
+    **_spread("saving", "rc_per_month"),
+    "saving_p20_rc_per_month": pl.Float64(),
+    "best_p05_replica_count": pl.Int64(),
+    "best_p50_replica_count": pl.Int64(),
+    "best_p95_replica_count": pl.Int64(),
+    **_spread("demand", "tokens_per_day"),
+    **_spread("api_price", "rc_per_mtok"),
+    **_spread("gpu_rate", "rc_per_gpu_hour"),
+    **_spread("capacity", "tokens_per_replica_hour"),
+    **{
+        f"{what}_at_{name}_{share}_{unit}": pl.Float64()
+        for name in TORNADO_INPUTS
+        for what, unit in (("breakeven", "tokens_per_day"), ("saving", "rc_per_month"))
+        for share in ("p05", "p95")
+    },
+    "foreign_currencies": pl.String(),
+    **{
+        f"{what}_at_fx_{side}_{unit}": kind
+        for side in ("less", "more")
+        for what, unit, kind in (
+            ("breakeven", "tokens_per_day", pl.Float64()),
+            ("best", "replica_count", pl.Int64()),
+            ("saving", "rc_per_month", pl.Float64()),
+        )
+    },
+    "overheads_rc_per_month": pl.Float64(),
+    "breakeven_overheads_rc_per_month": pl.Float64(),
+    "breakeven_without_overheads_tokens_per_day": pl.Float64(),
+    "best_without_overheads_replica_count": pl.Int64(),
+    "is_sure": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One workload on the day, what its verdict said, and the marts made ready by day."""
+
+    workload: Row
+    deployment: Row | None
+    verdict: Row
+    evidence: Evidence
+    prepared: Mapping[str, Any]
+
+
+def build(frames: Mapping[str, Any]) -> pl.DataFrame:
+    """One row per workload that is declared on the newest settled day of the partition's month."""
+    this = frames["this_partition"].row(0, named=True)
+    said = frames[_VERDICTS].filter(
+        pl.col("usage_date").is_between(this["from_date"], this["to_date"], closed="left")
+        & (pl.col("status") != "not_settled")
+    )
+    day = said["usage_date"].max()
+    rows: list[dict[str, Any]] = []
+    if isinstance(day, date):
+        prepared = _prepared(frames, day)
+        evidence = evidence_on(day, prepared)
+        deployments = {row["deployment_id"]: row for row in valid_on(day, prepared["config_deployments"])}
+        workloads = {row["workload"]: row for row in valid_on(day, prepared["config_workloads"])}
+        for verdict in said.filter(pl.col("usage_date") == day).sort("workload").to_dicts():
+            workload = workloads[verdict["workload"]]
+            asked = _Asked(workload, deployments.get(workload["deployment_id"]), verdict, evidence, prepared)
+            rows.append(dict.fromkeys(SCHEMA) | _row(asked))
+    return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
+
+
+def _prepared(frames: Mapping[str, Any], day: date) -> dict[str, Any]:
+    """As the window prepares them, of the days that the verdict of `day` reads alone."""
+    since = day - timedelta(days=WINDOW_DAYS - 1)
+    prepared: dict[str, Any] = {}
+    for name in window.INPUTS:
+        prepare, frame = window.PREPARE[name], frames[name]
+        if name not in window.LOOKBACK:
+            prepared[name] = prepare(frame)
+            continue
+        days = frame.filter(pl.col("usage_date").is_between(since, day)).partition_by("usage_date", as_dict=True)
+        prepared[name] = {found: prepare(days[key]) for key in sorted(days) for found in key}
+    return prepared
+
+
+def _row(asked: _Asked) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "usage_date": asked.evidence.window.day,
+        "workload": asked.workload["workload"],
+        "days_count": len(asked.evidence.window.settled),
+    }
+    inputs = _inputs(asked)
+    if isinstance(inputs, str):
+        return row | {"status": "unknown", "reason": inputs}
+    found, days, terms = inputs
+    interval = breakeven_interval(days, terms)
+    sensitivity = Sensitivity(days, terms, interval.point)
+    return (
+        row
+        | {"status": "known", "advised_replica_count": terms.replicas, "resample_count": interval.resamples}
+        | _of_interval(interval, asked)
+        | _of_tornado(interval, sensitivity, asked)
+        | _of_exchange_rates(found, sensitivity, asked)
+        | _of_overheads(sensitivity, terms, asked)
+    )
+
+
+def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
+    """The verdict's inputs day by day; or why there is no interval."""
+    name, evidence = str(asked.workload["workload"]), asked.evidence
+    if asked.verdict["best_replica_count"] is None:
+        return f"its verdict has no replica count ({asked.verdict['status']}): there is nothing to be sure of"
+    settled = evidence.window.settled
+    if len(settled) < FEWEST_BLOCKS * BLOCK_DAYS:
+        return f"{len(settled)} settled days: two blocks of {BLOCK_DAYS} are the least that can be drawn again"
+    found = verdicts.grounds_of(asked.workload, asked.deployment, evidence)
+    hours, sums = evidence.demand_of(name)
+    if sums:
+        return f"{len(sums)} of its days are known as sums only: their hours cannot be drawn again"
+    if isinstance(found, str):
+        return found
+    assert asked.deployment is not None
+    scale = work_scale(classes=frozenset().union(*(day.classes for day in hours)), capacity=found.capacity)
+    per_hour = Fraction(replica_hour_work_seconds(found.capacity)) * scale.units_per_replica_second
+    served = _served(asked)
+    gpu = _by_day(evidence.gpu_costs.get(str(asked.deployment["deployment_id"]), ()))
+    days = WorkloadDays(
+        classes=_classes(name, found, evidence),
+        hourly_units=[day.work(scale) for day in hours],
+        gpu_cost=[
+            sum(row["realized_cost_quanta"] for row in gpu.get(day, ()) if row["gpu_milliseconds"]) for day in settled
+        ],
+        gpu_milliseconds=[sum(row["gpu_milliseconds"] or 0 for row in gpu.get(day, ())) for day in settled],
+        own_tokens=[of_day.by_workload[name] for of_day in served],
+        everyone_tokens=[of_day.by_workload.total() for of_day in served],
+        best_hour_tokens=(
+            [max(of_day.by_hour.values(), default=0) for of_day in served]
+            if found.capacity.provenance.kind == "at_least"
+            else None
+        ),
+    )
+    terms = Terms(
+        capacity_units_per_replica_hour=per_hour,
+        gpus_per_replica=int(asked.deployment["gpus_per_replica"]),
+        fixed_cost=Fraction(found.fixed_cost) * QUANTA,
+        committed=found.price.committed * QUANTA,
+        replicas=asked.verdict["best_replica_count"],
+        minimum_replicas=max(1, int(asked.deployment["minimum_replicas"])),
+        spare_replicas=int(asked.deployment["spare_replicas"]),
+    )
+    return found, days, terms
+
+
+def _served(asked: _Asked) -> list[Served]:
+    """What its deployment served on each day."""
+    assert asked.deployment is not None
+    name, by_day = asked.deployment["deployment_id"], asked.prepared["int_self_host_tokens_hourly"]
+    return [by_day.get(day, {}).get(name) or Served() for day in asked.evidence.window.settled]
+
+
+def _by_day(rows: Rows) -> dict[date, list[Row]]:
+    found: dict[date, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["usage_date"], []).append(row)
+    return found
+
+
+def _classes(name: str, found: Grounds, evidence: Evidence) -> list[ClassDays]:
+    demand: Counter[tuple[date, str]] = Counter()
+    on_api: Counter[tuple[date, str]] = Counter()
+    cost: Counter[tuple[date, str]] = Counter()
+    billed: Counter[tuple[date, str]] = Counter()
+    for row in evidence.daily.get(name, ()):
+        key = (row["usage_date"], row["token_class"])
+        demand[key] += row["tokens"] or 0
+        on_api[key] += (row["tokens"] or 0) if row["lane"] == "api" else 0
+    for day, rows in _by_day(evidence.api_costs.get(name, ())).items():
+        # At the price of the verdict's day, as the verdict counts it; to the whole quantum.
+        for token_class, realized in realized_prices(rows, evidence).items():
+            cost[day, token_class] += round(realized.now * QUANTA)
+            billed[day, token_class] += realized.tokens
+
+    def by_day(of: Counter[tuple[date, str]], token_class: str) -> Sequence[int]:
+        return [of[day, token_class] for day in evidence.window.settled]
+
+    return [
+        ClassDays(
+            demand_tokens=by_day(demand, token_class),
+            api_tokens=by_day(on_api, token_class),
+            billed_cost=by_day(cost, token_class),
+            billed_tokens=by_day(billed, token_class),
+            price_per_token=found.price.by_class[token_class] * QUANTA,
+        )
+        for token_class in found.demand
+    ]
+
+
+@dataclass(frozen=True)
+class _Month:
+    """From quanta over the window's days to money of the verdict's month."""
+
+    days: int
+    days_in_month: int
+
+    @classmethod
+    def of(cls, asked: _Asked) -> "_Month":
+        day = asked.evidence.window.day
+        return cls(len(asked.evidence.window.settled), monthrange(day.year, day.month)[1])
+
+    def money(self, quanta: float) -> float:
+        return _digits(quanta / QUANTA / self.days * self.days_in_month)
+
+
+def _digits(value: float) -> float:
+    """Twelve significant digits: what lies behind them depends on how a machine rounds, not on the days."""
+    return float(f"{value:.12g}")
+
+
+def _volume(tokens: float) -> float | None:
+    """Of a break-even: None is never."""
+    return None if tokens == NEVER else _digits(tokens)
+
+
+def _spread_of(name: str, unit: str, found: Quantiles, factor: float = 1.0) -> dict[str, float | None]:
+    shares = {"p05": found.low, "p50": found.middle, "p95": found.high}
+    return {f"{name}_{share}_{unit}": _volume(value * factor) for share, value in shares.items()}
+
+
+def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
+    month, mtok = _Month.of(asked), _MTOK / QUANTA
+    saving, best = interval.saving, interval.best_replicas
+    return {
+        "breakeven_tokens_per_day": _volume(interval.point.breakeven_tokens_per_day),
+        **_spread_of("breakeven", "tokens_per_day", interval.breakeven),
+        "no_breakeven_probability_ratio": interval.probability_never,
+        "exceeded_probability_ratio": interval.probability_exceeded,
+        "self_host_probability_ratio": interval.probability_self_host,
+        "saving_probability_ratio": interval.probability_saving,
+        "saving_rc_per_month": month.money(interval.point.saving),
+        "saving_p05_rc_per_month": month.money(saving.low),
+        "saving_p50_rc_per_month": month.money(saving.middle),
+        "saving_p95_rc_per_month": month.money(saving.high),
+        "saving_p20_rc_per_month": month.money(interval.saving_cautious),
+        "best_p05_replica_count": int(best.low),
+        "best_p50_replica_count": int(best.middle),
+        "best_p95_replica_count": int(best.high),
+        **_spread_of("demand", "tokens_per_day", interval.tokens_per_day),
+        **_spread_of("api_price", "rc_per_mtok", interval.api_price_per_token, mtok),
+        **_spread_of("gpu_rate", "rc_per_gpu_hour", interval.gpu_hour_rate, 1 / QUANTA),
+        **_spread_of("capacity", "tokens_per_replica_hour", interval.capacity_tokens_per_replica_hour),
+        "is_sure": _is_sure(interval, asked.verdict),
+    }
+
+
+def _is_sure(interval: BreakevenInterval, verdict: Row) -> bool | None:
+    """A change has to save in four of five resamples, and at the 20% quantile; to stay, its side has to be as
+    likely."""
+    if verdict["recommendation"] is None:
+        return None
+    if verdict["recommendation"] != "stay":
+        return interval.probability_saving >= LEAST_PROBABILITY and interval.saving_cautious > 0
+    stays_on_own = verdict["best_replica_count"] > 0
+    return (interval.probability_self_host if stays_on_own else 1 - interval.probability_self_host) >= LEAST_PROBABILITY
+
+
+def _of_tornado(interval: BreakevenInterval, sensitivity: Sensitivity, asked: _Asked) -> dict[str, Any]:
+    month, row = _Month.of(asked), {}
+    for name, bar in sensitivity.tornado(interval).items():
+        for share, scenario in (("p05", bar.low), ("p95", bar.high)):
+            row[f"breakeven_at_{name}_{share}_tokens_per_day"] = _volume(scenario.breakeven_tokens_per_day)
+            row[f"saving_at_{name}_{share}_rc_per_month"] = month.money(scenario.saving)
+    return row
+
+
+def _of_exchange_rates(found: Grounds, sensitivity: Sensitivity, asked: _Asked) -> dict[str, Any]:
+    """Every foreign currency worth 5% less or more at once; nothing where all of a verdict is in the reporting one."""
+    parts = _money_by_currency(found, asked)
+    own = asked.evidence.reporting_currency
+    foreign = sorted({currency for money in parts.values() for currency in money if currency != own})
+    if not foreign:
+        return {}
+    shares = {
+        part: float(sum((money[name] for name in foreign if name in money), Fraction(0)) / sum(money.values()))
+        for part, money in parts.items()
+        if sum(money.values())
+    }
+    month, row = _Month.of(asked), {"foreign_currencies": ", ".join(foreign)}
+    for side, shift in (("less", -_FX_SHIFT), ("more", _FX_SHIFT)):
+        scenario = sensitivity.at(Factors(**{part: 1 + shift * share for part, share in shares.items()}))
+        row |= _of_scenario(f"fx_{side}", scenario, month)
+    return row
+
+
+def _money_by_currency(found: Grounds, asked: _Asked) -> dict[str, dict[str, Fraction]]:
+    """How much of the API's price, of the GPUs' rate and of the overheads is in which currency, in the reporting
+    one."""
+    evidence, day = asked.evidence, asked.evidence.window.day
+    assert asked.deployment is not None
+    deployment_id = str(asked.deployment["deployment_id"])
+    billed = [
+        row
+        for row in evidence.api_costs.get(str(asked.workload["workload"]), ())
+        if row["billed_cost_quanta"] and row["tokens"] and row["token_class"] in found.demand
+    ]
+    api: dict[str, Fraction] = {}
+    for token_class, tokens in found.demand.items():
+        worth = found.price.by_class[token_class] * tokens * QUANTA
+        own: Counter[str] = Counter()
+        for row in billed:
+            if row["token_class"] == token_class:
+                own[row["billing_currency"]] += row["billed_cost_quanta"]
+        for currency, money in own.items():
+            _add(api, currency, worth * money / own.total())
+        if not own:
+            _add(api, _listed_in(asked), worth)
+    gpu: dict[str, Fraction] = {}
+    for row in evidence.gpu_costs.get(deployment_id, ()):
+        if row["gpu_milliseconds"]:
+            _add(gpu, row["billing_currency"], Fraction(row["realized_cost_quanta"]))
+    overheads: dict[str, Fraction] = {}
+    for row in evidence.overheads:
+        rate = evidence.rates.on(day, row["currency"])
+        if row["deployment_id"] in (None, deployment_id) and rate is not None:
+            _add(overheads, row["currency"], Fraction(row["monthly_cost"]) * rate)
+    return {"api_price": api, "gpu_rate": gpu, "fixed_cost": overheads}
+
+
+def _add(money: dict[str, Fraction], currency: str, amount: Fraction) -> None:
+    money[currency] = money.get(currency, Fraction(0)) + amount
+
+
+def _listed_in(asked: _Asked) -> str:
+    """The currency of the price that stands in for a class that was never billed."""
+    stated = (price.currency for price in declared_prices(asked.workload, asked.evidence))
+    return next(stated, asked.evidence.reporting_currency)
+
+
+def _of_scenario(name: str, scenario: Scenario, month: _Month) -> dict[str, Any]:
+    return {
+        f"breakeven_at_{name}_tokens_per_day": _volume(scenario.breakeven_tokens_per_day),
+        f"best_at_{name}_replica_count": scenario.best_replicas,
+        f"saving_at_{name}_rc_per_month": month.money(scenario.saving),
+    }
+
+
+def _of_overheads(sensitivity: Sensitivity, terms: Terms, asked: _Asked) -> dict[str, Any]:
+    """Engineering and the like at nothing, as declared, and where it turns the verdict."""
+    month, without = _Month.of(asked), sensitivity.at(Factors(fixed_cost=0.0))
+    return {
+        "overheads_rc_per_month": month.money(float(terms.fixed_cost)),
+        "breakeven_overheads_rc_per_month": month.money(sensitivity.breakeven_fixed_cost()),
+        "breakeven_without_overheads_tokens_per_day": _volume(without.breakeven_tokens_per_day),
+        "best_without_overheads_replica_count": without.best_replicas,
+    }
