@@ -3,7 +3,10 @@
 -- began while it was being watched; otherwise its first reading is a baseline and the tokens before it are unknown.
 -- Nothing is extrapolated, and tokens between a last scrape and a crash stay lost.
 -- A process that says when it began never counts backwards: a reading below an earlier one is not a restart but out of
--- its order (two servers of one pair stamp with their own clocks, and one may answer late), and is passed over.
+-- its order (two servers of one pair stamp with their own clocks, and one may answer late), and is passed over. Of a
+-- process that does not say, so is a reading below one of the minute before it which the minute after it makes good, or
+-- which nothing follows for a minute; and a second fall within a minute: no engine starts so fast. What falls otherwise
+-- began anew, as a pod did that has another UID or was made since the reading before, whatever its counters say.
 -- partition: day
 -- lookback: int_engine_day_ends 7 days
 with
@@ -37,31 +40,98 @@ distinct_scrapes as (
     where is_valid
     qualify
         row_number() over (
-            partition by host, target, replica_id, model_name, engine_rank, process_started_at, scraped_at
+            partition by series_host, target, replica_id, model_name, engine_rank, process_started_at, scraped_at
             order by is_of_this_day asc, usage_date asc, agent_start_id asc, sequence_number asc
         ) = 1
 ),
 
-ordered_scrapes as (
+stated_scrapes as (
     select *
     from distinct_scrapes
+    where process_started_at is not null
     window
         earlier as (
-            partition by host, target, replica_id, model_name, engine_rank, process_started_at
+            partition by series_host, target, replica_id, model_name, engine_rank, process_started_at
             order by scraped_at
             rows between unbounded preceding and 1 preceding
         )
     qualify
-        process_started_at is null
-        or (
-            prompt_tokens_since_start >= coalesce(max(prompt_tokens_since_start) over earlier, 0)
-            and generation_tokens_since_start >= coalesce(max(generation_tokens_since_start) over earlier, 0)
+        prompt_tokens_since_start >= coalesce(max(prompt_tokens_since_start) over earlier, 0)
+        and generation_tokens_since_start >= coalesce(max(generation_tokens_since_start) over earlier, 0)
+),
+
+unstated_readings as (
+    select
+        *,
+        max(prompt_tokens_since_start) over minute_before as highest_prompt_before,
+        max(generation_tokens_since_start) over minute_before as highest_generation_before,
+        max(prompt_tokens_since_start) over minute_after as highest_prompt_after,
+        max(generation_tokens_since_start) over minute_after as highest_generation_after
+    from distinct_scrapes
+    where process_started_at is null
+    window
+        minute_before as (
+            partition by series_host, target, replica_id, model_name, engine_rank
+            order by epoch_ms(scraped_at)
+            range between 59999 preceding and 1 preceding
+        ),
+        minute_after as (
+            partition by series_host, target, replica_id, model_name, engine_rank
+            order by epoch_ms(scraped_at)
+            range between 1 following and 59999 following
         )
+),
+
+timely_readings as (
+    select
+        *,
+        coalesce(
+            prompt_tokens_since_start < lag(prompt_tokens_since_start) over process
+            or generation_tokens_since_start < lag(generation_tokens_since_start) over process,
+            false
+        ) as is_fall
+    from unstated_readings
+    where
+        highest_prompt_before is null
+        or (
+            prompt_tokens_since_start >= highest_prompt_before
+            and generation_tokens_since_start >= highest_generation_before
+        )
+        or highest_prompt_after < highest_prompt_before
+        or highest_generation_after < highest_generation_before
+    window process as (
+        partition by series_host, target, replica_id, model_name, engine_rank order by scraped_at
+    )
+),
+
+unstated_scrapes as (
+    select *
+    from timely_readings
+    qualify
+        not is_fall
+        or not coalesce(
+            max(is_fall) over (
+                partition by series_host, target, replica_id, model_name, engine_rank
+                order by epoch_ms(scraped_at)
+                range between 59999 preceding and 1 preceding
+            ),
+            false
+        )
+),
+
+ordered_scrapes as (
+    select * from stated_scrapes
+    union all by name
+    select
+        * exclude (
+            is_fall, highest_prompt_before, highest_generation_before, highest_prompt_after, highest_generation_after
+        )
+    from unstated_scrapes
 ),
 
 target_instants as (
     select distinct
-        host,
+        series_host,
         target,
         scraped_at
     from known_scrapes
@@ -69,10 +139,10 @@ target_instants as (
 
 target_scrapes as (
     select
-        host,
+        series_host,
         target,
         scraped_at,
-        lag(scraped_at) over (partition by host, target order by scraped_at) as previous_target_scraped_at
+        lag(scraped_at) over (partition by series_host, target order by scraped_at) as previous_target_scraped_at
     from target_instants
 ),
 
@@ -86,16 +156,17 @@ paired as (
         lag(ordered_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
         lag(ordered_scrapes.generation_tokens_since_start) over process as previous_generation_tokens,
         lag(ordered_scrapes.requests_since_start) over process as previous_requests,
-        lag(ordered_scrapes.requests_running_count) over process as previous_running_count
+        lag(ordered_scrapes.requests_running_count) over process as previous_running_count,
+        lag(ordered_scrapes.pod_uid) over process as previous_pod_uid
     from ordered_scrapes
     inner join target_scrapes
         on
-            ordered_scrapes.host = target_scrapes.host
+            ordered_scrapes.series_host = target_scrapes.series_host
             and ordered_scrapes.target = target_scrapes.target
             and ordered_scrapes.scraped_at = target_scrapes.scraped_at
     window process as (
         partition by
-            ordered_scrapes.host, ordered_scrapes.target, ordered_scrapes.replica_id,
+            ordered_scrapes.series_host, ordered_scrapes.target, ordered_scrapes.replica_id,
             ordered_scrapes.model_name, ordered_scrapes.engine_rank, ordered_scrapes.process_started_at
         order by ordered_scrapes.scraped_at
     )
@@ -104,7 +175,13 @@ paired as (
 judged as (
     select
         *,
+        coalesce(process_started_at, pod_created_at) as began_at,
         case
+            when
+                previous_scraped_at is not null
+                and process_started_at is null
+                and (pod_uid != previous_pod_uid or pod_created_at > previous_scraped_at)
+                then 'pod_made_anew'
             when
                 previous_scraped_at is not null
                 and (
@@ -114,9 +191,10 @@ judged as (
                 then 'counter_fell'
             when previous_scraped_at is not null then 'previous_scrape'
             when
-                process_started_at >= cast(usage_date as timestamp)
-                or process_started_at >= previous_target_scraped_at
-                or process_started_at >= scraped_at - to_milliseconds(3 * interval_milliseconds)
+                coalesce(process_started_at, pod_created_at) >= cast(usage_date as timestamp)
+                or coalesce(process_started_at, pod_created_at) >= previous_target_scraped_at
+                or coalesce(process_started_at, pod_created_at)
+                >= scraped_at - to_milliseconds(3 * interval_milliseconds)
                 then 'process_start'
             else 'unknown'
         end as baseline
@@ -134,7 +212,7 @@ counted as (
         case
             when baseline = 'previous_scrape' and prompt_cached_tokens_since_start >= previous_cached_tokens
                 then prompt_cached_tokens_since_start - previous_cached_tokens
-            when baseline in ('counter_fell', 'process_start') then prompt_cached_tokens_since_start
+            when baseline in ('counter_fell', 'pod_made_anew', 'process_start') then prompt_cached_tokens_since_start
         end as stated_cached_tokens,
         case
             when baseline = 'previous_scrape' then generation_tokens_since_start - previous_generation_tokens
@@ -143,11 +221,12 @@ counted as (
         case
             when baseline = 'previous_scrape' and requests_since_start >= previous_requests
                 then requests_since_start - previous_requests
-            when baseline in ('counter_fell', 'process_start') then requests_since_start
+            when baseline in ('counter_fell', 'pod_made_anew', 'process_start') then requests_since_start
         end as request_count,
         case
             when baseline in ('previous_scrape', 'counter_fell') then previous_scraped_at
-            when baseline = 'process_start' then process_started_at
+            when baseline = 'pod_made_anew' then greatest(previous_scraped_at, began_at)
+            when baseline = 'process_start' then began_at
         end as counted_from_at
     from judged
 ),
@@ -178,6 +257,7 @@ final as (
         engine_rank,
         process_started_at,
         scraped_at,
+        pod_owner,
         agent_start_id,
         sequence_number,
         interval_milliseconds,

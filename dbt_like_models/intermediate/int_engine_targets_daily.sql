@@ -19,9 +19,10 @@ final as (
         host,
         target,
         model_name,
+        case when count(distinct pod_owner) = 1 then min(pod_owner) end as pod_owner,
         count(*) as scrape_count,
         count(*) filter (where baseline = 'unknown') as uncounted_count,
-        count(*) filter (where baseline = 'counter_fell') as reset_count,
+        count(*) filter (where baseline in ('counter_fell', 'pod_made_anew')) as reset_count,
         count(*) filter (where not is_timed) as untimed_count,
         bool_and(has_cached_counter or baseline = 'unknown') as has_cached_counter
     from engine_intervals

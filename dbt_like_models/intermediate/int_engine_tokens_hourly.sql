@@ -90,7 +90,7 @@ final as (
         dated.token_class,
         cast(sum(dated.tokens) as bigint) as tokens,
         cast(sum(case when dated.is_timed then 0 else dated.tokens end) as bigint) as of_which_untimed_tokens,
-        cast(sum(case when dated.baseline = 'counter_fell' then dated.tokens else 0 end) as bigint)
+        cast(sum(case when dated.baseline in ('counter_fell', 'pod_made_anew') then dated.tokens else 0 end) as bigint)
             as of_which_after_reset_tokens
     from dated
     inner join calendar as days

@@ -18,7 +18,12 @@ final as (
         engine_scrapes.at as scraped_at,
         engine_scrapes.interval_ms as interval_milliseconds,
         engine_scrapes.target,
+        -- An agent reads an address of its own machine, which every machine has.
+        engine_scrapes.host as series_host,
         engine_scrapes.replica_id,
+        cast(null as varchar) as pod_uid,
+        cast(null as timestamp) as pod_created_at,
+        cast(null as varchar) as pod_owner,
         engine_scrapes.engine,
         engine_scrapes.engine_version,
         engine_scrapes.process_started_at,

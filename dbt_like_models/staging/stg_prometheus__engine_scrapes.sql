@@ -41,6 +41,35 @@ pods as (
     group by usage_date, cluster, namespace, pod
 ),
 
+-- Each pod by its UID, from when it was made until the next of its name was. Where several of a name were there that
+-- day, one that nobody says the time of is left out.
+pod_lives as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        uid,
+        max(created_at) as created_at,
+        count(*) over same_name as same_name_count,
+        lead(max(created_at)) over (same_name order by max(created_at) nulls last, uid) as next_created_at
+    from landed_prometheus__pods
+    where uid is not null
+    group by usage_date, cluster, namespace, pod, uid
+    window same_name as (partition by usage_date, cluster, namespace, pod)
+),
+
+-- What a ReplicaSet's pods belong to is its Deployment, whose name it has with a hash after it.
+owned_pods as (
+    select
+        *,
+        case
+            when created_by_kind = 'ReplicaSet' then regexp_replace(created_by_name, '-[a-z0-9]{5,10}$', '')
+            else created_by_name
+        end as owner
+    from landed_prometheus__pods
+),
+
 -- A pod that was made anew on another node within the day, under its old name, is on neither.
 pod_nodes as (
     select
@@ -48,8 +77,9 @@ pod_nodes as (
         cluster,
         namespace,
         pod,
-        case when count(distinct node) = 1 then min(node) end as node
-    from landed_prometheus__pods
+        case when count(distinct node) = 1 then min(node) end as node,
+        case when count(distinct owner) = 1 then min(owner) end as owner
+    from owned_pods
     group by usage_date, cluster, namespace, pod
 ),
 
@@ -90,10 +120,18 @@ final as (
                 concat_ws('/', engine_samples.cluster, engine_samples.namespace, engine_samples.pod)
                 || coalesce(':' || nullif(split_part(engine_samples.instance, ':', 2), ''), '')
         end as target,
+        -- A Prometheus scrapes addresses that name their engine wherever it runs; where that is it may learn later.
+        '' as series_host,
         concat_ws(
             '/', engine_samples.cluster, engine_samples.namespace,
             coalesce(engine_samples.pod, engine_samples.instance)
         ) as replica_id,
+        coalesce(engine_samples.pod_uid, pod_lives.uid) as pod_uid,
+        -- What a series says of its pod's UID says nothing of another pod's age.
+        case
+            when engine_samples.pod_uid is null or engine_samples.pod_uid = pod_lives.uid then pod_lives.created_at
+        end as pod_created_at,
+        pod_nodes.owner as pod_owner,
         'vllm' as engine,
         cast(null as varchar) as engine_version,
         engine_samples.process_started_at,
@@ -114,6 +152,15 @@ final as (
             and engine_samples.cluster is not distinct from pods.cluster
             and engine_samples.namespace is not distinct from pods.namespace
             and engine_samples.pod = pods.pod
+    left join pod_lives
+        on
+            engine_samples.usage_date = pod_lives.usage_date
+            and engine_samples.cluster is not distinct from pod_lives.cluster
+            and engine_samples.namespace is not distinct from pod_lives.namespace
+            and engine_samples.pod = pod_lives.pod
+            and (pod_lives.created_at is not null or pod_lives.same_name_count = 1)
+            and engine_samples.at >= coalesce(pod_lives.created_at, engine_samples.at)
+            and (pod_lives.next_created_at is null or engine_samples.at < pod_lives.next_created_at)
     left join pod_nodes
         on
             engine_samples.usage_date = pod_nodes.usage_date

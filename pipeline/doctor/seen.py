@@ -14,24 +14,33 @@ Row = Mapping[str, Any]
 
 
 def deployments_seen(hosts: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """An entry of `deployments:` for each model served, dearest first, and what it covers. `hosts`: of `hosts_seen`."""
-    by_model: dict[str, list[Row]] = defaultdict(list)
+    """An entry of `deployments:` for each model served, dearest first, and what it covers. `hosts`: of `hosts_seen`.
+
+    Where Kubernetes says what made the pods (a Deployment, a StatefulSet), each of these is one, by its name there.
+    """
+    by_model: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in hosts:
         # A host that serves several models is a person's to divide.
         if row["served_names"] is not None and ", " not in row["served_names"]:
-            by_model[row["served_names"]].append(row)
+            by_model[row["served_names"], _owner(row)].append(row)
     taken: set[str] = set()
     ranked = sorted(by_model.items(), key=lambda one: (-cost_of(one[1]), -milliseconds_of(one[1]), one[0]))
-    for served, rows in ranked[:MOST_PROPOSED]:
+    for (served, owner), rows in ranked[:MOST_PROPOSED]:
         model = served.rpartition("/")[2]
         gpus = min(row["gpu_count"] for row in rows)
         hours = f"{milliseconds_of(rows) / 3_600_000:,.1f} GPU-hours"
         money = f"{currencies.money(cost_of(rows), currency)}, " if cost_of(rows) else ""
         yield (
-            {"deployment": unique(slug(model), taken), "model": model.lower(), "served_names": [served],
+            {"deployment": unique(slug(owner or model), taken), "model": model.lower(), "served_names": [served],
              "hosts": [row["host"] for row in rows], "gpus_per_replica": gpus},
             f"covers {money}{hours}",
         )  # fmt: skip
+
+
+def _owner(row: Row) -> str:
+    """What made the pods on a host; empty where nobody says, or several did: these are a person's to divide."""
+    owners = row.get("owners") or ""
+    return "" if ", " in owners else owners
 
 
 def cost_of(rows: Iterable[Row]) -> Decimal:

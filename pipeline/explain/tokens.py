@@ -167,7 +167,7 @@ def _process_row(held: Sequence[_Increment]) -> Record:
         "last_prompt_tokens": last.scrape["prompt_tokens"],
         "last_generation_tokens": last.scrape["generation_tokens"],
         "scrapes": len(held),
-        "resets": sum(found.interval["baseline"] == "counter_fell" for found in held),
+        "resets": sum(found.interval["baseline"] in ("counter_fell", "pod_made_anew") for found in held),
         "prompt_tokens": sum(found[0] for found in stated if found is not None),
         "output_tokens": sum(found[1] for found in stated if found is not None),
         "of_which_untimed_tokens": sum(sum(found.booked) for found in held if not found.interval["is_timed"]),
@@ -251,7 +251,7 @@ def _outside(processes: Iterable[Sequence[_Increment]]) -> Iterable[str]:
         labels = f'model_name="{_escaped(first["model_name"])}"'
         labels += f',engine="{_escaped(first["engine_rank"])}"' if first["engine_rank"] else ""
         labels += f',instance="{_escaped(_instance(first["target"]))}"'
-        resets = sum(found.interval["baseline"] == "counter_fell" for found in held)
+        resets = sum(found.interval["baseline"] in ("counter_fell", "pod_made_anew") for found in held)
         for series, name, place in (
             ("vllm:prompt_tokens_total", "prompt_tokens", 0),
             ("vllm:generation_tokens_total", "generation_tokens", 1),

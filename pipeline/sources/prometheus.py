@@ -111,7 +111,7 @@ def quoted(text: str) -> str:
 
 
 VLLM = _Series(tables.VLLM, "vLLM", "vllm:prompt_tokens_total", tuple(tables.ENGINE_METRICS))
-_POD_METRICS = ("kube_pod_info", "kube_pod_container_resource_requests")
+_POD_METRICS = ("kube_pod_info", "kube_pod_container_resource_requests", "kube_pod_created")
 KUBE = _Series(tables.KUBE, "kube-state-metrics", "kube_pod_info", _POD_METRICS)
 DCGM = _Series(tables.DCGM, "dcgm-exporter", "DCGM_FI_DEV_GPU_UTIL|DCGM_FI_DEV_FB_USED", tuple(tables.GPU_METRICS))
 _ALL = (VLLM, DCGM, KUBE)
@@ -304,11 +304,16 @@ def _pod_hours(server: Prometheus, settings: Mapping[str, Any], day: datetime, s
 
 
 def pods_expression(settings: Mapping[str, Any], range_ms: int) -> str:
-    """The pods of the last so many milliseconds that asked for GPUs, or for parts of them."""
+    """The pods of the last so many milliseconds that asked for GPUs, or for parts of them: when each was made, in
+    seconds since the epoch, or 1 where that is not kept."""
     info = selector_of(["kube_pod_info"], settings)
     requests = selector_of(["kube_pod_container_resource_requests"], settings, more='resource=~".*(gpu|mig).*"')
-    same = f"{labels_named(settings).cluster},namespace,pod"
-    return f"last_over_time({info}[{range_ms}ms]) and on ({same}) last_over_time({requests}[{range_ms}ms])"
+    created = selector_of(["kube_pod_created"], settings)
+    name = f"{labels_named(settings).cluster},namespace,pod"
+    # Each of them is kept by as many servers and exporters as look.
+    pods = f"(last_over_time({info}[{range_ms}ms]) and on ({name}) last_over_time({requests}[{range_ms}ms]))"
+    made = f"max by ({name},uid) (last_over_time({created}[{range_ms}ms]))"
+    return f"{pods} * on ({name},uid) group_left () {made} or {pods}"
 
 
 def _firsts(series: _Series, said: Said, start: datetime, stop: datetime) -> list[int]:

@@ -9,6 +9,7 @@ A sample's value is a float to Prometheus: a counter is whole up to 2^53. What i
 
 import gzip
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.exposition import instant
 from pipeline.formats.values import canonical_json
 from pipeline.landing.dataset import Frames, Settings, Table
-from pipeline.sources.prometheus_answers import RawSeries, data_in, labels_of, matrix_in
+from pipeline.sources.prometheus_answers import RawSeries, data_in, matrix_in, values_of
 
 FORMAT = "breakeven.prometheus/1"
 VLLM, DCGM, KUBE = "vllm", "dcgm", "kube"
@@ -55,6 +56,8 @@ _ENGINE_COUNTS = (
 # Labels that tell series of one engine apart; all others are its target's.
 _ENGINE_LABELS = ("__name__", "model_name", "engine", "source", "finished_reason")
 # Prometheus' own example configuration for pods, and so many a server, names them the second way.
+# No exporter says it: a team that relabels __meta_kubernetes_pod_uid names it so.
+_POD_UID = ("pod_uid", "kubernetes_pod_uid")
 _NAMESPACE, _POD, _NODE = ("namespace", "kubernetes_namespace"), ("pod", "kubernetes_pod_name"), "kubernetes_node"
 # A prompt token found in a cache, by vLLM's older name for it (HELP: local + external).
 _CACHED_SOURCES = ("local_cache_hit", "external_kv_transfer")
@@ -77,6 +80,7 @@ ENGINE_SAMPLES = Table(
         "cluster": _TEXT,
         "namespace": _TEXT,
         "pod": _TEXT,
+        "pod_uid": _TEXT,
         "node": _TEXT,
         "job": _TEXT,
         "instance": _TEXT,
@@ -136,6 +140,7 @@ PODS = Table(
         "node": _TEXT,
         "created_by_kind": _TEXT,
         "created_by_name": _TEXT,
+        "created_at": _INSTANT,
     },
 )
 
@@ -299,6 +304,7 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
         "cluster": _text(labels, named.cluster),
         "namespace": _text(labels, *_NAMESPACE),
         "pod": _text(labels, *_POD),
+        "pod_uid": _text(labels, *_POD_UID),
         "node": _text(labels, named.node, _NODE),
         "job": _text(labels, "job"),
         "instance": _text(labels, "instance"),
@@ -308,8 +314,8 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
 
 
 _ENGINE_TEXTS = (
-    "process_key", "target_labels", "stream", "cluster", "namespace", "pod", "node", "job", "instance", "model_name",
-    "engine",
+    "process_key", "target_labels", "stream", "cluster", "namespace", "pod", "pod_uid", "node", "job", "instance",
+    "model_name", "engine",
 )  # fmt: skip
 
 
@@ -433,13 +439,15 @@ def parse_pods(content: bytes, settings: Settings) -> Frames:
     named = labels_named(settings)
     start_ms, _, answer = _opened(content, KUBE)
     day = (datetime(1970, 1, 1, tzinfo=UTC) + start_ms * _MILLISECOND).date()
-    found = {_pod(labels, named) for labels in labels_of(data_in(answer))}
+    found = {_pod(labels, value, named) for labels, value in values_of(data_in(answer))}
     rows = [(day.isoformat(), day, *pod, None) for pod in found if pod[2] is not None]
     frame = pl.DataFrame(rows, schema=PODS.schema, orient="row")
     return {PODS.name: frame.sort(*PODS.columns, nulls_last=True)}
 
 
-def _pod(labels: Mapping[str, str], named: Labels) -> tuple[str | None, ...]:
+def _pod(labels: Mapping[str, str], value: float, named: Labels) -> tuple[str | datetime | None, ...]:
     is_renamed = bool(labels.get("exported_pod"))
     namespace, pod = ("exported_namespace", "exported_pod") if is_renamed else ("namespace", "pod")
-    return tuple(_text(labels, name) for name in (named.cluster, namespace, pod, *list(PODS.columns)[3:]))
+    said = (_text(labels, name) for name in (named.cluster, namespace, pod, *list(PODS.columns)[3:-1]))
+    # Where nobody says when a pod was made, its value is that of kube_pod_info: 1.
+    return (*said, instant(Decimal(repr(value))) if math.isfinite(value) and value > 1 else None)

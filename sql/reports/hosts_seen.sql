@@ -1,6 +1,6 @@
--- Hosts whose GPUs were seen and that no deployment declares: their GPU time by state, what their engines served, and
--- what they cost where that is known. A price is of the days on which tokens were counted; a cost of which a part is
--- unknown is unknown (NULL).
+-- Hosts whose GPUs were seen and that no deployment declares: their GPU time by state, what their engines served, what
+-- Kubernetes says made these, and what they cost where that is known. A price is of the days on which tokens were
+-- counted; a cost of which a part is unknown is unknown (NULL).
 with
 seen as (
     select
@@ -40,6 +40,15 @@ names as (
         host,
         string_agg(distinct model_name, ', ' order by model_name) as served_names
     from int_engine_tokens_hourly
+    where usage_date >= $from_date and usage_date < $to_date
+    group by host
+),
+
+owners as (
+    select
+        host,
+        string_agg(distinct pod_owner, ', ' order by pod_owner) as owners
+    from int_engine_targets_daily
     where usage_date >= $from_date and usage_date < $to_date
     group by host
 ),
@@ -98,6 +107,7 @@ select
     coalesce(summed.resource_id, summed.host) as resource_id,
     summed.first_seen_date,
     names.served_names,
+    owners.owners,
     summed.gpu_count,
     summed.serving_gpu_milliseconds,
     summed.other_gpu_milliseconds,
@@ -108,4 +118,5 @@ select
         as full_rc_per_mtok
 from summed
 left join names on summed.host = names.host
+left join owners on summed.host = owners.host
 order by summed.host

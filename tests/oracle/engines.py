@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tests.oracle.spool import DAY_MS, HOUR_MS, LONGEST_MS, Scrape, day_of
 
 _WATCHED_BACK_DAYS = 7
+_MINUTE_MS = 60_000
 
 
 class Interval(NamedTuple):
@@ -52,7 +53,8 @@ def intervals(scrapes: list[Scrape]) -> list[Interval]:
     }
     valid = sorted((scrape for scrape in scrapes if scrape.is_valid), key=lambda one: (*_process(one), one.at))
     found = []
-    for _, process in groupby(valid, key=_process):
+    for _, readings in groupby(valid, key=_process):
+        process = _in_order(list(readings))
         previous: Scrape | None = None
         read_at = -1
         highest = (0, 0)
@@ -67,6 +69,33 @@ def intervals(scrapes: list[Scrape]) -> list[Interval]:
             found.append(_interval(scrape, previous, before[scrape.host, scrape.target, scrape.at]))
             previous = scrape
     return found
+
+
+def _in_order(process: list[Scrape]) -> list[Scrape]:
+    """Of a process that does not say when it began: without what is late, and without a second fall within a minute."""
+    if process[0].started_at is not None:
+        return process
+    kept: list[Scrape] = []
+    fell_at = -_MINUTE_MS
+    for scrape in process:
+        before = _highest([one for one in process if 0 < scrape.at - one.at < _MINUTE_MS])
+        after = _highest([one for one in process if 0 < one.at - scrape.at < _MINUTE_MS])
+        is_below = before is not None and (scrape.prompt < before[0] or scrape.generated < before[1])
+        is_regained = after is None or (before is not None and after[0] >= before[0] and after[1] >= before[1])
+        if is_below and is_regained:
+            continue
+        last = kept[-1] if kept else None
+        if last is not None and (scrape.prompt < last.prompt or scrape.generated < last.generated):
+            is_second = scrape.at - fell_at < _MINUTE_MS
+            fell_at = scrape.at
+            if is_second:
+                continue
+        kept.append(scrape)
+    return kept
+
+
+def _highest(scrapes: list[Scrape]) -> tuple[int, int] | None:
+    return (max(one.prompt for one in scrapes), max(one.generated for one in scrapes)) if scrapes else None
 
 
 def _process(scrape: Scrape) -> tuple[str, str, str, str, str, int]:

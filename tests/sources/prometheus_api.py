@@ -20,7 +20,9 @@ Samples = Sequence[tuple[int, str | None]]
 _RANGE = re.compile(r"^(.*)\[(\d+)ms\]$", re.DOTALL)
 _COUNT = re.compile(r"^count\(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _PODS = re.compile(
-    r"^last_over_time\((.*)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*)\[\d+ms\]\)$", re.DOTALL
+    r"^\(last_over_time\((.*?)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*?)\[\d+ms\]\)\)"
+    r" \* on \(([\w,]+)\) group_left \(\) max by \(\5\) \(last_over_time\((.*?)\[\d+ms\]\)\) or \(.*\)$",
+    re.DOTALL,
 )
 _GROWN = re.compile(r"^max by \((\w*)\) \(sum by \(([\w,]+)\) \(increase\((.*)\[(\d+)ms\]\)\)\)$", re.DOTALL)
 _SELECTOR = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?(?:\{(.*)\})?$", re.DOTALL)
@@ -79,7 +81,9 @@ class PrometheusApi:
     def _query(self, query: str, at_ms: int) -> Answer:
         pods = _PODS.match(query)
         if pods is not None:
-            return self._pods(pods[1], pods[3].split(","), pods[4], at_ms - int(pods[2]), at_ms)
+            return self._pods(
+                pods[1], pods[3].split(","), pods[4], pods[5].split(","), pods[6], at_ms - int(pods[2]), at_ms
+            )
         counted = _COUNT.match(query)
         if counted is not None:
             start_ms = at_ms - int(counted[2]) + 1
@@ -111,14 +115,21 @@ class PrometheusApi:
             )
         return self._success({"resultType": "matrix", "result": result}, {"accept-encoding": "gzip"})
 
-    def _pods(self, info: str, on: list[str], other: str, start_ms: int, at_ms: int) -> Answer:
-        """`last_over_time(info[d]) and on (...) last_over_time(other[d])`: which series of `info` there are."""
-        there = [(labels, held) for labels, held in self.series if _within(held, start_ms + 1, at_ms)]
+    def _pods(
+        self, info: str, on: list[str], other: str, by: list[str], made: str, start_ms: int, at_ms: int
+    ) -> Answer:
+        """`(info and on (...) other) * on (by) group_left () max by (by) (made) or (info and ...)`, each the last."""
+        there = [(labels, held) for labels, seen in self.series if (held := _within(seen, start_ms + 1, at_ms))]
         wanted = {tuple(labels.get(name, "") for name in on) for labels, _ in there if selects(other, labels)}
+        most: dict[tuple[str, ...], float] = {}
+        for labels, held in there:
+            if selects(made, labels):
+                key = tuple(labels.get(name, "") for name in by)
+                most[key] = max(most.get(key, 0.0), float(held[-1][1] or "nan"))
         result = [
             {
                 "metric": {name: text for name, text in labels.items() if name != "__name__"},
-                "value": [at_ms / 1000, "1"],
+                "value": [at_ms / 1000, f"{most.get(tuple(labels.get(name, '') for name in by), 1):.15g}"],
             }
             for labels, _ in there
             if selects(info, labels) and tuple(labels.get(name, "") for name in on) in wanted

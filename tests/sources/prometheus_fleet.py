@@ -111,13 +111,18 @@ class Pod:
     node: str = "node-1"
     uid: str = "0b5a"
     gpus: int = 1
+    created: datetime | None = None
+    owner: tuple[str, str] = ("StatefulSet", "vllm")
 
     def series(self, scrapes: Sequence[int], extra: dict[str, str]) -> Series:
         own = {"job": "kube-state-metrics", "namespace": "llm", "pod": self.name, "uid": self.uid} | extra
-        info = {"node": self.node, "host_ip": "10.0.9.1", "created_by_kind": "StatefulSet", "created_by_name": "vllm"}
+        info = {"node": self.node, "host_ip": "10.0.9.1", "created_by_kind": self.owner[0],
+                "created_by_name": self.owner[1]}  # fmt: skip
+        made = "" if self.created is None else f"{self.created.timestamp():.15g}"
         asked = [("cpu", "8"), *([("nvidia_com_gpu", str(self.gpus))] if self.gpus else [])]
         return [
             ({"__name__": "kube_pod_info", **own, **info}, [(at, "1") for at in scrapes]),
+            *([({"__name__": "kube_pod_created", **own}, [(at, made) for at in scrapes])] if made else []),
             *(
                 (
                     {"__name__": "kube_pod_container_resource_requests", **own, "resource": name, "container": "vllm"},
