@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.doctor.proposal import (
     entries_of,
     not_read,
     proposals_of,
+    with_reached,
     yaml_text,
 )
 from pipeline.errors import BreakevenError
@@ -103,9 +105,7 @@ def init(
     amount = _amount(rate)
     with console().status("Reading what was found, once ..."):
         look, proposals = _looked_at(folder, asked, now=now, rate=amount, currency=currency)
-    if found.has_slack_token:
-        note = 'slack: {channel: "#llm-costs"}  # SLACK_BOT_TOKEN is set'
-        proposals = Proposals(proposals.workloads, proposals.deployments, proposals.gpu_resources, (note,))
+    proposals = with_reached(proposals, found)
     text = yaml_text(company_of(folder), entries, proposals, today=now.date())
     if currency != _CURRENCY:
         text = text.replace("\n\nsources:", f"\nreporting_currency: {currency}\n\nsources:", 1)
@@ -141,7 +141,7 @@ def _looked_at(
         dearest = proposals_of(
             again.api, again.hosts, currency=currency, rate_per_gpu_hour=rate, rate_currency=currency, issuer=issuer
         )
-        return again, Proposals(dearest.workloads, dearest.deployments, proposals.gpu_resources)
+        return again, replace(proposals, workloads=dearest.workloads, deployments=dearest.deployments)
     return look, proposals
 
 
@@ -212,8 +212,12 @@ def _found_lines(found: Found, folder: Path, *, offline: bool) -> Iterator[str]:
         yield f"{name} is set: it may ask models, not costs. An Admin key (…_ADMIN_KEY) reads what was billed"
     if found.aws:
         yield f"AWS: {', '.join(found.aws[:_MOST_NAMED])}. A CUR 2.0 export on S3 is read with source aws_cur2"
+        yield from _aws_lines(found)
     if found.kube_context is not None:
-        yield f"Kubernetes: context {found.kube_context}"
+        yield f"Kubernetes: context {found.kube_context}" + (
+            f": {found.kube_problem}" if found.kube_problem is not None else ""
+        )
+        yield from _cluster_lines(found)
     if found.prometheus is not None:
         said = found.prometheus_problem or (
             f"serves {_named(found.served_names)}; nodes {_named(found.nodes)}"
@@ -243,6 +247,32 @@ def _found_lines(found: Found, folder: Path, *, offline: bool) -> Iterator[str]:
         yield f"{path.relative_to(folder)}: not used, {reason}"
     if len(found.others) > _MOST_NAMED:
         yield f"{len(found.others) - _MOST_NAMED} more files that are no exports"
+
+
+def _aws_lines(found: Found) -> Iterator[str]:
+    if found.aws_problem is not None:
+        yield f"  not asked which account: {found.aws_problem}"
+    if found.aws_account is None:
+        return
+    account = found.aws_account
+    if account.exports_problem is not None:
+        yield f"  account {account.account_id}; its Data Exports could not be listed: {account.exports_problem}"
+        return
+    exports = [f"{one.name} at {one.where} ({one.source or 'not read'})" for one in account.exports]
+    yield f"  account {account.account_id}; Data Exports: {_named(exports)}"
+
+
+def _cluster_lines(found: Found) -> Iterator[str]:
+    if found.cluster is None:
+        return
+    nodes = [f"{node.name} ({node.gpu_count} x {node.product or 'GPU'})" for node in found.cluster.nodes]
+    yield f"  {counted(sum(node.gpu_count for node in found.cluster.nodes), 'GPU')} on nodes {_named(nodes)}"
+    pods = [
+        f"{one.namespace}/{one.owner} ({one.pod_count} x {counted(one.gpus_per_pod, 'GPU')}"
+        + (f", serves {', '.join(one.served_names)})" if one.served_names else ")")
+        for one in found.cluster.workloads
+    ]
+    yield f"  GPUs are asked for by {_named(pods)}"
 
 
 def _read_lines(look: FirstLook, currency: str) -> Iterator[str]:

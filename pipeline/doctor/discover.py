@@ -16,7 +16,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import BreakevenError
+from pipeline.errors import BreakevenError, SourceError
+from pipeline.sources.aws_account import AwsAccount, aws_account
+from pipeline.sources.kube_api import GpuCluster, gpu_cluster
 from pipeline.sources.prometheus_http import prometheus_at, series_in
 from pipeline.sources.recognise import recognise_file
 
@@ -36,6 +38,7 @@ _MOST_FILES = 5_000
 _MOST_DEPTH = 6
 _MOST_BYTES = 1024 * 1024
 _LOOK_BACK = timedelta(hours=1)
+_AWS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,21 @@ class FoundFiles:
 
 @dataclass(frozen=True)
 class Found:
-    """`exports`: folders that are synced copies of AWS Data Exports, with their source. `others`: file -> why not."""
+    """`exports`: folders that are synced copies of AWS Data Exports, with their source. `others`: file -> why not.
+
+    `aws_account`, `cluster`: what the credentials and the context give to see; None where they were not asked, or where
+    `aws_problem`, `kube_problem` say why they could not be.
+    """
 
     keys: tuple[ApiKey, ...] = ()
     inference_keys: tuple[str, ...] = ()
     has_slack_token: bool = False
     aws: tuple[str, ...] = ()
+    aws_account: AwsAccount | None = None
+    aws_problem: str | None = None
     kube_context: str | None = None
+    cluster: GpuCluster | None = None
+    kube_problem: str | None = None
     prometheus: str | None = None
     served_names: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
@@ -80,16 +91,24 @@ class Found:
 def discover(
     folder: Path, *, environment: Mapping[str, str], prometheus: str | None, now: datetime, seconds: float | None
 ) -> Found:
-    """Everything that can be found here. `seconds`: how long a Prometheus may take; None: it is not asked."""
+    """Everything that can be found here. `seconds`: how long a server may take; None: nothing is asked."""
     exports = tuple(_data_exports(folder))
     groups, others = _exports_below(folder, [place for place, _ in exports])
     served, nodes, problem = _series(prometheus, environment=environment, now=now, seconds=seconds)
+    aws = tuple(_aws_names(environment))
+    account, aws_problem = _aws(aws, seconds)
+    context, kubeconfig = _kube_context(environment)
+    cluster, kube_problem = _cluster(kubeconfig, seconds)
     return Found(
         keys=tuple(_admin_keys(environment)),
         inference_keys=tuple(sorted(name for name in environment if _INFERENCE_KEY.match(name) and environment[name])),
         has_slack_token=bool(environment.get(_SLACK, "").strip()),
-        aws=tuple(_aws_names(environment)),
-        kube_context=_kube_context(environment),
+        aws=aws,
+        aws_account=account,
+        aws_problem=aws_problem,
+        kube_context=context,
+        cluster=cluster,
+        kube_problem=kube_problem,
         prometheus=prometheus,
         served_names=served,
         nodes=nodes,
@@ -118,7 +137,27 @@ def _aws_names(environment: Mapping[str, str]) -> Iterator[str]:
         yield from dict.fromkeys(f"profile {name}" for name in _PROFILE.findall(text) if not name.startswith("sso-"))
 
 
-def _kube_context(environment: Mapping[str, str]) -> str | None:
+def _aws(names: Sequence[str], seconds: float | None) -> tuple[AwsAccount | None, str | None]:
+    """Asked only where credentials were found: without any, the default chain would ask the network for some."""
+    if not names or seconds is None:
+        return None, None
+    try:
+        return aws_account(seconds=min(seconds, _AWS_SECONDS)), None
+    except SourceError as error:
+        return None, str(error)
+
+
+def _cluster(kubeconfig: Path | None, seconds: float | None) -> tuple[GpuCluster | None, str | None]:
+    if kubeconfig is None or seconds is None:
+        return None, None
+    try:
+        return gpu_cluster(yaml.safe_load(_small_text(kubeconfig)), folder=kubeconfig.parent, seconds=seconds), None
+    except SourceError as error:
+        return None, str(error)
+
+
+def _kube_context(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
+    """The current context, and the first kubeconfig that names one."""
     home = Path(environment.get("HOME", "~")).expanduser()
     named = environment.get("KUBECONFIG") or str(home / ".kube" / "config")
     for path in named.split(os.pathsep):
@@ -126,8 +165,8 @@ def _kube_context(environment: Mapping[str, str]) -> str | None:
             said = yaml.safe_load(_small_text(Path(path)))
             context = said.get("current-context") if isinstance(said, dict) else None
             if isinstance(context, str) and context:
-                return context[:100]
-    return None
+                return context[:100], Path(path)
+    return None, None
 
 
 def _small_text(path: Path) -> str:

@@ -51,6 +51,7 @@ class Entry:
 class Proposals:
     """Lines per section, dearest first, each with what it covers."""
 
+    sources: tuple[tuple[Mapping[str, Any], str], ...] = ()
     workloads: tuple[tuple[Mapping[str, Any], str], ...] = ()
     deployments: tuple[tuple[Mapping[str, Any], str], ...] = ()
     gpu_resources: tuple[tuple[Mapping[str, Any], str], ...] = ()
@@ -206,6 +207,33 @@ def proposals_of(
     )
 
 
+def with_reached(proposals: Proposals, found: Found) -> Proposals:
+    """Beside these, what no figure says yet: exports of the AWS account, deployments that only Kubernetes knows of."""
+    served = {name for said, _ in proposals.deployments for name in said.get("served_names", ())}
+    taken = {str(said["deployment"]) for said, _ in proposals.deployments}
+    deployments = [*proposals.deployments]
+    for one in found.cluster.workloads if found.cluster is not None else ():
+        if not one.served_names or served & set(one.served_names) or len(deployments) >= MOST_PROPOSED:
+            continue
+        served.update(one.served_names)
+        model = one.served_names[0].rpartition("/")[2].lower()
+        said = {"deployment": unique(slug(one.owner), taken), "model": model, "served_names": list(one.served_names),
+                "hosts": list(one.nodes), "gpus_per_replica": one.gpus_per_pod}  # fmt: skip
+        gpus = one.pod_count * one.gpus_per_pod
+        deployments.append((said, f"asks for {gpus} GPU{'' if gpus == 1 else 's'}, as Kubernetes says"))
+    exports: list[tuple[Mapping[str, Any], str]] = []
+    # What lies here as a synced copy is read from there.
+    if found.aws_account is not None and not found.exports:
+        exports = [
+            ({"source": one.source, "account": _ACCOUNTS["aws_cur2"], "settings": {"export": one.where}},
+             f"of AWS account {found.aws_account.account_id}")
+            for one in found.aws_account.exports
+            if one.source == "aws_cur2"
+        ]  # fmt: skip
+    notes = ('slack: {channel: "#llm-costs"}  # SLACK_BOT_TOKEN is set',) if found.has_slack_token else ()
+    return replace(proposals, sources=tuple(exports), deployments=tuple(deployments), notes=notes)
+
+
 def _workloads(api: Sequence[Row], currency: str) -> Iterator[tuple[Mapping[str, Any], str]]:
     """By division of an account, else by key, else by model: the first that tells its traffic apart."""
     found: list[tuple[Decimal, str, dict[str, Any]]] = []
@@ -262,8 +290,9 @@ def yaml_text(company: str, entries: Sequence[Entry], proposals: Proposals, *, t
         "# proposal: take the `# ` away where it is right. `breakeven doctor` says which line is worth most next.",
         f"company: {_flow(company)}",
         "",
-        "sources:" if entries else "sources: []",
+        "sources:" if entries else "sources: []" if not proposals.sources else "# sources:",
         *(line for entry in entries for line in _source_lines(entry)),
+        *(f"#   - {_flow(said)}  # {of}" for said, of in proposals.sources),
     ]
     rates = [said for said, _ in proposals.gpu_resources if "contract_rate_per_gpu_hour" in said]
     if rates:

@@ -36,8 +36,9 @@ from tests.pipeline.small_project import (
 from tests.sources import litellm
 from tests.sources.admin_api import KEY, AdminApi, serving
 from tests.sources.prometheus_api import PrometheusApi
-from tests.sources.prometheus_fleet import Engine, Fleet
+from tests.sources.prometheus_fleet import Engine, Fleet, Pod
 from tests.sources.prometheus_fleet import Gpu as GpuSeries
+from tests.sources.reachable import KUBE_TOKEN, KubeApi, aws, node, pod
 
 SECRETS = (KEY, "hunter2-secret-password", "xoxb-secret-token-0001")
 
@@ -284,7 +285,10 @@ def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path
     """Its last day is looked at; the first run takes all that it has kept."""
     engine = Engine(started=NOW - timedelta(days=3), ended=NOW + timedelta(days=1))
     gpu = GpuSeries("GPU-11111111-2222-3333-4444-555555555555")
-    fleet = Fleet(start=NOW - timedelta(minutes=40), stop=NOW, engines=[engine], gpus=[gpu], every_ms=60_000)
+    pod = Pod(owner=("ReplicaSet", "support-chat-7c9d8f6b5"))
+    fleet = Fleet(
+        start=NOW - timedelta(minutes=40), stop=NOW, engines=[engine], gpus=[gpu], pods=[pod], every_ms=60_000
+    )
     with serving(PrometheusApi(series=fleet.series())) as api:
         done = init(folder, "--prometheus", api.base_url)
         days = {int(float(asked["time"])) // 86_400 for path, asked in api.asked if path.endswith("/query")}
@@ -293,10 +297,51 @@ def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path
     assert f"serves {engine.model_name}; nodes node-1" in done.output
     assert "not read" not in done.output
     assert len(days) <= 2
+    # The Deployment whose pods they are gives the proposal its name.
+    assert "#   - {deployment: support-chat, model: m, served_names: [m], hosts: [node-1]" in (
+        folder / "breakeven.yaml"
+    ).read_text(encoding="utf-8")
     (source,) = load_config(folder / "breakeven.yaml").sources
     assert (source.source, source.base_url, source.horizon) == ("prometheus", api.base_url, None)
     gone = init(folder, "--print", "--prometheus", "http://127.0.0.1:1")
     assert parse_config(gone.output).sources[0].base_url == "http://127.0.0.1:1"
+
+
+def test_an_aws_account_and_a_kubernetes_context_are_asked_what_they_have(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its exports and the deployments that Kubernetes alone knows of are proposals: taken, the file is one."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, SECRETS[1])
+    exports = {"hourly": ("billing", "exports", "SELECT a FROM COST_AND_USAGE_REPORT")}
+    chat = ("ReplicaSet", "support-chat-7c9d8f6b5")
+    pods = [
+        pod(f"support-chat-{n}", gpus=2, node="n-1", owner=chat, args=["--served-model-name", "org/Chat-8B"])
+        for n in "ab"
+    ]
+    kube = tmp_path / "home" / ".kube" / "config"
+    kube.parent.mkdir(parents=True)
+    with serving(KubeApi(nodes=[node("n-1", 8)], pods=pods)) as api, aws(exports) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        kube.write_text(yaml.safe_dump(api.kubeconfig))
+        done = init(folder)
+    assert done.exit_code == 0, done.output
+    for words in (
+        "account 123456789012; Data Exports: hourly at s3://billing/exports/hourly (aws_cur2)",
+        "8 GPUs on nodes n-1 (8 x NVIDIA-H100-80GB-HBM3)",
+        "GPUs are asked for by llm/support-chat (2 x 2 GPUs, serves org/Chat-8B)",
+    ):
+        assert words in done.output
+    config = parse_config(re.sub(r"^# ( *- \{|sources:|deployments:)", r"\1", written(folder), flags=re.MULTILINE))
+    (source,), (deployment,) = config.sources, config.deployments
+    assert (source.source, source.settings) == ("aws_cur2", {"export": "s3://billing/exports/hourly"})
+    assert (deployment.deployment, deployment.gpus_per_replica, deployment.hosts) == ("support-chat", 2, ("n-1",))
+    assert "asks for 4 GPUs, as Kubernetes says" in written(folder)
+    # Nobody answers any more: that is said, and the rest goes on.
+    gone = init(folder, "--print")
+    assert gone.exit_code == 0
+    everything = done.output + gone.output + written(folder)
+    assert [secret for secret in (*SECRETS, KUBE_TOKEN) if secret in everything] == []
 
 
 def test_a_rate_gives_hosts_that_were_seen_a_cost_at_once(folder: Path) -> None:
