@@ -3,7 +3,6 @@
 Of a key its variable's name is said, of a profile or a context its name; no value of theirs is kept or shown.
 """
 
-import importlib
 import os
 import re
 from collections import defaultdict
@@ -12,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -21,6 +19,7 @@ from pipeline.sources.aws_account import AwsAccount, aws_account
 from pipeline.sources.kube_api import GpuCluster, gpu_cluster
 from pipeline.sources.prometheus_http import prometheus_at, series_in
 from pipeline.sources.recognise import recognise_file
+from pipeline.telemetry.sampler import gpu_names
 
 _ADMIN_KEY = re.compile(r"^(ANTHROPIC|OPENAI)(?:_([A-Z0-9_]+?))?_ADMIN(?:_API)?_KEY(?:_([A-Z0-9_]+))?$", re.ASCII)
 _INFERENCE_KEY = re.compile(r"^(ANTHROPIC|OPENAI)_API_KEY$", re.ASCII)
@@ -113,7 +112,7 @@ def discover(
         served_names=served,
         nodes=nodes,
         prometheus_problem=problem,
-        gpus=_gpus_here(),
+        gpus=gpu_names(),
         files=groups,
         exports=exports,
         others=others,
@@ -174,30 +173,6 @@ def _small_text(path: Path) -> str:
         if path.is_file() and path.stat().st_size <= _MOST_BYTES:
             return path.read_text(encoding="utf-8", errors="replace")
     return ""
-
-
-def _gpus_here() -> tuple[str, ...]:
-    """The name of each GPU of this host; none where there is no driver."""
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ImportError:
-        return ()
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        # No driver, or one of another version than its library: there is nothing to read here.
-        return ()
-    try:
-        names = [
-            nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(number))
-            for number in range(nvml.nvmlDeviceGetCount())
-        ]
-    except nvml.NVMLError:
-        names = []
-    finally:
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
-    return tuple(name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names)
 
 
 def _series(

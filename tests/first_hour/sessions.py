@@ -46,7 +46,7 @@ def a_newcomer(shared_cache: Path, **environment: str) -> Iterator[Path]:
         home = Path(held.enter_context(tempfile.TemporaryDirectory()))
         kept = {name: value for name, value in os.environ.items() if not _NOBODYS.search(name)}
         held.enter_context(patch.dict(os.environ, {**kept, "HOME": str(home), **environment}, clear=True))
-        held.enter_context(patch("pipeline.doctor.discover._gpus_here", tuple))
+        held.enter_context(patch("pipeline.doctor.discover.gpu_names", tuple))
         folder = home / "acme"
         cache = folder / ".breakeven" / "cache"
         cache.mkdir(parents=True)

@@ -1,0 +1,399 @@
+"""What each GPU of this host says through the driver's own library (NVML). The only import of pynvml.
+
+A call that the driver does not know is asked once and is null for ever, never 0. A reading that is not there this time
+is null this time. Meaning and units of each call: https://docs.nvidia.com/deploy/nvml-api/.
+"""
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import BreakevenError
+from pipeline.formats.spool import Gap, Gpu, Sample
+
+# nvml.h, nvmlReturn_t.
+_UNINITIALIZED, _NOT_SUPPORTED, _NO_PERMISSION, _DRIVER_NOT_LOADED = 1, 3, 4, 9
+_LIBRARY_NOT_FOUND, _FUNCTION_NOT_FOUND, _GPU_IS_LOST, _RESET_REQUIRED = 12, 13, 15, 16
+_LIB_RM_VERSION_MISMATCH, _UNKNOWN = 18, 999
+_NEVER: Mapping[int, str] = {
+    _NOT_SUPPORTED: "not supported",
+    _NO_PERMISSION: "not permitted",
+    _FUNCTION_NOT_FOUND: "unknown to this driver",
+}
+# What the GPU, not the call, answers; in the words of a sample's `health`.
+_HEALTH: Mapping[int, str] = {
+    _GPU_IS_LOST: "gpu_is_lost",
+    _RESET_REQUIRED: "reset_required",
+    _UNKNOWN: "unknown_error",
+}
+_DRIVER: Mapping[int, str] = {
+    _UNINITIALIZED: "The driver's library lost its connection. The sampler is started again.",
+    _DRIVER_NOT_LOADED: "The NVIDIA kernel driver is not loaded. Load it (`modprobe nvidia`), then see `nvidia-smi`.",
+    _LIBRARY_NOT_FOUND: (
+        "libnvidia-ml.so.1 is not found. Install the NVIDIA driver; in a container give it the driver capability "
+        "`utility` (NVIDIA_DRIVER_CAPABILITIES), or put the library's folder into LD_LIBRARY_PATH."
+    ),
+    _LIB_RM_VERSION_MISMATCH: (
+        "The driver was upgraded and its library and its kernel module are of two versions. Reload the kernel module "
+        "or restart this host; in a container restart the container. The sampler is started anew until then."
+    ),
+}
+# A driver that holds so much memory for nobody is not known: a count of 0 beside it is of another PID namespace.
+_HELD_BYTES = 2 * 1024**3
+_SLOW_MS = 60_000
+# A tick this much later than its cadence was not one interval but a pause, of which the readings say nothing.
+_LATE_TICKS = 3
+_MOST_DRIFT_MS = 500
+
+
+class DriverError(BreakevenError):
+    """The driver cannot be asked at all. The message says why and what to do."""
+
+    exit_code = 3
+
+
+class _GpuError(Exception):
+    """The GPU answers that it is not well. The argument is the `health` of its samples."""
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Wall clock (ms since 1970, UTC) and monotonic clock (ms since boot) of one moment."""
+
+    at_ms: int
+    mono_ms: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A record, and the moment its interval ends."""
+
+    record: Gpu | Sample | Gap
+    instant: Instant
+
+
+@dataclass
+class _Device:
+    """One GPU as it was found, with what its driver has refused for ever (call -> why)."""
+
+    handle: Any
+    uuid: str
+    index: int
+    pci_bus_id: str | None
+    name: str | None
+    is_mig: bool | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+    last_sample_us: int = 0
+    process_count: int | None = None
+    described: Gpu | None = None
+
+
+def steady_clock(
+    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    mono_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+) -> Callable[[], Instant]:
+    """Instants whose wall clock advances as the monotonic one, so that intervals neither overlap nor leave holes.
+
+    Set anew where the two are half a second apart: the clock was set, or the host slept.
+    """
+    offset = wall_ms() - mono_ms()
+
+    def now() -> Instant:
+        nonlocal offset
+        mono = mono_ms()
+        offset_now = wall_ms() - mono
+        if abs(offset_now - offset) > _MOST_DRIFT_MS:
+            offset = offset_now
+        return Instant(mono + offset, mono)
+
+    return now
+
+
+def load_nvml() -> Any:
+    """The module of nvidia-ml-py. DriverError where an older package of the same name hides it, or none is there."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        raise DriverError("The Python module pynvml is missing: pip install nvidia-ml-py") from None
+    if hasattr(nvml, "__path__") or not hasattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons"):
+        raise DriverError(
+            f"{nvml.__file__} is an old package that hides the module of nvidia-ml-py. Remove it and put the module "
+            "back: pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py"
+        )
+    return nvml
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The name of each GPU of this host; none where no driver can be asked."""
+    try:
+        nvml = load_nvml()
+        nvml.nvmlInit()
+    except DriverError:
+        return ()
+    except nvml.NVMLError:
+        return ()
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return tuple(_text(nvml.nvmlDeviceGetName(handle)) for handle in handles)
+    except nvml.NVMLError:
+        return ()
+    finally:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
+class Sampler:
+    """The GPUs of this host, asked in turn. `known`: UUIDs seen before on this boot, missed where they are gone.
+
+    DriverError from any method means that the process must be started anew: the library is never unloaded, and after
+    a driver upgrade only a fresh one fits (NVML error 18).
+    """
+
+    def __init__(
+        self,
+        nvml: Any,
+        *,
+        cadence_ms: int,
+        clock: Callable[[], Instant],
+        known: frozenset[str] = frozenset(),
+    ) -> None:
+        self._nvml = nvml
+        self._clock = clock
+        self._cadence_ms = cadence_ms
+        self._driver_version: str | None = None
+        self._missing: dict[str, str] = {}
+        self._slow_at_ms: int | None = None
+        self._asked("nvmlInit", nvml.nvmlInit)
+        self._devices = list(self._found())
+        for uuid in known - {device.uuid for device in self._devices}:
+            self._missing.setdefault(uuid, "the driver no longer lists this GPU")
+        self._before = clock()
+        for device in self._devices:
+            try:
+                self._activity(device)  # what the buffer holds from before the first interval
+            except _GpuError:
+                continue
+
+    def read(self) -> list[Reading]:
+        """What every GPU did since the last call: a sample each, and its description where that is new."""
+        began = self._clock()
+        elapsed_ms = began.mono_ms - self._before.mono_ms
+        readings: list[Reading] = []
+        if elapsed_ms > _LATE_TICKS * self._cadence_ms:
+            pause_ms = elapsed_ms - self._cadence_ms
+            pause_end = Instant(began.at_ms - self._cadence_ms, began.mono_ms - self._cadence_ms)
+            readings.append(Reading(Gap(interval_ms=pause_ms, reason="the sampler did not run"), pause_end))
+            elapsed_ms = self._cadence_ms
+        is_slow_due = self._slow_at_ms is None or began.mono_ms - self._slow_at_ms >= _SLOW_MS
+        if is_slow_due:
+            self._slow_at_ms = began.mono_ms
+            self._driver_version = self._asked("nvmlSystemGetDriverVersion", self._nvml.nvmlSystemGetDriverVersion)
+        for device in self._devices:
+            found = self._read_one(device, elapsed_ms, is_slow_due)
+            readings.extend(Reading(record, began) for record in found if isinstance(record, Gpu) or elapsed_ms > 0)
+        for uuid, reason in self._missing.items():
+            readings.append(Reading(Gap(interval_ms=elapsed_ms, gpu_uuid=uuid, reason=reason), began))
+        self._before = began
+        return readings
+
+    def capabilities(self) -> list[tuple[Gpu, Mapping[str, str], bool]]:
+        """Of each GPU after a `read`: what it is, the calls its driver refuses for ever, whether it is in MIG."""
+        return [(self._described(device), dict(device.refused), device.is_mig is True) for device in self._devices]
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        return frozenset(device.uuid for device in self._devices)
+
+    # --- which GPUs there are ----------------------------------------------------------------------------------------
+
+    def _found(self) -> Iterator[_Device]:
+        nvml = self._nvml
+        for index in range(self._asked("nvmlDeviceGetCount", nvml.nvmlDeviceGetCount)):
+            try:
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            except nvml.NVMLError as error:
+                self._raise_driver(error)
+                continue  # a GPU without its UUID is nobody's; the agent misses the UUID it knew
+            device = _Device(handle, uuid, index, None, None)
+            try:
+                device.name = _maybe_text(self._ask(device, "nvmlDeviceGetName", handle))
+                pci = self._ask(device, "nvmlDeviceGetPciInfo", handle)
+            except _GpuError:
+                pci = None
+            device.pci_bus_id = None if pci is None else _text(pci.busId)
+            yield device
+
+    def _described(self, device: _Device, *, memory_total_bytes: int | None = None) -> Gpu:
+        before = device.described
+        return Gpu(
+            gpu_uuid=device.uuid,
+            pci_bus_id=device.pci_bus_id,
+            gpu_index=device.index,
+            name=device.name,
+            memory_total_bytes=memory_total_bytes or (before.memory_total_bytes if before else None),
+            driver_version=self._driver_version,
+            mig_mode=None if device.is_mig is None else ("enabled" if device.is_mig else "disabled"),
+        )
+
+    # --- one GPU -----------------------------------------------------------------------------------------------------
+
+    def _read_one(self, device: _Device, interval_ms: int, is_slow_due: bool) -> Iterator[Gpu | Sample]:
+        try:
+            if is_slow_due:
+                self._read_slowly(device)
+            memory = self._ask(device, "nvmlDeviceGetMemoryInfo", device.handle, self._nvml.nvmlMemory_v2)
+            util_gpu_pct, util_memory_pct, samples_lost = self._activity(device)
+            sample = Sample(
+                interval_ms=interval_ms,
+                gpu_uuid=device.uuid,
+                util_gpu_pct=util_gpu_pct,
+                util_memory_pct=util_memory_pct,
+                memory_used_bytes=None if memory is None else int(memory.used),
+                energy_millijoules=_whole(self._ask(device, "nvmlDeviceGetTotalEnergyConsumption", device.handle)),
+                power_milliwatts=_whole(self._ask(device, "nvmlDeviceGetPowerUsage", device.handle)),
+                clocks_event_reasons=self._clocks_event_reasons(device),
+                compute_process_count=_believed(device, memory, is_active_known=util_gpu_pct is not None),
+                health="ok",
+                samples_lost=samples_lost,
+            )
+        except _GpuError as error:
+            device.process_count = None
+            yield Sample(interval_ms=interval_ms, gpu_uuid=device.uuid, health=str(error))
+            return
+        described = self._described(device, memory_total_bytes=None if memory is None else int(memory.total))
+        if described != device.described:
+            device.described = described
+            yield described
+        yield sample
+
+    def _read_slowly(self, device: _Device) -> None:
+        mode = self._ask(device, "nvmlDeviceGetMigMode", device.handle)
+        is_mig = device.is_mig if mode is None else mode[0] == 1
+        if device.is_mig is not None and is_mig != device.is_mig:
+            device.refused.clear()  # the GPU was repartitioned: what it refuses is asked again
+        device.is_mig = is_mig
+        # Not by its unversioned name, which raises an exception of another family on a driver before 510.
+        processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v3", device.handle)
+        if processes is None and "nvmlDeviceGetComputeRunningProcesses_v3" in device.refused:
+            processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v2", device.handle)
+        device.process_count = None if processes is None else len({process.pid for process in processes})
+
+    def _activity(self, device: _Device) -> tuple[int | None, int | None, int | None]:
+        """Utilization of GPU and memory in %, and how many of the driver's samples were lost before they were read. All
+        null under MIG, where no call says it of the whole GPU and some drivers say 0.
+
+        A mean above 0 is never rounded to 0: only its zero is evidence.
+        """
+        if device.is_mig:
+            return None, None, None
+        rates = self._ask(device, "nvmlDeviceGetUtilizationRates", device.handle)
+        util_memory_pct = None if rates is None else _percent(rates.memory)
+        samples, lost = self._buffered(device)
+        if samples:
+            return _percent(-(-sum(samples) // len(samples))), util_memory_pct, lost
+        # At idle the driver stops filling its buffer: not a sign that it is dead.
+        return None if rates is None else _percent(rates.gpu), util_memory_pct, None
+
+    def _buffered(self, device: _Device) -> tuple[list[int], int | None]:
+        kind = self._nvml.NVML_GPU_UTILIZATION_SAMPLES
+        answer = self._ask(device, "nvmlDeviceGetSamples", device.handle, kind, device.last_sample_us)
+        if answer is None:
+            return [], None
+        value_type, samples = answer
+        fresh = sorted(
+            (int(sample.timeStamp), _value(self._nvml, value_type, sample.sampleValue))
+            for sample in samples
+            if sample.timeStamp > device.last_sample_us
+        )
+        fresh = [(at_us, value) for at_us, value in fresh if 0 <= value <= 100]
+        if not fresh:
+            return [], None
+        lost = _none_lost(fresh, last_us=device.last_sample_us)
+        device.last_sample_us = fresh[-1][0]
+        return [value for _, value in fresh], lost
+
+    def _clocks_event_reasons(self, device: _Device) -> int | None:
+        found = self._ask(device, "nvmlDeviceGetCurrentClocksEventReasons", device.handle)
+        if found is None and "nvmlDeviceGetCurrentClocksEventReasons" in device.refused:
+            found = self._ask(device, "nvmlDeviceGetCurrentClocksThrottleReasons", device.handle)  # its name before 535
+        return _whole(found)
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def _ask(self, device: _Device, name: str, *arguments: Any) -> Any:
+        """One call of one GPU. None where it gives nothing, now or ever; _GpuError where the GPU is not well."""
+        if name in device.refused:
+            return None
+        try:
+            return getattr(self._nvml, name)(*arguments)
+        except self._nvml.NVMLError as error:
+            self._raise_driver(error)
+            if error.value in _HEALTH:
+                raise _GpuError(_HEALTH[error.value]) from None
+            if error.value in _NEVER:
+                device.refused[name] = _NEVER[error.value]
+            return None
+
+    def _asked(self, name: str, call: Callable[[], Any]) -> Any:
+        """One call that speaks for the whole host. DriverError where it fails."""
+        try:
+            return call()
+        except self._nvml.NVMLError as error:
+            self._raise_driver(error)
+            raise DriverError(
+                f"{name} answers: {error} (NVML error {error.value}). See what `nvidia-smi` says."
+            ) from None
+
+    def _raise_driver(self, error: Any) -> None:
+        if error.value in _DRIVER:
+            raise DriverError(f"{_DRIVER[error.value]} (NVML error {error.value})") from None
+
+
+def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | None:
+    """The count of compute processes, as far as it proves something.
+
+    Processes beside an activity nobody knows would read as idle; none beside gigabytes in use are another PID
+    namespace's, which this one cannot see.
+    """
+    count = device.process_count
+    if count is None or device.is_mig or (count > 0 and not is_active_known):
+        return None
+    return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
+
+
+def _none_lost(fresh: list[tuple[int, int]], *, last_us: int) -> int | None:
+    """0 where the driver's samples follow the last one read; null where a hole may be loss or a buffer dry at idle."""
+    if last_us == 0 or len(fresh) < 2:
+        return None
+    period_us = max((fresh[-1][0] - fresh[0][0]) // (len(fresh) - 1), 1)
+    return 0 if fresh[0][0] - last_us <= 2 * period_us else None
+
+
+def _value(nvml: Any, value_type: int, value: Any) -> int:
+    names = {
+        nvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+        nvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+        nvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+        nvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+    }
+    return int(getattr(value, names[value_type])) if value_type in names else -1
+
+
+def _percent(value: Any) -> int | None:
+    return int(value) if 0 <= value <= 100 else None
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _maybe_text(value: Any) -> str | None:
+    return None if value is None else _text(value)

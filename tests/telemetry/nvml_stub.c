@@ -1,0 +1,195 @@
+/* A libnvidia-ml.so.1 of no driver: what the tests compile to run the agent's real ctypes path.
+ *
+ * The file named by NVML_STUB_STATE is read anew at every call. Its lines are `key value`, the first that fits counts:
+ *   count N                        how many GPUs (1)
+ *   rc.FUNCTION N                  what that function returns on every GPU, or on none (init, driver version)
+ *   gpuI.rc.FUNCTION N             what it returns on GPU I; gpuI.rc N: what all functions that take GPU I return
+ *   hang.FUNCTION 1                it does not return while the line is there
+ *   gpuI.util|mem_util|power|energy|memory|processes|mig|reasons N
+ *   gpuI.samples N                 how many utilization samples lie in the buffer, 100 ms apart, ending at gpuI.now_us
+ *   gpuI.sample N                  the value of each (gpuI.util)
+ *   gpuI.busy_samples N            only so many of them, the others 0 (all)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef unsigned long long u64;
+typedef struct { int index; } device_t;
+static device_t devices[64];
+
+static int look_up(const char *key, char *value, size_t size) {
+    const char *path = getenv("NVML_STUB_STATE");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char line[512];
+    int found = 0;
+    size_t length = strlen(key);
+    if (!file) return 0;
+    while (!found && fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, length) == 0 && line[length] == ' ') {
+            line[strcspn(line, "\n")] = 0;
+            snprintf(value, size, "%s", line + length + 1);
+            found = 1;
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+static long long number(const char *key, long long otherwise) {
+    char value[256];
+    return look_up(key, value, sizeof value) ? atoll(value) : otherwise;
+}
+
+static long long of_gpu(const device_t *device, const char *name, long long otherwise) {
+    char key[256];
+    snprintf(key, sizeof key, "gpu%d.%s", device->index, name);
+    return number(key, otherwise);
+}
+
+static int begin(const char *function, const device_t *device) {
+    char key[256];
+    long long rc;
+    snprintf(key, sizeof key, "hang.%s", function);
+    while (number(key, 0)) usleep(10000);
+    snprintf(key, sizeof key, "rc.%s", function);
+    rc = number(key, 0);
+    if (rc == 0 && device) rc = of_gpu(device, key, of_gpu(device, "rc", 0));
+    return (int)rc;
+}
+
+#define BEGIN(device) do { int rc_ = begin(__func__, device); if (rc_) return rc_; } while (0)
+
+int nvmlInitWithFlags(unsigned flags) { (void)flags; BEGIN(NULL); return 0; }
+int nvmlShutdown(void) { return 0; }
+const char *nvmlErrorString(int code) { (void)code; return "an error of the stub"; }
+
+int nvmlSystemGetDriverVersion(char *version, unsigned size) {
+    BEGIN(NULL);
+    if (!look_up("driver_version", version, size)) snprintf(version, size, "615.71.05");
+    return 0;
+}
+
+int nvmlDeviceGetCount_v2(unsigned *count) { BEGIN(NULL); *count = (unsigned)number("count", 1); return 0; }
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, device_t **device) {
+    devices[index].index = (int)index;
+    BEGIN(&devices[index]);
+    *device = &devices[index];
+    return 0;
+}
+
+int nvmlDeviceGetUUID(device_t *device, char *uuid, unsigned size) {
+    BEGIN(device);
+    snprintf(uuid, size, "GPU-00000000-0000-0000-0000-%012d", device->index);
+    return 0;
+}
+
+int nvmlDeviceGetName(device_t *device, char *name, unsigned size) {
+    BEGIN(device);
+    snprintf(name, size, "NVIDIA H100 80GB HBM3");
+    return 0;
+}
+
+typedef struct {
+    char bus_id_legacy[16];
+    unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
+    char bus_id[32];
+} pci_info_t;
+
+int nvmlDeviceGetPciInfo_v3(device_t *device, pci_info_t *info) {
+    BEGIN(device);
+    memset(info, 0, sizeof *info);
+    snprintf(info->bus_id, sizeof info->bus_id, "00000000:%02X:00.0", device->index + 1);
+    return 0;
+}
+
+int nvmlDeviceGetUtilizationRates(device_t *device, unsigned *rates) {
+    BEGIN(device);
+    rates[0] = (unsigned)of_gpu(device, "util", 0);
+    rates[1] = (unsigned)of_gpu(device, "mem_util", 0);
+    return 0;
+}
+
+typedef struct { u64 at_us; union { double as_double; unsigned as_unsigned; u64 as_u64; } value; } sample_t;
+
+int nvmlDeviceGetSamples(device_t *device, int kind, u64 last_us, int *type, unsigned *count, sample_t *samples) {
+    long long held = of_gpu(device, "samples", 0), now_us = of_gpu(device, "now_us", 0);
+    long long value = of_gpu(device, "sample", of_gpu(device, "util", 0)), i;
+    long long busy = of_gpu(device, "busy_samples", held);
+    unsigned found = 0;
+    (void)kind;
+    BEGIN(device);
+    *type = 1;
+    for (i = 0; i < held; i++) {
+        u64 at_us = (u64)(now_us - (held - 1 - i) * 100000);
+        if (at_us <= last_us) continue;
+        if (samples && found < *count) {
+            samples[found].at_us = at_us;
+            samples[found].value.as_unsigned = (unsigned)(i < busy ? value : 0);
+        }
+        found++;
+    }
+    if (!samples || found < *count) *count = found;
+    return *count ? 0 : 6;
+}
+
+typedef struct { unsigned version; u64 total, reserved, free, used; } memory_t;
+
+int nvmlDeviceGetMemoryInfo_v2(device_t *device, memory_t *memory) {
+    BEGIN(device);
+    memory->total = 85520809984ULL;
+    memory->reserved = 536870912ULL;
+    memory->used = (u64)of_gpu(device, "memory", 0);
+    memory->free = memory->total - memory->reserved - memory->used;
+    return 0;
+}
+
+int nvmlDeviceGetPowerUsage(device_t *device, unsigned *milliwatts) {
+    BEGIN(device);
+    *milliwatts = (unsigned)of_gpu(device, "power", 70000);
+    return 0;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(device_t *device, u64 *millijoules) {
+    BEGIN(device);
+    *millijoules = (u64)of_gpu(device, "energy", 1000);
+    return 0;
+}
+
+int nvmlDeviceGetMigMode(device_t *device, unsigned *current, unsigned *pending) {
+    long long mode = of_gpu(device, "mig", -1);
+    BEGIN(device);
+    if (mode < 0) return 3;
+    *current = *pending = (unsigned)mode;
+    return 0;
+}
+
+typedef struct { unsigned pid; u64 used_bytes; unsigned gpu_instance, compute_instance; } process_t;
+
+int nvmlDeviceGetComputeRunningProcesses_v3(device_t *device, unsigned *count, process_t *processes) {
+    unsigned running = (unsigned)of_gpu(device, "processes", 0), i;
+    BEGIN(device);
+    if (running && !processes) { *count = running; return 7; }
+    for (i = 0; i < running && i < *count; i++) {
+        memset(&processes[i], 0, sizeof processes[i]);
+        processes[i].pid = 4000 + i;
+    }
+    *count = running;
+    return 0;
+}
+
+#ifndef OLD_DRIVER
+int nvmlDeviceGetCurrentClocksEventReasons(device_t *device, u64 *reasons) {
+    BEGIN(device);
+    *reasons = (u64)of_gpu(device, "reasons", 1);
+    return 0;
+}
+#endif
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(device_t *device, u64 *reasons) {
+    BEGIN(device);
+    *reasons = (u64)of_gpu(device, "reasons", 1) | 0x1000;
+    return 0;
+}
