@@ -4,7 +4,7 @@ Formulas: economics.md sections 1 to 4, written out here from the inputs; the pu
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,6 @@ from pipeline.explain.explanation import Equality, exact_text
 from pipeline.explain.verdict_inputs import VerdictInputs, commitment_period_days, days_in_month
 
 _MTOK = 1_000_000
-_MOST_STAIRS = 100_000
 _HEADROOM = Fraction(20, 100)
 _QUANTILE = Fraction(99, 100)
 
@@ -270,8 +269,11 @@ def _economics(
     margin = price * capacity - rent
     done.step("margin of a full replica", f"{_n(price)} x {_n(capacity)} - {_n(rent)}", margin)
     done.check("full_replica_margin_rc", margin, row["full_replica_margin_rc"])
-    done.step("break-even utilization", f"{_n(rent)} / ({_n(price)} x {_n(capacity)})", rent / (price * capacity))
-    done.check("breakeven_utilization_ratio", rent / (price * capacity), row["breakeven_utilization_ratio"])
+    utilization = None
+    if price:
+        utilization = rent / (price * capacity)
+        done.step("break-even utilization", f"{_n(rent)} / ({_n(price)} x {_n(capacity)})", utilization)
+    done.check("breakeven_utilization_ratio", utilization, row["breakeven_utilization_ratio"])
     stairs = _Stairs(
         rent=rent,
         fixed=fixed,
@@ -393,6 +395,11 @@ class _Stairs:
         """Where the API costs what so many serving replicas, and what is due to it anyway, cost."""
         return (self.fixed + self.committed + (count + self.spare) * self.rent) / self.price
 
+    @property
+    def overhead(self) -> Fraction:
+        """What is paid beside the API whatever the volume, serving replicas not counted."""
+        return self.fixed + self.committed + self.spare * self.rent
+
     def api(self, unit_price: Fraction, overflow: Fraction) -> Fraction:
         return max(self.committed, unit_price * overflow)
 
@@ -401,8 +408,12 @@ class _Stairs:
         return f"max({_n(self.committed)}, {used})" if self.committed else used
 
     def first(self) -> tuple[int, Fraction] | None:
-        """The lowest stair whose own break-even lies on it."""
-        return next(((n, self.volume(n)) for n in self._counts() if self.volume(n) <= n * self.capacity), None)
+        """The lowest stair whose own break-even lies on it: p n c must reach what n replicas cost."""
+        margin = self.price * self.capacity - self.rent
+        if self.price == 0 or margin < 0 or (margin == 0 and self.overhead > 0):
+            return None
+        count = self.minimum if margin == 0 else max(self.minimum, math.ceil(self.overhead / margin))
+        return count, self.volume(count)
 
     def stable(self) -> tuple[int, Fraction] | None:
         """The last stair that begins behind: beyond its break-even no further edge falls behind again."""
@@ -416,9 +427,6 @@ class _Stairs:
     def _begins_behind(self, count: int) -> bool:
         begins_at = 0 if count == self.minimum else (count - 1) * self.capacity
         return self.volume(count) > begins_at
-
-    def _counts(self) -> Iterator[int]:
-        yield from range(self.minimum, self.minimum + _MOST_STAIRS)
 
 
 def _hybrid(

@@ -30,7 +30,7 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
     """What `read_inputs` would read of the tables that the verdict was made of."""
     billed: dict[str, list[Any]] = {}
     for found in tables["fct_api_costs_daily"]:
-        if found["workload"] != "chat":
+        if found["workload"] != "chat" or found["billed_cost_rc"] is None:
             continue
         sums = billed.setdefault(found["token_class"], [Decimal(0), 0])
         sums[0] += found["billed_cost_rc"]
