@@ -109,7 +109,7 @@ def agreed_prices(before: int, now: int, on: date) -> list[Row]:
     ]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     tokens=st.lists(st.integers(0, 2_000_000), min_size=24, max_size=24).filter(any),
     before=st.integers(1, 40),
