@@ -23,7 +23,17 @@ from pipeline.cli.options import (
 from pipeline.config import Config
 from pipeline.decisions.counterfactual_bill import BillLine, CounterfactualBill, counterfactual_bill, no_such_workload
 from pipeline.decisions.graph import config_of
-from pipeline.decisions.what_if import Amount, Case, Outcome, Supposed, outcomes, verdict_case
+from pipeline.decisions.offers import Compared, Offers, compare, daily_history, read_offers
+from pipeline.decisions.what_if import (
+    SUPPOSED_DEPLOYMENT,
+    Amount,
+    Case,
+    Outcome,
+    Supposed,
+    WhatIfError,
+    outcomes,
+    verdict_case,
+)
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
@@ -131,6 +141,12 @@ def _amount(text: str) -> Amount | None:
 @click.option("--overhead", type=_AmountType(), help="Overheads of a month, all together.")
 @click.option("--self-tokens-per-api-token", type=_PositiveType(), help="Own tokens that an API token's task takes.")
 @click.option("--movable-share", type=_PositiveType(), help="Share of the traffic that may move at all.")
+@click.option(
+    "--offers",
+    "offers_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of offers to compare for WORKLOAD.",
+)
 @click.option("--day", type=_DayType(), help="Of which day the verdicts are. [default: the newest settled one]")
 @click.option("--month", metavar="YYYY-MM", help="Whose bill is compared. [default: the last whole one]")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -150,6 +166,7 @@ def whatif(
     overhead: Amount | None,
     self_tokens_per_api_token: Decimal | None,
     movable_share: Decimal | None,
+    offers_file: Path | None,
     day: date | None,
     month: str | None,
     output_format: str,
@@ -167,6 +184,17 @@ def whatif(
       breakeven whatif support-chat --mix input_uncached=0.5 --mix output=0.5
       breakeven whatif coding --gpu H200-SXM --gpu-hour 3.80 --tokens-per-second 2400 --overhead 6000
       breakeven whatif support-chat --month 2026-10        the bill of October with 0..N replicas
+      breakeven whatif support-chat --offers offers.yaml   reservations, spot, purchases, API commitments
+
+    \b
+    offers.yaml, in the reporting currency:
+      horizon_months: 12
+      offers:
+        - {offer: on demand, kind: on_demand, gpu_hour: 2.69}
+        - {offer: spot, kind: spot, gpu_hour: 1.30, interruption_share: 0.08}
+        - {offer: one year, kind: reservation, gpu_hour: 1.90, months: 12, upfront: 0.5}
+        - {offer: own box, kind: purchase, price: 240000, gpus: 8, months: 48, residual: 20000, running_monthly: 1500}
+        - {offer: API deal, kind: api_commitment, commitment: 20000, per: month, discount: 0.15, months: 12}
     """
     supposed = Supposed(
         api_prices=dict(prices),
@@ -182,6 +210,9 @@ def whatif(
         self_tokens_per_api_token=_fraction(self_tokens_per_api_token),
         movable_share=_share(movable_share),
     )
+    if offers_file is not None and workload is None:
+        raise click.UsageError("Offers are compared for one workload: breakeven whatif WORKLOAD --offers FILE.")
+    offers = None if offers_file is None else read_offers(offers_file)
     if supposed.is_nothing and workload is None:
         raise click.UsageError("Suppose something, like --price -20%, or name a workload to see its bill. See --help.")
     project = open_project(folder)
@@ -197,13 +228,34 @@ def whatif(
         bill = counterfactual_bill(
             project, snapshot, workload=workload, from_date=from_date, to_date=to_date, supposed=supposed
         )
+    compared = None if offers is None or bill is None else _compared(offers, bill, snapshot)
     if output_format == "json":
-        click.echo(json.dumps(_as_json(case, supposed, found, bill, config), indent=2))
+        click.echo(json.dumps(_as_json(case, supposed, found, bill, compared, config), indent=2))
         return
     if not supposed.is_nothing:
         _print_outcomes(found, config, case)
     if bill is not None:
         _print_bill(bill, config)
+    if compared is not None:
+        _print_offers(compared, config)
+
+
+def _compared(offers: Offers, bill: CounterfactualBill, snapshot: Snapshot) -> Compared:
+    if isinstance(bill.grounds, str) or bill.deployment is None:
+        raise WhatIfError(
+            f"No offer can be weighed for {bill.workload}: {bill.plans_reason}. What is unknown can be supposed: "
+            "--tokens-per-second with --gpu-hour, --price CLASS=AMOUNT, or another --month."
+        )
+    last = bill.to_date - timedelta(days=1)
+    return compare(
+        offers,
+        bill.grounds,
+        gpus_per_replica=int(bill.deployment["gpus_per_replica"]),
+        days=bill.days,
+        history=daily_history(snapshot, bill.workload, last_day=last),
+        last_day=last,
+        has_gpus=bill.deployment["deployment_id"] != SUPPOSED_DEPLOYMENT,
+    )
 
 
 def _whole_mix(mix: Sequence[tuple[str, Fraction]]) -> dict[str, Fraction] | None:
@@ -348,8 +400,35 @@ def _said_of(bill: CounterfactualBill, config: Config) -> list[str]:
     return said
 
 
+def _print_offers(compared: Compared, config: Config) -> None:
+    unit, out = config.reporting_currency, console()
+    names = list(compared.paths)
+    others = [name for name in names if name != "expected"]
+    headers = ("offer", "replicas", "at once", "cash", "cost", *(f"regret {name}" for name in others), "bound after")
+    rows = [
+        [
+            one.name,
+            str(one.replicas),
+            money(one.first_payment, unit),
+            money(one.cash["expected"], unit),
+            money(one.accrued["expected"], unit),
+            *(money(one.regret[name], unit) for name in others),
+            money(one.bound_after, unit),
+        ]
+        for one in compared.costed
+    ]
+    print_table(headers, rows, f"Offers over {compared.horizon_months} months, {unit}, cheapest first")
+    for text in compared.remarks:
+        out.print(printable(text), markup=False)
+
+
 def _as_json(
-    case: Case, supposed: Supposed, found: Sequence[Outcome], bill: CounterfactualBill | None, config: Config
+    case: Case,
+    supposed: Supposed,
+    found: Sequence[Outcome],
+    bill: CounterfactualBill | None,
+    compared: Compared | None,
+    config: Config,
 ) -> dict[str, Any]:
     return {
         "day": case.day.isoformat(),
@@ -366,6 +445,16 @@ def _as_json(
             for outcome in found
         ],
         "bill": None if bill is None else _bill_json(bill),
+        "offers": None if compared is None else _offers_json(compared),
+    }
+
+
+def _offers_json(compared: Compared) -> dict[str, Any]:
+    return {
+        "horizon_months": compared.horizon_months,
+        "remarks": list(compared.remarks),
+        "paths_times_this_month": {name: [str(times) for times in path] for name, path in compared.paths.items()},
+        "offers": [{name: plain(value) for name, value in vars(one).items()} for one in compared.costed],
     }
 
 

@@ -145,8 +145,8 @@ class Bill:
 class CounterfactualBill:
     """`actual` and one line a replica count, with the bills that the actual row is made of.
 
-    plans_reason: why there are no counted rows; None where there are. `without_hours`: the days of the month that are
-    known as a sum, whose hours are taken to be even.
+    grounds: of the counted rows; why there are none where there are not. `without_hours`: the days of the month that
+    are known as a sum, whose hours are taken to be even.
     """
 
     workload: str
@@ -156,8 +156,14 @@ class CounterfactualBill:
     actual: BillLine
     counted: tuple[BillLine, ...]
     bills: tuple[Bill, ...]
-    plans_reason: str | None
+    grounds: Grounds | str
+    deployment: Row | None
     without_hours: int
+
+    @property
+    def plans_reason(self) -> str | None:
+        """Why no replica count is weighed; None where they are."""
+        return self.grounds if isinstance(self.grounds, str) else None
 
     @property
     def is_equal_to_the_bills(self) -> bool:
@@ -206,7 +212,8 @@ def counterfactual_bill(
         actual=actual,
         counted=counted,
         bills=bills,
-        plans_reason=grounds if isinstance(grounds, str) else None,
+        grounds=grounds,
+        deployment=deployment,
         without_hours=len(summed),
     )
 

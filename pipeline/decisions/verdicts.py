@@ -130,6 +130,16 @@ def verdict_of(workload: Row, deployment: Row | None, evidence: Evidence) -> dic
 
 
 @dataclass(frozen=True, kw_only=True)
+class Work:
+    """Demand in whole units of work: of each hour that is known, and of each day that is known as a sum."""
+
+    hours: Sequence[int]
+    days: Sequence[int]
+    capacity_per_replica_hour: Fraction
+    price_per_unit: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grounds:
     """What the replica counts of a verdict were weighed with. Money over the window, in the reporting currency."""
 
@@ -138,7 +148,7 @@ class Grounds:
     capacity: Capacity
     replica_cost: Decimal
     fixed_cost: Decimal
-    current_api_cost: Fraction
+    work: Work
     plans: DailyPlans
 
 
@@ -158,14 +168,13 @@ def grounds_of(workload: Row, deployment: Row | None, evidence: Evidence) -> Gro
     rent = _decimal(gpu_rent(gpu_hour_rate=rate.per_gpu_hour, gpus=gpus, hours=evidence.window.hours))
     held = _decimal(fixed)
     plans = _plans(name, deployment, demand, price, capacity, replica_cost=rent, fixed=held, evidence=evidence)
-    on_api = _tokens_by_class([row for row in evidence.daily.get(name, ()) if row["lane"] == "api"])
     return Grounds(
         demand=demand,
         price=price,
         capacity=capacity,
         replica_cost=rent,
         fixed_cost=held,
-        current_api_cost=price.due(on_api),
+        work=_work(name, demand, price, capacity, evidence),
         plans=plans,
     )
 
@@ -340,21 +349,31 @@ def _plans(
 
     Where all hours are known both plans are one.
     """
-    hours, days = evidence.demand_of(name)
-    classes = frozenset().union(*(day.classes for day in hours), *days)
-    scale = work_scale(classes=classes, capacity=capacity)
-    (demand_seconds,) = hourly_work_replica_seconds(hours=[demand], capacity=capacity)
+    work = _work(name, demand, price, capacity, evidence)
     return plans_of_days(
-        known_hours=[units for day in hours for units in day.work(scale)],
-        day_units=scale.units(days),
-        capacity_per_replica_hour=Fraction(replica_hour_work_seconds(capacity)) * scale.units_per_replica_second,
+        known_hours=work.hours,
+        day_units=work.days,
+        capacity_per_replica_hour=work.capacity_per_replica_hour,
         replica_cost=replica_cost,
         fixed_cost=fixed,
-        price_per_unit=price.of(demand) / (demand_seconds * scale.units_per_replica_second),
+        price_per_unit=work.price_per_unit,
         headroom_ratio=_HEADROOM_RATIO,
         minimum_replicas=max(1, int(deployment["minimum_replicas"])),
         spare_replicas=int(deployment["spare_replicas"]),
         api_commitment=price.committed,
+    )
+
+
+def _work(name: str, demand: Mapping[str, int], price: ApiPrice, capacity: Capacity, evidence: Evidence) -> Work:
+    hours, days = evidence.demand_of(name)
+    classes = frozenset().union(*(day.classes for day in hours), *days)
+    scale = work_scale(classes=classes, capacity=capacity)
+    (demand_seconds,) = hourly_work_replica_seconds(hours=[demand], capacity=capacity)
+    return Work(
+        hours=[units for day in hours for units in day.work(scale)],
+        days=scale.units(days),
+        capacity_per_replica_hour=Fraction(replica_hour_work_seconds(capacity)) * scale.units_per_replica_second,
+        price_per_unit=price.of(demand) / (demand_seconds * scale.units_per_replica_second),
     )
 
 

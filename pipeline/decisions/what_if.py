@@ -42,7 +42,8 @@ from pipeline.paths import models_root
 _MTOK = 1_000_000
 _PLACES = 18
 # Of a deployment that does not exist: as little GPU time as a rate needs, so that no replica is taken to be there.
-_SUPPOSED, _SUPPOSED_MILLISECONDS = "supposed", 3600
+SUPPOSED_DEPLOYMENT = "supposed"
+_SUPPOSED_MILLISECONDS = 3600
 
 
 class WhatIfError(BreakevenError):
@@ -410,7 +411,7 @@ def _supposed_deployment(workload: Row, evidence: Evidence, supposed: Supposed) 
     costs: list[Row] = [
         {
             "usage_date": day,
-            "deployment_id": _SUPPOSED,
+            "deployment_id": SUPPOSED_DEPLOYMENT,
             "cost_measure": "supposed",
             "unconverted_currency": None,
             "gpu_milliseconds": _SUPPOSED_MILLISECONDS,
@@ -423,14 +424,14 @@ def _supposed_deployment(workload: Row, evidence: Evidence, supposed: Supposed) 
         **_HARDWARE,
         **{name: value for name, value in candidate.items() if name in SCHEMAS["config_deployments"]},
         **dict.fromkeys(_RATES),
-        "deployment_id": _SUPPOSED,
+        "deployment_id": SUPPOSED_DEPLOYMENT,
         "gpus_per_replica": gpus,
         "minimum_replicas": 1,
         "spare_replicas": 0,
         "peak_allowance": candidate.get("peak_allowance"),
     }
-    evidence = replace(evidence, gpu_costs={**evidence.gpu_costs, _SUPPOSED: costs})
-    return {**workload, "deployment_id": _SUPPOSED}, deployment, evidence
+    evidence = replace(evidence, gpu_costs={**evidence.gpu_costs, SUPPOSED_DEPLOYMENT: costs})
+    return {**workload, "deployment_id": SUPPOSED_DEPLOYMENT}, deployment, evidence
 
 
 def _overheads(evidence: Evidence, workload: Row, amount: Amount) -> list[Row]:
