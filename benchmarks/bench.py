@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.builds import measured_builds, measured_morning
 from benchmarks.cur import Month, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
+from benchmarks.detectors import table as detectors
 from benchmarks.measure import machine
 from benchmarks.results import Figures, keep
 from benchmarks.year import Shape, Year
@@ -37,6 +38,10 @@ def main() -> None:
                 shutil.rmtree(scratch / f"cur-{lines}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if asked.only in (None, "detectors"):
+        say(f"wrote {keep('detectors', on=date.today(), machine=before, figures=detectors(asked.years)).name}")
+    if not figures:
+        return
     name = "bench" if asked.only is None else f"bench-{asked.only}"
     say(f"wrote {keep(name, on=date.today(), machine=before, figures=figures).name}")
 
@@ -51,7 +56,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=Shape.samples, help="telemetry samples in the generated year")
     parser.add_argument("--days", type=int, default=Shape.days, help="days of the generated year")
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
-    parser.add_argument("--only", choices=("builds", "demo", "cur"), default=None, help="measure one part only")
+    parser.add_argument(
+        "--only", choices=("builds", "demo", "cur", "detectors"), default=None, help="measure one part only"
+    )
+    parser.add_argument("--years", type=int, default=1000, help="simulated years of each cell of the detectors")
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of a month of CUR")
     return parser.parse_args()
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "waste": "pipeline.cli.show:waste",
     "verdict": "pipeline.cli.show:verdict",
     "whatif": "pipeline.cli.whatif:whatif",
+    "backtest": "pipeline.cli.backtest:backtest",
     "measure": "pipeline.cli.measure:measure",
     "explain": "pipeline.cli.explain:explain",
     "sql": "pipeline.cli.show:sql",
