@@ -5,7 +5,6 @@ is null this time. Meaning and units of each call: https://docs.nvidia.com/deplo
 """
 
 import importlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Gap, Gpu, Sample
+from pipeline.telemetry.clock import Clock, Instant
 
 # nvml.h, nvmlReturn_t.
 _UNINITIALIZED, _NOT_SUPPORTED, _NO_PERMISSION, _DRIVER_NOT_LOADED = 1, 3, 4, 9
@@ -46,7 +46,6 @@ _HELD_BYTES = 2 * 1024**3
 _SLOW_MS = 60_000
 # A tick this much later than its cadence was not one interval but a pause, of which the readings say nothing.
 _LATE_TICKS = 3
-_MOST_DRIFT_MS = 500
 
 
 class DriverError(BreakevenError):
@@ -57,14 +56,6 @@ class DriverError(BreakevenError):
 
 class _GpuError(Exception):
     """The GPU answers that it is not well. The argument is the `health` of its samples."""
-
-
-@dataclass(frozen=True)
-class Instant:
-    """Wall clock (ms since 1970, UTC) and monotonic clock (ms since boot) of one moment."""
-
-    at_ms: int
-    mono_ms: int
 
 
 @dataclass(frozen=True)
@@ -89,27 +80,6 @@ class _Device:
     last_sample_us: int = 0
     process_count: int | None = None
     described: Gpu | None = None
-
-
-def steady_clock(
-    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    mono_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
-) -> Callable[[], Instant]:
-    """Instants whose wall clock advances as the monotonic one, so that intervals neither overlap nor leave holes.
-
-    Set anew where the two are half a second apart: the clock was set, or the host slept.
-    """
-    offset = wall_ms() - mono_ms()
-
-    def now() -> Instant:
-        nonlocal offset
-        mono = mono_ms()
-        offset_now = wall_ms() - mono
-        if abs(offset_now - offset) > _MOST_DRIFT_MS:
-            offset = offset_now
-        return Instant(mono + offset, mono)
-
-    return now
 
 
 def load_nvml() -> Any:
@@ -157,7 +127,7 @@ class Sampler:
         nvml: Any,
         *,
         cadence_ms: int,
-        clock: Callable[[], Instant],
+        clock: Clock,
         known: frozenset[str] = frozenset(),
     ) -> None:
         self._nvml = nvml
@@ -184,8 +154,8 @@ class Sampler:
         readings: list[Reading] = []
         if elapsed_ms > _LATE_TICKS * self._cadence_ms:
             pause_ms = elapsed_ms - self._cadence_ms
-            pause_end = Instant(began.at_ms - self._cadence_ms, began.mono_ms - self._cadence_ms)
-            readings.append(Reading(Gap(interval_ms=pause_ms, reason="the sampler did not run"), pause_end))
+            pause = Gap(interval_ms=pause_ms, reason="the sampler did not run")
+            readings.append(Reading(pause, began.earlier(self._cadence_ms)))
             elapsed_ms = self._cadence_ms
         is_slow_due = self._slow_at_ms is None or began.mono_ms - self._slow_at_ms >= _SLOW_MS
         if is_slow_due:

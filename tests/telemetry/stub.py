@@ -19,8 +19,9 @@ _READS = """
 import json, sys
 from dataclasses import asdict
 from pipeline.telemetry import sampler
+from pipeline.telemetry.clock import Instant
 times = [1_800_000_000_000, 1_000]
-clock = lambda: sampler.Instant(*times)
+clock = lambda: Instant(*times)
 try:
     gpus = sampler.Sampler(sampler.load_nvml(), cadence_ms=5000, clock=clock)
     print(json.dumps("ready"), flush=True)

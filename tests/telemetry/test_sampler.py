@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.telemetry.sampler import Instant, steady_clock
+from pipeline.telemetry.clock import Instant, steady_clock
 from tests.telemetry.conftest import ReadsOf
 from tests.telemetry.stub import UUIDS, Stub, compiled
 
