@@ -123,6 +123,16 @@ class _Served(_Section):
     tokens_per_step: Money = Field(default=Decimal(1), ge=1, le=64)
 
 
+class TokenCosts(_Section):
+    """How one bill is split over token classes. `gpu_seconds`: as long as each takes, fitted to own saturated hours."""
+
+    split: Literal["gpu_seconds", "api_prices", "fixed_ratio", "token_count"] = "gpu_seconds"
+    api_model: str | None = None
+    input_uncached: Money | None = Field(default=None, ge=0)
+    input_cache_read: Money | None = Field(default=None, ge=0)
+    output: Money | None = Field(default=None, ge=0)
+
+
 class Deployment(_Served):
     """One LLM served on a set of GPUs. A replica is `gpus_per_replica` of them serving one copy."""
 
@@ -134,6 +144,7 @@ class Deployment(_Served):
     capacity: Capacity | None = None
     minimum_replicas: int = Field(default=1, ge=0, le=1024)
     spare_replicas: int = Field(default=0, ge=0, le=1024)
+    token_costs: TokenCosts = TokenCosts()
     valid_from: Day | None = Field(default=None, alias="from")
 
 
@@ -445,9 +456,21 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
             yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
+        yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
+
+
+def _split_by_nothing(said: TokenCosts, *where: str | int) -> Iterator[_Problem]:
+    """A split that lacks what it goes by."""
+    if said.split == "api_prices" and said.api_model is None:
+        fix = "Name the api_model whose prices the classes are split like."
+        yield _problem(*where, "split", value=said.split, fix=fix)
+    ratio = (said.input_uncached, said.input_cache_read, said.output)
+    if said.split == "fixed_ratio" and (None in ratio or not any(ratio)):
+        fix = "Give input_uncached, input_cache_read and output what one token of each weighs, one of them above 0."
+        yield _problem(*where, "split", value=said.split, fix=fix)
 
 
 def _more_active_than_held(served: _Served | None, *where: str | int) -> Iterator[_Problem]:

@@ -23,6 +23,11 @@ deployments as (
     select * from config_deployments
 ),
 
+fitted_weights as (
+    select * from fct_token_class_weights_daily
+    where token_weight_units is not null
+),
+
 deployment_costs as (
     select
         usage_date,
@@ -133,26 +138,51 @@ class_work as (
     from class_rates
 ),
 
--- Else every token counts the same; so too where the declaration makes a day's work that of a century, which no split
--- by whole numbers below 2^63 holds.
+-- What was fitted to own hours, or is declared to split by, weighs first. Without a throughput every token counts the
+-- same; so too where a declaration makes a day's work that of a century, which no split by whole numbers below 2^63
+-- holds.
+class_choices as (
+    select
+        class_work.*,
+        case
+            when class_work.tokens = 0 then 0 else class_work.tokens * fitted_weights.token_weight_units
+        end as fitted_weight,
+        max(fitted_weights.class_weight_method) over deployment_day as fitted_method
+    from class_work
+    left join fitted_weights
+        on
+            class_work.usage_date = fitted_weights.usage_date
+            and class_work.deployment_id = fitted_weights.deployment_id
+            and class_work.token_class = fitted_weights.token_class
+    window deployment_day as (partition by class_work.usage_date, class_work.deployment_id)
+),
+
 class_methods as (
     select
         *,
+        count(declared_weight) over deployment_day = count(*) over deployment_day
+        and sum(declared_weight) over deployment_day < 4611686018427387904 as is_declared,
         case
             when
-                count(declared_weight) over deployment_day = count(*) over deployment_day
-                and sum(declared_weight) over deployment_day < 4611686018427387904
-                then 'declared_throughput'
-            else 'token_count'
-        end as class_weight_method
-    from class_work
+                count(fitted_weight) over deployment_day = count(*) over deployment_day
+                and sum(fitted_weight) over deployment_day > 0
+                and sum(fitted_weight) over deployment_day < 4611686018427387904
+                then fitted_method
+        end as chosen_method
+    from class_choices
     window deployment_day as (partition by usage_date, deployment_id)
 ),
 
 class_weights as (
     select
         *,
-        case when class_weight_method = 'token_count' then tokens else declared_weight end as weight
+        coalesce(chosen_method, case when is_declared then 'declared_throughput' else 'token_count' end)
+            as class_weight_method,
+        case
+            when chosen_method is not null then fitted_weight
+            when is_declared then declared_weight
+            else tokens
+        end as weight
     from class_methods
 ),
 
@@ -160,6 +190,7 @@ class_totals as (
     select
         *,
         sum(weight) over deployment_day as whole_weight,
+        sum(declared_weight) over deployment_day as whole_declared_weight,
         sum(tokens) over deployment_day as whole_tokens
     from class_weights
     window deployment_day as (partition by usage_date, deployment_id)
@@ -222,7 +253,8 @@ deployment_work as (
         class_totals.deployment_id,
         min(class_totals.class_weight_method) as class_weight_method,
         max(class_totals.whole_tokens) as whole_tokens,
-        max(class_totals.whole_weight) as whole_weight
+        bool_and(class_totals.is_declared) as is_declared,
+        max(class_totals.whole_declared_weight) as whole_declared_weight
     from class_totals
     group by class_totals.usage_date, class_totals.deployment_id
 ),
@@ -240,9 +272,9 @@ self_host_blended as (
         deployment_costs.active_cost_rc,
         deployment_work.class_weight_method,
         case
-            when deployment_work.class_weight_method = 'declared_throughput' and declared.gpus_per_replica > 0
+            when deployment_work.is_declared and declared.gpus_per_replica > 0
                 then
-                    deployment_work.whole_weight
+                    deployment_work.whole_declared_weight
                     < deployment_costs.ready_ms * 1000000 * declared.peak_allowance / declared.gpus_per_replica
             when deployment_costs.loaded_idle_ms > 0 then true
         end as has_spare_capacity

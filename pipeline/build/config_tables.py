@@ -75,6 +75,11 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "measured_on": pl.Date(),
         "capacity_source": pl.String(),
         **_SERVED,
+        "token_cost_split": pl.String(),
+        "token_cost_api_model": pl.String(),
+        "input_uncached_weight_ratio": _MONEY,
+        "input_cache_read_weight_ratio": _MONEY,
+        "output_weight_ratio": _MONEY,
         **_VALID,
     },
     "config_deployment_hosts": {"deployment_id": pl.String(), "host": pl.String(), **_VALID},
@@ -493,6 +498,11 @@ def _deployments(config: Config) -> Iterator[Row]:
             "measured_on": capacity and capacity.measured_on,
             "capacity_source": capacity and capacity.source,
             **served_row(deployment),
+            "token_cost_split": deployment.token_costs.split,
+            "token_cost_api_model": deployment.token_costs.api_model,
+            "input_uncached_weight_ratio": deployment.token_costs.input_uncached,
+            "input_cache_read_weight_ratio": deployment.token_costs.input_cache_read,
+            "output_weight_ratio": deployment.token_costs.output,
             "valid_from_date": deployment.valid_from,
         }
 

@@ -34,6 +34,7 @@ from pipeline.formats.writing import printable
 from pipeline.reports.figures import left_over, percent
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
+from pipeline.reports.token_costs import splits_in_words
 
 
 def _answer(
@@ -62,10 +63,13 @@ def _answer(
         if frame.is_empty():
             console().print(f"{title}, {days}: nothing has come of which that could be said.")
             print_hosts_seen(questions, config.reporting_currency, **period_of)
-            if question == "unit_costs":
+            if question.startswith("unit_costs"):
                 print_estimates(questions, **period_of)
         else:
             emit(frame, output_format, title=f"{title}, {days}, {_rc(config)}, snapshot {snapshot.snapshot_id}")
+            if question == "unit_costs_by_class":
+                for text in splits_in_words(questions.ask("token_class_weights", **period_of).to_dicts()):
+                    console().print(printable(text), markup=False)
         print_unconverted(unconverted(questions, config, **period_of))
         print_next(questions, project, config, **period_of)
 
@@ -83,17 +87,25 @@ def _rc(config: Config) -> str:
 @as_of_option
 @period_options
 @format_option
+@click.option("--by-class", "is_by_class", is_flag=True, help="Each token class, and by what a joint bill is split.")
 def costs(
-    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+    folder: Path | None,
+    as_of: str | None,
+    from_text: str | None,
+    to_text: str | None,
+    output_format: str,
+    is_by_class: bool,
 ) -> None:
     """What a million tokens really cost, per lane, model and deployment.
 
     \b
     Examples:
       breakeven costs
+      breakeven costs --by-class
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
     """
-    _answer("unit_costs", folder, as_of, from_text, to_text, output_format, "Realized unit costs")
+    question = "unit_costs_by_class" if is_by_class else "unit_costs"
+    _answer(question, folder, as_of, from_text, to_text, output_format, "Realized unit costs")
 
 
 @click.command()

@@ -1,13 +1,12 @@
 """Splits conserve the amount to the last quantum."""
 
-from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.economics.split import gpu_second_weights, split_exactly
+from pipeline.economics.split import split_exactly
 
 amounts = st.integers(-(2**127) + 1, 2**127 - 1) | st.integers(-1000, 1000)
 weight_lists = st.lists(st.integers(0, 50) | st.integers(0, 2**58), min_size=1, max_size=20).filter(
@@ -103,57 +102,3 @@ def test_a_split_without_a_sound_weight_is_refused(
 
 def test_the_largest_weight_sum_sql_can_hold_is_split() -> None:
     assert split_exactly(3, [2**62, 2**62 - 1], ["a", "b"]) == [2, 1]
-
-
-def test_gpu_second_weights_are_tokens_over_declared_throughput() -> None:
-    """9,000 prefill at 3,000 tokens/s and 1,000 decode at 500: 3 s and 2 s, ordered by class."""
-    weights = gpu_second_weights(
-        tokens_by_class={"output": 1000, "input_uncached": 9000},
-        tokens_per_second_by_class={"input_uncached": 3000, "output": Decimal(500)},
-    )
-    assert weights.weights == (("input_uncached", 3_000_000_000), ("output", 2_000_000_000))
-    assert (weights.basis, weights.fallback_reason) == ("gpu_seconds", None)
-
-
-def test_a_gpu_second_weight_is_rounded_once_to_the_nearest_nanosecond() -> None:
-    weights = gpu_second_weights(tokens_by_class={"output": 2}, tokens_per_second_by_class={"output": 3})
-    assert weights.weights == (("output", 666_666_667),)
-
-
-@pytest.mark.parametrize("rates", [None, {}, {"output": 500}])
-def test_one_class_without_a_throughput_makes_all_fall_back_to_token_count(rates: dict[str, int] | None) -> None:
-    weights = gpu_second_weights(
-        tokens_by_class={"output": 1000, "input_cache_read": 4000}, tokens_per_second_by_class=rates
-    )
-    assert weights.weights == (("input_cache_read", 4000), ("output", 1000))
-    assert weights.basis == "token_count"
-    assert weights.fallback_reason is not None
-    assert "input_cache_read (4000 tokens)" in weights.fallback_reason
-
-
-def test_a_class_without_tokens_needs_no_throughput() -> None:
-    weights = gpu_second_weights(
-        tokens_by_class={"output": 500, "input_cache_read": 0}, tokens_per_second_by_class={"output": 500}
-    )
-    assert weights.weights == (("input_cache_read", 0), ("output", 1_000_000_000))
-    assert weights.basis == "gpu_seconds"
-
-
-def test_a_bill_without_tokens_has_no_owner() -> None:
-    weights = gpu_second_weights(tokens_by_class={"output": 0}, tokens_per_second_by_class={"output": 500})
-    with pytest.raises(ValueError, match="unallocated"):
-        split_exactly(100, [weight for _, weight in weights.weights], [name for name, _ in weights.weights])
-
-
-@pytest.mark.parametrize(
-    ("tokens", "rates", "message"),
-    [
-        ({"output": -1}, {"output": 1}, "tokens of output"),
-        ({"output": 1}, {"output": 0}, "tokens_per_second of output"),
-    ],
-)
-def test_gpu_second_weights_refuse_what_is_no_count_or_rate(
-    tokens: dict[str, int], rates: dict[str, int], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        gpu_second_weights(tokens_by_class=tokens, tokens_per_second_by_class=rates)

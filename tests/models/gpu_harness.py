@@ -16,6 +16,7 @@ from pipeline.build.landed_tables import MONEY_SCHEMA
 from pipeline.build.relations import FrameRelation, Relation
 from pipeline.build.runner import Built, Model, Runner
 from pipeline.build.sql_models import SqlModel, load_models
+from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 from pipeline.paths import models_root, sql_root
 from pipeline.sources import SOURCES as SHIPPED
 from pipeline.sources.ecb_rates import RATES as ECB_RATES
@@ -144,6 +145,7 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "billed_cost": pl.Decimal(38, 18),
         "billed_cost_rc": pl.Decimal(38, 18),
     },
+    "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
     "calendar": {"usage_date": pl.Date(), "day_start_at": MOMENT, "day_end_at": MOMENT, "is_over": pl.Boolean()},
 }
 

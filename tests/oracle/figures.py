@@ -11,6 +11,7 @@ from tests.oracle.controls import control_rows, openai_dashboard
 from tests.oracle.gpu_bills import Seen, gpu_figures
 from tests.oracle.landed import Project, read_project
 from tests.oracle.spool import read_spool
+from tests.oracle.token_weights import weight_rows
 from tests.oracle.unit_costs import unit_costs
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
@@ -60,6 +61,7 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_reconciliation_invoice": gpu.reconciliation | cloud.cloud_reconciliation(cloud_lines),
         "fct_self_host_tokens_daily": served_days,
         "fct_source_coverage_daily": source_days,
+        "fct_token_class_weights_daily": weight_rows(project, spool.scrapes, served_days),
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
     }
     tables["fct_control_differences_daily"] = control_rows(

@@ -48,6 +48,7 @@ class Scrape(NamedTuple):
     generated: int
     requests: int | None
     running: int | None
+    waiting: int | None
 
 
 @dataclass
@@ -169,6 +170,7 @@ _FAMILIES = {
     "vllm:generation_tokens_total",
     "vllm:request_success_total",
     "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
 }
 _STARTED = "process_start_time_seconds"
 _SERIES_TEXT = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?")
@@ -217,14 +219,15 @@ def _scrape(host: str, record: dict[str, Any], at: int) -> Iterator[Scrape]:
     is_answered = record.get("error") is None and record.get("http_status") in (None, 200)
     engines = _engines(body) if is_answered and body is not None and body.endswith("\n") else {}
     for (served_name, rank), figures in sorted(engines.items()):
-        started_at, prompt, cached, generated, requests, running = figures
+        started_at, prompt, cached, generated, requests, running, waiting = figures
         tokens = (prompt, cached, generated)
-        yield Scrape(*said, True, record["replica_id"], served_name, rank, started_at, *tokens, requests, running)
+        queue = (requests, running, waiting)
+        yield Scrape(*said, True, record["replica_id"], served_name, rank, started_at, *tokens, *queue)
     if not engines:
-        yield Scrape(*said, False, record["replica_id"], "", "", None, 0, None, 0, None, None)
+        yield Scrape(*said, False, record["replica_id"], "", "", None, 0, None, 0, None, None, None)
 
 
-_Figures = tuple[int | None, int, int | None, int, int | None, int | None]  # the last six of a Scrape
+_Figures = tuple[int | None, int, int | None, int, int | None, int | None, int | None]  # the last seven of a Scrape
 
 
 def _engines(body: str) -> dict[tuple[str, str], _Figures]:
@@ -254,5 +257,6 @@ def _engines(body: str) -> dict[tuple[str, str], _Figures]:
             found["generation_tokens_total"][""],
             sum(found["request_success_total"].values()) if "request_success_total" in found else None,
             found.get("num_requests_running", {}).get(""),
+            found.get("num_requests_waiting", {}).get(""),
         )
     return read

@@ -32,6 +32,7 @@ DAY_MS = 86_400_000
 DECISIONS = {
     "fct_verdicts_daily": ("usage_date", "workload"),
     "fct_alert_states_daily": ("usage_date", "workload"),
+    "fct_token_class_weights_daily": ("usage_date", "deployment_id", "token_class"),
 }
 MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 # A price book read elsewhere, and sentences, are no figures of the demo; intervals and forecasts have second routes of

@@ -12,6 +12,7 @@ from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
 from pipeline.decisions import demand_forecasts, verdict_intervals
+from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 
 MONEY = pl.Decimal(38, 18)
 AS_OF = datetime(2026, 11, 5, 6, tzinfo=UTC)
@@ -67,6 +68,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("full_cost_rc", "active_cost_rc"), MONEY),
         "marginal_rc_per_mtok": pl.Float64(),
     },
+    "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),
         **dict.fromkeys(("deployment_id", "workload", "model", "token_class"), pl.String()),

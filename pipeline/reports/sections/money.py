@@ -21,6 +21,7 @@ from pipeline.reports.sections.month import (
     served_by,
     total,
 )
+from pipeline.reports.token_costs import splits_in_words
 
 _MOST_NAMES = 3
 
@@ -317,7 +318,8 @@ def unit_costs(month: Month) -> Section:
         rows=tuple(rows),
         note=note,
     )
-    return Section("unit-costs", "Unit costs", _unit_sentence(month, blended), (table,))
+    splits = [Note(f"Classes of {text}") for text in splits_in_words(month.ask("token_class_weights"))]
+    return Section("unit-costs", "Unit costs", _unit_sentence(month, blended), (table, *splits))
 
 
 def _split_by(line: Answer) -> str:
