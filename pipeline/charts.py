@@ -4,11 +4,13 @@ Nothing is fetched: the drawing's letters are measured with the font that vl-con
 Colours are names of this palette; a page that has a dark side maps them by `[fill="#..."]` rules.
 """
 
+import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ OTHER_STATE_COLOUR = "#d3d7dc"
 DEMAND_COLOUR = "#0b5fa5"
 FIRST_BREAKEVEN_COLOUR = "#c4511a"
 STABLE_BREAKEVEN_COLOUR = "#2f8f6f"
+SERVED_COLOUR = "#0b5fa5"
+OVERFLOW_COLOUR = "#e8a33d"
+API_COLOUR = "#c4511a"
+SELF_HOST_COLOUR = "#0b5fa5"
+MARK_COLOUR = "#5b6675"
 
 _INK = "#1c2430"
 _QUIET = "#5b6675"
@@ -40,6 +47,9 @@ _LIGHT_FILLS = {"#e8a33d", "#63b7e6", "#a7adb5", "#d3d7dc"}
 # Liberation Sans ships inside vl-convert: the layout does not depend on the fonts of the machine.
 _MEASURED_WITH = "Liberation Sans"
 _SHARE_WORTH_A_LABEL = 0.08
+_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+# A chart is 360 units wide.
+_MOST_STEPS = 160
 # d3-format: thousands apart, no trailing zeros, never an exponent.
 _PLAIN = ",~r"
 
@@ -67,6 +77,40 @@ class DemandDay:
     demand_tokens: float | None
     breakeven_first_tokens: float | None
     breakeven_stable_tokens: float | None
+
+
+@dataclass(frozen=True)
+class LoadCurve:
+    """A load-duration curve: tokens of each hour, greatest first, and where it is cut.
+
+    capacity_tokens: what the best count of replicas serves in an hour; 0 with none. hours_that_pay: h*, None where
+    there is none.
+    """
+
+    hourly_tokens: Sequence[float]
+    capacity_tokens: float
+    hours_that_pay: float | None
+
+
+@dataclass(frozen=True)
+class Stair:
+    """One linear piece of what self-hosting costs over a horizon: two volumes, in tokens a day, and their costs."""
+
+    from_tokens: float
+    to_tokens: float
+    from_cost: float
+    to_cost: float
+
+
+@dataclass(frozen=True)
+class Stairs:
+    """Cost over volume: of self-hosting in stairs, of the API as points of a line; crossings and where demand is."""
+
+    stairs: Sequence[Stair]
+    api: Sequence[tuple[float, float]]
+    crossings: Sequence[tuple[float, float]]
+    demand_tokens: float | None
+    currency: str
 
 
 def state_colour(state: str) -> str:
@@ -148,6 +192,165 @@ def demand_chart(days: Sequence[DemandDay], *, first_day: date, days_count: int)
         dots,
     ]
     return altair.LayerChart(layer=layers)
+
+
+def curve_chart(drawn: LoadCurve | Stairs) -> "altair.LayerChart":
+    """The chart of what is to be drawn."""
+    return load_chart(drawn) if isinstance(drawn, LoadCurve) else stairs_chart(drawn)
+
+
+def bars_in_text(values: Sequence[float], *, columns: int = 32) -> str:
+    """A curve as a line of blocks, the greatest value the full height: where drawing would take longer than reading."""
+    most = max(values, default=0.0)
+    if most <= 0:
+        return ""
+    picked = [values[column * len(values) // columns] for column in range(columns)]
+    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(value / most * len(_BLOCKS)))] for value in picked)
+
+
+def load_chart(curve: LoadCurve) -> "altair.LayerChart":
+    """Hours in the order of their load: what replicas serve below their capacity, what the API takes above it."""
+    import altair
+
+    hours = len(curve.hourly_tokens)
+    below, above = [], []
+    for rank, tokens in _thinned(curve.hourly_tokens):
+        served = min(tokens, curve.capacity_tokens)
+        below.append({"hours": rank, "low": 0.0, "high": served / 1e6})
+        above.append({"hours": rank, "low": served / 1e6, "high": tokens / 1e6})
+    across = altair.X(
+        "hours:Q",
+        scale=altair.Scale(domain=[0, hours], nice=False),
+        axis=altair.Axis(title="hours with at least this load", tickCount=6, format=_PLAIN, grid=False),
+    )
+    up = altair.Y(
+        "high:Q",
+        scale=altair.Scale(zero=True, nice=4),
+        axis=altair.Axis(title="million tokens an hour", tickCount=4, format=_PLAIN),
+    )
+
+    def area(values: list[dict[str, float]], colour: str) -> altair.Chart:
+        drawn: altair.Chart = (
+            altair.Chart(altair.InlineData(values=values), width=360, height=150)
+            .mark_area(color=colour, interpolate="step-before")
+            .encode(x=across, y=up, y2="low:Q")
+        )
+        return drawn
+
+    layers: list[Any] = [area(below, SERVED_COLOUR), area(above, OVERFLOW_COLOUR)]
+    if curve.hours_that_pay is not None and 0 < curve.hours_that_pay <= hours:
+        layers.append(_upright(curve.hours_that_pay, "hours", f"{curve.hours_that_pay:,.0f} h pay a replica", of=hours))
+    if curve.capacity_tokens and curve.capacity_tokens < 1.3 * max(curve.hourly_tokens, default=0.0):
+        layers.append(_level(curve.capacity_tokens / 1e6))
+    return altair.LayerChart(layer=layers)
+
+
+def stairs_chart(found: Stairs) -> "altair.LayerChart":
+    """What each lane costs at each volume; where they cross; where demand is."""
+    import altair
+
+    most = max([0.0, *(stair.to_tokens for stair in found.stairs)]) / 1e6
+    across = altair.X(
+        "millions:Q",
+        scale=altair.Scale(domain=[0, most], nice=False),
+        axis=altair.Axis(title="million tokens a day", tickCount=6, format=_PLAIN, grid=False),
+    )
+    up = altair.Y(
+        "cost:Q",
+        scale=altair.Scale(zero=True, nice=4),
+        axis=altair.Axis(title=f"{found.currency} over the window", tickCount=4, format=_PLAIN),
+    )
+
+    def drawn(values: list[dict[str, Any]]) -> altair.Chart:
+        return altair.Chart(altair.InlineData(values=values), width=360, height=150)
+
+    steps = [
+        {"millions": tokens / 1e6, "cost": cost, "order": 2 * number + end}
+        for number, stair in enumerate(found.stairs)
+        for end, (tokens, cost) in enumerate(((stair.from_tokens, stair.from_cost), (stair.to_tokens, stair.to_cost)))
+    ]
+    api = [{"millions": tokens / 1e6, "cost": cost, "order": place} for place, (tokens, cost) in enumerate(found.api)]
+    marks = [{"millions": tokens / 1e6, "cost": cost} for tokens, cost in found.crossings]
+    layers: list[Any] = [
+        drawn(api)
+        .mark_line(color=API_COLOUR, strokeWidth=2.2, strokeDash=[6, 4])
+        .encode(x=across, y=up, order="order:Q"),
+        drawn(steps).mark_line(color=SELF_HOST_COLOUR, strokeWidth=2.2).encode(x=across, y=up, order="order:Q"),
+        drawn(marks)
+        .mark_point(color=_PAPER, fill=STABLE_BREAKEVEN_COLOUR, size=70, strokeWidth=1.5, opacity=1)
+        .encode(x=across, y=up),
+    ]
+    if found.demand_tokens is not None and found.demand_tokens / 1e6 <= most:
+        layers.append(_upright(found.demand_tokens / 1e6, "millions", "demand", of=most))
+    return altair.LayerChart(layer=layers)
+
+
+def _upright(at: float, field: str, text: str, *, of: float) -> "altair.LayerChart":
+    """A rule from top to bottom with its name above it, outside of what is filled."""
+    import altair
+
+    data = altair.InlineData(values=[{field: at, "text": text}])
+    rule = altair.Chart(data).mark_rule(color=MARK_COLOUR, strokeDash=[2, 3], strokeWidth=1.4).encode(x=f"{field}:Q")
+    align: Literal["left", "center", "right"] = "left" if at < 0.25 * of else "right" if at > 0.75 * of else "center"
+    name = (
+        altair.Chart(data)
+        .mark_text(align=align, baseline="bottom", y=-4, color=_INK, fontSize=12)
+        .encode(x=f"{field}:Q", text="text:N")
+    )
+    return altair.LayerChart(layer=[rule, name])
+
+
+def _level(high: float) -> "altair.Chart":
+    """A rule from left to right."""
+    import altair
+
+    drawn: altair.Chart = (
+        altair.Chart(altair.InlineData(values=[{"high": high}]))
+        .mark_rule(color=MARK_COLOUR, strokeDash=[2, 3], strokeWidth=1.4)
+        .encode(y="high:Q")
+    )
+    return drawn
+
+
+def _thinned(loads: Sequence[float]) -> list[tuple[int, float]]:
+    """(hours, load) of the steps that a curve of this width can show: every change up to so many, the last of a stretch
+    of hours beyond.
+    """
+    every = max(1, math.ceil(len(loads) / _MOST_STEPS))
+    ranks = sorted({*range(every, len(loads) + 1, every), *([len(loads)] if loads else []), *([1] if loads else [])})
+    return [(0, loads[0]) if loads else (0, 0.0), *((rank, loads[rank - 1]) for rank in ranks)]
+
+
+def as_png(chart: "altair.LayerChart", *, title: str, says: str, legend: Sequence[tuple[str, str]]) -> bytes:
+    """The chart as a PNG that stands alone, on white: with its title, a sentence, and its key. Same rows, same bytes.
+
+    legend: (label, colour). A PNG has no description: whoever shows it says the sentence beside it too.
+    """
+    import altair
+    import vl_convert
+
+    looks = _looks() | {"background": "#ffffff", "padding": 16}
+    key = [
+        {"label": _xml_text(label), "colour": colour, "place": place} for place, (label, colour) in enumerate(legend)
+    ]
+    rows = altair.Y("place:O", axis=None)
+    base = altair.Chart(altair.InlineData(values=key), width=360, height=18 * max(1, len(key)))
+    swatches = base.mark_square(size=110, opacity=1).encode(
+        x=altair.value(6), y=rows, color=altair.Color("colour:N", scale=None, legend=None)
+    )
+    labels = base.mark_text(align="left", fontSize=12, color=_INK).encode(x=altair.value(18), y=rows, text="label:N")
+    page = altair.VConcatChart(vconcat=[chart, altair.LayerChart(layer=[swatches, labels])], spacing=8)
+    heading = altair.TitleParams(
+        text=_xml_text(title), subtitle=_wrapped(_xml_text(says)), anchor="start", fontSize=15, subtitleFontSize=12,
+        color=_INK, subtitleColor=_QUIET, offset=10,
+    )  # fmt: skip
+    drawn = page.properties(title=heading, **looks).to_dict(validate=False)
+    return bytes(vl_convert.vegalite_to_png(drawn, scale=2))
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines that are as wide as a chart."""
+    return textwrap.wrap(text, width=68) or [""]
 
 
 def as_svg(chart: "altair.LayerChart", *, chart_id: str, title: str, description: str) -> str:

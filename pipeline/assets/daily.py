@@ -13,10 +13,13 @@ import dagster as dg
 from pipeline.assets.landing import MOST_DAYS_A_RUN
 from pipeline.assets.markdown import markdown_table, plain_text
 from pipeline.assets.resources import ProjectResource
+from pipeline.charts import LoadCurve, bars_in_text
+from pipeline.config import Config
 from pipeline.decisions.check_results import check_results, refused_scopes
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports import certainty, figures
+from pipeline.reports.curves import curves_of
 from pipeline.reports.questions import Questions
 
 _IDLE = ("loaded_idle", "unallocated")
@@ -35,8 +38,12 @@ class Morning:
     day: date
 
     @cached_property
+    def config(self) -> Config:
+        return config_of(self.project, self.questions.snapshot)
+
+    @property
     def currency(self) -> str:
-        return config_of(self.project, self.questions.snapshot).reporting_currency
+        return self.config.reporting_currency
 
     def ask(self, question: str) -> Rows:
         return self.questions.ask(question, from_date=self.day, to_date=self.day + timedelta(days=1)).to_dicts()
@@ -263,6 +270,7 @@ def _verdicts(morning: Morning) -> Metadata:
         f"verdicts (28 days, {currency})": dg.MetadataValue.md(
             table if rows else "No workload is declared, or none has a day yet."
         ),
+        **({"curves": dg.MetadataValue.md(curves)} if (curves := _curves(morning, rows)) else {}),
         **({"what would decide the rest": dg.MetadataValue.md(opened)} if opened else {}),
         **({"how sure": dg.MetadataValue.md(certain)} if certain else {}),
         "decided workloads": sum(row["status"] == "decided" for row in rows),
@@ -276,6 +284,22 @@ def _certainties(morning: Morning, verdicts: Rows) -> Rows:
     found = morning.questions.ask("verdict_certainty", from_date=date.min, to_date=until).to_dicts()
     shown = {(row["workload"], row["usage_date"]) for row in verdicts}
     return [row for row in found if (row["workload"], row["usage_date"]) in shown]
+
+
+def _curves(morning: Morning, rows: Rows) -> str:
+    """Which load pays a replica and where the lanes cross, by the verdicts of the day: in words and blocks."""
+    found = {row["workload"]: row for row in morning.ask("workload_curves")}
+    lines = []
+    for row in rows:
+        own = found.get(row["workload"]) if row["usage_date"] == morning.day else None
+        for curve in curves_of(row, own, morning.config):
+            lines.append(f"- **{plain_text(curve.title)}.** {plain_text(curve.says)}")
+            if isinstance(curve.drawn, LoadCurve):
+                blocks = bars_in_text(curve.drawn.hourly_tokens)
+                lines.append(f"  `{blocks}` hours by their load, {len(curve.drawn.hourly_tokens)} in all")
+    if lines:
+        lines.append("- Drawn: `breakeven verdict --charts FOLDER`, and in the month's report.")
+    return "\n".join(lines)
 
 
 def _advice(row: Mapping[str, Any], day: date) -> str:

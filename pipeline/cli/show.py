@@ -1,5 +1,6 @@
 """`status`, `costs`, `waste`, `verdict`, `sql`: what is so, from the snapshot."""
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pipeline.doctor.inputs import next_input
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
+from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import left_over, percent
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
@@ -59,6 +61,8 @@ def _answer(
         if output_format != "table":
             emit(frame, output_format)
             return
+        if question == "unit_costs_by_class":
+            frame = frame.select(_CLASS_COLUMNS)
         period_of: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
         if frame.is_empty():
             console().print(f"{title}, {days}: nothing has come of which that could be said.")
@@ -75,6 +79,10 @@ def _answer(
 
 
 _UNCONVERTED = "unconverted_"
+# What a terminal has room for; the other formats have all.
+_CLASS_COLUMNS = (
+    "model", "deployment_id", "token_class", "class_weight_methods", "tokens", "full_rc_per_mtok", "active_rc_per_mtok",
+)  # fmt: skip
 
 
 def _rc(config: Config) -> str:
@@ -146,7 +154,16 @@ _VERDICT_COLUMNS = (
 @as_of_option
 @format_option
 @click.option("--workload", default=None, help="Only this one, with all its days.")
-def verdict(folder: Path | None, as_of: str | None, output_format: str, workload: str | None) -> None:
+@click.option(
+    "--charts",
+    "charts_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Draw the curves of the newest verdicts there, as PNG.",
+)
+def verdict(
+    folder: Path | None, as_of: str | None, output_format: str, workload: str | None, charts_folder: Path | None
+) -> None:
     """For each workload: stay, fill, release or switch, and at which volume that changes.
 
     Where GPUs, a rate or a capacity are neither measured nor declared: what they would have to be.
@@ -157,10 +174,14 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
     Examples:
       breakeven verdict
       breakeven verdict --workload support-chat --format json
+      breakeven verdict --charts curves
     """
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
     with Questions(snapshot) as questions:
+        if charts_folder is not None:
+            _draw_curves(questions, config_of(project, snapshot), charts_folder, workload)
+            return
         if workload is None:
             frame = questions.ask("verdicts", to_date=date.max)
         else:
@@ -184,6 +205,26 @@ def verdict(folder: Path | None, as_of: str | None, output_format: str, workload
             print_doubts(questions, frame.to_dicts(), to_date=date.max)
             from_date, to_date = period(snapshot, None, None)
             print_next(questions, project, config, from_date=from_date, to_date=to_date)
+
+
+def _draw_curves(questions: Questions, config: Config, folder: Path, workload: str | None) -> None:
+    """Two PNG a workload, to hand to whoever is not here: which load pays a replica, and where the lanes cross."""
+    period_of: dict[str, Any] = {"from_date": date.min, "to_date": date.max}
+    rows = {row["workload"]: row for row in questions.ask("workload_curves", **period_of).to_dicts()}
+    drawn: list[Path] = []
+    for line in questions.ask("verdicts", **period_of).to_dicts():
+        if workload not in (None, line["workload"]):
+            continue
+        for found in curves_of(line, rows.get(line["workload"]), config):
+            folder.mkdir(parents=True, exist_ok=True)
+            # A name is what a person once wrote; a file's is not.
+            drawn.append(folder / f"{re.sub('[^A-Za-z0-9._-]', '_', line['workload'])}-{found.name}.png")
+            drawn[-1].write_bytes(found.png())
+            console().print(printable(f"{drawn[-1]}: {found.says}"), markup=False)
+    if not drawn:
+        console().print(
+            "No curve to draw: it takes a verdict with a GPU rate, a capacity and demand by the hour.", markup=False
+        )
 
 
 _INVOICE_COLUMNS = (

@@ -95,7 +95,7 @@ def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, firs
     feeds = asks.ask("scope_feeds", **days).to_dicts()
     return Month(
         **days,
-        currency=config.reporting_currency,
+        config=config,
         asks=asks,
         proof=Proof.of(results, feeds),
         rate_notes=tuple(

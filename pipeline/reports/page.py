@@ -97,7 +97,7 @@ class Card:
     title: str
     lead: str
     facts: tuple[Fact, ...]
-    figure: Figure | None = None
+    figures: tuple[Figure, ...] = ()
     refused: tuple[str, ...] = ()
 
 

@@ -17,6 +17,7 @@ from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 MONEY = pl.Decimal(38, 18)
 AS_OF = datetime(2026, 11, 5, 6, tzinfo=UTC)
 OCTOBER = date(2026, 10, 1)
+HOURLY_TOKENS = 8_000_000
 DAY = date(2026, 10, 20)
 
 Rows = Sequence[Mapping[str, Any]]
@@ -92,7 +93,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("model", "billing_currency", "status"), pl.String()),
         **dict.fromkeys(("book_cost", "control_cost", "difference_cost"), MONEY),
     },
-    "fct_day_status_daily": {"usage_date": pl.Date(), "status": pl.String()},
+    "fct_day_status_daily": {"usage_date": pl.Date(), "status": pl.String(), "blocked_count": pl.Int64()},
+    "fct_demand_daily": {
+        "usage_date": pl.Date(),
+        **dict.fromkeys(("workload", "lane", "token_class", "evidence"), pl.String()),
+        "tokens": pl.Int64(),
+    },
+    "fct_demand_hourly": {
+        "usage_date": pl.Date(),
+        "usage_hour_at": pl.Datetime("us"),
+        **dict.fromkeys(("workload", "lane", "token_class"), pl.String()),
+        "tokens": pl.Int64(),
+    },
     "dim_source": {
         **dict.fromkeys(("source", "account", "dataset", "issuer", "role"), pl.String()),
         **dict.fromkeys(("first_usage_date", "last_usage_date", "silent_since_date"), pl.Date()),
@@ -155,6 +167,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 "current_cost_rc",
                 "full_replica_margin_rc",
                 "saving_rc_per_month",
+                "replica_cost_rc",
+                "fixed_cost_rc",
             ),
             MONEY,
         ),
@@ -171,7 +185,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 SCHEMAS["int_gpu_resource_costs_daily"] = SCHEMAS["int_gpu_charges_daily"]
 
-CONFIG = parse_config("company: Acme\nreporting_currency: USD\n")
+CONFIG = parse_config("""
+company: Acme
+deployments: [{deployment: llama, model: llama-70b, gpus_per_replica: 1}]
+""")
 
 
 def hours(number: int | str) -> int:
@@ -365,7 +382,21 @@ def tables() -> Tables:
             }
             for day in range(1, 32)
         ],
-        "fct_day_status_daily": [{"usage_date": date(2026, 10, day), "status": "settled"} for day in range(1, 32)],
+        "fct_day_status_daily": [
+            {"usage_date": date(2026, 10, day), "status": "settled", "blocked_count": 0} for day in range(1, 32)
+        ],
+        "fct_demand_hourly": [
+            {
+                "usage_date": date(2026, 10, day),
+                "usage_hour_at": datetime(2026, 10, day, hour),  # noqa: DTZ001
+                "workload": "chat",
+                "lane": "api",
+                "token_class": "output",
+                "tokens": HOURLY_TOKENS * (3 if 8 <= hour < 16 else 0 if hour < 2 else 1) // 2,
+            }
+            for day in range(1, 21)
+            for hour in range(24)
+        ],
         "dim_source": [
             {
                 "source": "anthropic_cost_api",

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from pipeline.config import Config
 from pipeline.reports import figures
 from pipeline.reports.proof import Proof
 
@@ -62,10 +63,14 @@ class Month:
 
     from_date: date
     to_date: date
-    currency: str
+    config: Config
     asks: Asks
     proof: Proof
     rate_notes: tuple[str, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        return self.config.reporting_currency
 
     @property
     def days_count(self) -> int:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pipeline import charts
 from pipeline.formats.currency import priced
 from pipeline.reports import certainty, figures
+from pipeline.reports.curves import curves_of
 from pipeline.reports.page import Block, Card, Column, Fact, Figure, Legend, Note, Row, Section, Table
 from pipeline.reports.sections.month import Answer, Month, in_words
 
@@ -38,6 +39,7 @@ def verdicts(month: Month) -> Section:
     lines = month.ask("verdicts_of_month")
     history = month.ask("verdict_history")
     sure = {(row["workload"], row["usage_date"]): row for row in month.ask("verdict_certainty")}
+    curves = {row["workload"]: row for row in month.ask("workload_curves")}
     rows = [
         Row(
             (
@@ -76,7 +78,7 @@ def verdicts(month: Month) -> Section:
         if line in chosen:
             own = [day for day in history if day["workload"] == line["workload"]]
             known = sure.get((line["workload"], line["usage_date"]))
-            blocks.append(_verdict_card(month, line, own, known, number=number))
+            blocks.append(_verdict_card(month, line, own, known, curves.get(line["workload"]), number=number))
     if len(lines) > len(chosen):
         blocks.append(Note(f"Charts are of the {len(chosen)} workloads with most at stake; all are in the table."))
     return Section("verdicts", "Verdicts", _verdicts_sentence(lines), blocks)
@@ -104,7 +106,15 @@ def _recommendation(line: Answer) -> str:
     return _RECOMMENDATIONS.get(recommendation, figures.name(recommendation).replace("_", " "))
 
 
-def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], sure: Answer | None, *, number: int) -> Card:
+def _verdict_card(
+    month: Month,
+    line: Answer,
+    history: Sequence[Answer],
+    sure: Answer | None,
+    curve: Answer | None,
+    *,
+    number: int,
+) -> Card:
     def cost(amount: Decimal | None, replicas: int | None) -> str:
         counted = "" if replicas is None else f" ({figures.counted(replicas, 'replica')})"
         return "unknown" if amount is None else f"{month.priced(amount)}{counted}"
@@ -145,7 +155,10 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], sure: A
         title=figures.name(line["workload"]),
         lead=_why(line),
         facts=_known_first(facts),
-        figure=_demand_figure(month, line, history, number=number),
+        figures=(
+            *_demand_figure(month, line, history, number=number),
+            *_curve_figures(month, line, curve, number=number),
+        ),
         refused=_verdict_laws(month, line),
     )
 
@@ -167,6 +180,18 @@ def _certainty(month: Month, sure: Answer) -> list[Fact]:
         Fact("Overheads", certainty.overheads(sure, currency)),
         Fact("Crossing", certainty.crossing(sure)),
     ]
+
+
+def _curve_figures(month: Month, line: Answer, curve: Answer | None, *, number: int) -> tuple[Figure, ...]:
+    """Which load pays a replica, and where the lanes cross."""
+    return tuple(
+        Figure(
+            svg=Markup(found.svg(f"chart-{found.name}-{number}")),
+            caption=found.says,
+            legend=tuple(Legend(label, colour) for label, colour in found.legend),
+        )
+        for found in curves_of(line, curve, month.config)
+    )
 
 
 def _best(month: Month, line: Answer) -> str | None:
@@ -238,7 +263,7 @@ def _capacity(line: Answer) -> str:
     return f"{least}{figures.millions(capacity)} million tokens an hour, {basis}"
 
 
-def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, number: int) -> Figure | None:
+def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, number: int) -> tuple[Figure, ...]:
     days = [
         charts.DemandDay(
             usage_date=day["usage_date"],
@@ -250,7 +275,7 @@ def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, num
     ]
     known = [day for day in days if day.demand_tokens is not None]
     if not known:
-        return None
+        return ()
     has_first = any(day.breakeven_first_tokens is not None for day in days)
     has_stable = any(day.breakeven_stable_tokens not in (None, day.breakeven_first_tokens) for day in days)
     if not has_stable:
@@ -261,7 +286,7 @@ def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, num
     if has_stable:
         legend.append(Legend("self-hosting stays cheaper", charts.STABLE_BREAKEVEN_COLOUR))
     name = figures.name(line["workload"])
-    return Figure(
+    found = Figure(
         svg=Markup(
             charts.as_svg(
                 charts.demand_chart(days, first_day=month.from_date, days_count=month.days_count),
@@ -279,6 +304,7 @@ def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, num
         + (" A gap: the day is not settled yet, or its demand is not known." if len(known) < month.days_count else ""),
         legend=tuple(legend),
     )
+    return (found,)
 
 
 def _float(value: Decimal | float | None) -> float | None:
