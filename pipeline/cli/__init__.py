@@ -26,6 +26,7 @@ _COMMANDS = {
     "verdict": "pipeline.cli.show:verdict",
     "whatif": "pipeline.cli.whatif:whatif",
     "backtest": "pipeline.cli.backtest:backtest",
+    "prices": "pipeline.cli.prices:prices",
     "measure": "pipeline.cli.measure:measure",
     "explain": "pipeline.cli.explain:explain",
     "sql": "pipeline.cli.show:sql",

@@ -144,7 +144,7 @@ def _amount(text: str) -> Amount | None:
 @click.option(
     "--offers",
     "offers_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="A file of offers to compare for WORKLOAD.",
 )
 @click.option("--day", type=_DayType(), help="Of which day the verdicts are. [default: the newest settled one]")
@@ -218,7 +218,7 @@ def whatif(
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
     config = config_of(project, snapshot)
-    case = verdict_case(project, snapshot, day or _newest_settled(snapshot))
+    case = verdict_case(project, snapshot, day or newest_settled(snapshot))
     if workload is not None and workload not in {row["workload"] for row in case.workloads()}:
         raise no_such_workload(workload, case)
     found = outcomes(case, supposed, only=workload)
@@ -278,7 +278,8 @@ def _fraction(value: Decimal | None) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-def _newest_settled(snapshot: Snapshot) -> date:
+def newest_settled(snapshot: Snapshot) -> date:
+    """The newest day that any workload has a verdict of."""
     with Questions(snapshot) as questions:
         [row] = questions.select(
             "select max(usage_date) as day from fct_verdicts_daily where status != 'not_settled'"
@@ -327,14 +328,15 @@ def _print_outcomes(found: Sequence[Outcome], config: Config, case: Case) -> Non
     print_table(("workload", "", "as it is", "supposed"), rows, f"What if, on {case.day}, {config.reporting_currency}")
     flipped = [outcome for outcome in found if outcome.is_flipped]
     for outcome in flipped:
-        before, after = _answer(outcome.before), _answer(outcome.after)
+        before, after = answer_of(outcome.before), answer_of(outcome.after)
         why = f" {outcome.after['reason']}" if outcome.after["reason"] else ""
         out.print(printable(f"FLIPS {outcome.after['workload']}: {before} -> {after}.{why}"), markup=False)
     if not flipped:
         out.print("Nothing flips." if found else "No workload is declared.")
 
 
-def _answer(row: Mapping[str, Any]) -> str:
+def answer_of(row: Mapping[str, Any]) -> str:
+    """A verdict in a few words: `fill, 1 replica`."""
     said = str(row["recommendation"] or row["status"])
     count = row["best_replica_count"]
     return said if count is None else f"{said}, {count} replica{'' if count == 1 else 's'}"
