@@ -1,5 +1,6 @@
 """The wheel installs into an empty environment, and the demo works there."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -83,3 +84,19 @@ def test_the_installed_wheel_checks_a_bill_and_an_engine_in_an_empty_folder(envi
     # A GPU-hour of $3.60 for a million tokens in an hour.
     assert "$3.6000" in check("--scrapes", "a.prom", "b.prom", "--seconds", "1h", "--gpu-hour", "3.60", "--gpus", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_installed_wheel_begins_a_project_in_an_empty_folder(environment, tmp_path):
+    """The first hour's first step: an export is found by its content, read once, and named in a breakeven.yaml."""
+    (tmp_path / "bill.csv").write_bytes(three_days("1.00", "2.00", "3.00"))
+    done = subprocess.run(
+        [str(environment / "bin" / "breakeven"), "init", "--offline", "--as-of", "2026-11-05"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "anthropic, account main: $6.00" in done.stdout
+    assert "source: anthropic_console_csv" in (tmp_path / "breakeven.yaml").read_text()
