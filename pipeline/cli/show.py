@@ -241,6 +241,7 @@ _INVOICE_COLUMNS = (
 )
 
 
+_HOUR_MS = 3_600_000
 _CONTROL_COLUMNS = (
     "control",
     "says_so",
@@ -253,6 +254,24 @@ _CONTROL_COLUMNS = (
     "of_book",
     "not_compared",
 )
+
+
+_TELEMETRY_COLUMNS = ("prometheus", "measure", "days", "compared", "agents", "its", "its_less_agents", "of_agents")
+
+
+def _telemetry_cells(line: dict[str, Any]) -> list[str]:
+    """GPU time in GPU-hours; tokens as they are."""
+    is_time = line["unit"] == "GPU-milliseconds"
+    quantities = [line[name] for name in ("book_quantity", "control_quantity", "difference_quantity")]
+    said = [f"{quantity / _HOUR_MS:,.2f}" if is_time else f"{quantity:,}" for quantity in quantities]
+    return [
+        line["control_account"],
+        f"{line['measure']}{' (GPU-hours)' if is_time else ''}",
+        str(line["compared_days_count"]),
+        f"{line['compared_count']} {'GPU-hours' if is_time else 'processes'}",
+        *said,
+        percent(line["difference_quantity"], line["book_quantity"]),
+    ]
 
 
 def _control_cells(line: dict[str, Any]) -> list[str]:
@@ -299,6 +318,7 @@ def status(
         coverage = questions.ask("coverage", from_date=from_date, to_date=to_date)
         invoices = questions.ask("invoices")
         controls = questions.ask("control_differences", from_date=from_date, to_date=to_date)
+        twice_seen = questions.ask("telemetry_differences", from_date=from_date, to_date=to_date).to_dicts()
         leftovers = questions.ask("leftovers", from_date=from_date, to_date=to_date).to_dicts()
         money = unconverted(questions, config, from_date=from_date, to_date=to_date)
         sure = questions.ask("verdict_certainty", from_date=date.min, to_date=date.max).to_dicts()
@@ -315,6 +335,9 @@ def status(
         if not controls.is_empty():
             title = "Controls beside the book of record, never summed: over the days that both state whole"
             print_table(_CONTROL_COLUMNS, [_control_cells(line) for line in controls.to_dicts()], title)
+        if twice_seen:
+            title = "Telemetry that agents and a Prometheus both have: the agents' counts, the other is never added"
+            print_table(_TELEMETRY_COLUMNS, [_telemetry_cells(line) for line in twice_seen], title)
         print_unconverted(money)
         out = console()
         for item in quarantined:
