@@ -32,8 +32,12 @@ from pipeline.doctor.inputs import next_input
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
+<<<<<<< HEAD
 from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import left_over, percent
+=======
+from pipeline.reports.figures import counted, left_over, percent
+>>>>>>> 519ff81 (ten_changes.md and a test of what status shows of telemetry seen twice)
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
 from pipeline.reports.token_costs import splits_in_words
@@ -263,12 +267,13 @@ def _telemetry_cells(line: dict[str, Any]) -> list[str]:
     """GPU time in GPU-hours; tokens as they are."""
     is_time = line["unit"] == "GPU-milliseconds"
     quantities = [line[name] for name in ("book_quantity", "control_quantity", "difference_quantity")]
+    number = line["compared_count"]
     said = [f"{quantity / _HOUR_MS:,.2f}" if is_time else f"{quantity:,}" for quantity in quantities]
     return [
         line["control_account"],
         f"{line['measure']}{' (GPU-hours)' if is_time else ''}",
         str(line["compared_days_count"]),
-        f"{line['compared_count']} {'GPU-hours' if is_time else 'processes'}",
+        counted(number, "GPU-hour") if is_time else counted(number, "engine process", "engine processes"),
         *said,
         percent(line["difference_quantity"], line["book_quantity"]),
     ]

@@ -6,10 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from pipeline.cli.show import _telemetry_cells
+from pipeline.paths import sql_root
 from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
 from tests.models.test_prometheus import ENGINE, ENGINE_SAMPLES, GPU_SAMPLES
 from tests.models.test_prometheus import _at as moment
@@ -114,3 +118,26 @@ def test_what_only_one_of_them_has_is_no_difference(cache: Path) -> None:
         ).series()
     )
     assert differences(cache, {**other, **own}) == {}
+
+
+def test_status_shows_them_by_measure_in_gpu_hours_and_tokens(cache: Path) -> None:
+    kept = tables_of(Fleet(start=moment(10), stop=moment(11), engines=[ENGINE], gpus=[Gpu("GPU-1")]).series())
+    own = {SCRAPES: agent_scrapes(0, 60, 31, lost=100), SAMPLES: watched(10, 10.5)}
+    built = rows_of(build_tables(cache, {**kept, **own}, (TABLE,)), TABLE)
+    connection = duckdb.connect()
+    numbers = ", ".join(f"{name} bigint" for name in built[0] if name.endswith(("_count", "_quantity")))
+    connection.execute(
+        f"create table {TABLE} (usage_date date, control_account text, measure text, unit text, {numbers})"
+    )
+    for row in built:
+        connection.execute(f"insert into {TABLE} values ({', '.join('?' * len(row))})", list(row.values()))
+    question = (sql_root() / "reports" / "telemetry_differences.sql").read_text(encoding="utf-8")
+    period = {"from_date": "2025-11-01", "to_date": "2025-12-01"}
+    shown = [_telemetry_cells(line) for line in pl.DataFrame(connection.sql(question, params=period)).to_dicts()]
+    # Half an hour of 20 tokens a second; dcgm-exporter saw the whole hour but for its last interval.
+    assert shown == [
+        ["main", "busy_gpu_time (GPU-hours)", "1", "1 GPU-hour", "0.00", "1.00", "1.00", "—"],
+        ["main", "observed_gpu_time (GPU-hours)", "1", "1 GPU-hour", "0.50", "1.00", "0.50", "99.2%"],
+        ["main", "output_tokens", "1", "1 engine process", "18,000", "18,000", "0", "0.0%"],
+        ["main", "prompt_tokens", "1", "1 engine process", "35,900", "36,000", "100", "0.3%"],
+    ]
