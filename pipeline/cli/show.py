@@ -32,12 +32,8 @@ from pipeline.doctor.inputs import next_input
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
-<<<<<<< HEAD
 from pipeline.reports.curves import curves_of
-from pipeline.reports.figures import left_over, percent
-=======
 from pipeline.reports.figures import counted, left_over, percent
->>>>>>> 519ff81 (ten_changes.md and a test of what status shows of telemetry seen twice)
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
 from pipeline.reports.token_costs import splits_in_words
