@@ -14,6 +14,8 @@ from pipeline.economics.exact import to_places
 
 _MTOK = 1_000_000
 _PLACES = 18
+# As a model is bought that nobody bills yet.
+_BOUGHT = ("standard", "0-200k")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +142,7 @@ def price_change_days(case: Case, *, after: date, until: date) -> list[date]:
     changed = {
         bound
         for price in evidence.api_prices
-        if price.key in used or price.key.model in models
+        if price.key in used or (price.key.model in models and (price.key.mode, price.key.context_window) == _BOUGHT)
         for bound in (price.from_date, price.to_date)
         if bound is not None and after < bound <= until
     }
