@@ -244,13 +244,21 @@ class Slack(_Section):
     api_url: str | None = None
 
 
+class RegretMeter(_Section):
+    """Change sides once waiting has cost `alpha` times what a migration costs, in the reporting currency."""
+
+    one_off: Money = Field(gt=0)
+    alpha: Money = Field(default=Decimal(1), gt=0, le=100)
+
+
 class AlertRule(_Section):
-    """Hysteresis of the announced state (economics.md section 10)."""
+    """Hysteresis of the announced state, or a regret meter in its stead (economics.md section 10)."""
 
     enter_ratio: Money = Decimal("1.10")
     exit_ratio: Money = Decimal("0.90")
     dwell_days: int = Field(default=7, ge=1, le=3650)
     cooldown_days: int = Field(default=14, ge=0, le=3650)
+    regret_meter: RegretMeter | None = None
 
 
 class Config(_Section):

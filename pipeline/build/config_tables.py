@@ -156,6 +156,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "exit_ratio": _MONEY,
         "dwell_days": pl.Int64(),
         "cooldown_days": pl.Int64(),
+        "regret_one_off_cost": _MONEY,
+        "regret_alpha": _MONEY,
         **_VALID,
     },
 }
@@ -630,6 +632,7 @@ def _contract_rates(config: Config) -> Iterator[Row]:
 
 
 def _company(config: Config) -> Iterator[Row]:
+    meter = config.alerts.regret_meter
     yield {
         "company": config.company,
         "reporting_currency": config.reporting_currency,
@@ -637,6 +640,8 @@ def _company(config: Config) -> Iterator[Row]:
         "exit_ratio": config.alerts.exit_ratio,
         "dwell_days": config.alerts.dwell_days,
         "cooldown_days": config.alerts.cooldown_days,
+        "regret_one_off_cost": None if meter is None else meter.one_off,
+        "regret_alpha": None if meter is None else meter.alpha,
     }
 
 

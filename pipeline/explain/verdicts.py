@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 
+from pipeline.economics.resampling import BLOCK_DAYS, RESAMPLES, SEED
 from pipeline.explain.api_costs import CostFigure, explain_cost
 from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
 from pipeline.explain.explanation import Explanation, Rows
@@ -23,7 +24,12 @@ def explain_verdict(evidence: Evidence, *, workload: str, usage_date: date | Non
     return Explanation(
         title=f"Verdict of {workload} on {row['usage_date']}: {row['recommendation'] or row['status']}",
         snapshot_id=evidence.snapshot.snapshot_id,
-        formula=(_window(inputs), *done.lines, *([f"reason: {row['reason']}"] if row["reason"] else [])),
+        formula=(
+            _window(inputs),
+            *done.lines,
+            *([f"reason: {row['reason']}"] if row["reason"] else []),
+            *_how_drawn(evidence, inputs),
+        ),
         figures=(_as_list(row),),
         inputs=(*_inputs(inputs, done), *_states(evidence, inputs), *_certainty(evidence, inputs)),
         objects=tuple(_objects(evidence, inputs, money)),
@@ -127,7 +133,7 @@ def _states(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
 
 
 def _certainty(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
-    """How sure the verdict is, where an interval was made of its day, and how the days are drawn again."""
+    """How sure the verdict is, where an interval was made of its day, and all that its resamples draw."""
     asked = {"workload": inputs.row["workload"], "usage_date": inputs.day}
     for title, question in (
         ("How sure: fct_verdict_intervals_daily", "verdict_interval"),
@@ -136,6 +142,33 @@ def _certainty(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:
         for row in evidence.ask(question, **asked):
             known = tuple((name, value) for name, value in row.items() if value is not None)
             yield Rows(title, ("field", "value"), known)
+    if _is_drawn(evidence, inputs):
+        drawn = evidence.ask("verdict_drawn_days", workload=inputs.row["workload"], days=list(inputs.days))
+        yield Rows.of("The days that are drawn again, by class", drawn)
+
+
+def _is_drawn(evidence: Evidence, inputs: VerdictInputs) -> bool:
+    asked = evidence.ask("verdict_interval", workload=inputs.row["workload"], usage_date=inputs.day)
+    return any(row["status"] == "known" for row in asked)
+
+
+def _how_drawn(evidence: Evidence, inputs: VerdictInputs) -> Iterable[str]:
+    """What it takes to draw the same days again."""
+    if not _is_drawn(evidence, inputs):
+        return
+    count = len(inputs.days)
+    last = (count - 1) % BLOCK_DAYS + 1
+    yield (
+        f"how sure: {RESAMPLES} resamples of {count} days in blocks of {BLOCK_DAYS}: with u from Python's "
+        f"random.Random({SEED}).random(), each block but the last begins on day int(u x {count - BLOCK_DAYS + 1}) "
+        f"(counted from 0), the last one, of {last} days, on int(u x {count - last + 1})"
+    )
+    yield (
+        "of each resample the same steps as above, over its days: price of a class = its billed cost / its billed "
+        "tokens (where none was billed, as above), rate = GPU money / GPU time, capacity and mix by its own tokens; R, "
+        "F and the hours are of as many days as above"
+    )
+    yield "5, 50 and 95% are the ceil(q n)-th smallest; no break-even counts as infinite"
 
 
 def _money(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Explanation]:

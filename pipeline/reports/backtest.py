@@ -21,11 +21,13 @@ from pipeline.economics.backtest import (
     backtest,
     default_policies,
     known_after,
+    regret_meter,
     spend_above,
     spend_above_own,
     tokens_above,
 )
 from pipeline.economics.breakeven import Side
+from pipeline.economics.regret import RegretRule
 from pipeline.errors import BreakevenError
 from pipeline.paths import models_root
 from pipeline.reports.questions import Questions
@@ -123,6 +125,12 @@ def _replayed(
     is_in_dollars = config.reporting_currency == _DOLLARS
     usable = [found for found in rules if is_in_dollars or found.kind != "api_spend_per_month"]
     policies = default_policies(rule, one_off=one_off, alpha=alpha, start=start)
+    meter = config.alerts.regret_meter
+    if meter is not None:
+        policies["configured: regret meter"] = regret_meter(
+            RegretRule(one_off=meter.one_off, alpha=meter.alpha), start=start
+        )
+        policies["hysteresis"] = policies.pop("configured: hysteresis")
     policies |= {f"rule of thumb: {found.rule}": found.policy for found in usable}
     return Replayed(
         workload=name,

@@ -3,6 +3,8 @@ select
     enter_ratio,
     exit_ratio,
     dwell_days,
-    cooldown_days
+    cooldown_days,
+    regret_one_off_cost,
+    regret_alpha
 from config_company
 where valid_to_date is null

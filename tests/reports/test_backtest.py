@@ -89,6 +89,14 @@ def test_rules_in_dollars_are_left_out_where_the_money_is_in_another_currency(de
     assert not any("spend" in verdict.name for verdict in one.told.verdicts)
 
 
+def test_a_declared_regret_meter_is_the_configured_policy(demo) -> None:
+    metered = parse_config("company: Acme\nalerts: {regret_meter: {one_off: 900}}\n")
+    (one,) = replayed(demo, metered, workload="internal-search", one_off=Decimal(0), alpha=Decimal(1), settle_days=2)
+    names = {verdict.name for verdict in one.told.verdicts}
+    assert {"configured: regret meter", "hysteresis"} <= names
+    assert "configured: hysteresis" not in names
+
+
 def test_the_command_prints_the_table_and_json(demo_folder) -> None:
     asked = ["backtest", "--project", str(demo_folder), "--workload", "support-chat", "--one-off", "500"]
     told = CliRunner().invoke(group, asked, env={"COLUMNS": "160"})
