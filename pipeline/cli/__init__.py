@@ -14,6 +14,7 @@ from pipeline.formats.writing import printable
 # name -> where it is; imported only when called, so that an agent's small install can still say `--help`.
 _COMMANDS = {
     "check": "pipeline.cli.check:check",
+    "agent": "pipeline.cli.agent:agent",
     "demo": "pipeline.cli.run:demo",
     "init": "pipeline.cli.init:init",
     "run": "pipeline.cli.run:run",

@@ -22,7 +22,12 @@ _ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 
 
 class ScrapeError(SourceError):
-    """The address did not give a whole `/metrics` answer. The message names it, without its password, and why."""
+    """The address did not give a whole `/metrics` answer. The message names it, without its password, and why.
+
+    `http_status`: what it answered instead; null where it answered nothing, or 200 and no whole body.
+    """
+
+    http_status: int | None = None
 
 
 def metrics_url(text: str) -> str:
@@ -45,7 +50,9 @@ def scrape(url: str, *, seconds: float, monotonic: Callable[[], float] = time.mo
             content = _body(answer, deadline=deadline, monotonic=monotonic)
     except urllib.error.HTTPError as error:
         with error:
-            raise _failed(url, f"it answers HTTP {error.code} {error.reason}") from None
+            failed = _failed(url, f"it answers HTTP {error.code} {error.reason}")
+            failed.http_status = error.code
+            raise failed from None
     except http.client.IncompleteRead as error:
         raise _failed(url, f"the body is cut after {len(error.partial)} bytes, fewer than it announced") from None
     except TimeoutError:

@@ -1,0 +1,183 @@
+"""The agent of a GPU host: samples its GPUs, scrapes its engines, spools both and has closed files shipped.
+
+One loop that waits for its sampler, its scrapes and a signal; nothing in it can block for long. A base install is
+enough: what ships is a process of its own.
+"""
+
+import os
+import queue
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.formats.spool import Header, Record
+from pipeline.telemetry.clock import Clock, Instant, steady_clock
+from pipeline.telemetry.spool import Limits, SpoolWriter, closed_files, locked
+from pipeline.telemetry.watch import SamplerWatch, Say, spawn_sampler
+
+_TURN_SECONDS = 1.0
+_SHIP_MS = 5 * 60_000
+_LONGEST_SHIPPING_MS = 15 * 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an agent does. `engines`: `[REPLICA=]URL` each; `ship_to`: a folder or s3://bucket/prefix."""
+
+    spool: Path
+    host: str
+    provider_resource_id: str | None = None
+    cadence_ms: int = 5_000
+    patience_ms: int = 30_000
+    engines: tuple[str, ...] = ()
+    scrape_ms: int = 15_000
+    ship_to: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def this_host() -> str:
+    return socket.gethostname()
+
+
+def boot_id() -> str:
+    """Which boot of the host this is: the kernel's own id where it gives one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+def run(settings: Settings, *, say: Say) -> None:
+    """Run until SIGTERM or SIGINT. SpoolError where the folder cannot be used; ValueError for an engine's address."""
+    clock = steady_clock()
+    with locked(settings.spool), _signals() as woken:
+        _Agent(settings, clock=clock, say=say, woken=woken).run()
+
+
+class _Agent:
+    def __init__(self, settings: Settings, *, clock: Clock, say: Say, woken: int) -> None:
+        now = clock()
+        header = Header(
+            host=settings.host,
+            boot_id=boot_id(),
+            agent_start_id=uuid.uuid4().hex,
+            agent_version=__version__,
+            provider_resource_id=settings.provider_resource_id,
+        )
+        self._settings = settings
+        self._clock = clock
+        self._say = say
+        self._writer = SpoolWriter(settings.spool, header, settings.limits, now=now)
+        self._watch = SamplerWatch(
+            spawn_sampler(cadence_ms=settings.cadence_ms),
+            patience_ms=max(settings.patience_ms, 3 * settings.cadence_ms),
+            write=self._writer.write,
+            say=say,
+            now=now,
+        )
+        self._scraped: queue.SimpleQueue[tuple[Record, Instant]] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._woken = woken
+        self._shipper: subprocess.Popen[bytes] | None = None
+        self._ship_ms = now.mono_ms
+        self._said_error: str | None = None
+
+    def run(self) -> None:
+        self._start_scraping()
+        try:
+            while not self._turn():
+                pass
+        finally:
+            self._stopped.set()
+            self._take_scraped()
+            self._watch.stop(self._clock())
+            self._writer.close()
+            if self._shipper is not None:
+                self._shipper.kill()  # what it was doing is done again
+
+    def _turn(self) -> bool:
+        """Wait for whatever comes first, and deal with it. True once a signal asked to stop."""
+        descriptor = self._watch.descriptor
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._woken, selectors.EVENT_READ)
+            if descriptor is not None:
+                selector.register(descriptor, selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(_TURN_SECONDS)}
+        now = self._clock()
+        if self._woken in ready:
+            return True
+        if descriptor in ready:
+            self._watch.receive(now)
+        self._take_scraped()
+        self._watch.step(now)
+        self._writer.maintain(now)
+        self._ship(now)
+        if self._writer.last_error not in (None, self._said_error):
+            self._say(f"breakeven agent: {self._writer.last_error}")
+        self._said_error = self._writer.last_error
+        return False
+
+    def _start_scraping(self) -> None:
+        if not self._settings.engines:
+            return
+        # Imported only here: an HTTP client is seven megabytes that most agents do without.
+        from pipeline.telemetry.targets import parse_target, start_scraping
+
+        for text in self._settings.engines:
+            start_scraping(
+                parse_target(text, host=self._settings.host),
+                cadence_ms=self._settings.scrape_ms,
+                clock=self._clock,
+                deliver=lambda record, at: self._scraped.put((record, at)),
+                stopped=self._stopped,
+            )
+
+    def _take_scraped(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._writer.write(*self._scraped.get_nowait())
+
+    def _ship(self, now: Instant) -> None:
+        if self._settings.ship_to is None:
+            return
+        if self._shipper is not None:
+            if self._shipper.poll() is not None:
+                self._shipper = None
+            elif now.mono_ms - self._ship_ms > _LONGEST_SHIPPING_MS:
+                self._shipper.kill()
+            return
+        if now.mono_ms >= self._ship_ms and closed_files(self._settings.spool):
+            command = [sys.executable, "-m", "pipeline.telemetry.ship"]
+            command += [str(self._settings.spool), self._settings.ship_to, self._settings.host]
+            self._ship_ms = now.mono_ms + _SHIP_MS
+            try:
+                self._shipper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            except OSError as error:
+                self._say(f"breakeven agent: no process to ship with could be started: {error.strerror}")
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """A descriptor that becomes readable once SIGTERM or SIGINT came."""
+    reads, writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before_fd = signal.set_wakeup_fd(writes)
+    before: dict[signal.Signals, Callable[..., object] | int | None] = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield reads
+    finally:
+        signal.set_wakeup_fd(before_fd)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reads)
+        os.close(writes)

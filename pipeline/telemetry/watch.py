@@ -1,0 +1,180 @@
+"""Keeps one sampler process running, and says of the time it did not sample that and why. It never waits for it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import IO, Any, Protocol
+
+from pipeline.formats.spool import Gap, Gpu, Record, Sample
+from pipeline.telemetry.clock import Instant
+
+_RECORDS: dict[str, type[Gpu] | type[Sample] | type[Gap]] = {"gpu": Gpu, "sample": Sample, "gap": Gap}
+_KILL_MS = 2_000
+_GAP_MS = 60_000
+_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 1_000, 300_000
+# Each one that cannot be killed holds a driver call for ever: more of them heal nothing.
+_MOST_ABANDONED = 3
+_CHUNK_BYTES = 65_536
+
+
+class Child(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    pid: int
+    stdout: IO[bytes] | None
+    stdin: IO[bytes] | None
+
+    def poll(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[frozenset[str]], Child]
+Write = Callable[[Record, Instant], None]
+Say = Callable[[str], None]
+
+
+def spawn_sampler(*, cadence_ms: int) -> Spawn:
+    """Starts sampler processes of this cadence; each is told the GPUs that were seen before it."""
+
+    def spawn(known: frozenset[str]) -> Child:
+        settings = json.dumps({"cadence_ms": cadence_ms, "known": sorted(known)})
+        command = [sys.executable, "-m", "pipeline.telemetry.sampling", settings]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    return spawn
+
+
+class SamplerWatch:
+    """Starts a sampler, takes its readings, and replaces it where it ends, is silent for `patience_ms` or cannot ask
+    its driver; after waits that double up to five minutes.
+    """
+
+    def __init__(self, spawn: Spawn, *, patience_ms: int, write: Write, say: Say, now: Instant) -> None:
+        self._spawn = spawn
+        self._patience_ms = patience_ms
+        self._write = write
+        self._say = say
+        self._child: Child | None = None
+        self._abandoned: list[Child] = []
+        self._buffer = b""
+        self._heard_ms = now.mono_ms
+        self._killed_ms: int | None = None
+        self._start_ms = now.mono_ms
+        self._wait_ms = _FIRST_WAIT_MS
+        self._covered = now
+        self._reason: str | None = None
+        self._known: set[str] = set()
+
+    @property
+    def descriptor(self) -> int | None:
+        """What to wait on for its next readings."""
+        return None if self._child is None or self._child.stdout is None else self._child.stdout.fileno()
+
+    def receive(self, now: Instant) -> None:
+        """Take what the sampler has written. Call it when `descriptor` is readable."""
+        if self._child is None or self.descriptor is None:
+            return
+        chunk = os.read(self.descriptor, _CHUNK_BYTES)
+        if not chunk:
+            self._ended(now)
+            return
+        if self._killed_ms is not None:
+            return  # said before it was killed, of time that a gap speaks for
+        self._heard_ms = now.mono_ms
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line), now)
+
+    def step(self, now: Instant) -> None:
+        """What the time alone brings: a start, the end of patience, a gap that goes on."""
+        self._abandoned = [child for child in self._abandoned if child.poll() is None]
+        child = self._child
+        if child is None:
+            if now.mono_ms >= self._start_ms and len(self._abandoned) < _MOST_ABANDONED:
+                self._start(now)
+        elif self._killed_ms is not None:
+            if now.mono_ms - self._killed_ms > _KILL_MS and child.poll() is None:
+                self._abandoned.append(child)
+                reason = f"the driver hangs: the sampler (process {child.pid}) cannot be killed and is abandoned"
+                self._failed(reason, now)
+        elif now.mono_ms - self._heard_ms > self._patience_ms:
+            silent_s = (now.mono_ms - self._heard_ms) // 1000
+            self._killed_ms = now.mono_ms
+            child.kill()
+            self._gap(f"the driver did not answer for {silent_s} s: the sampler (process {child.pid}) was killed", now)
+        if self._reason is not None and now.mono_ms - self._covered.mono_ms >= _GAP_MS:
+            self._gap(self._reason, now)
+
+    def stop(self, now: Instant) -> None:
+        """End the sampler; what is not known up to now is said."""
+        if self._reason is not None:
+            self._gap(self._reason, now)
+        if self._child is not None:
+            self._child.kill()
+            self._let_go()
+
+    def _start(self, now: Instant) -> None:
+        try:
+            self._child = self._spawn(frozenset(self._known))
+        except OSError as error:
+            self._failed(f"no sampler process could be started: {error.strerror}", now)
+            return
+        self._buffer, self._killed_ms, self._heard_ms = b"", None, now.mono_ms
+
+    def _take(self, message: dict[str, Any], now: Instant) -> None:
+        if "failed" in message:
+            self._gap(message["failed"], now)
+            return
+        if "record" not in message:
+            return
+        record = _RECORDS[message["record"]](**message["fields"])
+        instant = Instant(message["at_ms"], message["mono_ms"])
+        if isinstance(record, Gpu):
+            self._known.add(record.gpu_uuid)
+            self._write(record, instant)
+            return
+        if self._reason is not None:
+            began = instant.earlier(record.interval_ms)
+            if began.mono_ms > self._covered.mono_ms:
+                self._gap(self._reason, began)
+            self._say("breakeven agent: GPUs are sampled again")
+            self._reason = None
+        self._wait_ms = _FIRST_WAIT_MS
+        self._covered = instant
+        self._write(record, instant)
+
+    def _ended(self, now: Instant) -> None:
+        if self._child is None:
+            return
+        code = self._child.poll()
+        if code is None and self._killed_ms is None:
+            self._child.kill()  # it closed its output and goes on
+        self._failed(self._reason or f"the sampler ended (exit code {code})", now)
+
+    def _failed(self, reason: str, now: Instant) -> None:
+        """Give up this process; another one is started after the wait."""
+        self._gap(reason, now)
+        self._let_go()
+        self._start_ms = now.mono_ms + self._wait_ms
+        self._wait_ms = min(self._wait_ms * 2, _LONGEST_WAIT_MS)
+
+    def _let_go(self) -> None:
+        child, self._child, self._killed_ms = self._child, None, None
+        if child is None:
+            return
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+        if child.poll() is None and child not in self._abandoned:
+            self._abandoned.append(child)  # reaped as soon as it is gone
+
+    def _gap(self, reason: str, now: Instant) -> None:
+        if reason != self._reason:
+            self._say(f"breakeven agent: GPUs are not sampled: {reason}")
+        self._reason = reason
+        if now.mono_ms > self._covered.mono_ms:
+            self._write(Gap(interval_ms=now.mono_ms - self._covered.mono_ms, reason=reason), now)
+            self._covered = now

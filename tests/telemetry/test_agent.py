@@ -1,0 +1,237 @@
+"""The agent as it runs on a host: real processes over the stub driver, read back as the pipeline reads it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.formats.spool import read_spool
+from tests.telemetry.stub import UUIDS, Stub
+
+CLI = [sys.executable, "-c", "from pipeline.cli import main; main()", "agent"]
+BODY = """\
+# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0",model_name="chat"} 100.0
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{engine="0",model_name="chat"} 30.0
+"""
+
+
+class Agent:
+    """`breakeven agent run` on a spool folder, 20 times as fast as on a host."""
+
+    def __init__(self, stub: Stub, spool: Path, *options: str) -> None:
+        self.spool = spool
+        command = [*CLI, "run", "--spool", str(spool), "--host", "node-1", "--every", "0.1", *options]
+        self.process = subprocess.Popen(command, env=stub.environment, stderr=subprocess.PIPE, text=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for path in sorted(path for path in self.spool.glob("*.spool.*")):
+            content = path.read_bytes()
+            if b"\n" in content:
+                found += [dict(record.fields) for record in read_spool(content).records]
+        return found
+
+    def wait_for(self, is_there: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for record in self.records():
+                if is_there(record):
+                    return record
+            time.sleep(0.05)
+        raise AssertionError(f"not recorded within {seconds} s: {self.records()[-5:]}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[float, str]:
+        """Seconds it took to end, and what it had said."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=30)
+        return time.monotonic() - began, said
+
+
+@pytest.fixture
+def start(stub: Stub, tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+    started: list[Agent] = []
+
+    def begin(*options: str) -> Agent:
+        started.append(Agent(stub, tmp_path / "spool", *options))
+        return started[-1]
+
+    yield begin
+    for agent in started:
+        if agent.process.poll() is None:
+            agent.process.kill()
+            agent.process.communicate(timeout=30)
+
+
+def is_sample(record: dict[str, Any]) -> bool:
+    return bool(record["record"] == "sample")
+
+
+def test_sigterm_ends_it_within_a_second_and_closes_the_file(start: Callable[..., Agent]) -> None:
+    agent = start("--resource-id", "i-1")
+    agent.wait_for(is_sample)
+    seconds, _ = agent.stop()
+    assert seconds < 1 * max(1, os.getloadavg()[0])  # of a machine that has a core for it
+    assert agent.process.returncode == 0
+    assert list(agent.spool.glob("*.spool.open")) == []
+    header, gpu, *others = agent.records()
+    assert (header["host"], header["provider_resource_id"], header["seq"]) == ("node-1", "i-1", 0)
+    assert (gpu["gpu_uuid"], others[0]["util_gpu_pct"]) == (UUIDS[0], 0)
+    assert [record["seq"] for record in agent.records()] == list(range(2 + len(others)))
+
+
+def test_a_lost_gpu_a_hang_and_a_driver_upgrade_are_recorded_while_it_runs(
+    start: Callable[..., Agent], stub: Stub
+) -> None:
+    stub.set({"count": 2})
+    agent = start("--patience", "1")
+    agent.wait_for(is_sample)
+    stub.set({"gpu1.rc": 15})
+    lost = agent.wait_for(lambda record: is_sample(record) and record["health"] == "gpu_is_lost")
+    assert lost["gpu_uuid"] == UUIDS[1]
+    stub.set({"gpu1.rc": None, "rc.nvmlSystemGetDriverVersion": 18, "hang.nvmlDeviceGetPowerUsage": 1})
+    hung = agent.wait_for(lambda record: record["record"] == "gap" and "did not answer" in record["reason"])
+    assert hung["interval_ms"] >= 1_000
+    stub.set({"hang.nvmlDeviceGetPowerUsage": None})
+    agent.wait_for(lambda record: record["record"] == "gap" and "The driver was upgraded" in record["reason"])
+    stub.set({"rc.nvmlSystemGetDriverVersion": None})
+    upgraded = agent.records()[-1]["seq"]
+    agent.wait_for(lambda record: is_sample(record) and record["seq"] > upgraded and record["health"] == "ok")
+    _, said = agent.stop()
+    assert re.findall("GPUs are (?:not )?sampled", said)[-1] == "GPUs are sampled"
+
+
+def test_time_is_either_sampled_or_a_gap_and_never_both(start: Callable[..., Agent], stub: Stub) -> None:
+    """Over a killed sampler and a killed agent: no time since the first sample is left out or told twice."""
+    agent = start()
+    agent.wait_for(is_sample)
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(agent.process.pid)], capture_output=True, text=True, check=True
+    )
+    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    agent.wait_for(lambda record: record["record"] == "gap")
+    before = agent.records()[-1]["seq"]
+    agent.wait_for(lambda record: is_sample(record) and record["seq"] > before)
+    agent.stop(signal.SIGKILL)
+    last = agent.records()[-1]["seq"]
+    agent = start()
+    agent.wait_for(lambda record: record["record"] == "gap" and record["reason"].startswith("no agent ran"))
+    agent.stop()
+    records = agent.records()
+    assert [record["seq"] for record in records][: last + 1] == list(range(last + 1))
+    spans = sorted(
+        (ends - record["interval_ms"], ends)
+        for record in records[: last + 1]
+        if record["record"] in ("sample", "gap")
+        for ends in [record["mono_ms"]]
+    )
+    assert all(earlier[1] == later[0] for earlier, later in pairwise(spans)), spans
+
+
+@contextmanager
+def engine() -> Iterator[tuple[str, list[int]]]:
+    """A vLLM that answers with the status that the list holds."""
+    status = [200]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = BODY.encode()
+            self.send_response(status[0])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}", status
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_engine_is_kept_with_its_body_or_with_why_there_is_none(start: Callable[..., Agent]) -> None:
+    with engine() as (address, status):
+        agent = start("--engine", f"chat-0=http://user:secret@{address}", "--scrape-every", "0.2")
+        good = agent.wait_for(lambda record: record["record"] == "scrape" and record["body"] is not None)
+        status[0] = 503
+        bad = agent.wait_for(lambda record: record["record"] == "scrape" and record["error"] is not None)
+        agent.stop()
+    assert (good["body"], good["http_status"], good["replica_id"]) == (BODY, 200, "chat-0")
+    assert (bad["body"], bad["http_status"]) == (None, 503)
+    assert "it answers HTTP 503" in bad["error"]
+    assert good["target"] == f"http://(hidden)@{address}/metrics"
+    assert b"secret" not in b"".join(path.read_bytes() for path in agent.spool.glob("*.jsonl"))
+
+
+def test_a_base_install_is_enough_for_the_agents_process(stub: Stub, tmp_path: Path) -> None:
+    """Nothing of [all] is imported, which an agent would pay for in memory or could not have."""
+    code = """
+import json, signal, sys, threading
+threading.Timer(1.0, signal.raise_signal, [signal.SIGTERM]).start()
+from pipeline.cli import group
+group.main([*sys.argv[1:]], standalone_mode=False)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+    options = ["agent", "run", "--spool", str(tmp_path / "spool"), "--engine", "http://127.0.0.1:9", "--to", "there"]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *options],
+        env=stub.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"polars", "duckdb", "boto3", "botocore", "dagster", "rich", "pydantic", "yaml", "numpy", "pynvml", "babel"}
+    assert heavy & set(json.loads(ran.stdout)) == set()
+
+
+def test_check_says_what_this_driver_can_and_cannot_tell(stub: Stub) -> None:
+    stub.set({"count": 3, "gpu0.rc.nvmlDeviceGetTotalEnergyConsumption": 3, "gpu1.mig": 1, "gpu2.rc": None})
+    ran = subprocess.run([*CLI, "check"], env=stub.environment, capture_output=True, text=True, check=True)
+    first, second, third, driver = ran.stdout.splitlines()
+    assert first.endswith("power, processes, clock reasons; not energy (not supported)")
+    assert "MIG is on" in second
+    assert "activity and processes are unknown, never called idle" in second
+    assert "energy" in third
+    assert driver == "driver 615.71.05"
+
+
+def test_check_without_a_driver_says_what_to_do(stub: Stub) -> None:
+    stub.set({"rc.nvmlInitWithFlags": 9})
+    ran = subprocess.run([*CLI, "check"], env=stub.environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 3
+    assert "modprobe nvidia" in ran.stderr
+
+
+def test_an_engine_that_is_no_address_or_named_twice_is_refused_before_anything_runs(
+    stub: Stub, tmp_path: Path
+) -> None:
+    for options, said in [
+        (["--engine", "gpu-1:8000"], "is no address"),
+        (["--engine", "a=http://h:1", "--engine", "a=http://h:2"], "a is there twice"),
+        (["--to", "gs://b"], "neither a folder nor s3://"),
+    ]:
+        command = [*CLI, "run", "--spool", str(tmp_path / "spool"), *options]
+        ran = subprocess.run(command, env=stub.environment, capture_output=True, text=True, check=False, timeout=60)
+        assert ran.returncode in (2, 3)
+        assert said in ran.stderr
+    assert not (tmp_path / "spool").exists()
