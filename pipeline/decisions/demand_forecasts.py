@@ -1,8 +1,8 @@
 """Node `fct_demand_forecasts_daily`: when each workload's traffic will be on the other side of its break-even.
 
-The newest settled day of each month, as the intervals. Reads settled days only: a day that is not settled is not known,
-and a workload whose state is frozen that day is not watched. Formulas: `pipeline.economics.forecast` (economics.md 9,
-10)."""
+The newest settled day of each month, as the intervals. Which side traffic is on is told by its mean of seven days.
+Reads settled days only: where one of the last seven is not settled (what freezes the alert state too) nothing is
+watched. Formulas: `pipeline.economics.forecast` (economics.md 9, 10)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -23,18 +23,19 @@ from pipeline.economics.forecast import (
 )
 
 _DATED = ("fct_day_status_daily", "fct_demand_daily")
-INPUTS = ("fct_alert_states_daily", "fct_day_status_daily", "fct_demand_daily", "fct_verdicts_daily")
+# Not the alert states: they are one fold of all history, so that a new day would make every month anew.
+INPUTS = ("fct_day_status_daily", "fct_demand_daily", "fct_verdicts_daily")
 HISTORY_DAYS = 400
 LOOKBACK = dict.fromkeys(_DATED, HISTORY_DAYS)
 READS: Mapping[str, str] = {
-    "fct_alert_states_daily": "select usage_date, workload, state, is_frozen, reason from fct_alert_states_daily",
     "fct_day_status_daily": "select usage_date, status, blocked_count from fct_day_status_daily",
     "fct_demand_daily": """
         select usage_date, workload, cast(sum(tokens) as bigint) as tokens
         from fct_demand_daily
         group by usage_date, workload""",
     "fct_verdicts_daily": """
-        select usage_date, workload, status, breakeven_first_tokens_per_day, breakeven_crossing_count
+        select
+            usage_date, workload, status, demand_ratio, breakeven_first_tokens_per_day, breakeven_crossing_count
         from fct_verdicts_daily""",
 }
 SCHEMA: Mapping[str, pl.DataType] = {
@@ -71,13 +72,9 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if isinstance(day, date):
         settled = _settled(frames["fct_day_status_daily"])
         demand = _demand(frames["fct_demand_daily"], day)
-        states = {
-            row["workload"]: row
-            for row in frames["fct_alert_states_daily"].filter(pl.col("usage_date") == day).to_dicts()
-        }
         for verdict in verdicts.filter(pl.col("usage_date") == day).sort("workload").to_dicts():
             name = verdict["workload"]
-            rows.append(dict.fromkeys(SCHEMA) | _row(verdict, states.get(name), demand.get(name, {}), settled))
+            rows.append(dict.fromkeys(SCHEMA) | _row(verdict, demand.get(name, {}), settled))
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
@@ -94,9 +91,7 @@ def _demand(frame: pl.DataFrame, until: date) -> dict[str, dict[date, int]]:
     return found
 
 
-def _row(
-    verdict: Mapping[str, Any], state: Mapping[str, Any] | None, demand: Mapping[date, int], settled: set[date]
-) -> dict[str, Any]:
+def _row(verdict: Mapping[str, Any], demand: Mapping[date, int], settled: set[date]) -> dict[str, Any]:
     day = verdict["usage_date"]
     row: dict[str, Any] = {"usage_date": day, "workload": verdict["workload"]}
     found = forecast(_series(demand, settled, day), last_day=day)
@@ -109,10 +104,11 @@ def _row(
         why = "there is no break-even volume to cross" if is_decided else "its break-even is not known"
         status, is_watch = ("no_crossing", False) if is_decided else ("unknown", None)
         return row | {"status": status, "reason": why, "is_watch": is_watch}
-    if state is None or state["is_frozen"]:
-        why = "its state is frozen" if state is None else str(state["reason"])
+    ratio = verdict["demand_ratio"]
+    if ratio is None:
+        why = "one of the last seven days is not settled: on which side demand is now is not known"
         return row | {"status": "frozen", "reason": why, "breakeven_tokens_per_day": volume}
-    return row | _of_crossing(found, volume, upwards=state["state"] == "api")
+    return row | _of_crossing(found, volume, upwards=ratio < 1)
 
 
 def _series(demand: Mapping[date, int], settled: set[date], day: date) -> list[int | None]:

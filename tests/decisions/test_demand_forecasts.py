@@ -33,8 +33,7 @@ def built(
     demand: Demand,
     *,
     unsettled: set[date] = frozenset(),  # type: ignore[assignment]
-    state: str = "api",
-    is_frozen: bool = False,
+    ratio: float | None = 0.9,
     breakeven: float | None = BREAKEVEN,
     crossings: int | None = 1,
 ) -> dict[str, Any]:
@@ -52,24 +51,20 @@ def built(
             {"usage_date": [*demand], "workload": ["chat"] * len(demand), "tokens": [*demand.values()]},
             schema={"usage_date": pl.Date(), "workload": pl.String(), "tokens": pl.Int64()},
         ),
-        "fct_alert_states_daily": pl.DataFrame(
-            {
-                "usage_date": [LAST],
-                "workload": ["chat"],
-                "state": [state],
-                "is_frozen": [is_frozen],
-                "reason": ["a gap"],
-            }
-        ),
         "fct_verdicts_daily": pl.DataFrame(
             {
                 "usage_date": [LAST, LAST + timedelta(days=1)],
                 "workload": ["chat", "chat"],
                 "status": ["decided", "decided"],
+                "demand_ratio": [ratio, 1.0],
                 "breakeven_first_tokens_per_day": [breakeven, 1.0],
                 "breakeven_crossing_count": [crossings, 1],
             },
-            schema_overrides={"breakeven_first_tokens_per_day": pl.Float64(), "breakeven_crossing_count": pl.Int64()},
+            schema_overrides={
+                "demand_ratio": pl.Float64(),
+                "breakeven_first_tokens_per_day": pl.Float64(),
+                "breakeven_crossing_count": pl.Int64(),
+            },
         ),
     }
     (row,) = demand_forecasts.build(frames).to_dicts()
@@ -134,20 +129,16 @@ def test_watched_is_what_is_as_likely_as_not_to_cross_within_a_month() -> None:
     assert (near["is_watch"], far["is_watch"]) == (True, False)
 
 
-def test_on_own_gpus_the_fall_below_the_break_even_is_what_is_watched_for() -> None:
-    row = built(year(), state="self_host", breakeven=1_000.0)
+def test_above_the_break_even_the_fall_below_the_break_even_is_what_is_watched_for() -> None:
+    row = built(year(), ratio=1.0, breakeven=1_000.0)
     assert (row["crosses_to"], row["p50_crosses_on_date"], row["is_watch"]) == ("api", None, False)
-    assert built(year(), state="self_host", breakeven=9e9)["is_watch"]
+    assert built(year(), ratio=1.0, breakeven=9e9)["is_watch"]
 
 
-def test_a_frozen_state_is_not_watched_and_says_what_froze_it() -> None:
-    row = built(year(), is_frozen=True, breakeven=1.0)
-    assert (row["status"], row["reason"], row["is_watch"], row["p50_crosses_on_date"]) == (
-        "frozen",
-        "a gap",
-        None,
-        None,
-    )
+def test_a_gap_in_the_last_week_freezes_the_watch_and_says_so() -> None:
+    row = built(year(), ratio=None, breakeven=1.0)
+    assert (row["status"], row["is_watch"], row["p50_crosses_on_date"]) == ("frozen", None, None)
+    assert "one of the last seven days is not settled" in row["reason"]
 
 
 def test_without_a_break_even_there_is_nothing_to_watch_for() -> None:
