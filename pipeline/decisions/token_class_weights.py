@@ -117,7 +117,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 def _of_deployment(
     day: date, declared: Row, tokens: Mapping[str, int], inputs: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    fit = fit_gpu_seconds(_sums(day, declared, inputs))
+    fit = fit_gpu_seconds(_sums(declared, inputs))
     chosen = _chosen(declared, tokens, fit, valid_on(day, inputs["list_prices"]))
     return [
         {
@@ -143,17 +143,20 @@ def _per_mtok(fit: Fit, name: str) -> Any:
     return None if taken is None else to_places(taken * 10**6, _PLACES)
 
 
-def _sums(day: date, declared: Row, inputs: Mapping[str, Any]) -> HourSums:
-    """Saturated hours of the window, back to the day on which another thing was declared under the same name."""
+def _sums(declared: Row, inputs: Mapping[str, Any]) -> HourSums:
+    """Saturated hours of the window, of the days on which the same thing was declared under this name."""
     name = declared["deployment_id"]
     own = [row for row in inputs["config_deployments"] if row["deployment_id"] == name]
-    found: list[HourSums] = []
-    for earlier, sums in sorted(inputs["int_deployment_hours"].items(), reverse=True):
-        if not any(all(row[field] == declared[field] for field in _SAME_THING) for row in valid_on(earlier, own)):
-            break
-        if name in sums:
-            found.append(sums[name])
+    found = [
+        sums[name]
+        for day_of_hours, sums in inputs["int_deployment_hours"].items()
+        if name in sums and any(_is_same(row, declared) for row in valid_on(day_of_hours, own))
+    ]
     return reduce(add, found, hour_sums([]))
+
+
+def _is_same(row: Row, declared: Row) -> bool:
+    return all(row[field] == declared[field] for field in _SAME_THING)
 
 
 def _chosen(declared: Row, tokens: Mapping[str, int], fit: Fit, prices: Rows) -> _Weights:

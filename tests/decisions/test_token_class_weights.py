@@ -194,6 +194,13 @@ def test_hours_of_another_gpu_under_the_same_name_do_not_count() -> None:
     now = declared(gpu_type="H100", valid_from_date=DAY - timedelta(days=1))
     (row, *_) = weights(earlier, now)
     assert row["saturated_hours_count"] == 20
+    back = [
+        declared(gpu_type="H100", valid_to_date=DAY - timedelta(days=1)),
+        declared(gpu_type="A100", valid_from_date=DAY - timedelta(days=1), valid_to_date=DAY),
+        declared(gpu_type="H100", valid_from_date=DAY),
+    ]
+    hours = [of_truth(number, DAY - timedelta(days=number % 3)) for number in range(60)]
+    assert weights(*back, hours=hours)[0]["saturated_hours_count"] == 40
     renamed = declared(valid_from_date=DAY - timedelta(days=1))
     assert weights(declared(valid_to_date=DAY - timedelta(days=1)), renamed)[0]["saturated_hours_count"] == 30
 
