@@ -4,6 +4,7 @@ import ast
 import csv
 import gzip
 import io
+import itertools
 import json
 import math
 import re
@@ -27,6 +28,7 @@ from pipeline.explain.explanation import Equality, Explanation, Rows
 from pipeline.explain.gpu_charges import booked_days, state_shares
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.invoices import explain_invoice
+from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
 from pipeline.landing.project import Project
@@ -411,6 +413,70 @@ def test_every_workload_of_the_last_week_agrees_with_its_arithmetic(evidence: Ev
             )
             assert not _disagreeing(explanation), (workload, back)
             assert len(_records(explanation, "Alert states")) == 45 - back
+
+
+# --- what is paid for ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deployment", ["batch-gemma", "chat-llama", "search-qwen", "triage-llama"])
+def test_what_explain_release_prints_recomputes_the_release(
+    project: Project, evidence: Evidence, deployment: str
+) -> None:
+    """B11, B30: every printed line's expression gives its own value, and the values are those published."""
+    day = "2026-11-14"
+    printed = _call(project, "release", deployment, "--date", day)
+    assert printed.exit_code == 0, printed.output
+    values = dict(_recomputed(printed.output))
+    row = evidence.ask("release", deployment=deployment, usage_date=day)[0]
+    for name, column in (
+        ("share of the GPU time", "unobserved_gpu_ratio"),
+        ("replicas that are paid for", "replica_count"),
+        ("R, a replica-hour", "replica_rc_per_hour"),
+        ("work of hour", "peak_work_replica_seconds"),
+        ("needed", "needed_replica_count"),
+        ("safe release", "safe_release_replica_count"),
+        ("it saves a month", "safe_saving_rc_per_month"),
+        ("p, the API price", "api_price_rc_per_replica_second"),
+        ("the cheapest count saves", "economic_saving_rc_per_month"),
+    ):
+        [value] = [found for line, found in values.items() if line.startswith(name)]
+        assert _close(value, row[column]), column
+    kept = {int(name.split()[0]): value for name, value in values.items() if " kept, " in name}
+    cheapest = min(kept, key=lambda count: (kept[count], count))
+    assert row["replica_count"] - cheapest == row["economic_release_replica_count"]
+
+
+@pytest.mark.parametrize("deployment", ["chat-llama", "search-qwen"])
+def test_what_explain_fill_prints_recomputes_the_filling(project: Project, evidence: Evidence, deployment: str) -> None:
+    day = "2026-11-14"
+    printed = _call(project, "fill", deployment, "--date", day)
+    assert printed.exit_code == 0, printed.output
+    values = dict(_recomputed(printed.output))
+    rows = evidence.ask("fill", deployment=deployment, usage_date=day)
+    assert rows
+    for row in rows:
+        name = row["workload"]
+        assert _close(values[f"p of {name}, a replica-second at the API"], row["api_price_rc_per_replica_second"])
+        assert _close(values[f"what fits of {name} avoids"], row["avoided_cost_rc"])
+        assert _close(values[f"a month of {name}"], row["avoided_rc_per_month"])
+
+
+def test_every_release_and_filling_agrees_with_its_arithmetic(evidence: Evidence) -> None:
+    """Of a day that is not settled, of the last one that is, and of one with too few watched hours before it."""
+    for deployment, back in itertools.product(("batch-gemma", "chat-llama", "search-qwen"), (-1, 0, 14)):
+        day = date(2026, 11, 14) - timedelta(days=back)
+        release = explain_release(evidence, deployment=deployment, usage_date=day)
+        assert not _disagreeing(release), (deployment, day)
+        assert back < 0 or len(release.equalities) > 10
+        if deployment != "batch-gemma":
+            assert not _disagreeing(explain_fill(evidence, deployment=deployment, usage_date=day)), (deployment, day)
+
+
+def test_a_deployment_that_nobody_declared_says_which_there_are(evidence: Evidence) -> None:
+    with pytest.raises(NothingToExplainError, match=r"Did you mean chat-llama\?"):
+        explain_release(evidence, deployment="chat-lama")
+    with pytest.raises(NothingToExplainError, match="Nothing is said of batch-gemma"):
+        explain_fill(evidence, deployment="batch-gemma")
 
 
 # --- the shape -------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ _COMMANDS = {
     "whatif": "pipeline.cli.whatif:whatif",
     "backtest": "pipeline.cli.backtest:backtest",
     "prices": "pipeline.cli.prices:prices",
+    "advice": "pipeline.cli.advice:advice",
     "measure": "pipeline.cli.measure:measure",
     "explain": "pipeline.cli.explain:explain",
     "sql": "pipeline.cli.show:sql",

@@ -17,6 +17,7 @@ from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.invoices import explain_invoice
+from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
 
@@ -33,6 +34,8 @@ def explain() -> None:
       breakeven explain cost --model claude-haiku-4-5
       breakeven explain waste --deployment chat-llama --state loaded_idle
       breakeven explain verdict support-chat
+      breakeven explain release chat-llama
+      breakeven explain fill chat-llama
       breakeven explain invoice INV-2026-10
       breakeven explain tokens --deployment chat-llama --date 2026-11-10
     """
@@ -197,6 +200,42 @@ def verdict(
     day = None if date_text is None else _one_day(date_text)
     asked = _Asked(folder, as_of, output_format, limit)
     asked.answer(functools.partial(explain_verdict, workload=workload, usage_date=day))
+
+
+@explain.command()
+@click.argument("deployment")
+@click.option("--date", "date_text", metavar="DATE", default=None, help="UTC day. [default: the newest settled one]")
+@_common
+def release(
+    *, folder: Path | None, as_of: str | None, output_format: str, limit: int, deployment: str, date_text: str | None
+) -> None:
+    """How many replicas of a deployment may go, what that saves, and what last week says of it.
+
+    \b
+    Example:
+      breakeven explain release chat-llama --date 2026-11-14
+    """
+    day = None if date_text is None else _one_day(date_text)
+    asked = _Asked(folder, as_of, output_format, limit)
+    asked.answer(functools.partial(explain_release, deployment=deployment, usage_date=day))
+
+
+@explain.command()
+@click.argument("deployment")
+@click.option("--date", "date_text", metavar="DATE", default=None, help="UTC day. [default: the newest settled one]")
+@_common
+def fill(
+    *, folder: Path | None, as_of: str | None, output_format: str, limit: int, deployment: str, date_text: str | None
+) -> None:
+    """What of the traffic on an API would fit on a deployment's idle replicas, hour by hour.
+
+    \b
+    Example:
+      breakeven explain fill chat-llama --date 2026-11-14
+    """
+    day = None if date_text is None else _one_day(date_text)
+    asked = _Asked(folder, as_of, output_format, limit)
+    asked.answer(functools.partial(explain_fill, deployment=deployment, usage_date=day))
 
 
 @explain.command()

@@ -66,6 +66,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "api_price_rc_per_mtok": _MONEY,
     "api_price_basis": pl.String(),
     "api_price_without_cache_rc_per_mtok": _MONEY,
+    "api_committed_cost_rc": _MONEY,
     "deployment_id": pl.String(),
     "gpu_hour_rate_rc": _MONEY,
     "gpu_rate_basis": pl.String(),
@@ -200,7 +201,7 @@ def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[
     price, price_problem = api_price(workload, demand, evidence)
     if price is not None and demand:
         row["api_price_rc_per_mtok"] = _decimal(price.of(demand) / sum(demand.values()) * _MTOK)
-        row["api_price_basis"] = price.basis
+        row["api_price_basis"], row["api_committed_cost_rc"] = price.basis, _decimal(price.committed)
         missing_cache = price.missing_cache()
         if missing_cache is not None:
             per_token = missing_cache.of(demand) / sum(demand.values())

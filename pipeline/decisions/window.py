@@ -129,7 +129,8 @@ def _price_list(frame: pl.DataFrame) -> PriceList:
     return price_list(frame.to_dicts())
 
 
-def _status(frame: pl.DataFrame) -> Row:
+def status_row(frame: pl.DataFrame) -> Row:
+    """What is said of one day."""
     return frame.to_dicts()[-1]
 
 
@@ -191,7 +192,7 @@ PREPARE: Mapping[str, Callable[[pl.DataFrame], Any]] = {
     **dict.fromkeys(_UNDATED, _rows),
     "api_prices": _price_list,
     "fct_api_costs_daily": _api_costs,
-    "fct_day_status_daily": _status,
+    "fct_day_status_daily": status_row,
     "fct_demand_daily": _demand,
     "fct_demand_hourly": _hours,
     "fct_gpu_costs_daily": _gpu_costs,
@@ -280,7 +281,7 @@ def evidence_on(day: date, inputs: Mapping[str, Any], *, price_day: date | None 
 
     `price_day`: the day whose API prices and contracts hold; the verdict's own, unless somebody asks what if.
     """
-    window = _window(inputs["fct_day_status_daily"], day)
+    window = window_on(inputs["fct_day_status_daily"], day)
 
     def settled(name: str) -> list[Any]:
         return [inputs[name].get(found, {}) for found in window.settled]
@@ -312,7 +313,7 @@ def valid_on(day: date, rows: Rows) -> Rows:
     ]
 
 
-def _window(statuses: Mapping[date, Row], day: date) -> Window:
+def window_on(statuses: Mapping[date, Row], day: date) -> Window:
     settled = sorted(
         found for found, row in statuses.items() if row["status"] == "settled" and not row["blocked_count"]
     )

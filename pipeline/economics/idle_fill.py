@@ -16,16 +16,24 @@ from pipeline.economics.scale_down import LoadHour
 
 @dataclass(frozen=True, kw_only=True)
 class Movable:
-    """Traffic that is on an API and may move: its hours, work as it would be on a replica, and its API price a unit."""
+    """Traffic that is on an API and may move: its hours, work as it would be on a replica, and its API price a unit.
+
+    committed_cost: what of it is due over these hours even if all of it moves (economics.md 1, avoidable).
+    """
 
     name: str
     hours: Sequence[LoadHour]
     price_per_unit: Exact
+    committed_cost: Exact = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """What fits of one workload over all the hours. Tokens in proportion to the work of their hour, rounded down."""
+    """What fits of one workload over all the hours. Tokens in proportion to the work of their hour, rounded down.
+
+    avoided_cost: what the API bill falls by: with P all of the workload's work at its price and K what is committed,
+        max(K, P) - max(K, P - what fits).
+    """
 
     name: str
     tokens: int
@@ -65,13 +73,14 @@ def idle_fill(
 ) -> IdleFill:
     """What fits, hour by hour, beside what the replicas serve already; the dearest work of an hour goes first.
 
+    Dearest is what avoids most for a unit were all of it to move, so that what is committed anyway comes last.
     `served` is the work of each hour on the replicas, None where nobody watched: that is not idle, and nothing fits
     there. The room of an hour is (replicas - spare) c - served. All work is in one unit. Raises ValueError for a
     negative number, a capacity of 0, or hours that are not as many. Source: economics.md 0.4, 4 and 10.
     """
     capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
     ready = max(0, whole_count(replicas, "replicas") - whole_count(spare_replicas, "spare_replicas"))
-    prices = {found.name: not_negative(found.price_per_unit, f"price of {found.name}") for found in movable}
+    bills = {found.name: _Bill.of(found) for found in movable}
     for found in movable:
         if len(found.hours) != len(served):
             raise ValueError(
@@ -84,7 +93,9 @@ def idle_fill(
     fits = [
         {}
         if room is None
-        else fill_hour(work=[(one.name, one.hours[hour].work, prices[one.name]) for one in movable], capacity=room)
+        else fill_hour(
+            work=[(one.name, one.hours[hour].work, bills[one.name].avoidable_price) for one in movable], capacity=room
+        )
         for hour, room in enumerate(rooms)
     ]
     tokens = [
@@ -92,9 +103,35 @@ def idle_fill(
         for hour, fitting in enumerate(fits)
     ]
     return IdleFill(
-        filled=tuple(_filled(one.name, prices[one.name], fits, tokens) for one in movable),
+        filled=tuple(_filled(one.name, bills[one.name], fits, tokens) for one in movable),
         hours=tuple(HourFilled(room=room, tokens=found) for room, found in zip(rooms, tokens, strict=True)),
     )
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """All of a workload's work at its price, and what of it is due whatever moves."""
+
+    price: Fraction
+    work: Fraction
+    committed: Fraction
+
+    @classmethod
+    def of(cls, found: Movable) -> "_Bill":
+        return cls(
+            price=not_negative(found.price_per_unit, f"price of {found.name}"),
+            work=sum((Fraction(hour.work) for hour in found.hours), Fraction(0)),
+            committed=not_negative(found.committed_cost, f"committed cost of {found.name}"),
+        )
+
+    def avoided(self, work: Fraction) -> Fraction:
+        """What the bill falls by when so much of the work moves."""
+        whole = self.price * self.work
+        return max(self.committed, whole) - max(self.committed, whole - self.price * work)
+
+    @property
+    def avoidable_price(self) -> Fraction:
+        return self.avoided(self.work) / self.work if self.work else Fraction(0)
 
 
 def _tokens(whole: LoadHour, fitting: Fraction) -> int:
@@ -102,14 +139,14 @@ def _tokens(whole: LoadHour, fitting: Fraction) -> int:
 
 
 def _filled(
-    name: str, price: Fraction, fits: Sequence[Mapping[str, Fraction]], tokens: Sequence[Mapping[str, int]]
+    name: str, bill: _Bill, fits: Sequence[Mapping[str, Fraction]], tokens: Sequence[Mapping[str, int]]
 ) -> Filled:
     work = sum((fitting.get(name, Fraction(0)) for fitting in fits), Fraction(0))
     return Filled(
         name=name,
         tokens=sum(found.get(name, 0) for found in tokens),
         work=work,
-        avoided_cost=work * price,
+        avoided_cost=bill.avoided(work),
         hours=sum(name in found for found in tokens),
     )
 

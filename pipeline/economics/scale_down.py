@@ -123,6 +123,7 @@ def scale_down(
     spare_replicas: int = 0,
     changed_on: date | None = None,
     quantile: Exact = Decimal("0.99"),
+    work_per_replica_second: Exact = 1,
 ) -> ScaleDown:
     """What may be released of `replicas` that are paid for, from days in order of their date.
 
@@ -130,7 +131,7 @@ def scale_down(
     `replica_cost_per_hour` is None where there is no rate, `price_per_unit`, the avoidable API price of a unit of that
     work, None where it has none. `unobserved_gpu_ratio` is the share of the paid GPU time of these days that nobody
     watched. `changed_on`: the day on which the deployment last became another one (model, GPUs a replica); days before
-    it are not read.
+    it are not read. `work_per_replica_second`: units of work in a replica-second, for the explanation alone.
 
     needed = max(minimum, ceil(Q(hourly work) / ((1 - headroom) c))) + spare, the quantile by nearest rank. Refused
     below 14 days, with fewer than two of a weekday, above 5% unobserved, and where the held-out week went over what the
@@ -186,7 +187,7 @@ def scale_down(
         economic=economic,
         backtest=backtest,
         quiet_hour=quiet_hour,
-        explanation=_said(rule, size, safe, economic, backtest, len(seen), quiet_hour),
+        explanation=_said(size, safe, economic, backtest, len(seen), quiet_hour, work_per_replica_second),
     )
 
 
@@ -331,19 +332,20 @@ def _nothing_seen(refusals: tuple[str, ...], days: int, hours: int) -> ScaleDown
 
 
 def _said(
-    rule: _Rule,
     size: _Size,
     safe: Kept,
     economic: Kept | None,
     backtest: Backtest | None,
     hours: int,
     quiet_hour: int | None,
+    work_per_replica_second: Exact,
 ) -> str:
     at_most = "" if quiet_hour is None else "at most "
     have = safe.replicas + safe.released
+    seconds = size.peak / positive(work_per_replica_second, "work_per_replica_second")
     said = [
-        f"Hour {size.rank} of {hours} by work asks for {to_places(size.peak, 1)} replica-seconds: "
-        f"{at_most}{size.needed} of {have} replicas are needed.",
+        f"Hour {size.rank} of {hours} by work asks for {to_places(seconds, 1)} replica-seconds: "
+        f"{at_most}{size.needed} replica{'' if size.needed == 1 else 's'} needed, {have} paid for.",
         f"With {safe.replicas}, {safe.overflow_hours} hours and {safe.overflow_tokens:,} tokens lay above them.",
     ]
     if economic is not None and economic.replicas < safe.replicas:

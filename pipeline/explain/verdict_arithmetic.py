@@ -83,6 +83,8 @@ def write_out(inputs: VerdictInputs) -> Arithmetic:
     done.check("demand_tokens_per_day", None if week is None else Fraction(week, 7), row["demand_tokens_per_day"])
     api_only = _prices(done, inputs, demand)
     committed = None if api_only is None else _committed(done, inputs, api_only)
+    if committed is not None:
+        done.check("api_committed_cost_rc", committed, row["api_committed_cost_rc"])
     rate = _rate(done, inputs)
     if api_only is not None and committed is not None and row["status"] == "conditions":
         write_conditions(done, inputs, api_only=max(committed, api_only) - committed, rate=rate)

@@ -38,6 +38,19 @@ def test_the_dearest_traffic_of_an_hour_goes_first_and_an_unwatched_hour_takes_n
     assert found.avoided_cost == 89
 
 
+def test_what_is_committed_anyway_is_not_avoided_and_goes_last() -> None:
+    """20 at 5 are 100, of which 60 are due: moving all avoids 40, 2 a unit. 20 at 3 with nothing due go first."""
+    committed = Movable(name="committed", hours=[LoadHour(work=20, tokens=20)], price_per_unit=5, committed_cost=60)
+    found = fill([0], committed, movable("free", [20], 3), replicas=3)
+    assert [(one.name, one.work, one.avoided_cost) for one in found.filled] == [("committed", 10, 40), ("free", 20, 60)]
+    alone = fill([0], committed, replicas=1).filled[0]
+    assert (alone.work, alone.avoided_cost) == (10, 40)
+    little = fill([16], committed, replicas=2).filled[0]
+    assert (little.work, little.avoided_cost) == (4, 20)
+    unused = Movable(name="unused", hours=[LoadHour(work=20, tokens=20)], price_per_unit=5, committed_cost=200)
+    assert fill([0], unused).avoided_cost == 0
+
+
 def test_a_spare_replica_is_not_filled() -> None:
     assert fill([5], movable("chat", [30], 1), spare=1).filled[0].work == 5
     assert fill([15], movable("chat", [30], 1), spare=1).filled[0].work == 0

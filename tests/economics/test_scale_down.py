@@ -53,7 +53,7 @@ def test_what_the_busy_hours_do_not_need_is_offered_with_what_it_saves() -> None
     assert (found.safe.replicas, found.safe.released, found.safe.saved_cost) == (2, 3, 5040)
     assert (found.safe.overflow_hours, found.safe.overflow_tokens) == (0, 0)
     assert found.explanation == (
-        "Hour 666 of 672 by work asks for 70.0 replica-seconds: 2 of 5 replicas are needed. "
+        "Hour 666 of 672 by work asks for 70.0 replica-seconds: 2 replicas needed, 5 paid for. "
         "With 2, 0 hours and 0 tokens lay above them. "
         "With 1 it would be 28 hours and 56,000 tokens, 56.00 at the API for 6,720.00 of rent. "
         "A week before, from 21 days, it would have kept 2: 0 of the 168 hours since lay above."
@@ -197,7 +197,7 @@ def test_a_capacity_that_nobody_measured_says_at_most_and_names_the_quiet_hour()
     for of_day in hours:
         of_day[3] = 2
     said = answer(days_of(hours), capacity_is_at_least=True).explanation
-    assert "at most 2 of 5 replicas are needed" in said
+    assert "at most 2 replicas needed, 5 paid for" in said
     assert said.endswith("drain one replica at 03:00 UTC, the quietest hour, and see whether the others carry it.")
     assert "at most" not in answer(days_of(hours)).explanation
 

@@ -33,7 +33,11 @@ DECISIONS = {
     "fct_verdicts_daily": ("usage_date", "workload"),
     "fct_alert_states_daily": ("usage_date", "workload"),
     "fct_token_class_weights_daily": ("usage_date", "deployment_id", "token_class"),
+    "fct_scale_downs_daily": ("usage_date", "deployment_id"),
+    "fct_idle_fill_daily": ("usage_date", "deployment_id", "workload"),
 }
+# Whose decimals are quotients and plans, not money on a ledger.
+DERIVED = {"fct_verdicts_daily", "fct_scale_downs_daily", "fct_idle_fill_daily"}
 MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 # A price book read elsewhere, and sentences, are no figures of the demo; intervals and forecasts have second routes of
 # their own, in tests/decisions.
@@ -81,7 +85,7 @@ def test_every_published_row_is_the_second_routes_row(demo: Demo, table: str) ->
         published=demo.rows(table),
         expected=demo.oracle.tables[table],
         grain=_grain(table),
-        is_derived=table == "fct_verdicts_daily",
+        is_derived=table in DERIVED,
     )
     assert not found, f"{table}:\n  " + "\n  ".join(found)
 

@@ -173,6 +173,7 @@ def _verdict(
     api_cost = _cost(prices, demand)
     price = api_cost / sum(demand.values())
     row |= {"api_price_rc_per_mtok": price * 10**6, "api_price_basis": price_basis}
+    row["api_committed_cost_rc"] = Fraction(0)  # the demo has no contract
     if without_cache is not None:
         row["api_price_without_cache_rc_per_mtok"] = _cost(without_cache, demand) / sum(demand.values()) * 10**6
     if deployment_id is None:

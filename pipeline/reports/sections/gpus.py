@@ -20,6 +20,7 @@ from pipeline.reports.sections.month import (
 )
 
 _NO_DEPLOYMENT = "(no deployment)"
+_NOT_OFFERED = ("refused", "pinned")
 
 
 _MOST_BARS = 20
@@ -30,6 +31,7 @@ def waste(month: Month) -> Section:
     states = month.ask("gpu_states")
     bills = month.ask("gpu_bill")
     leftovers = month.ask("leftovers")
+    advice = month.ask("advice")
     blocks: list[Block] = []
     with_hours = [line for line in states if line["gpu_hours"]]
     if with_hours:
@@ -37,6 +39,7 @@ def waste(month: Month) -> Section:
     blocks.append(_states_table(month, states, bills))
     if bills:
         blocks.append(_bills_table(month, bills))
+    blocks.append(_advice_table(month, advice))
     blocks.append(
         Table(
             caption="What joins to nothing",
@@ -65,6 +68,40 @@ def waste(month: Month) -> Section:
         )
     )
     return Section("waste", "Waste", _waste_sentence(month, states), blocks)
+
+
+def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
+    """In the order in which to do it; why of each line, and why a release is refused."""
+    return Table(
+        caption="What to do, in this order: fill what is paid for, release what nothing needs, switch, buy. "
+        "What one line saves is not what it saves after another.",
+        columns=(
+            Column("Advice"),
+            Column("Deployment"),
+            Column("Workload"),
+            Column("Replicas", is_number=True),
+            Column("Would fit", "million tokens a day", is_number=True),
+            Column("Saving", f"{month.currency} a month", is_number=True),
+            Column("As of"),
+            Column("Why"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    line["advice"] if line["status"] not in _NOT_OFFERED else f"{line['advice']}: {line['status']}",
+                    figures.name(line["deployment_id"]),
+                    figures.name(line["workload"]),
+                    figures.UNKNOWN if line["replica_count"] is None else figures.count(line["replica_count"]),
+                    figures.millions(line["fit_tokens_per_day"]),
+                    month.money(line["saving_rc_per_month"]),
+                    figures.day(line["usage_date"]),
+                    figures.visible(line["reason"] or "", figures.TEXT_LIMIT),
+                )
+            )
+            for line in advice
+        ),
+        empty="Nothing to fill, to release, to switch or to buy, or nothing is known yet of what is paid for.",
+    )
 
 
 def _waste_sentence(month: Month, states: Sequence[Answer]) -> str:

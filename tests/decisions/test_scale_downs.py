@@ -1,0 +1,278 @@
+"""Releases and fillings as nodes: what makes them refuse, be unknown, or leave a workload where it is."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.decisions import idle_fills, scale_downs
+
+Row = Mapping[str, Any]
+LAST = date(2026, 11, 10)
+DAYS = [LAST - timedelta(days=back) for back in reversed(range(28))]
+ALWAYS = {"valid_from_date": None, "valid_to_date": None}
+
+
+def deployment(**changes: Any) -> Row:
+    """A replica takes 900 output tokens an hour: 0.25 a second, all of the hour."""
+    return {
+        "deployment_id": "llama",
+        "model": "llama-70b",
+        "gpus_per_replica": 2,
+        "minimum_replicas": 1,
+        "spare_replicas": 0,
+        "tokens_per_second": Decimal("0.25"),
+        "prefill_tokens_per_second": None,
+        "cached_tokens_per_second": None,
+        "decode_tokens_per_second": None,
+        "peak_allowance": Decimal(1),
+        "measured_on": date(2026, 9, 1),
+        "capacity_source": "own load test",
+        "gpu_type": None,
+        "parameters_billions": None,
+        **ALWAYS,
+        **changes,
+    }
+
+
+def hours(tokens: int, *, without: Sequence[int] = ()) -> list[tuple[int, int]]:
+    return [(hour, tokens) for hour in range(24) if hour not in without]
+
+
+def served(day: date, of_day: Sequence[tuple[int, int]], workload: str = "chat") -> list[Row]:
+    return [
+        {
+            "usage_date": day,
+            "usage_hour_at": datetime(day.year, day.month, day.day, hour),  # noqa: DTZ001 - marts hold UTC
+            "deployment_id": "llama",
+            "workload": workload,
+            "token_class": "output",
+            "tokens": tokens,
+        }
+        for hour, tokens in of_day
+    ]
+
+
+def paid(day: date, *, replicas: int = 4, **changes: Any) -> Row:
+    """Two GPUs a replica, a dollar an hour each."""
+    return {
+        "usage_date": day,
+        "deployment_id": "llama",
+        "gpu_milliseconds": 86_400_000 * 2 * replicas,
+        "unobserved_milliseconds": 0,
+        "realized_cost_rc": Decimal(48 * replicas),
+        "unpriced_count": 0,
+        **changes,
+    }
+
+
+def price(workload: str = "chat", per_mtok: str | None = "20000", committed: str = "0") -> Row:
+    return {
+        "usage_date": LAST,
+        "workload": workload,
+        "window_days_count": 28,
+        "api_price_rc_per_mtok": None if per_mtok is None else Decimal(per_mtok),
+        "api_committed_cost_rc": Decimal(committed),
+    }
+
+
+def _inputs(module: Any, given: Mapping[str, Sequence[Row]], dated: Sequence[str]) -> dict[str, Any]:
+    inputs: dict[str, Any] = {"this_partition": pl.DataFrame({"from_date": [LAST]})}
+    for name, rows in given.items():
+        prepare = module.PREPARE[name]
+        if name not in dated:
+            inputs[name] = list(rows)
+            continue
+        by_day = {day: [row for row in rows if row["usage_date"] == day] for day in DAYS}
+        inputs[name] = {day: prepare(pl.DataFrame(found)) for day, found in by_day.items() if found}
+    return inputs
+
+
+def release(**tables: Sequence[Row]) -> dict[str, Any]:
+    """Four replicas, of which each hour of 28 days needs one: 700 of 900 tokens; with a fifth kept free, 720."""
+    given: dict[str, Sequence[Row]] = {
+        "config_deployments": [deployment()],
+        "gpu_types": [],
+        "fct_day_status_daily": [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS],
+        "fct_gpu_costs_daily": [paid(day) for day in DAYS],
+        "fct_verdicts_daily": [price()],
+        "int_self_host_tokens_hourly": [row for day in DAYS for row in served(day, hours(700))],
+        **tables,
+    }
+    dated = ("fct_day_status_daily", "fct_gpu_costs_daily", "fct_verdicts_daily", "int_self_host_tokens_hourly")
+    [row] = scale_downs.build(_inputs(scale_downs, given, dated)).to_dicts()
+    return row
+
+
+def test_what_the_busy_hour_does_not_need_is_released_at_its_rent() -> None:
+    """A replica-hour is 2 GPUs at a dollar; three of them for November's 720 hours."""
+    row = release()
+    assert (row["status"], row["needed_replica_count"], row["safe_release_replica_count"]) == ("release", 1, 3)
+    assert row["replica_rc_per_hour"] == 2
+    assert row["safe_saving_rc_per_month"] == 3 * 2 * 720
+    assert row["peak_work_replica_seconds"] == 2800
+    # 20,000 a million for 700 tokens in 2,800 replica-seconds.
+    assert row["api_price_rc_per_replica_second"] == Decimal("0.005")
+    assert (row["backtest_days_count"], row["backtest_replica_count"], row["backtest_overflow_hours"]) == (21, 1, 0)
+
+
+def test_an_hour_without_a_reading_is_neither_quiet_nor_busy() -> None:
+    """B11: a quarter of the hours unwatched is above 5%, and none of them counts as zero."""
+    row = release(
+        int_self_host_tokens_hourly=[row for day in DAYS for row in served(day, hours(700, without=range(6)))]
+    )
+    assert (row["observed_hours"], row["unobserved_hours"], row["status"]) == (504, 168, "refused")
+    assert row["reason"].startswith("Nothing is offered: 25.0% of the hours unobserved, of at most 5%.")
+    assert row["peak_work_replica_seconds"] == 2800
+
+
+def test_another_model_begins_the_window_anew() -> None:
+    changed = LAST - timedelta(days=9)
+    before = deployment(model="llama-8b", valid_to_date=changed)
+    row = release(config_deployments=[before, deployment(valid_from_date=changed)])
+    assert (row["status"], row["window_days_count"], row["window_from_date"]) == ("refused", 10, changed)
+    assert f"10 days since the deployment changed on {changed}, of at least 14" in row["reason"]
+
+
+def test_a_capacity_measured_again_is_the_same_deployment() -> None:
+    measured = LAST - timedelta(days=9)
+    before = deployment(tokens_per_second=Decimal(1), valid_to_date=measured)
+    row = release(config_deployments=[before, deployment(valid_from_date=measured)])
+    assert (row["status"], row["window_days_count"]) == ("release", 28)
+
+
+def test_a_deployment_without_a_price_of_its_own_still_says_what_is_needed() -> None:
+    """B4: what nobody can price is unknown; what it needs is not."""
+    unpriced = [paid(day, unpriced_count=1) for day in DAYS]
+    row = release(fct_gpu_costs_daily=unpriced, fct_verdicts_daily=[])
+    assert (row["status"], row["safe_release_replica_count"]) == ("release", 3)
+    assert (row["safe_saving_rc_per_month"], row["economic_release_replica_count"]) == (None, None)
+    assert "what a release saves is unknown" in row["reason"]
+    assert "No API price of chat" in row["reason"]
+
+
+def test_a_capacity_that_nobody_declared_is_at_least_its_best_hour() -> None:
+    row = release(config_deployments=[deployment(tokens_per_second=None)])
+    assert (row["capacity_basis"], row["capacity_tokens_per_replica_hour"]) == ("at_least", 175)
+    # 700 tokens were 4 replicas' best hour, so with a fifth kept free at most 5 are needed: that says nothing.
+    assert (row["status"], row["needed_replica_count"], row["quiet_hour_at"]) == (
+        "keep",
+        5,
+        datetime(2026, 11, 10),  # noqa: DTZ001 - marts hold UTC
+    )
+    assert "at most 5 replicas needed" in row["reason"]
+
+
+def test_nothing_is_said_of_a_day_that_is_not_settled_or_not_paid_for() -> None:
+    days = [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[:-1]]
+    open_day = {"usage_date": LAST, "status": "provisional", "blocked_count": 0}
+    assert release(fct_day_status_daily=[*days, open_day])["status"] == "not_settled"
+    row = release(fct_gpu_costs_daily=[paid(day) for day in DAYS[:-1]])
+    assert (row["status"], row["reason"]) == ("refused", "no GPU time of it was paid for on 2026-11-10")
+
+
+# --- filling ---------------------------------------------------------------------------------------------------------
+
+
+def workload(name: str, **changes: Any) -> Row:
+    return {"workload": name, "deployment_id": "llama", "pinned_to": None, "pin_reason": None, **ALWAYS, **changes}
+
+
+def asked(day: date, name: str, tokens: int, token_class: str = "output") -> Row:
+    """At noon."""
+    at = datetime(day.year, day.month, day.day, 12)  # noqa: DTZ001 - marts hold UTC
+    return {"usage_date": day, "workload": name, "usage_hour_at": at, "token_class": token_class, "tokens": tokens}
+
+
+def fills(**tables: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Four replicas with 700 tokens in each hour leave 2,900 of 3,600; mail asks for 4,000 at noon."""
+    given: dict[str, Sequence[Row]] = {
+        "config_deployments": [deployment()],
+        "config_workloads": [workload("mail")],
+        "fct_day_status_daily": [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[-7:]],
+        "fct_demand_hourly": [asked(day, "mail", 4000) for day in DAYS[-7:]],
+        "fct_scale_downs_daily": [{"usage_date": LAST, "deployment_id": "llama", **release()}],
+        "fct_verdicts_daily": [price("mail")],
+        "int_self_host_tokens_hourly": [row for day in DAYS[-7:] for row in served(day, hours(700))],
+        **tables,
+    }
+    undated = ("config_deployments", "config_workloads")
+    inputs = _inputs(idle_fills, given, [name for name in given if name not in undated])
+    return {row["workload"]: row for row in idle_fills.build(inputs).to_dicts()}
+
+
+def test_what_fits_beside_what_is_served_avoids_its_price_at_the_api() -> None:
+    """2,900 of 4,000 tokens a day at 20,000 a million: 58 a day. A replica's rent is 48, and would lose 900 of them."""
+    row = fills()["mail"]
+    assert (row["status"], row["api_tokens"], row["fit_tokens"], row["fit_hours"]) == ("fits", 28_000, 20_300, 7)
+    assert (row["avoided_cost_rc"], row["avoided_rc_per_month"]) == (406, 1740)
+    # Released: 0, 1, 2 or 3 of them avoid 406, 280, 154, 28 and save 0, 336, 672, 1,008 of rent in the seven days.
+    assert (row["release_beside_replica_count"], row["fit_beside_release_tokens"]) == (3, 1400)
+
+
+def test_a_dearer_api_is_filled_rather_than_released() -> None:
+    row = fills(fct_verdicts_daily=[price("mail", "200000")])["mail"]
+    assert (row["avoided_cost_rc"], row["release_beside_replica_count"]) == (4060, 0)
+
+
+def test_what_is_committed_is_not_avoided() -> None:
+    """28,000 tokens come to 560, of which 896 x 7 / 28 = 224 are due anyway: what fits, 406, avoids 560 - 224."""
+    row = fills(fct_verdicts_daily=[price("mail", committed="896")])["mail"]
+    assert (row["api_committed_cost_rc"], row["avoided_cost_rc"]) == (224, 336)
+
+
+def test_an_hour_that_nobody_watched_takes_nothing() -> None:
+    """B11"""
+    unwatched = [row for day in DAYS[-7:] for row in served(day, hours(700, without=[12]))]
+    row = fills(int_self_host_tokens_hourly=unwatched)["mail"]
+    assert (row["status"], row["fit_tokens"], row["unobserved_hours"]) == ("nothing_fits", 0, 7)
+
+
+def test_a_pinned_workload_stays_and_one_without_a_price_is_unknown() -> None:
+    found = fills(
+        config_workloads=[
+            workload("mail"),
+            workload("law", pinned_to="api", pin_reason="residency"),
+            workload("labs"),
+            workload("elsewhere", deployment_id=None),
+        ],
+        fct_demand_hourly=[asked(day, name, 100) for day in DAYS[-7:] for name in ("mail", "law", "labs", "elsewhere")],
+    )
+    assert {name: row["status"] for name, row in found.items()} == {"labs": "unknown", "law": "pinned", "mail": "fits"}
+    assert found["law"]["reason"] == "pinned to the api: residency"
+    assert (found["labs"]["fit_tokens"], found["labs"]["avoided_cost_rc"]) == (None, None)
+
+
+def test_a_class_without_a_declared_throughput_does_not_move() -> None:
+    by_class = deployment(
+        tokens_per_second=None, prefill_tokens_per_second=Decimal(1), decode_tokens_per_second=Decimal("0.25")
+    )
+    row = fills(
+        config_deployments=[by_class],
+        fct_demand_hourly=[asked(day, "mail", 100, "input_image") for day in DAYS[-7:]],
+    )["mail"]
+    assert (row["status"], row["reason"]) == ("unknown", "llama declares no throughput for input_image")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"replica_count": 0, "reason": "no GPU time of it was paid for"}, "no GPU time of it was paid for"),
+        ({"capacity_basis": None, "reason": "no capacity is declared"}, "no capacity is declared"),
+    ],
+)
+def test_without_replicas_or_a_capacity_nothing_is_known_to_fit(changes: Mapping[str, Any], reason: str) -> None:
+    given = [{"usage_date": LAST, "deployment_id": "llama", **release(), **changes}]
+    row = fills(fct_scale_downs_daily=given)["mail"]
+    assert (row["status"], row["reason"], row["fit_tokens"]) == ("unknown", reason, None)
+
+
+def test_the_mean_of_a_day_is_over_the_days_that_are_settled() -> None:
+    settled = [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[-2:]]
+    row = fills(fct_day_status_daily=settled)["mail"]
+    assert (row["window_days_count"], row["fit_tokens"]) == (2, 5800)
+    assert Fraction(row["fit_tokens_per_day"]) == 2900
