@@ -126,12 +126,14 @@ def test_nothing_runs_as_root_and_the_ui_is_on_loopback():
                 assert template["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
-def test_the_unit_runs_a_command_that_exists():
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(INFRA / "systemd" / "breakeven.service")
-    command = unit["Service"]["ExecStart"].rpartition("/opt/breakeven/bin/")[2]
-    assert mistakes_of(command) == []
+def test_the_units_run_commands_that_exist_as_nobody_in_particular():
+    for path in (INFRA / "systemd").glob("*.service"):
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read(path)
+        command = unit["Service"]["ExecStart"].removeprefix("/opt/breakeven/bin/")
+        assert mistakes_of(command) == []
+        assert (unit["Service"]["User"], unit["Service"]["NoNewPrivileges"]) == ("breakeven", "true")
     timer = configparser.ConfigParser(strict=False, interpolation=None)
     timer.read(INFRA / "systemd" / "breakeven.timer")
     assert timer["Timer"]["OnCalendar"].endswith("UTC")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -32,10 +32,14 @@ vllm:generation_tokens_total{engine="0",model_name="chat"} 30.0
 class Agent:
     """`breakeven agent run` on a spool folder, 20 times as fast as on a host."""
 
-    def __init__(self, stub: Stub, spool: Path, *options: str) -> None:
+    def __init__(self, spool: Path, command: list[str], environment: Mapping[str, str]) -> None:
         self.spool = spool
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    @classmethod
+    def of(cls, stub: Stub, spool: Path, *options: str) -> "Agent":
         command = [*CLI, "run", "--spool", str(spool), "--host", "node-1", "--every", "0.1", *options]
-        self.process = subprocess.Popen(command, env=stub.environment, stderr=subprocess.PIPE, text=True)
+        return cls(spool, command, stub.environment)
 
     def records(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -67,7 +71,7 @@ def start(stub: Stub, tmp_path: Path) -> Iterator[Callable[..., Agent]]:
     started: list[Agent] = []
 
     def begin(*options: str) -> Agent:
-        started.append(Agent(stub, tmp_path / "spool", *options))
+        started.append(Agent.of(stub, tmp_path / "spool", *options))
         return started[-1]
 
     yield begin
