@@ -70,6 +70,19 @@ def test_a_volume_is_supposed_as_if_it_had_been_metered(factor: int) -> None:
     assert supposing(Supposed(volume=Fraction(factor)), **tables) == verdict(**times(tables, factor))
 
 
+def test_more_of_a_workload_is_a_greater_share_of_the_gpus_that_it_shares() -> None:
+    """Another workload is served too: what this one costs today grows with its part of the bill."""
+
+    def shared(factor: int) -> dict[str, Any]:
+        tables = dict(on_gpus_tables())
+        [own] = tables["int_self_host_tokens_hourly"]
+        demand = {name: tables[name] for name in ("fct_demand_daily", "fct_demand_hourly")}
+        served = [{**own, "tokens": own["tokens"] * factor}, {**own, "workload": "other"}]
+        return {**tables, **times(demand, factor), "int_self_host_tokens_hourly": served}
+
+    assert supposing(Supposed(volume=Fraction(3)), **shared(1)) == verdict(**shared(3))
+
+
 @settings(max_examples=15, deadline=None)
 @given(cents=st.integers(1, 5000))
 def test_a_price_is_supposed_as_if_it_had_been_billed(cents: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -84,6 +85,35 @@ def test_bounds_and_certainty_are_those_of_every_spread(
     if all(units % HOURS == 0 for units in days):
         assert found.flattest.best.total_cost == least
     assert found.most_peaked.best.total_cost == max(best.total_cost for best in every)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    days=st.lists(st.integers(0, 9), min_size=1, max_size=2),
+    capacity=st.integers(1, 3),
+    rent=halves,
+    fixed=halves,
+    commitment=halves,
+)
+@example(days=[8], capacity=2, rent=Decimal(4), fixed=Decimal(0), commitment=Decimal(5))
+def test_under_a_commitment_a_count_that_is_given_is_the_best_of_every_spread(
+    days: list[int], capacity: int, rent: Decimal, fixed: Decimal, commitment: Decimal
+) -> None:
+    """What lies below the commitment is due anyway, so it pays no replica."""
+    terms: dict[str, Any] = {
+        "capacity_per_replica_hour": capacity,
+        "replica_cost": rent,
+        "fixed_cost": fixed,
+        "price_per_unit": 1,
+        "headroom_ratio": 0,
+        "api_commitment": commitment,
+    }
+    found = plans_of_days(known_hours=[], day_units=days, hours_per_day=HOURS, **terms)
+    if found.replicas is None:
+        return
+    for hours in product(*(spreads(units) for units in days)):
+        plan = optimal_hybrid(hourly_demand=[hour for day in hours for hour in day], **terms)
+        assert plan.best.replicas == found.replicas
 
 
 def plans(day_units: list[int], *, capacity: int, rent: int) -> DailyPlans:
