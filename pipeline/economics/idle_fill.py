@@ -81,6 +81,7 @@ def idle_fill(
     capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
     ready = max(0, whole_count(replicas, "replicas") - whole_count(spare_replicas, "spare_replicas"))
     bills = {found.name: _Bill.of(found) for found in movable}
+    dearest = {name: bill.avoidable_price for name, bill in bills.items()}
     for found in movable:
         if len(found.hours) != len(served):
             raise ValueError(
@@ -93,9 +94,7 @@ def idle_fill(
     fits = [
         {}
         if room is None
-        else fill_hour(
-            work=[(one.name, one.hours[hour].work, bills[one.name].avoidable_price) for one in movable], capacity=room
-        )
+        else fill_hour(work=[(one.name, one.hours[hour].work, dearest[one.name]) for one in movable], capacity=room)
         for hour, room in enumerate(rooms)
     ]
     tokens = [
