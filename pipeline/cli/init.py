@@ -72,9 +72,9 @@ def init(
 ) -> None:
     """Find what is there and write a first breakeven.yaml. Never overwrites one.
 
-    Finds Admin keys by the names of their variables (no value is shown), AWS profiles, the Kubernetes context, a
-    Prometheus, exports below FOLDER by their content, GPUs of this host. Reads what these give once, and proposes
-    workloads, deployments and owners as comments, dearest first.
+    Finds Admin keys by the names of their variables (no value is shown), the AWS account and its Data Exports, nodes
+    and pods with GPUs of the Kubernetes context, a Prometheus, exports below FOLDER by their content, GPUs of this
+    host. Reads what these give once, and proposes workloads, deployments and owners as comments, dearest first.
 
     \b
     Examples:
