@@ -42,6 +42,9 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")]
 
 
+# How much of a replica-hour may be filled where nobody declared it and nothing was measured: assumed, and called so.
+ASSUMED_PEAK_ALLOWANCE = Decimal("0.85")
+
 # What a person may write as one entry: both exports of one Admin API, of one key.
 BOTH_OF_AN_API: Mapping[str, tuple[str, ...]] = {
     "anthropic_api": ("anthropic_cost_api", "anthropic_usage_api"),
@@ -95,6 +98,7 @@ class Capacity(_Section):
     """Tokens per second one replica sustains within its SLO. Declared with a date and a source, or not at all.
 
     `tokens_per_second` is of all classes together, at the mix it was measured at. By class is better known, and counts.
+    `peak_allowance` is the share of an hour that may be filled so that peaks inside it fit.
     """
 
     tokens_per_second: Money | None = Field(default=None, gt=0)
@@ -103,7 +107,7 @@ class Capacity(_Section):
     decode_tokens_per_second: Money | None = Field(default=None, gt=0)
     measured_on: Day
     source: str
-    peak_allowance: Money = Field(default=Decimal("0.85"), gt=0, le=1)
+    peak_allowance: Money | None = Field(default=None, gt=0, le=1)
 
 
 class _Served(_Section):
@@ -177,7 +181,7 @@ class Candidate(_Served):
     tokens_per_api_token: Money | None = Field(default=None, gt=0)
     engineering_hours_per_month: Money | None = Field(default=None, ge=0)
     engineering_hour: Money | None = Field(default=None, ge=0)
-    peak_allowance: Money = Field(default=Decimal("0.85"), gt=0, le=1)
+    peak_allowance: Money | None = Field(default=None, gt=0, le=1)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
 
 

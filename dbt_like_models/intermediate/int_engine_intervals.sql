@@ -281,6 +281,7 @@ final as (
         input_cache_read_tokens,
         output_tokens,
         request_count,
+        requests_waiting_count,
         input_cache_read_tokens is not null as has_cached_counter,
         coalesce(
             requests_running_count > 0

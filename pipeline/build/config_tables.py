@@ -7,13 +7,23 @@ itself: since that day. `breakeven amend`: all that breakeven.yaml said when it 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import polars as pl
 from pydantic import ValidationError
 
-from pipeline.config import Candidate, Capacity, Config, Deployment, SourceConfig, Workload, landed_config
+from pipeline.config import (
+    ASSUMED_PEAK_ALLOWANCE,
+    Candidate,
+    Capacity,
+    Config,
+    Deployment,
+    SourceConfig,
+    Workload,
+    landed_config,
+)
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
@@ -72,6 +82,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "cached_tokens_per_second": _MONEY,
         "decode_tokens_per_second": _MONEY,
         "peak_allowance": _MONEY,
+        "is_peak_allowance_declared": pl.Boolean(),
         "measured_on": pl.Date(),
         "capacity_source": pl.String(),
         **_SERVED,
@@ -252,7 +263,8 @@ def _with_measured_candidate(workload: Workload, measured: Mapping[str, Capacity
     found = measured.get(measured_subject(workload=workload.workload))
     if workload.candidate is None or workload.candidate.tokens_per_second is not None or found is None:
         return workload
-    update = {"tokens_per_second": found.tokens_per_second, "peak_allowance": found.peak_allowance}
+    allowance = workload.candidate.peak_allowance if found.peak_allowance is None else found.peak_allowance
+    update = {"tokens_per_second": found.tokens_per_second, "peak_allowance": allowance}
     return workload.model_copy(update={"candidate": workload.candidate.model_copy(update=update)})
 
 
@@ -496,7 +508,8 @@ def _deployments(config: Config) -> Iterator[Row]:
             "prefill_tokens_per_second": capacity and capacity.prefill_tokens_per_second,
             "cached_tokens_per_second": capacity and capacity.cached_tokens_per_second,
             "decode_tokens_per_second": capacity and capacity.decode_tokens_per_second,
-            "peak_allowance": capacity and capacity.peak_allowance,
+            "peak_allowance": capacity and _allowance(capacity.peak_allowance),
+            "is_peak_allowance_declared": None if capacity is None else capacity.peak_allowance is not None,
             "measured_on": capacity and capacity.measured_on,
             "capacity_source": capacity and capacity.source,
             **served_row(deployment),
@@ -521,6 +534,10 @@ def served_row(said: Deployment | Candidate) -> Row:
         "requests_at_once_count": said.requests_at_once,
         "tokens_per_step": said.tokens_per_step,
     }
+
+
+def _allowance(declared: Decimal | None) -> Decimal:
+    return ASSUMED_PEAK_ALLOWANCE if declared is None else declared
 
 
 def _deployment_hosts(config: Config) -> Iterator[Row]:
@@ -566,7 +583,7 @@ def _candidates(config: Config) -> Iterator[Row]:
             "tokens_per_api_token": candidate.tokens_per_api_token,
             "engineering_hours_per_month": candidate.engineering_hours_per_month,
             "engineering_hour_rate": candidate.engineering_hour,
-            "peak_allowance": candidate.peak_allowance,
+            "peak_allowance": _allowance(candidate.peak_allowance),
             "currency": candidate.currency,
         }
 

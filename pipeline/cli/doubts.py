@@ -9,6 +9,7 @@ from pipeline.decisions.check_results import check_results
 from pipeline.formats.writing import printable
 from pipeline.reports import certainty
 from pipeline.reports.figures import counted
+from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 
@@ -45,6 +46,17 @@ def print_watches(rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of the question `verdict_certainty`. A watch is a line, never a message."""
     for line in filter(None, map(certainty.watch, rows)):
         console().print(printable(f"{line}."), style="cyan", markup=False)
+
+
+def print_grain(questions: Questions) -> None:
+    """Which days' hours are not metered, and how much of a replica-hour each verdict fills: alike ones in a line."""
+    alike: dict[str, list[str]] = {}
+    for row in questions.ask("demand_grain", from_date=date.min, to_date=date.max).to_dicts():
+        for what, said in (("Demand", hours_in_words(row)), ("Peaks inside the hour", peaks_in_words(row))):
+            if said is not None:
+                alike.setdefault(f"{what}: {said}.", []).append(row["workload"])
+    for said, workloads in alike.items():
+        console().print(printable(f"{', '.join(workloads)}: {said}"), markup=False)
 
 
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:

@@ -127,7 +127,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
 def verdict_of(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:
     """One row of the node. `workload`, `deployment`: rows of config_workloads and config_deployments of the day."""
-    return _as_held(_verdict(workload, deployment, evidence))
+    return _as_held(_verdict(workload, _as_filled(workload, deployment, evidence), evidence))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +156,7 @@ class Grounds:
 def grounds_of(workload: Row, deployment: Row | None, evidence: Evidence) -> Grounds | str:
     """The grounds of a workload's verdict; why there are none where something of them is unknown."""
     name = str(workload["workload"])
+    deployment = _as_filled(workload, deployment, evidence)
     demand = _tokens_by_class(evidence.daily.get(name, ()))
     price, price_problem = api_price(workload, demand, evidence)
     rate, rate_problem = _gpu_rate(deployment, evidence)
@@ -178,6 +179,14 @@ def grounds_of(workload: Row, deployment: Row | None, evidence: Evidence) -> Gro
         work=_work(name, demand, price, capacity, evidence),
         plans=plans,
     )
+
+
+def _as_filled(workload: Row, deployment: Row | None, evidence: Evidence) -> Row | None:
+    """The deployment with the share of its hours that this workload's peaks leave to be filled."""
+    if deployment is None:
+        return None
+    allowance = evidence.peak_allowances.get(str(workload["workload"]), deployment["peak_allowance"])
+    return {**deployment, "peak_allowance": allowance}
 
 
 def _verdict(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -42,8 +43,10 @@ _UNDATED = (
     "config_workloads",
     "gpu_types",
 )
-INPUTS = tuple(sorted((*_DATED, *_UNDATED)))
-LOOKBACK = dict.fromkeys(_DATED, WINDOW_DAYS - 1)
+# Of the verdict's own day alone.
+_OF_ITS_DAY = "fct_peak_allowances_daily"
+INPUTS = tuple(sorted((*_DATED, _OF_ITS_DAY, *_UNDATED)))
+LOOKBACK = {**dict.fromkeys(_DATED, WINDOW_DAYS - 1), _OF_ITS_DAY: 0}
 # What a verdict reads of the wide marts, added up within a day so that a window of them is short. Amounts of opposite
 # sign, and unknown ones, stay apart: what adds up to nothing has still happened, and what is unknown stays unknown.
 READS: Mapping[str, str] = {
@@ -76,6 +79,7 @@ READS: Mapping[str, str] = {
         group by
             usage_date, deployment_id, cost_measure, billing_currency, unconverted_currency,
             sign(gpu_milliseconds), sign(realized_cost_rc)""",
+    _OF_ITS_DAY: "select usage_date, workload, peak_allowance_ratio from fct_peak_allowances_daily",
     "int_fx_rates_daily": rates.READ,
     "int_self_host_tokens_hourly": """
         select usage_date, usage_hour_at, deployment_id, workload, cast(sum(tokens) as bigint) as tokens
@@ -175,6 +179,11 @@ def _hours(frame: pl.DataFrame) -> dict[str, HoursOfDay]:
     return {workload: HoursOfDay(hours=hours, classes=frozenset().union(*hours)) for workload, hours in tokens.items()}
 
 
+def _allowances(frame: pl.DataFrame) -> dict[str, Decimal]:
+    """By workload."""
+    return dict(frame.select("workload", "peak_allowance_ratio").iter_rows())
+
+
 def _served(frame: pl.DataFrame) -> dict[str, Served]:
     """By deployment."""
     found: dict[str, Served] = {}
@@ -195,6 +204,7 @@ PREPARE: Mapping[str, Callable[[pl.DataFrame], Any]] = {
     "fct_day_status_daily": status_row,
     "fct_demand_daily": _demand,
     "fct_demand_hourly": _hours,
+    _OF_ITS_DAY: _allowances,
     "fct_gpu_costs_daily": _gpu_costs,
     "int_fx_rates_daily": rates.rates_of_day,
     "int_self_host_tokens_hourly": _served,
@@ -246,6 +256,7 @@ class Evidence:
     api_costs: Mapping[str, Rows]
     gpu_costs: Mapping[str, Rows]
     served: Mapping[str, Served]
+    peak_allowances: Mapping[str, Decimal]
     candidates: Mapping[str, Row]
     gpu_types: Rows
     api_prices: PriceList
@@ -258,7 +269,7 @@ class Evidence:
         """The settled days whose hours are known, by hour; and tokens by class of each day that is known as a sum."""
         sums: dict[date, dict[str, int]] = {}
         rows = self.daily.get(workload, ())
-        summed = {row["usage_date"] for row in rows if row["evidence"] != "hourly"}
+        summed = {row["usage_date"] for row in rows if row["evidence"] == "daily"}
         for row in rows:
             if row["usage_date"] in summed and row["tokens"]:
                 tokens = sums.setdefault(row["usage_date"], {})
@@ -293,6 +304,7 @@ def evidence_on(day: date, inputs: Mapping[str, Any], *, price_day: date | None 
         api_costs=_joined(settled("fct_api_costs_daily")),
         gpu_costs=_joined(settled("fct_gpu_costs_daily")),
         served=_all_served(settled("int_self_host_tokens_hourly")),
+        peak_allowances=inputs[_OF_ITS_DAY].get(day, {}),
         candidates={row["workload"]: row for row in valid_on(day, inputs["config_candidates"])},
         gpu_types=inputs["gpu_types"],
         api_prices=inputs["api_prices"],

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.explain.condition_arithmetic import write_conditions
+from pipeline.explain.evidence import Record
 from pipeline.explain.explanation import Equality, exact_text
 from pipeline.explain.verdict_inputs import VerdictInputs, commitment_period_days, days_in_month
 
@@ -204,12 +205,27 @@ def _rate(done: Arithmetic, inputs: VerdictInputs) -> Fraction | None:
     return rate
 
 
+def _allowance(done: Arithmetic, deployment: Record) -> Fraction:
+    """The share of a replica-hour that may be filled, and who says so."""
+    ratio, basis = Fraction(deployment["peak_allowance"]), deployment["peak_allowance_basis"]
+    what = "share of a replica-hour that may be filled"
+    if basis == "measured":
+        ppm = int(deployment["p99_minute_to_hour_ppm"])
+        week = f"minutes of the week from {deployment['peak_week_from_date']}, 99% of the busy hours' over their mean"
+        done.step(f"{what} (measured: {week})", f"1000000 / {ppm}", Fraction(1_000_000, ppm))
+        done.check("peak_allowance_ratio", Fraction(1_000_000, ppm), deployment["peak_allowance"])
+        return ratio
+    why = deployment["peak_allowance_reason"]
+    done.lines.append(f"{what} = {_n(ratio)} ({basis}{f': {why}' if why else ''})")
+    return ratio
+
+
 def _capacity(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) -> tuple[Fraction, Fraction] | None:
     """(tokens of this mix per replica-hour, replica-seconds of work that a replica-hour takes)."""
     rates, whole = inputs.class_rates(), sum(demand.values())
     assert inputs.deployment is not None
     if rates is not None:
-        allowance = Fraction(inputs.deployment["peak_allowance"])
+        allowance = _allowance(done, inputs.deployment)
         work = sum((count / rates[name] for name, count in demand.items()), Fraction(0))
         expression = " + ".join(f"{count} / {_n(rates[name])}" for name, count in demand.items())
         done.step("work of the window (tokens / declared tokens per second)", expression, work, "replica-seconds")

@@ -145,6 +145,7 @@ def inputs_with(**tables: Sequence[Row]) -> dict[str, Any]:
             for day in DAYS
         ],
         "fct_gpu_costs_daily": [gpu_cost(day) for day in DAYS],
+        "fct_peak_allowances_daily": [],
         "int_fx_rates_daily": rates(),
         "gpu_types": [],
         "int_self_host_tokens_hourly": [],

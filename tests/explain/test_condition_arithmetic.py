@@ -24,6 +24,8 @@ from tests.decisions.test_verdict_conditions import (
 from tests.decisions.test_verdict_rates import DAYS, gpu_cost, overhead, rates, verdict
 
 Rows = Sequence[Mapping[str, Any]]
+# What is read beside a deployment where nothing was measured.
+ASSUMED = {"peak_allowance_basis": "assumed", "peak_allowance_reason": "no whole settled week of it was served"}
 
 
 def inputs_of(**tables: Rows) -> VerdictInputs:
@@ -65,7 +67,7 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
             {**row, "unpriced_count": 0} for row in tables.get("fct_gpu_costs_daily", [gpu_cost(day) for day in DAYS])
         ],
         served=[{**row, "own_tokens": row["tokens"]} for row in tables.get("int_self_host_tokens_hourly", ())],
-        deployment=dict(deployments[0]) if deployments else None,
+        deployment={**ASSUMED, **deployments[0]} if deployments else None,
         candidate=joined[0] if joined else None,
         overheads=[{**row, "item": "on call"} for row in tables.get("config_overheads", ())],
         rates=[{**row, "rate_date": None} for row in rates()],
@@ -167,3 +169,27 @@ def test_prices_are_those_of_the_comparator() -> None:
     assert inputs.price_parts("output") == (Fraction(50), 10**6, "comparator_list")
     assert inputs.without_cache() == (Fraction(10), 10**6, "list without a cache hit")
     assert {row["token_class"] for row in PRICES} == {"input_uncached", "input_cache_read", "output"}
+
+
+@pytest.mark.parametrize(("ppm", "is_right"), [(2_000_000, True), (2_000_001, False)])
+def test_a_measured_peak_recomputes_from_its_minutes(ppm: int, is_right: bool) -> None:
+    """Half of an hour, since the p99 minute is twice its hour's mean: and every figure that rests on it."""
+    measured = {
+        "peak_allowance": Decimal("0.5"),
+        "peak_allowance_basis": "measured",
+        "peak_week_from_date": DAYS[0],
+        "p99_minute_to_hour_ppm": ppm,
+    }
+    said = {"usage_date": DAYS[-1], "workload": "chat", "peak_allowance_ratio": Decimal("0.5")}
+    inputs = inputs_of(
+        **on_api(FLAT),
+        config_workloads=[workload(deployment_id="llama")],
+        config_deployments=[deployment(capacity=Decimal(1000))],
+        fct_peak_allowances_daily=[said],
+    )
+    assert inputs.deployment is not None
+    done = write_out(replace(inputs, deployment={**inputs.deployment, **measured}))
+    assert any("may be filled (measured" in line for line in done.lines)
+    assert {found.claim: found.holds for found in done.equalities if not found.holds} == (
+        {} if is_right else {"peak_allowance_ratio: recomputed = published": False}
+    )

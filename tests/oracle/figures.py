@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import cloud, coverage, engines, gpu_time, openai, releases, served, verdicts
+from tests.oracle import cloud, coverage, engines, gpu_time, openai, peaks, releases, served, verdicts
 from tests.oracle.api import api_figures
 from tests.oracle.controls import control_rows, openai_dashboard
 from tests.oracle.gpu_bills import Seen, gpu_figures
@@ -73,6 +73,8 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         cloud_charges=tables["fct_cloud_charges_daily"],
         api_controls=openai_dashboard(openai.control_lines(project)),
     )
+    tables["fct_demand_peaks_weekly"] = peaks.peak_rows(found, hours, days=days)
+    tables["fct_peak_allowances_daily"] = peaks.allowance_rows(project, tables, days=days)
     tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
     tables["fct_scale_downs_daily"] = releases.release_rows(project, tables, hours, days=days)
     tables["fct_idle_fill_daily"] = releases.fill_rows(project, tables, hours, days=days)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tests.oracle.landed import Project
@@ -75,6 +76,12 @@ def deployment_of_engine(project: Project, *, host: str, served_name: str, day: 
 def deployment_of_host(project: Project, *, host: str, day: date) -> str | None:
     hosted = {one["deployment"] for one in in_force(project.config["deployments"], day) if host in one["hosts"]}
     return hosted.pop() if len(hosted) == 1 else None
+
+
+def allowance(capacity: dict[str, Any]) -> Fraction:
+    """The share of a replica-hour that may be filled: declared, else assumed to be 0.85."""
+    declared = capacity["peak_allowance"]
+    return Fraction(85, 100) if declared is None else Fraction(declared)
 
 
 def deployment(project: Project, name: str) -> dict[str, Any]:

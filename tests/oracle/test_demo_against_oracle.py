@@ -35,6 +35,7 @@ DECISIONS = {
     "fct_token_class_weights_daily": ("usage_date", "deployment_id", "token_class"),
     "fct_scale_downs_daily": ("usage_date", "deployment_id"),
     "fct_idle_fill_daily": ("usage_date", "deployment_id", "workload"),
+    "fct_peak_allowances_daily": ("usage_date", "workload"),
 }
 # Whose decimals are quotients and plans, not money on a ledger.
 DERIVED = {"fct_verdicts_daily", "fct_scale_downs_daily", "fct_idle_fill_daily"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.oracle.landed import Project
 from tests.oracle.money import QUANTA, money, split
-from tests.oracle.rules import deployment
+from tests.oracle.rules import allowance, deployment
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 _RATES = {
@@ -140,6 +140,6 @@ def _has_spare(
     if method == "declared_throughput":
         if not ready:
             return None
-        allowed = sum(ready) * 10**6 * Fraction(declared["capacity"]["peak_allowance"]) / declared["gpus_per_replica"]
+        allowed = sum(ready) * 10**6 * allowance(declared["capacity"]) / declared["gpus_per_replica"]
         return bool(sum(weights.values()) < allowed)
     return True if sum(idle) > 0 else None

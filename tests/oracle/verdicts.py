@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tests.oracle.api import list_price
 from tests.oracle.landed import DAY, Project, midnight
 from tests.oracle.rates import Rates
-from tests.oracle.rules import deployment
+from tests.oracle.rules import allowance, deployment
 from tests.oracle.served import ServedHour
 from tests.oracle.spool import DAY_MS, HOUR_MS
 
@@ -104,7 +104,7 @@ def _index(tables: Mapping[str, Rows], hours: dict[ServedHour, list[int]]) -> _I
         index.by_lane[workload, day][lane] += row["tokens"]
         if lane == "api":
             index.api_demand[workload, day][token_class] += row["tokens"]
-        if row["evidence"] != "hourly":
+        if row["evidence"] == "daily":
             index.known_by_day_only.add((workload, day))
     for (_, hour_at, workload, _, _, token_class), row in tables["fct_demand_hourly"].items():
         index.hourly[workload, hour_at][token_class] += row["tokens"]
@@ -353,7 +353,7 @@ def _capacity(
                 "input_cache_read": cached,
                 "output": 1 / Fraction(declared["decode_tokens_per_second"]),
             },
-            allowed=Fraction(declared["peak_allowance"]),
+            allowed=allowance(declared),
         )
     hours = {at: tokens for day in window for at, tokens in index.served_hour[deployment_id, day].items()}
     best = min(hours, key=lambda at: (-hours[at], at), default=None)

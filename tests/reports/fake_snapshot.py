@@ -180,6 +180,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "fct_verdict_intervals_daily": dict(verdict_intervals.SCHEMA),
     "fct_demand_forecasts_daily": dict(demand_forecasts.SCHEMA),
+    "fct_peak_allowances_daily": {
+        "usage_date": pl.Date(),
+        **dict.fromkeys(("workload", "peak_allowance_basis", "reason"), pl.String()),
+        **dict.fromkeys(("peak_allowance_ratio", "measured_allowance_ratio"), MONEY),
+        "week_from_date": pl.Date(),
+        **dict.fromkeys(("week_served_hours_count", "week_minute_hours_count"), pl.Int64()),
+    },
     "check_money_is_conserved": dict.fromkeys(("law", "scope", "detail"), pl.String()),
     "check_gpu_time_is_conserved": dict.fromkeys(("law", "scope", "detail"), pl.String()),
 }

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -563,6 +563,38 @@ def test_an_observed_capacity_is_said_to_be_at_least(tmp_path):
     seen = verdict(capacity_basis="at_least", capacity_source="best observed hour")
     told = facts(page(tmp_path, changed(fct_verdicts_daily=[seen])), "chat")
     assert told["Capacity of a replica"] == "at least 24.24 million tokens an hour, best observed hour"
+
+
+def test_a_verdict_says_at_which_grain_its_demand_is_known(tmp_path):
+    """B8: hours that are a gateway's, days without any; peaks inside the hour measured or assumed."""
+    chat = {"usage_date": DAY, "workload": "chat"}
+    days = [
+        {**chat, "usage_date": DAY - timedelta(days=back), "evidence": evidence}
+        for back, evidence in enumerate(("gateway_shape", "gateway_shape", "daily", "hourly"))
+    ]
+    measured = {
+        **chat,
+        "peak_allowance_ratio": Decimal("0.625"),
+        "peak_allowance_basis": "measured",
+        "measured_allowance_ratio": Decimal("0.625"),
+        "week_from_date": date(2026, 10, 12),
+        "week_served_hours_count": 168,
+        "week_minute_hours_count": 160,
+    }
+    told = facts(page(tmp_path / "1", changed(fct_demand_daily=days, fct_peak_allowances_daily=[measured])), "chat")
+    assert told["Hours of demand"] == (
+        "2 days have their hours from a gateway's log, the sum from the bill's meter; 1 day known as a sum; "
+        "of 4 days with demand"
+    )
+    assert told["Peaks inside the hour"] == (
+        "62.5% of a replica-hour may be filled, measured: week from 2026-10-12, 160 of 168 hours read once a minute"
+    )
+    assumed = {**measured, "peak_allowance_ratio": Decimal("0.85"), "peak_allowance_basis": "assumed", "reason": "few"}
+    told = facts(page(tmp_path / "2", changed(fct_peak_allowances_daily=[assumed])), "chat")
+    assert told["Peaks inside the hour"].startswith(
+        "85.0% of a replica-hour may be filled, assumed: few; measured 62.5%: week from 2026-10-12"
+    )
+    assert "Hours of demand" not in told
 
 
 def test_every_workload_is_in_the_table_when_there_are_too_many_to_draw(tmp_path):

@@ -1,6 +1,6 @@
 """Verdicts: what each workload's own traffic says, with its demand beside its break-even."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,6 +10,7 @@ from pipeline import charts
 from pipeline.formats.currency import priced
 from pipeline.reports import certainty, figures
 from pipeline.reports.curves import curves_of
+from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.page import Block, Card, Column, Fact, Figure, Legend, Note, Row, Section, Table
 from pipeline.reports.sections.month import Answer, Month, in_words
 
@@ -40,6 +41,7 @@ def verdicts(month: Month) -> Section:
     history = month.ask("verdict_history")
     sure = {(row["workload"], row["usage_date"]): row for row in month.ask("verdict_certainty")}
     curves = {row["workload"]: row for row in month.ask("workload_curves")}
+    grains = {grain["workload"]: grain for grain in month.ask("demand_grain")}
     rows = [
         Row(
             (
@@ -78,7 +80,10 @@ def verdicts(month: Month) -> Section:
         if line in chosen:
             own = [day for day in history if day["workload"] == line["workload"]]
             known = sure.get((line["workload"], line["usage_date"]))
-            blocks.append(_verdict_card(month, line, own, known, curves.get(line["workload"]), number=number))
+            card = _verdict_card(
+                month, line, own, known, curves.get(line["workload"]), grains.get(line["workload"]), number=number
+            )
+            blocks.append(card)
     if len(lines) > len(chosen):
         blocks.append(Note(f"Charts are of the {len(chosen)} workloads with most at stake; all are in the table."))
     return Section("verdicts", "Verdicts", _verdicts_sentence(lines), blocks)
@@ -112,6 +117,7 @@ def _verdict_card(
     history: Sequence[Answer],
     sure: Answer | None,
     curve: Answer | None,
+    grain: Answer | None,
     *,
     number: int,
 ) -> Card:
@@ -148,6 +154,7 @@ def _verdict_card(
         Fact("API price", _basis(month, line["api_price_rc_per_mtok"], "per 1M tokens", line["api_price_basis"])),
         Fact("GPU rate", _basis(month, line["gpu_hour_rate_rc"], "per GPU-hour", line["gpu_rate_basis"])),
         Fact("Capacity of a replica", _capacity(line)),
+        *(() if grain is None else _grain(grain)),
         *([] if sure is None else _certainty(month, sure)),
     ]
     return Card(
@@ -192,6 +199,13 @@ def _curve_figures(month: Month, line: Answer, curve: Answer | None, *, number: 
         )
         for found in curves_of(line, curve, month.config)
     )
+
+
+def _grain(grain: Answer) -> Iterator[Fact]:
+    """Hours that nobody metered, and peaks inside the hour; nothing where neither is a question."""
+    for title, said in (("Hours of demand", hours_in_words(grain)), ("Peaks inside the hour", peaks_in_words(grain))):
+        if said is not None:
+            yield Fact(title, figures.visible(said, figures.TEXT_LIMIT))
 
 
 def _best(month: Month, line: Answer) -> str | None:
