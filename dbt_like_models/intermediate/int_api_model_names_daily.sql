@@ -46,6 +46,13 @@ seen as (
         raw_model
     from stg_litellm_focus__estimates_daily
     where provider is not null
+    union
+    select
+        usage_date,
+        provider,
+        raw_model
+    from stg_litellm_spend_logs__usage_hourly
+    where provider is not null
 ),
 
 names as (

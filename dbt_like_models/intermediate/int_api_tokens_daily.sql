@@ -8,6 +8,7 @@ hourly as (
         workload,
         model,
         token_class,
+        case when bool_and(shape_from = 'meter') then 'hourly' else 'gateway_shape' end as hours_evidence,
         cast(sum(tokens) as bigint) as hourly_tokens
     from int_api_tokens_hourly
     group by all
@@ -40,7 +41,7 @@ final as (
         daily.model,
         daily.token_class,
         daily.tokens,
-        case when daily.tokens = hourly.hourly_tokens then 'hourly' else 'daily' end as evidence
+        case when daily.tokens = hourly.hourly_tokens then hourly.hours_evidence else 'daily' end as evidence
     from daily
     left join hourly
         on

@@ -1,5 +1,6 @@
 -- One row per usage_date, usage_hour_at, workload, model, token_class.
--- Tokens the APIs metered by the hour, for each workload: the API half of hourly demand.
+-- Tokens the APIs metered by the hour, for each workload: the API half of hourly demand. Of what they metered by the
+-- day the hours are a gateway's, where it saw the day; `shape_from` says whose hours they are.
 -- partition: month
 with
 metered as (
@@ -7,14 +8,15 @@ metered as (
     where charge_kind = 'tokens' and usage_hour_at is not null
 ),
 
-final as (
+timed as (
     select
         metered.usage_date,
         metered.usage_hour_at,
         int_api_workloads_daily.workload,
         metered.model,
         metered.token_class,
-        cast(sum(metered.tokens) as bigint) as tokens
+        'meter' as shape_from,
+        metered.tokens
     from metered
     inner join int_api_workloads_daily
         on
@@ -24,7 +26,29 @@ final as (
             and metered.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and metered.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and metered.model is not distinct from int_api_workloads_daily.model
-    group by all
+    union all
+    select
+        usage_date,
+        usage_hour_at,
+        workload,
+        model,
+        token_class,
+        'gateway' as shape_from,
+        tokens
+    from int_api_tokens_shaped_hourly
+),
+
+final as (
+    select
+        usage_date,
+        usage_hour_at,
+        workload,
+        model,
+        token_class,
+        string_agg(distinct shape_from, '+' order by shape_from) as shape_from,
+        cast(sum(tokens) as bigint) as tokens
+    from timed
+    group by usage_date, usage_hour_at, workload, model, token_class
 )
 
 select * from final

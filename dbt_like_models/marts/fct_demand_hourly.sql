@@ -10,6 +10,7 @@ final as (
         'api' as lane,
         model,
         token_class,
+        shape_from,
         tokens
     from int_api_tokens_hourly
     union all
@@ -20,6 +21,7 @@ final as (
         'self_host' as lane,
         model,
         token_class,
+        'meter' as shape_from,
         cast(sum(tokens) as bigint) as tokens
     from int_self_host_tokens_hourly
     group by all

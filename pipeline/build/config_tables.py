@@ -462,8 +462,8 @@ def _role(source: SourceConfig, dataset: Dataset) -> str:
 
 
 def _estimated_bills(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
-    """Whose bill a gateway estimates, by the provider as it names it. No account: nobody's bill of it is read here."""
-    rated = {dataset.source for dataset in datasets if dataset.measure == "rated"}
+    """Whose bill a gateway estimates or shapes, by the provider as it names it. No account: nobody's of it is read."""
+    rated = {dataset.source for dataset in datasets if dataset.measure in ("rated", "reference")}
     for source in config.sources:
         bills = source.settings.get("bills")
         if source.source not in rated or not isinstance(bills, Mapping):

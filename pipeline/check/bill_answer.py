@@ -113,6 +113,7 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         *_api_lines(api),
         *map(_cloud_line, bills.of("cloud", file.account)),
         *map(_estimate_line, bills.of("estimates", file.account)),
+        *map(_gateway_line, bills.of("gateways", file.account)),
         *map(_invoice_line, bills.of("invoices", file.account)),
     ]
     rates = [
@@ -175,6 +176,18 @@ def _estimate_line(row: Row) -> Line:
         currency=row["billing_currency"],
         amount=row["rated_cost"],
         count="" if row["requests_count"] is None else f"{row['requests_count']:,.0f} requests",
+    )
+
+
+def _gateway_line(row: Row) -> Line:
+    return Line(
+        subject=row["model"] or "no model named",
+        line_class=f"{row['provider'] or 'no provider named'}, in {row['hours_count']:,} hours",
+        measure="counted",
+        currency=None,
+        amount=None,
+        tokens=row["tokens"],
+        count=f"{row['requests_count']:,} requests",
     )
 
 

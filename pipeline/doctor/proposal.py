@@ -29,8 +29,8 @@ _CONTROLS = {
     "openai_dashboard_csv": ("openai_costs_api", "openai_api"),
     "focus": ("aws_cur2",),
 }
-_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "aws_cur2": "aws", "ecb_rates": "ecb",
-             "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
+_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway", "aws_cur2": "aws",
+             "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
 _DIVISIONS = {"openai": "project"}
@@ -106,6 +106,9 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
         elif source == "litellm_focus":
             if bills := _bills(first, found):
                 yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose bill it estimates")
+        elif source == "litellm_spend_logs":
+            if bills := _bills(first, found, source=source):
+                yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose days get their hours from it")
         else:
             yield Entry(said, files)
 
@@ -139,22 +142,25 @@ def _account_of(group: FoundFiles, found: Found, folder: Path) -> str:
     return "gpu-cloud" if group.source == "invoice_csv" else "main"
 
 
-def _bills(file: Path, found: Found) -> dict[str, str | None]:
+def _bills(file: Path, found: Found, *, source: str = "litellm_focus") -> dict[str, str | None]:
     """Each provider the gateway names: the account whose key was found, else nobody's. Empty where it is not read."""
     accounts = {key.provider: key.account for key in reversed(found.keys)}
     try:
-        rows = _estimates(file)
+        providers = _providers(file, source=source)
     except QuarantineError:
         return {}
-    return {name: accounts.get(name) for name in sorted(rows["provider_name"].drop_nulls().unique().to_list())}
+    return {name: accounts.get(name) for name in providers}
 
 
-def _estimates(file: Path) -> Any:
-    """Rows of a gateway's export. Raises QuarantineError with the reason where its reader refuses it."""
-    source = source_named("litellm_focus")
-    assert source is not None, "shipped"
-    content = file.read_bytes()
-    return source.datasets[0].parse(content, source.drop(file.name, content, {}).settings)["estimates"]
+def _providers(file: Path, *, source: str = "litellm_focus") -> list[str]:
+    """Whom a gateway's export names. Raises QuarantineError with the reason where its reader refuses it."""
+    shipped = source_named(source)
+    assert shipped is not None, "shipped"
+    dropped = shipped.drop(file.name, file.read_bytes(), {})
+    (payload,) = dropped.payloads
+    (rows,) = shipped.datasets[0].parse(payload.content, dropped.settings).values()
+    column = "provider_name" if "provider_name" in rows.columns else "custom_llm_provider"
+    return sorted(rows[column].drop_nulls().unique().to_list())
 
 
 def _with_roles(entries: Sequence[Entry]) -> list[Entry]:
@@ -182,9 +188,9 @@ def not_read(found: Found) -> dict[Path, str]:
                 lacking[path] = "a table with money, not read until an invoice_csv declares its columns"
             elif group.source == "aws_cur2":
                 lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
-            elif group.source == "litellm_focus":
+            elif group.source in ("litellm_focus", "litellm_spend_logs"):
                 try:
-                    _estimates(path)
+                    _providers(path, source=group.source)
                 except QuarantineError as error:
                     lacking[path] = f"a gateway's export, not read: {error}"
     return lacking

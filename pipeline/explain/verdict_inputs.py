@@ -137,7 +137,7 @@ class VerdictInputs:
 
     def summed_days(self) -> dict[date, dict[str, int]]:
         """Tokens by class of each day that is known as a sum only."""
-        days = {row["usage_date"] for row in self.demand if row["evidence"] != "hourly"}
+        days = {row["usage_date"] for row in self.demand if row["evidence"] == "daily"}
         found: dict[date, dict[str, int]] = {day: {} for day in sorted(days)}
         for row in self.demand:
             if row["usage_date"] in days:

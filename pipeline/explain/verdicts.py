@@ -61,8 +61,14 @@ def _window(inputs: VerdictInputs) -> str:
     return (
         f"window: {len(inputs.days)} settled days of the 28 up to {inputs.day} "
         f"({inputs.days[0]} to {inputs.days[-1]}), {inputs.hour_count} hours; "
-        "an hour of them that nothing metered had no demand"
+        f"an hour of them that nothing metered had no demand{_shaped(inputs)}"
     )
+
+
+def _shaped(inputs: VerdictInputs) -> str:
+    """Days whose hours are a gateway's: the sums are still the meter's."""
+    days = {row["usage_date"] for row in inputs.demand if row["evidence"] == "gateway_shape"}
+    return f"; hours of {len(days)} of these days are a gateway's shape of the meter's sum" if days else ""
 
 
 def _as_list(row: Record) -> Rows:

@@ -10,7 +10,8 @@ import polars as pl
 
 Mode = Literal["replace", "append"]
 Bucket = Literal["utc_day", "billing_period", "invoice"]
-# `reference` is nobody's bill and nobody's usage (exchange rates): it begins no calendar and settles no day.
+# `reference` is nobody's bill and nobody's usage (exchange rates, when a gateway passed requests on): it begins no
+# calendar and settles no day.
 Measure = Literal["billed", "effective", "rated", "metered", "reference"]
 Home = Literal["api", "gpu", "cloud"]
 

@@ -8,6 +8,7 @@ from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
+from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
@@ -28,6 +29,7 @@ SOURCES: tuple[Source, ...] = (
     AWS_CUR2,
     FOCUS,
     LITELLM_FOCUS,
+    LITELLM_SPEND_LOGS,
     INVOICE_CSV,
     OWNED_GPUS,
     NVML_SPOOL,

@@ -23,6 +23,7 @@ from pipeline.sources.anthropic_cost_api import COSTS as API_COSTS
 from pipeline.sources.anthropic_usage_api import USAGE
 from pipeline.sources.ecb_rates import RATES as ECB_RATES
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
+from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
@@ -53,6 +54,7 @@ API_TABLES = (
     "stg_openai_costs_api__costs_daily",
     "stg_openai_dashboard_csv__costs_daily",
     "stg_openai__usage_hourly",
+    "stg_litellm_spend_logs__usage_hourly",
     "int_api_model_names_daily",
     "int_openai_tiers_daily",
     "int_api_charges_daily",
@@ -61,6 +63,7 @@ API_TABLES = (
     "int_api_costs_allocated_daily",
     "int_api_workloads_daily",
     "int_api_models_seen",
+    "int_api_tokens_shaped_hourly",
     "int_api_tokens_hourly",
     "int_api_tokens_daily",
     "int_source_first_days",
@@ -80,7 +83,7 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     RATES: _ACCOUNT | ECB_RATES.schema,
     **{
         dataset.table_view(table): _ACCOUNT | table.schema
-        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV, LITELLM_FOCUS)
+        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV, LITELLM_FOCUS, LITELLM_SPEND_LOGS)
         for dataset in source.datasets
         for table in dataset.tables
     },

@@ -39,6 +39,9 @@ from tests.models.openai_rows import (
 from tests.models.openai_rows import COSTS as OPENAI_COSTS
 
 DAYS = (date(2026, 10, 31), date(2026, 11, 1))
+LOGS = "landed_litellm_spend_logs__requests"
+# Known by the day only, and seen by a gateway: 2 x 2 x 6 requests of 2 and 1 tokens, each in two files.
+SHAPED = {"model": "claude-sonnet-5", "service_tier": "standard"}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,28 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for dim in dims
             for key in (None, "a")
             for hour, hours in ((0, 1), (0, 1), (0, 24), (7, 1))
+        ]
+        + [usage_row(day, hours=24, uncached_input_tokens=48, output_tokens=24, **SHAPED) for day in DAYS],
+        LOGS: [
+            {
+                "account": "gateway",
+                "usage_date": day,
+                "request_hash": f"{day}-{hour}-{key}-{team}",
+                "started_at": utc(f"{day} 0{hour}:30"),
+                "custom_llm_provider": "anthropic",
+                "model": model,
+                "api_key_hash": key,
+                "team_id": team,
+                "prompt_tokens": 2,
+                "completion_tokens": 1,
+                "is_cache_hit": False,
+            }
+            for day in DAYS
+            for hour in range(6)
+            for key in (None, "k")
+            for team in (None, "t")
+            for model in (SHAPED["model"], f"anthropic/{SHAPED['model']}")
+            for _ in range(2)
         ],
         CONSOLE: [
             console_line(day, "1.10", api_key=key, api_key_id=key_id)
@@ -134,6 +159,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
                 {"source": "anthropic_console_csv", "issuer": "anthropic", "role": "book"},
             ),
             *openai_sources(),
+        ],
+        "config_estimated_bills": [
+            {
+                "source": "litellm_spend_logs",
+                "account": "gateway",
+                "provider": "anthropic",
+                "bill_issuer": "anthropic",
+                "bill_account": "acme",
+            }
         ],
         "config_workloads": [{"workload": "chat", "api_model": "claude-opus-5"}],
         "config_workload_rules": [{"rule_id": "chat#1", "workload": "chat", "api_key": "a"}],

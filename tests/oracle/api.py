@@ -439,7 +439,7 @@ def _demand(
         if reading.hour_at is not None:
             hours[cell.usage_date, reading.hour_at, workload, "api", cell.model, cell.token_class] += reading.units
             timed_days[day_key] += reading.units
-    hourly = {key: {"tokens": tokens} for key, tokens in hours.items()}
+    hourly = {key: {"tokens": tokens, "shape_from": "meter"} for key, tokens in hours.items()}
     daily = {
         key: {"tokens": tokens, "evidence": "hourly" if timed_days[key] == tokens else "daily"}
         for key, tokens in days.items()

@@ -54,7 +54,7 @@ def served_demand(hours: dict[ServedHour, list[int]]) -> tuple[Rows, Rows]:
     daily: Rows = {}
     for hour, (count, _) in hours.items():
         served = (hour.workload, "self_host", hour.model, hour.token_class)
-        by_hour = hourly.setdefault((hour.hour_at.date(), hour.hour_at, *served), {"tokens": 0})
+        by_hour = hourly.setdefault((hour.hour_at.date(), hour.hour_at, *served), {"tokens": 0, "shape_from": "meter"})
         by_hour["tokens"] += count
         by_day = daily.setdefault((hour.hour_at.date(), *served), {"tokens": 0, "evidence": "hourly"})
         by_day["tokens"] += count

@@ -1,0 +1,84 @@
+"""A gateway's log from its inbox to the hours of a bill: what was said in it is nowhere in what a project keeps."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.doubts import print_grain
+from pipeline.reports.questions import Questions
+
+from .small_project import USAGE_API, Answers, SmallProject, api_page, source, usage_result
+
+GATEWAY = "litellm_spend_logs"
+SECRET, KEY = "tell nobody that the merger is off", "sk-live-abcdefghijklmnopqrstuvwxyz"
+WORKLOADS = [{"workload": "chat", "match": [{"account": "main"}]}]
+
+
+def request(number: int, hour: int, prompt: int, completion: int) -> dict[str, object]:
+    return {
+        "request_id": f"{SECRET} {number}",
+        "call_type": "acompletion",
+        "api_key": KEY,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "startTime": f"2026-11-02T{hour:02d}:30:00.000Z",
+        "model": "anthropic/claude-haiku-4-5-20251001",
+        "custom_llm_provider": "anthropic",
+        "cache_hit": "False",
+        "messages": [{"role": "user", "content": SECRET}],
+        "metadata": {"user_api_key": KEY},
+    }
+
+
+def kept_in(project: SmallProject) -> bytes:
+    """All bytes below the state folder."""
+    files = [path for path in (project.folder / ".breakeven").rglob("*") if path.is_file()]
+    return b"".join(path.read_bytes() for path in files)
+
+
+@pytest.fixture
+def project(tmp_path: Path, warm_cache: Path) -> SmallProject:
+    sources = [source(USAGE_API, "main"), source(GATEWAY, "gateway", settings={"bills": {"anthropic": "main"}})]
+    project = SmallProject(tmp_path, sources, other_sections={"workloads": WORKLOADS}, warm_cache=warm_cache)
+    usage = {"2026-11-02": [usage_result(uncached_input_tokens=1000, output_tokens=100)]}
+    usage["2026-11-03"] = [usage_result(uncached_input_tokens=500, output_tokens=50)]
+    project.drop(USAGE_API, "main", "usage_20261105T050000Z.json", api_page(usage))
+    return project
+
+
+def hours(answers: Answers) -> list[tuple[object, ...]]:
+    rows = answers.rows("select * from fct_demand_hourly where token_class = 'output' order by usage_hour_at")
+    return [(row["usage_hour_at"].hour, row["tokens"], row["shape_from"]) for row in rows]
+
+
+def test_a_days_sum_gets_its_hours_and_nothing_that_was_said_is_kept(
+    project: SmallProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gateway saw 2 November and not the 3rd; the same log twice, once more by line, counts once."""
+    log = [request(1, 9, 600, 70), request(2, 20, 390, 32)]
+    project.drop(GATEWAY, "gateway", "log.json", json.dumps(log).encode())
+    project.drop(GATEWAY, "gateway", "again.jsonl", b"".join(json.dumps(one).encode() + b"\n" for one in log))
+    answers = project.run()
+    assert project.quarantine() == []
+    assert hours(answers) == [(9, 69, "gateway"), (20, 31, "gateway")]
+    evidence = answers.rows("select distinct usage_date, evidence from fct_demand_daily order by usage_date")
+    assert [row["evidence"] for row in evidence] == ["gateway_shape", "daily"]
+    kept = kept_in(project)
+    assert SECRET.encode() not in kept
+    assert KEY.encode() not in kept
+    with Questions(answers.result.snapshot) as questions:
+        print_grain(questions)
+    assert "chat: Demand: 1 day has its hours from a gateway's log" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_log_that_is_cut_is_quarantined_without_its_bytes(project: SmallProject) -> None:
+    path = project.drop(GATEWAY, "gateway", "log.json", json.dumps([request(1, 9, 1000, 100)]).encode()[:-30])
+    answers = project.run()
+    (entry,) = project.quarantine()
+    assert "The file may be cut" in entry.reason
+    assert hours(answers) == []
+    kept = kept_in(project)
+    assert SECRET.encode() not in kept
+    assert KEY.encode() not in kept
+    assert path.exists()
