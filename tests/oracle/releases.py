@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle.landed import Project, midnight
+from tests.oracle.rules import allowance
 from tests.oracle.served import ServedHour
 from tests.oracle.spool import DAY_MS, HOUR_MS
 
@@ -210,7 +211,7 @@ def _replica(declared: Mapping[str, Any], load: _Load, window: list[date], *, re
                 "input_cache_read": 1 / Fraction(capacity["cached_tokens_per_second"]),
                 "output": 1 / Fraction(capacity["decode_tokens_per_second"]),
             },
-            allowed=Fraction(capacity["peak_allowance"]),
+            allowed=allowance(capacity),
         )
     hours = {at: sum(tokens.values()) for at, tokens in load.hours.items() if at.date() in set(window)}
     best = min(hours, key=lambda at: (-hours[at], at))
