@@ -7,6 +7,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from benchmarks.agent import measured_agent
 from benchmarks.builds import measured_builds, measured_morning
 from benchmarks.cur import Month, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
@@ -36,6 +37,9 @@ def main() -> None:
                 figures[f"cur_{lines}_lines"] = measured_lines(Month(scratch / f"cur-{lines}", lines))
                 say(f"{lines} lines {figures[f'cur_{lines}_lines']['parse_and_build_over_bare_duckdb']:.2f} x bare")
                 shutil.rmtree(scratch / f"cur-{lines}")
+        if asked.only in (None, "agent"):
+            agent = {"agent_on_a_gpu_host": measured_agent(scratch / "agent")}
+            say(f"wrote {keep('agent', on=date.today(), machine=before, figures=agent).name}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if asked.only in (None, "detectors"):
@@ -57,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=Shape.days, help="days of the generated year")
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
     parser.add_argument(
-        "--only", choices=("builds", "demo", "cur", "detectors"), default=None, help="measure one part only"
+        "--only", choices=("builds", "demo", "cur", "agent", "detectors"), default=None, help="measure one part only"
     )
     parser.add_argument("--years", type=int, default=1000, help="simulated years of each cell of the detectors")
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of a month of CUR")

@@ -239,3 +239,16 @@ def test_an_engine_that_is_no_address_or_named_twice_is_refused_before_anything_
         assert ran.returncode in (2, 3)
         assert said in ran.stderr
     assert not (tmp_path / "spool").exists()
+
+
+def test_a_running_agent_ships_what_is_closed(start: Callable[..., Agent], tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    closed = tmp_path / "spool" / "20261101T000000Z-start-0000000000.spool.jsonl"
+    closed.write_bytes(b"of an agent before it\n")
+    agent = start("--to", str(tmp_path / "there"))
+    deadline = time.monotonic() + 60
+    while closed.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    agent.stop()
+    (there,) = (tmp_path / "there" / "node-1").iterdir()
+    assert there.name == f"{closed.name}.gz"
