@@ -105,8 +105,8 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
 
     A fall that says no start is judged by the minute after it, which a check may not see: here a scrape takes longer.
     """
-    pace = 4 if forgets_start else 1
-    readings = [replace(one, at=START + (one.at - START) * pace) for one in history(steps, is_odd=True)]
+    apart = timedelta(seconds=61 if forgets_start else 0)
+    readings = [replace(one, at=one.at + number * apart) for number, one in enumerate(history(steps, is_odd=True))]
     moment = at(12)
     rows = [scraped.rows[0] for scraped in readings]
     if 0 < reset < len(rows):
@@ -128,7 +128,7 @@ def test_a_check_counts_what_the_pipeline_counts_of_the_same_scrapes(
     scrapes = [
         scrape(
             (one.at + offset).replace(tzinfo=None),
-            20_000 * pace,
+            20_000 + apart // timedelta(milliseconds=1),
             each.prompt_tokens,
             each.generation_tokens,
             prompt_tokens_cached=each.prompt_tokens_cached,
