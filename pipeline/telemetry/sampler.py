@@ -160,7 +160,7 @@ class Sampler:
         is_slow_due = self._slow_at_ms is None or began.mono_ms - self._slow_at_ms >= _SLOW_MS
         if is_slow_due:
             self._slow_at_ms = began.mono_ms
-            self._driver_version = self._asked("nvmlSystemGetDriverVersion", self._nvml.nvmlSystemGetDriverVersion)
+            self._driver_version = self._version()
         for device in self._devices:
             found = self._read_one(device, elapsed_ms, is_slow_due)
             readings.extend(Reading(record, began) for record in found if isinstance(record, Gpu) or elapsed_ms > 0)
@@ -176,6 +176,14 @@ class Sampler:
     @property
     def uuids(self) -> frozenset[str]:
         return frozenset(device.uuid for device in self._devices)
+
+    def _version(self) -> str | None:
+        """The driver's version; as it was where this call alone fails, since each GPU says for itself how it is."""
+        try:
+            return _text(self._nvml.nvmlSystemGetDriverVersion())
+        except self._nvml.NVMLError as error:
+            self._raise_driver(error)
+            return self._driver_version
 
     # --- which GPUs there are ----------------------------------------------------------------------------------------
 

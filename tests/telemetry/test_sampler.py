@@ -185,6 +185,15 @@ def test_a_description_is_written_again_only_when_it_changed(stub: Stub, reads_o
     assert [[reading["record"] for reading in found] for found in later] == [["sample"]] * 3 + [["gpu", "sample"]]
 
 
+def test_a_container_that_lost_its_devices_records_each_gpu_as_it_answers(stub: Stub, reads_of: ReadsOf) -> None:
+    reads = reads_of(stub)
+    reads.read()
+    stub.set({"gpu0.rc": 999, "rc.nvmlSystemGetDriverVersion": 999})
+    assert [reads.sample(after_ms=15_000)["health"] for _ in range(4)] == ["unknown_error"] * 4
+    stub.set({"gpu0.rc": None})
+    assert [reading["record"] for reading in reads.read()] == ["sample"]  # and its driver version is what it was
+
+
 def test_a_pause_of_the_sampler_is_a_gap_and_no_long_sample(stub: Stub, reads_of: ReadsOf) -> None:
     reads = reads_of(stub)
     gap, _, sample = reads.read(after_ms=600_000)
