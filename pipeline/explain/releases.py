@@ -84,7 +84,8 @@ class _Load:
         if row["capacity_basis"] is None:
             return None
         name, day = row["deployment_id"], row["usage_date"]
-        declared = evidence.ask("verdict_deployment", deployment=name, usage_date=day)[-1]
+        # A deployment's own share of its hours: what a workload's measured peaks leave is that workload's.
+        declared = evidence.ask("verdict_deployment", deployment=name, workload=None, usage_date=day)[-1]
         if days is None:
             settled = [found for found in _settled(evidence, day, 28) if found >= row["window_from_date"]]
             seen = {found["usage_date"] for found in evidence.ask("release_hours", deployment=name, days=settled)}
