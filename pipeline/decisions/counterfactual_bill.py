@@ -67,10 +67,18 @@ in_marts as (
 )
 
 select
-    in_marts.*,
+    coalesce(in_marts.lane, by_bill.lane) as lane,
+    coalesce(in_marts.issuer, by_bill.issuer) as issuer,
+    coalesce(in_marts.account, by_bill.account) as account,
+    coalesce(in_marts.cost_measure, by_bill.cost_measure) as cost_measure,
+    coalesce(in_marts.billing_currency, by_bill.billing_currency) as billing_currency,
+    in_marts.told_cost,
+    in_marts.told_cost_rc,
+    coalesce(in_marts.unconverted_count, 0) as unconverted_count,
+    coalesce(in_marts.unpriced_count, 0) as unpriced_count,
     cast(by_bill.stated_cost as decimal(38, 18)) as stated_cost
 from in_marts
-left join by_bill
+full join by_bill
     on
         in_marts.lane = by_bill.lane
         and in_marts.issuer is not distinct from by_bill.issuer
@@ -123,7 +131,7 @@ class BillLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """A bill of the month, as its lines say it and as the actual row has it. None: it states no amount."""
+    """A bill of the month, as its lines say it and as the actual row has it. None: it states no amount, or has none."""
 
     lane: str
     issuer: str | None
