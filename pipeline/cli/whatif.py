@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -353,9 +353,12 @@ def _shown(value: Any, name: str, config: Config) -> str:
 def _print_bill(bill: CounterfactualBill, config: Config) -> None:
     out = console()
     lines = [bill.actual, *bill.counted]
-    rows = [[_way(line), *(money(amount, config.reporting_currency) for amount in _amounts(line))] for line in lines]
+    columns = [column for column in _COLUMNS if column[0] != _UNUSED or _has_commitment(bill)]
+    rows = [
+        [_way(line), *(money(amount_of(line), config.reporting_currency) for _, amount_of in columns)] for line in lines
+    ]
     title = f"The bills of {bill.from_date} to {bill.to_date} (end excluded), by replicas of {bill.workload}"
-    print_table(("", "API", "GPUs", "other bills", "bills", "overheads", "total"), rows, title)
+    print_table(("", *(name for name, _ in columns)), rows, title)
     for text in _said_of(bill, config):
         out.print(printable(text), markup=False)
 
@@ -367,15 +370,20 @@ def _way(line: BillLine) -> str:
     return f"{line.replicas} replica{'' if line.replicas == 1 else 's'}{above}{' (best)' if line.is_best else ''}"
 
 
-def _amounts(line: BillLine) -> tuple[Decimal | None, ...]:
-    return (
-        line.api_cost,
-        line.gpu_cost,
-        line.other_cost,
-        line.billed_cost,
-        line.overhead_cost,
-        line.total_cost,
-    )
+_UNUSED = "unused commitment"
+_COLUMNS: tuple[tuple[str, Callable[[BillLine], Decimal | None]], ...] = (
+    ("API", lambda line: line.api_cost),
+    ("GPUs", lambda line: line.gpu_cost),
+    ("other bills", lambda line: line.other_cost),
+    ("bills", lambda line: line.billed_cost),
+    ("overheads", lambda line: line.overhead_cost),
+    (_UNUSED, lambda line: line.unused_commitment_cost),
+    ("total", lambda line: line.total_cost),
+)
+
+
+def _has_commitment(bill: CounterfactualBill) -> bool:
+    return any(line.unused_commitment_cost != 0 for line in (bill.actual, *bill.counted))
 
 
 def _said_of(bill: CounterfactualBill, config: Config) -> list[str]:
@@ -393,6 +401,11 @@ def _said_of(bill: CounterfactualBill, config: Config) -> list[str]:
         lacking += f", {one.unpriced_count} rows without a price" if one.unpriced_count else ""
         lacking += "" if one.is_equal else f", of which {one.told_cost or 0:,.2f} is counted"
         said.append(f"  {named} ({one.lane}, {one.cost_measure}): {stated}{lacking}")
+    if _has_commitment(bill):
+        said.append(
+            "Unused commitment is due beside the bills, in every row. Where a shortfall is invoiced already, it is in "
+            "the other bills of every row too: the rows compare, their totals hold it twice."
+        )
     if bill.plans_reason is not None:
         said.append(f"No replica count is weighed: {bill.plans_reason}.")
     if bill.without_hours:

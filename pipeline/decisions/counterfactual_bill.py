@@ -5,7 +5,7 @@ workload's as it was, and computes its part as a verdict does: replicas for the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,11 +15,12 @@ import duckdb
 
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
+from pipeline.decisions.api_side import committed_of
 from pipeline.decisions.verdicts import Grounds, grounds_of
 from pipeline.decisions.what_if import Case, Supposed, WhatIfError, read_case, supposing
-from pipeline.decisions.window import Row
-from pipeline.economics.daily_demand import DailyPlans
+from pipeline.decisions.window import Problem, Row
 from pipeline.economics.exact import to_places
+from pipeline.economics.hybrid import HybridAlternative
 from pipeline.landing.project import Project
 
 _PLACES = 18
@@ -108,7 +109,8 @@ class BillLine:
 
     replicas: of the workload's deployment, all month; None is how it was. gpu_cost: theirs, of the actual row the
     workload's share by tokens of what its deployment cost. other_cost: every other line of the bills, the same in
-    every row. overhead_cost: what nobody invoices. `is_best`: the lowest of the counted ones.
+    every row. overhead_cost: what nobody invoices. unused_commitment_cost: what of a commitment to the API stays due
+    beyond api_cost, not part of billed_cost; None where it is unknown. `is_best`: the lowest of the counted ones.
     """
 
     replicas: int | None
@@ -116,6 +118,7 @@ class BillLine:
     gpu_cost: Decimal
     other_cost: Decimal
     overhead_cost: Decimal | None
+    unused_commitment_cost: Decimal | None
     overflow_hours: int | None
     is_best: bool = False
 
@@ -126,7 +129,9 @@ class BillLine:
 
     @property
     def total_cost(self) -> Decimal | None:
-        return None if self.overhead_cost is None else _sum(self.billed_cost, self.overhead_cost)
+        if self.overhead_cost is None or self.unused_commitment_cost is None:
+            return None
+        return _sum(self.billed_cost, self.overhead_cost, self.unused_commitment_cost)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,10 +212,13 @@ def counterfactual_bill(
     subject, deployment, evidence = supposing(case, found, supposed or Supposed())
     settled = set(evidence.window.settled)
     unsettled = [day for day in _days(from_date, to_date) if day not in settled]
+    if unsettled and evidence.contracts:
+        # Due for all of the month, and what was spent is known of part of it.
+        actual = replace(actual, unused_commitment_cost=None)
     grounds = _not_settled(unsettled) or grounds_of(subject, deployment, evidence)
     counted: tuple[BillLine, ...] = ()
     if not isinstance(grounds, str):
-        counted = _counted(grounds.plans, grounds.replica_cost, grounds.fixed_cost, actual.other_cost)
+        counted = _counted(grounds, actual.other_cost)
     _, summed = evidence.demand_of(workload)
     return CounterfactualBill(
         workload=workload,
@@ -252,6 +260,7 @@ def _actual(case: Case, workload: Row, everything: Decimal, api: Decimal, gpus: 
         gpu_cost=share,
         other_cost=_sum(everything, -api, -share),
         overhead_cost=_overheads_of(as_it_is, is_served=bool(own)),
+        unused_commitment_cost=_unused(committed_of(workload, evidence), api),
         overflow_hours=None,
     )
 
@@ -262,20 +271,33 @@ def _overheads_of(grounds: Grounds | str, *, is_served: bool) -> Decimal | None:
     return None if isinstance(grounds, str) else grounds.fixed_cost
 
 
-def _counted(plans: DailyPlans, rent: Decimal, fixed: Decimal, other: Decimal) -> tuple[BillLine, ...]:
+def _unused(committed: Fraction | Problem, api: Decimal) -> Decimal | None:
+    """What is due to the API beyond what its tokens came to."""
+    if isinstance(committed, Problem):
+        return None
+    return to_places(max(Fraction(0), committed - Fraction(api)), _PLACES)
+
+
+def _counted(grounds: Grounds, other: Decimal) -> tuple[BillLine, ...]:
     """Of days that are known as a sum, the flattest spread: what a replica could serve of them at best."""
-    plan = plans.flattest
+    plan = grounds.plans.flattest
     return tuple(
-        BillLine(
-            replicas=found.replicas,
-            api_cost=to_places(Fraction(found.api_overflow_cost), _PLACES),
-            gpu_cost=to_places(found.replicas * Fraction(rent), _PLACES),
-            other_cost=other,
-            overhead_cost=fixed if found.replicas else Decimal(0),
-            overflow_hours=found.overflow_hours,
-            is_best=found.replicas == plan.best.replicas,
-        )
-        for found in plan.alternatives
+        _line(grounds, found, other, is_best=found.replicas == plan.best.replicas) for found in plan.alternatives
+    )
+
+
+def _line(grounds: Grounds, found: HybridAlternative, other: Decimal, *, is_best: bool) -> BillLine:
+    due = Fraction(found.api_overflow_cost)
+    used = min(due, Fraction(found.overflow_units) * grounds.work.price_per_unit) if grounds.price.committed else due
+    return BillLine(
+        replicas=found.replicas,
+        api_cost=to_places(used, _PLACES),
+        gpu_cost=to_places(found.replicas * Fraction(grounds.replica_cost), _PLACES),
+        other_cost=other,
+        overhead_cost=grounds.fixed_cost if found.replicas else Decimal(0),
+        unused_commitment_cost=to_places(due - used, _PLACES),
+        overflow_hours=found.overflow_hours,
+        is_best=is_best,
     )
 
 

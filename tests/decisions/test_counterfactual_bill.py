@@ -1,11 +1,16 @@
-"""The bills that a month as it was is held to."""
+"""The bills that a month as it was is held to, and what a commitment adds to every row."""
 
 from datetime import date
 from decimal import Decimal
 
 import duckdb
 
-from pipeline.decisions.counterfactual_bill import _BILLS, Bill
+from pipeline.decisions.counterfactual_bill import _BILLS, Bill, BillLine, _actual, _counted
+from pipeline.decisions.verdicts import Grounds, grounds_of
+from pipeline.decisions.what_if import Case, Supposed, supposing
+from tests.decisions.test_contracts import contract
+from tests.decisions.test_verdict_conditions import on_api
+from tests.decisions.test_verdict_rates import DAYS, LAST, inputs_with
 
 OCTOBER = {"from_date": date(2026, 10, 1), "to_date": date(2026, 11, 1)}
 
@@ -56,3 +61,35 @@ def test_a_bill_without_an_account_is_one_bill() -> None:
     found = bills(stated=[None], told=[None])
     assert len(found) == 1
     assert found[None].is_equal
+
+
+def rows_under(commitment_a_day: int) -> list[BillLine]:
+    """As it was, and by replicas: a workload of 360 a day, and nobody else, for 28 days of a 30-day month."""
+    agreed = [contract(commitment_cost=Decimal(commitment_a_day * 30))]
+    case = Case(LAST, inputs_with(**on_api([1_000_000] * 24), config_contracts=agreed))
+    [workload] = case.workloads()
+    found = grounds_of(*supposing(case, workload, Supposed()))
+    assert isinstance(found, Grounds)
+    spent = Decimal(360 * len(DAYS))
+    actual = _actual(case, workload, spent + 77, spent, Decimal(0))
+    return [actual, *_counted(found, actual.other_cost)]
+
+
+def test_what_a_commitment_leaves_unused_is_in_every_row_and_in_the_actual_one() -> None:
+    """720 a day are due: on the API as it was, and with whatever replicas, the API takes 720 in the end."""
+    actual, *counted = rows_under(720)
+    assert (actual.api_cost, actual.unused_commitment_cost) == (360 * 28, 360 * 28)
+    assert (counted[0].api_cost, counted[0].unused_commitment_cost) == (360 * 28, 360 * 28)
+    assert counted[0].total_cost == actual.total_cost == 720 * 28 + 77
+    assert actual.billed_cost == 360 * 28 + 77
+    for line in counted:
+        assert line.unused_commitment_cost is not None
+        assert line.api_cost + line.unused_commitment_cost == 720 * 28
+    assert counted[-1].api_cost == 0
+
+
+def test_a_commitment_that_is_used_up_leaves_nothing_unused_until_traffic_leaves() -> None:
+    actual, *counted = rows_under(300)
+    assert actual.unused_commitment_cost == counted[0].unused_commitment_cost == 0
+    assert counted[-1].unused_commitment_cost == 300 * 28
+    assert all(line.unused_commitment_cost == 0 for line in rows_under(0))
