@@ -299,9 +299,9 @@ def _month(text: str | None, case: Case) -> tuple[date, date]:
         return (next_month - timedelta(days=1)).replace(day=1), next_month
     try:
         first = date.fromisoformat(f"{text}-01")
-    except ValueError:
+        return first, (first + timedelta(days=31)).replace(day=1)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is not a month like 2026-10.", param_hint="--month") from None
-    return first, (first + timedelta(days=31)).replace(day=1)
 
 
 _SHOWN = (

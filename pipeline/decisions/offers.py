@@ -9,11 +9,12 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
@@ -29,6 +30,8 @@ _DAYS_A_MONTH = 30
 _MOST_MONTHS = 120
 _EXPECTED = "expected"
 _PATHS = {"20%": 0.2, _EXPECTED: 0.5, "80%": 0.8}
+_AS_IT_IS = "API as it is"
+_AS_RENTED = "GPUs at today's rate"
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -73,6 +76,15 @@ class Purchase(_Entry):
     residual: Money = Field(default=Decimal(0), ge=0)
     running_monthly: Money = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _loses_value(self) -> Self:
+        if self.residual > self.price:
+            raise PydanticCustomError(
+                "residual",
+                f"residual is {self.residual}, more than the price of {self.price}: say what it brings when it is sold",
+            )
+        return self
+
 
 class ApiCommitment(_Entry):
     """The API alone, cheaper, and so much of it due in each period."""
@@ -92,6 +104,12 @@ class _Paths(BaseModel):
 
     low: Money = Field(ge=0)
     high: Money = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise PydanticCustomError("paths", f"low is {self.low}, above high, {self.high}: swap them")
+        return self
 
 
 class Offers(BaseModel):
@@ -113,7 +131,10 @@ def read_offers(path: Path) -> Offers:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WhatIfError(f"{path.name} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise WhatIfError(f"{path.name} is nested too deep: look for a bracket that is not closed.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: what looks like a date or a number to YAML and is none, or is not UTF-8.
         raise WhatIfError(f"{path.name} is no YAML: {' '.join(str(error).split())[:200]}.") from None
     try:
         found = Offers.model_validate(said)
@@ -122,6 +143,9 @@ def read_offers(path: Path) -> Offers:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise WhatIfError(f"{path.name}: {where}: {first['msg']}. See breakeven whatif --help.") from None
     names = [one.offer for one in found.offers]
+    taken = next((name for name in names if name in (_AS_IT_IS, _AS_RENTED)), None)
+    if taken is not None:
+        raise WhatIfError(f"{path.name}: {taken!r} stands beside the offers already. Rename yours.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise WhatIfError(f"{path.name}: the offer {twice[0]!r} is there twice. Rename one of them.")
@@ -153,9 +177,9 @@ def compare(
     Beside the offers stand the API as it is and, where there are GPUs, more or fewer of them at today's rate.
     """
     hours = days * HOURS_PER_DAY
-    terms: dict[str, Terms] = {"API as it is": Terms(replicas=0)}
+    terms: dict[str, Terms] = {_AS_IT_IS: Terms(replicas=0)}
     if has_gpus:
-        terms["GPUs at today's rate"] = Terms(replica_month=grounds.replica_cost)
+        terms[_AS_RENTED] = Terms(replica_month=grounds.replica_cost)
     for one in offers.offers:
         terms[one.offer] = _terms(one, gpus_per_replica=gpus_per_replica, hours=hours)
     paths, remarks = _paths(offers, history, last_day, days)
@@ -172,7 +196,9 @@ def compare(
             committed_month=grounds.price.committed,
         ),
     )
-    return Compared(costed, offers.horizon_months, paths, remarks)
+    horizon = offers.horizon_months
+    length = f"Each of the {horizon} months is as long as this one, {days} days: {horizon * days} days in all."
+    return Compared(costed, horizon, paths, (*remarks, length))
 
 
 def _terms(one: Any, *, gpus_per_replica: int, hours: int) -> Terms:

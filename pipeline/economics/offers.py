@@ -134,6 +134,11 @@ class _Offer:
         whole_count(self.terms.months, f"months of {self.name}")
         if Fraction(self.terms.bought_for) and (self.terms.replicas is None or not self.terms.months):
             raise ValueError(f"{self.name} is bought: say how many replicas it makes and for how many months.")
+        if Fraction(self.terms.residual) > Fraction(self.terms.bought_for):
+            raise ValueError(
+                f"residual of {self.name} is {self.terms.residual}, more than the {self.terms.bought_for} it is bought "
+                "for."
+            )
 
     @property
     def price(self) -> Fraction:
@@ -164,8 +169,6 @@ class _Offer:
         """As many as were said, else the count that costs least on this path; a tie takes fewer."""
         if self.terms.replicas is not None:
             return whole_count(self.terms.replicas, f"replicas of {self.name}")
-        if not Fraction(self.terms.replica_month):
-            return 0
         most = max(month.most_replicas(None) for month in path)
         return min(range(most + 1), key=lambda count: (self.accrued(count, path), count))
 

@@ -70,6 +70,7 @@ def test_offers_are_compared_cheapest_first(demo_folder: Path, tmp_path: Path) -
         (["--movable-share", "1.5"], "1.5 is more than all of it"),
         (["--prices-as-of", "soon"], "'soon' is not a date like 2026-11-01"),
         (["support-chat", "--month", "October"], "'October' is not a month like 2026-10"),
+        (["support-chat", "--month", "9999-12"], "'9999-12' is not a month like 2026-10"),
         (["--price", "-1%", "--offers", "nowhere.yaml"], "Offers are compared for one workload"),
     ],
 )

@@ -99,12 +99,30 @@ def test_with_history_the_paths_are_those_of_the_forecast(tmp_path: Path) -> Non
             "the offer 'a' is there twice",
         ),
         ("offers: [", "offers.yaml is no YAML"),
+        ("horizon_months: 2026-13-45\noffers: []", "offers.yaml is no YAML"),
+        ("offers: " + "[" * 5000, "offers.yaml is nested too deep"),
+        (FILE.replace("residual: 0", "residual: 9001"), "residual is 9001, more than the price of 9000"),
+        (FILE.replace("low: 0.5, high: 2", "low: 2, high: 0.5"), "low is 2, above high, 0.5: swap them"),
+        (FILE.replace("offer: spot", "offer: API as it is"), "'API as it is' stands beside the offers already"),
         ("42", "the file: Input should be a valid dictionary"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where_and_why(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(WhatIfError, match=said):
         read(text, tmp_path)
+
+
+def test_how_long_the_months_are_is_said(tmp_path: Path) -> None:
+    assert (
+        "Each of the 6 months is as long as this one, 28 days: 168 days in all."
+        in compared(read(FILE, tmp_path)).remarks
+    )
+
+
+def test_free_gpus_are_taken(tmp_path: Path) -> None:
+    free = read("offers: [{offer: free, kind: on_demand, gpu_hour: 0}]", tmp_path)
+    best = compared(free).costed[0]
+    assert (best.name, best.replicas > 0) == ("free", True)
 
 
 def test_a_box_that_makes_no_replica_is_refused(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_by_the_end_of_a_term_what_was_paid_is_what_was_accrued(
     """However much of it is paid first: cash and accrual differ in time, not in sum."""
     offers = {
         "reserved": Terms(replica_month=rent, replicas=1, paid_first=first, months=months),
-        "bought": Terms(replicas=1, bought_for=price, residual=residual, months=months, replica_month=rent),
+        "bought": Terms(replicas=1, bought_for=price, residual=min(price, residual), months=months, replica_month=rent),
     }
     for one in compare_offers(offers, traffic(hours)):
         assert abs(one.cash["expected"] - one.accrued["expected"]) < Decimal("1e-40")
@@ -108,3 +108,16 @@ def test_what_binds_beyond_the_horizon_is_said() -> None:
 def test_what_cannot_be_compared_is_refused(offers: dict[str, Terms], paths: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         compare_offers(offers, traffic([1, 2], paths=paths))
+
+
+def test_hardware_does_not_bring_back_more_than_it_cost() -> None:
+    terms = {"box": Terms(replica_month=10, replicas=1, bought_for=1000, residual=1001, months=12)}
+    traffic = Traffic(
+        hourly_demand=[10] * 24,
+        capacity_per_replica_hour=100,
+        price_per_unit=1,
+        fixed_month=0,
+        paths={"expected": [1] * 12},
+    )
+    with pytest.raises(ValueError, match="residual of box is 1001, more than the 1000"):
+        compare_offers(terms, traffic)
