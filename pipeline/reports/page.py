@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column. `unit` stands in its head, so that cells are numbers only."""
+    """A table's column. `unit` stands in its head, so that cells are numbers only. `is_prose`: cells hold sentences."""
 
     title: str
     unit: str = ""
     is_number: bool = False
+    is_prose: bool = False
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
             Column("Would fit", "million tokens a day", is_number=True),
             Column("Saving", f"{month.currency} a month", is_number=True),
             Column("As of"),
-            Column("Why"),
+            Column("Why", is_prose=True),
         ),
         rows=tuple(
             Row(
