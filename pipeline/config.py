@@ -210,6 +210,17 @@ class Overhead(_Section):
     deployment: Name | None = None
 
 
+# What is counted and priced apart, of any provider, and how it can be bought.
+TOKEN_CLASSES = frozenset(
+    {
+        "input_uncached", "input_uncached_audio", "input_cache_read", "input_cache_read_audio",
+        "input_cache_write_5m", "input_cache_write_30m", "input_cache_write_1h", "input_cache_write_12h",
+        "output", "output_audio", "output_image",
+    }
+)  # fmt: skip
+PRICE_MODES = frozenset({"standard", "batch", "fast", "flex", "priority", "scale"})
+
+
 class ContractRate(_Section):
     """An agreed price of a million tokens. A `context_window` left out is every one of them."""
 
@@ -429,7 +440,7 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _declared_twice("deployments", [deployment.deployment for deployment in config.deployments])
     yield from _declared_twice("workloads", [workload.workload for workload in config.workloads])
     yield from _bad_intervals("gpu_resources", [((one.issuer, one.resource_id), one) for one in config.gpu_resources])
-    yield from _bad_intervals("contracts", [((one.provider, one.account or "any"), one) for one in config.contracts])
+    yield from _bad_intervals("contracts", [((one.provider, one.account), one) for one in config.contracts])
     for index, contract in enumerate(config.contracts):
         yield from _rates_said_twice(index, contract)
     for index, workload in enumerate(config.workloads):
@@ -469,9 +480,33 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")
+    for index, contract in enumerate(config.contracts):
+        yield from _unknown_in_contract(index, contract)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
+
+
+def _unknown_in_contract(index: int, contract: Contract) -> Iterator[_Problem]:
+    """A rate of what is never bought, or a currency that nobody pays in, would silently price nothing."""
+    for number, rate in enumerate(contract.rates):
+        for key, value, known in (
+            ("token_class", rate.token_class, TOKEN_CLASSES),
+            ("mode", rate.mode, PRICE_MODES),
+        ):
+            if value not in known:
+                fix = f"Known here: {', '.join(sorted(known))}."
+                yield _problem("contracts", index, "rates", number, key, value=value, fix=fix)
+    if contract.currency not in _currencies():
+        fix = "No currency has this code. Write its three letters of ISO 4217, as USD or EUR."
+        yield _problem("contracts", index, "currency", value=contract.currency, fix=fix)
+
+
+def _currencies() -> frozenset[str]:
+    # Here, because only who has a contract waits for it.
+    from babel.numbers import list_currencies
+
+    return frozenset(list_currencies())
 
 
 def _split_by_nothing(said: TokenCosts, *where: str | int) -> Iterator[_Problem]:
@@ -511,9 +546,9 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
 _Dated = GpuResource | Contract
 
 
-def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str], _Dated]]) -> Iterator[_Problem]:
+def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str | None], _Dated]]) -> Iterator[_Problem]:
     """A thing is what it is on a day once: intervals are not empty and do not overlap."""
-    held: dict[tuple[str, str], list[_Dated]] = {}
+    held: dict[tuple[str, str | None], list[_Dated]] = {}
     for index, (thing, entry) in enumerate(entries):
         if entry.valid_to is not None and entry.valid_to <= entry.valid_from:
             yield _problem(
@@ -529,7 +564,7 @@ def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str], _Dated
             continue
         yield _problem(
             section, index,
-            value=f"{'/'.join(thing)} from {entry.valid_from}",
+            value=f"{'/'.join(part for part in thing if part is not None)} from {entry.valid_from}",
             fix=f"It overlaps the one from {overlapped.valid_from}. Give the earlier one a `to`.",
         )  # fmt: skip
 

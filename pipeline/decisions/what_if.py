@@ -4,8 +4,9 @@ An input is changed where a verdict reads it, in the evidence of its window; wha
 verdict in nothing but that.
 """
 
+import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,6 +19,8 @@ from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
 from pipeline.build.publish import open_snapshot
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot
+from pipeline.config import TOKEN_CLASSES
+from pipeline.decisions.gpu_types import gpu_type_named, gpu_types
 from pipeline.decisions.verdicts import verdict_of
 from pipeline.decisions.window import (
     INPUTS,
@@ -161,6 +164,7 @@ def outcomes(case: Case, supposed: Supposed, *, only: str | None = None) -> list
     """
     workloads = [row for row in case.workloads() if only in (None, row["workload"])]
     evidence = case.evidence()
+    _refuse_unknown(supposed, workloads, evidence)
     return [
         Outcome(
             before=verdict_of(workload, case.deployment_of(workload), evidence),
@@ -182,6 +186,33 @@ def supposing(case: Case, workload: Row, supposed: Supposed) -> tuple[Row, Row |
     if supposed.overheads is not None:
         evidence = replace(evidence, overheads=_overheads(evidence, workload, supposed.overheads))
     return workload, deployment, evidence
+
+
+def _refuse_unknown(supposed: Supposed, workloads: Sequence[Row], evidence: Evidence) -> None:
+    """A name that nothing has would change nothing, and look like an answer."""
+    names = [str(workload["workload"]) for workload in workloads]
+    rows = [row for name in names for row in (*evidence.daily.get(name, ()), *evidence.api_costs.get(name, ()))]
+    classes = {str(row["token_class"]) for row in rows if row["token_class"]}
+    classes |= {price.key.token_class for price in evidence.api_prices} | TOKEN_CLASSES
+    for name in (*supposed.api_prices, *(supposed.mix or ())):
+        if name and name not in classes:
+            raise WhatIfError(f"There is no token class {name!r}. {_near(name, classes)}")
+    types = gpu_types(evidence.gpu_types)
+    if supposed.gpu is None or supposed.tokens_per_second is not None or not types:
+        return
+    if gpu_type_named(types, supposed.gpu) is not None:
+        return
+    known = {found.gpu_type for found in types.values()}
+    raise WhatIfError(
+        f"No GPU type {supposed.gpu!r} is listed, so nothing is known of it. {_near(supposed.gpu, known)} Of one that "
+        "is not listed say what it sustains: --tokens-per-second."
+    )
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    by_lower = {one.lower(): one for one in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"Did you mean {by_lower[near[0]]!r}?" if near else f"Known: {', '.join(by_lower.values()) or 'none'}."
 
 
 def _refuse_self_hosted(name: str, evidence: Evidence) -> None:

@@ -1,5 +1,6 @@
 """Contracts in verdicts: agreed prices, a price that changes, and a commitment that is due whatever moves."""
 
+import csv
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.config_tables import SCHEMAS, Version, config_frames
-from pipeline.config import parse_config
+from pipeline.config import TOKEN_CLASSES, parse_config
 from pipeline.decisions import api_prices, list_prices
 from pipeline.decisions.api_side import period_of
+from pipeline.decisions.price_book import _PRICE_KEYS
 from pipeline.economics.prices import PriceKey
 from pipeline.errors import ConfigError
 from pipeline.explain.verdict_arithmetic import write_out
+from pipeline.paths import models_root
 from tests.decisions.test_verdict_conditions import FLAT, on_api
 from tests.decisions.test_verdict_rates import DAYS, LAST, Row, api_cost, listed, unbilled, verdict
 from tests.explain.test_condition_arithmetic import inputs_of
@@ -126,12 +129,27 @@ contracts:
             "{model: m, token_class: output, per_mtok: 2}]}",
             "It has a rate already",
         ),
+        (
+            "{provider: anthropic, from: 2026-02-01, rates: [{model: m, token_class: outputs, per_mtok: 1}]}",
+            "contracts.0.rates.0.token_class is 'outputs'. Known here: input_cache_read,",
+        ),
+        (
+            "{provider: anthropic, from: 2026-02-01, "
+            "rates: [{model: m, token_class: output, per_mtok: 1, mode: weird}]}",
+            "contracts.0.rates.0.mode is 'weird'. Known here: batch,",
+        ),
+        ("{provider: anthropic, from: 2026-02-01, currency: QQQ}", "contracts.0.currency is 'QQQ'. No currency has"),
         ("{provider: anthropic, discount: 0.1}", "contracts.0.from is 'missing'. It is required"),
     ],
 )
 def test_a_contract_that_cannot_hold_is_refused_with_the_reason(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(f"company: x\ncontracts: [{text}]")
+
+
+def test_an_account_may_be_called_any() -> None:
+    said = "contracts: [{provider: anthropic, from: 2026-01-01}, {provider: anthropic, account: any, from: 2026-01-01}]"
+    assert len(parse_config(f"company: x\n{said}").contracts) == 2
 
 
 def test_an_own_contract_goes_before_one_for_all() -> None:
@@ -316,3 +334,9 @@ def test_a_commitment_in_a_currency_without_a_rate_leaves_the_verdict_open() -> 
     found = verdict(**on_api(FLAT), config_contracts=[contract(commitment_cost=Decimal(100), currency="SEK")])
     assert found["status"] == "prices_only"
     assert "the commitment to anthropic is not converted" in found["reason"]
+
+
+def test_the_classes_and_modes_that_a_price_can_have_are_all_known() -> None:
+    with (models_root() / "seeds" / "token_classes.csv").open(newline="", encoding="utf-8") as handle:
+        assert {row["token_class"] for row in csv.DictReader(handle)} <= TOKEN_CLASSES
+    assert {name for of_provider in _PRICE_KEYS.values() for name in of_provider} <= TOKEN_CLASSES

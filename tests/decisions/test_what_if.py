@@ -18,7 +18,15 @@ from pipeline.decisions.what_if import Amount, Case, Supposed, WhatIfError, outc
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from tests.decisions.test_contracts import contract, other_workload
-from tests.decisions.test_verdict_conditions import FLAT, by_day_tables, candidate, on_api, on_gpus_tables, workload
+from tests.decisions.test_verdict_conditions import (
+    FLAT,
+    GPUS,
+    by_day_tables,
+    candidate,
+    on_api,
+    on_gpus_tables,
+    workload,
+)
 from tests.decisions.test_verdict_rates import (
     DAYS,
     LAST,
@@ -179,6 +187,17 @@ def test_what_makes_no_sense_is_refused_with_what_to_suppose_instead() -> None:
     }
     with pytest.raises(WhatIfError, match="No GPU-hour rate of chat is known to change"):
         supposing(Supposed(gpu_hour=Amount(factor=Fraction(1, 2))), **nothing_known)
+
+
+def test_a_name_that_nothing_has_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(WhatIfError, match=r"no token class 'outputs'. Did you mean 'output'\?"):
+        supposing(Supposed(api_prices={"outputs": Amount(absolute=Fraction(5))}), **on_api(FLAT))
+    with pytest.raises(WhatIfError, match=r"no token class 'nosuch'. Known: input_cache_read, "):
+        supposing(Supposed(mix={"nosuch": Fraction(1)}), **on_api(FLAT))
+    with pytest.raises(WhatIfError, match="No GPU type 'nosuch' is listed"):
+        supposing(Supposed(gpu="nosuch"), **on_api(FLAT), gpu_types=GPUS)
+    # What it sustains is all that a verdict needs of it.
+    supposing(Supposed(gpu="nosuch", tokens_per_second=Decimal(100)), **on_api(FLAT), gpu_types=GPUS)
 
 
 # --- prices of another day -------------------------------------------------------------------------------------------
