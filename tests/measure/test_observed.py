@@ -147,3 +147,30 @@ def test_a_file_without_a_request_says_what_it_lacks(tmp_path: Path, content: st
     file.write_text(content)
     with pytest.raises(BreakevenError, match="log: "):
         read_requests(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a": ' + "[" * 200_000, "log: line 1 is nested too deep"),
+        ('[{"prompt_tokens": 1, "completion_tokens": 2}]', "log is one JSON array. Write one record a line"),
+        ('{"prompt_tokens": ' + "9" * 5000 + ', "completion_tokens": 3}', "no row has both"),
+        ('{"prompt_tokens": ' + "9" * 30 + ', "completion_tokens": 3}', "no row has both"),
+        ("prompt_tokens,completion_tokens\n" + "9" * 5000 + ",1\n", "no row has both"),
+    ],
+)
+def test_what_is_no_log_of_requests_is_refused_in_words(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "log"
+    file.write_text(content)
+    with pytest.raises(BreakevenError, match=said):
+        read_requests(file)
+
+
+def test_counts_and_times_are_read_as_spreadsheets_and_apis_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text("prompt_tokens,completion_tokens\n10.0,5.0\n10.5,5\n")
+    found = read_requests(file)
+    assert (found.rows, found.skipped_count) == ([(10, 5)], 1)
+    file.write_bytes(b'\xef\xbb\xbf{"prompt_tokens": 1, "completion_tokens": 2, "created": 1767225600}\n')
+    found = read_requests(file)
+    assert (found.rows, found.at) == ([(1, 2)], [1767225600.0])
