@@ -36,6 +36,8 @@ from pipeline.economics.scale_down import Kept, LoadDay, ScaleDown, scale_down
 from pipeline.economics.work import Capacity, ObservedHour, at_least_capacity, replica_hour_work_seconds, work_scale
 
 HEADROOM_RATIO = Decimal("0.20")
+# Of a replica-day: a quarter of an hour that a bill's clock or a restart may lack.
+_WHOLE_WITHIN = Fraction(1, 96)
 _MTOK = 1_000_000
 _PLACES = 18
 _DATED = ("fct_day_status_daily", "fct_gpu_costs_daily", "int_self_host_tokens_hourly")
@@ -202,30 +204,58 @@ def _row(
     today = evidence.paid[-1] if evidence.days and evidence.days[-1] == window.day else None
     if today is None:
         return row | {"status": "refused", "reason": f"no GPU time of it was paid for on {window.day}"}
-    have = Fraction(today.milliseconds, DAY_MILLISECONDS * gpus)
+    have = _whole_replicas(today, gpus)
     rate = evidence.rent_per_gpu_hour
     rent = None if rate is None else rate * gpus
     month = None if rent is None else rent * 24 * _days_in_month(window.day)
-    row |= {"replica_count": round(have), "replica_rc_per_hour": _held(rent), "replica_rc_per_month": _held(month)}
+    row |= {"replica_count": have, "replica_rc_per_hour": _held(rent), "replica_rc_per_month": _held(month)}
+    if have is None:
+        paid = to_places(_replicas(today, gpus), 2)
+        reason = (
+            f"{paid} replicas' time was paid for on {window.day}: how many there are now is not told by a part of it"
+        )
+        return row | {"status": "refused", "reason": reason}
     mix = summed(evidence.served)
-    capacity = declared_capacity(deployment) or _best_hour(evidence, have)
+    capacity = declared_capacity(deployment) or _best_hour(evidence, gpus)
     if capacity is None:
-        return row | {"status": "refused", "reason": "no capacity is declared, and it served nothing in the window"}
+        return row | {
+            "status": "refused",
+            "reason": "no capacity is declared, and it served nothing on a day of the window that was paid for whole",
+        }
     impossible = why_impossible(capacity, deployment=deployment, mix=mix, types=types)
     if impossible is not None:
         return row | {"status": "refused", "reason": impossible}
-    return row | _answer(deployment, window, evidence, capacity, mix, have=round(have), rent=rent, prices=prices)
+    return row | _answer(deployment, window, evidence, capacity, mix, have=have, rent=rent, prices=prices)
 
 
-def _best_hour(evidence: _Evidence, have: Fraction) -> Capacity | None:
-    """The most that its replicas served in an hour of the window."""
+def _replicas(paid: Paid, gpus: int) -> Fraction:
+    return Fraction(paid.milliseconds, DAY_MILLISECONDS * gpus)
+
+
+def _whole_replicas(paid: Paid, gpus: int) -> int | None:
+    """How many replicas were there all day; None where the time of a day is not that of whole ones."""
+    replicas = _replicas(paid, gpus)
+    return round(replicas) if round(replicas) and abs(replicas - round(replicas)) <= _WHOLE_WITHIN else None
+
+
+def _best_hour(evidence: _Evidence, gpus: int) -> Capacity | None:
+    """The most that a replica served in an hour of the window: of as many replicas as were paid for on that day.
+
+    A day that was paid for in part does not say how many served in which of its hours, so it is left out; where the day
+    before or after had more, they may have been there for some of its hours, and it is put to theirs.
+    """
+    whole = [None if paid is None else _whole_replicas(paid, gpus) for paid in evidence.paid]
+    most = [max(count or 0 for count in whole[max(0, day - 1) : day + 2]) for day in range(len(whole))]
     hours = [
-        ObservedHour(hour_at=datetime.combine(day, time(hour)), served_tokens=sum(tokens.values()), replica_hours=have)
-        for day, found in zip(evidence.days, evidence.served, strict=True)
+        ObservedHour(
+            hour_at=datetime.combine(day, time(hour)), served_tokens=sum(tokens.values()), replica_hours=replicas
+        )
+        for day, found, own, replicas in zip(evidence.days, evidence.served, whole, most, strict=True)
+        if own is not None
         for hour, tokens in enumerate(found.hours)
         if tokens and any(tokens.values())
     ]
-    return at_least_capacity(hours) if hours and have else None
+    return at_least_capacity(hours) if hours else None
 
 
 def _answer(

@@ -195,11 +195,7 @@ def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
         gpu_milliseconds=[sum(row["gpu_milliseconds"] or 0 for row in gpu.get(day, ())) for day in settled],
         own_tokens=[of_day.by_workload[name] for of_day in served],
         everyone_tokens=[of_day.by_workload.total() for of_day in served],
-        best_hour_tokens=(
-            [max(of_day.by_hour.values(), default=0) for of_day in served]
-            if found.capacity.provenance.kind == "at_least"
-            else None
-        ),
+        best_hour_tokens=_best_hours(asked, served) if found.capacity.provenance.kind == "at_least" else None,
     )
     terms = Terms(
         capacity_units_per_replica_hour=per_hour,
@@ -218,6 +214,16 @@ def _served(asked: _Asked) -> list[Served]:
     assert asked.deployment is not None
     name, by_day = asked.deployment["deployment_id"], asked.prepared["int_self_host_tokens_hourly"]
     return [by_day.get(day, {}).get(name) or Served() for day in asked.evidence.window.settled]
+
+
+def _best_hours(asked: _Asked, served: Sequence[Served]) -> list[Fraction]:
+    """The most that a replica served in an hour of each day; none on a day that was not paid for."""
+    assert asked.deployment is not None
+    replicas = verdicts.replicas_by_day(asked.deployment, asked.evidence)
+    return [
+        max(of_day.by_hour.values(), default=0) / replicas[day] if day in replicas else Fraction(0)
+        for day, of_day in zip(asked.evidence.window.settled, served, strict=True)
+    ]
 
 
 def _by_day(rows: Rows) -> dict[date, list[Row]]:

@@ -571,14 +571,24 @@ def _observed_capacity(
     deployment: Row, evidence: Evidence, rate: _Rate | None
 ) -> tuple[Capacity | None, Problem | None]:
     name = str(deployment["deployment_id"])
-    per_hour = evidence.served.get(name, Served()).by_hour
-    if rate is None or not rate.provisioned_replicas or not any(per_hour.values()):
-        return None, Problem(f"no capacity is declared for {name} and no hour of it was observed", is_open=True)
+    replicas = replicas_by_day(deployment, evidence)
     hours = [
-        ObservedHour(hour_at=hour, served_tokens=tokens, replica_hours=rate.provisioned_replicas)
-        for hour, tokens in per_hour.items()
+        ObservedHour(hour_at=hour, served_tokens=tokens, replica_hours=replicas[hour.date()])
+        for hour, tokens in evidence.served.get(name, Served()).by_hour.items()
+        if tokens and hour.date() in replicas
     ]
+    if rate is None or not rate.provisioned_replicas or not hours:
+        return None, Problem(f"no capacity is declared for {name} and no hour of it was observed", is_open=True)
     return at_least_capacity(hours), None
+
+
+def replicas_by_day(deployment: Row, evidence: Evidence) -> dict[date, Fraction]:
+    """How many replicas of it were paid for on each day of the window, days without any left out."""
+    milliseconds: Counter[date] = Counter()
+    for row in evidence.gpu_costs.get(str(deployment["deployment_id"]), ()):
+        milliseconds[row["usage_date"]] += row["gpu_milliseconds"] or 0
+    of_a_day = 86_400_000 * int(deployment["gpus_per_replica"])
+    return {day: Fraction(paid, of_a_day) for day, paid in milliseconds.items() if paid > 0}
 
 
 def _fixed_cost(deployment: Row | None, evidence: Evidence) -> tuple[Fraction | None, Problem | None]:

@@ -45,8 +45,8 @@ class WorkloadDays:
     """What a verdict rests on, a figure a day. Money in one kind of whole quanta, work in one kind of whole units.
 
     hourly_units: the work of each hour of each day. gpu_cost over gpu_milliseconds: of the deployment; own_tokens of
-    everyone_tokens: what it served of this workload. best_hour_tokens: of the deployment, where its capacity is the
-    best hour seen; None where a capacity is declared.
+    everyone_tokens: what it served of this workload. best_hour_tokens: of one of its replicas, where the
+    capacity is the best hour seen; None where a capacity is declared.
     """
 
     classes: Sequence[ClassDays]
@@ -55,7 +55,7 @@ class WorkloadDays:
     gpu_milliseconds: Sequence[int]
     own_tokens: Sequence[int]
     everyone_tokens: Sequence[int]
-    best_hour_tokens: Sequence[int] | None = None
+    best_hour_tokens: Sequence[Fraction] | Sequence[int] | None = None
 
     @property
     def days(self) -> int:

@@ -10,6 +10,7 @@ Source: economics.md 8; Künsch, Annals of Statistics 17 (1989), for the moving-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from operator import add
@@ -52,7 +53,7 @@ class Draws:
             total = map(add, total, map(value_of, block))
         return list(total)
 
-    def largest(self, values: Sequence[int]) -> list[int]:
+    def largest(self, values: Sequence[Fraction] | Sequence[int]) -> list[Fraction | int]:
         """The largest value among the days of each resample."""
         if len(values) != self.days:
             raise ValueError(f"There are {len(values)} values for {self.days} days: pass one for each day.")

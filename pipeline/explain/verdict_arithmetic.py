@@ -240,10 +240,10 @@ def _capacity(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]
         done.work = [(hour, seconds(tokens)) for hour, tokens in inputs.hourly_tokens()]
         done.day_work = [seconds(tokens) for tokens in inputs.summed_days().values()]
         return per_hour, 3600 * allowance
-    best, replicas = inputs.best_hour(), inputs.provisioned_replicas()
-    if best is None or not replicas:
+    best = inputs.best_hour()
+    if best is None or not inputs.provisioned_replicas(inputs.day):
         return None
-    hour, tokens = best
+    hour, tokens, replicas = best
     per_hour = tokens / replicas
     done.step(
         f"capacity of a replica-hour, at least (best observed hour, {hour:%Y-%m-%d %H}:00)",

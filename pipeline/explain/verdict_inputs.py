@@ -116,12 +116,11 @@ class VerdictInputs:
         rates["output"] = Fraction(declared["decode_tokens_per_second"])
         return rates
 
-    def provisioned_replicas(self) -> Fraction | None:
-        """Replicas paid for on the verdict's day."""
-        if self.deployment is None:
-            return None
-        today = sum(int(row["gpu_milliseconds"]) for row in self.gpu if row["usage_date"] == self.day)
-        return Fraction(today, _DAY_MS * int(self.deployment["gpus_per_replica"]))
+    def provisioned_replicas(self, day: date) -> Fraction:
+        """Replicas paid for on a day."""
+        assert self.deployment is not None
+        paid = sum(int(row["gpu_milliseconds"] or 0) for row in self.gpu if row["usage_date"] == day)
+        return Fraction(paid, _DAY_MS * int(self.deployment["gpus_per_replica"]))
 
     def days_by_month_length(self) -> dict[int, int]:
         """Days of the window in months of 31 days, of 30, ...: a month's overhead is spread over its own days."""
@@ -130,10 +129,15 @@ class VerdictInputs:
             found[days_in_month(day)] = found.get(days_in_month(day), 0) + 1
         return found
 
-    def best_hour(self) -> tuple[datetime, int] | None:
-        """The hour in which the deployment served most; the earlier one of equals."""
-        best = min(self.served, key=lambda row: (-int(row["tokens"] or 0), row["usage_hour_at"]), default=None)
-        return None if best is None or not best["tokens"] else (best["usage_hour_at"], int(best["tokens"]))
+    def best_hour(self) -> tuple[datetime, int, Fraction] | None:
+        """The hour in which a replica served most, its tokens and its day's replicas; the earlier of equals."""
+        replicas = {day: self.provisioned_replicas(day) for day in self.days}
+        hours = [
+            (row["usage_hour_at"], int(row["tokens"]), replicas[row["usage_hour_at"].date()])
+            for row in self.served
+            if row["tokens"] and replicas[row["usage_hour_at"].date()]
+        ]
+        return min(hours, key=lambda hour: (-hour[1] / hour[2], hour[0]), default=None)
 
     def summed_days(self) -> dict[date, dict[str, int]]:
         """Tokens by class of each day that is known as a sum only."""

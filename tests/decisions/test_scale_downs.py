@@ -167,6 +167,56 @@ def test_a_capacity_that_nobody_declared_is_at_least_its_best_hour() -> None:
     assert "at most 5 replicas needed" in row["reason"]
 
 
+def test_an_hour_is_put_to_the_replicas_that_were_there_on_its_day() -> None:
+    """Two full replicas are not offered for release because ten of them once served more than two could."""
+    trial = DAYS[-10]
+    row = release(
+        config_deployments=[deployment(tokens_per_second=None)],
+        fct_gpu_costs_daily=[paid(day, replicas=10 if day == trial else 2) for day in DAYS],
+        int_self_host_tokens_hourly=[row for day in DAYS for row in served(day, hours(9000 if day == trial else 1800))],
+    )
+    assert (row["replica_count"], row["capacity_tokens_per_replica_hour"]) == (2, 900)
+    assert "on 2 replica-hours" in row["capacity_source"]
+    assert row["safe_release_replica_count"] == 0
+
+
+def test_an_hour_of_a_day_that_was_not_paid_for_says_nothing_of_a_replica() -> None:
+    row = release(
+        config_deployments=[deployment(tokens_per_second=None)],
+        fct_gpu_costs_daily=[paid(day) for day in DAYS[1:]],
+        int_self_host_tokens_hourly=[
+            row for day in DAYS for row in served(day, hours(9000 if day == DAYS[0] else 700))
+        ],
+    )
+    assert row["capacity_tokens_per_replica_hour"] == 175
+
+
+@pytest.mark.parametrize("replica_hours", [24, 30])
+def test_an_hour_of_a_day_that_was_paid_for_in_part_says_nothing_of_a_replica(replica_hours: int) -> None:
+    """Two full replicas from noon on are no one replica that serves twice as much; nor are they from nine on."""
+    began = 24 - replica_hours // 2
+    row = release(
+        config_deployments=[deployment(tokens_per_second=None)],
+        fct_gpu_costs_daily=[
+            paid(DAYS[0], gpu_milliseconds=3_600_000 * 2 * replica_hours, realized_cost_rc=Decimal(2 * replica_hours)),
+            *(paid(day, replicas=2) for day in DAYS[1:]),
+        ],
+        int_self_host_tokens_hourly=[
+            *served(DAYS[0], hours(1700)[began:]),
+            *(row for day in DAYS[1:] for row in served(day, hours(1700))),
+        ],
+    )
+    assert (row["capacity_tokens_per_replica_hour"], row["safe_release_replica_count"]) == (850, 0)
+
+
+@pytest.mark.parametrize(("replica_hours", "told"), [(60, "2.50"), (84, "3.50"), (10, "0.42")])
+def test_part_of_a_day_does_not_say_how_many_replicas_there_are(replica_hours: int, told: str) -> None:
+    today = paid(LAST, gpu_milliseconds=3_600_000 * 2 * replica_hours, realized_cost_rc=Decimal(2 * replica_hours))
+    row = release(fct_gpu_costs_daily=[*(paid(day) for day in DAYS[:-1]), today])
+    assert (row["status"], row["replica_count"], row["safe_release_replica_count"]) == ("refused", None, None)
+    assert row["reason"].startswith(f"{told} replicas' time was paid for on 2026-11-10")
+
+
 def test_nothing_is_said_of_a_day_that_is_not_settled_or_not_paid_for() -> None:
     days = [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[:-1]]
     open_day = {"usage_date": LAST, "status": "provisional", "blocked_count": 0}

@@ -138,6 +138,7 @@ def evidence(demo: Questions, declared: Any, workload: str, deployment: str, day
         day=day,
     )
     by_hour = by_day(served, "tokens", "usage_hour_at")
+    paid = by_day(gpu, "gpu_milliseconds")
     days = sorted(found["usage_date"] for found in within("fct_day_status_daily", "status = 'settled'"))
     seconds = None
     if capacity is not None:
@@ -157,7 +158,9 @@ def evidence(demo: Questions, declared: Any, workload: str, deployment: str, day
         milliseconds=by_day(gpu, "gpu_milliseconds"),
         own=by_day([row for row in served if row["workload"] == workload], "tokens"),
         everyone=by_day(served, "tokens"),
-        best_hour={on: max((n for (at, _), n in by_hour.items() if at == on), default=Fraction(0)) for on in days},
+        best_hour={
+            on: max((n / paid[on,] for (at, _), n in by_hour.items() if at == on), default=Fraction(0)) for on in days
+        },
     )
 
 
@@ -223,9 +226,7 @@ def test_a_second_route_finds_the_same_break_evens_and_savings(
     name = verdict["deployment_id"]
     gpus = next(found["gpus_per_replica"] for found in declared["deployments"] if found["deployment"] == name)
     found = evidence(demo, declared, workload, name, day)
-    # Rounded to a float in the mart, so the best hour it stands for is told by its tokens again.
-    replicas = round(max(found.best_hour.values()) / Fraction(verdict["capacity_tokens_per_replica_hour"]))
-    per_hour = max(found.best_hour.values()) / max(replicas, 1)
+    per_hour = max(found.best_hour.values()) * 86_400_000 * gpus
     _OVER.clear()
     decisions = []
     for picked in drawn_days(found.days, seed=1989, resamples=1000, length=len(found.days)):

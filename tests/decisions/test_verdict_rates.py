@@ -265,6 +265,26 @@ def test_list_prices_without_a_rate_are_no_prices() -> None:
     assert found["reason"] == f"list prices are not converted: no rate from EUR to USD since {LAST}"
 
 
+def test_an_hour_is_put_to_the_replicas_that_were_there_on_its_day() -> None:
+    """Five replicas once served four times what the one of today does in an hour: that is no capacity of one."""
+    trial = DAYS[3]
+    undeclared = {**inputs_with()["config_deployments"][0], "tokens_per_second": None}
+    undeclared |= {"prefill_tokens_per_second": None, "decode_tokens_per_second": None, "measured_on": None}
+    served = [
+        {
+            "usage_date": day,
+            "usage_hour_at": datetime(day.year, day.month, day.day, 12),  # noqa: DTZ001 - marts hold UTC
+            "deployment_id": "llama",
+            "workload": "chat",
+            "tokens": 4_000_000 if day == trial else 1_000_000,
+        }
+        for day in DAYS
+    ]
+    paid = [gpu_cost(day) | ({"gpu_milliseconds": 5 * 86_400_000} if day == trial else {}) for day in DAYS]
+    row = verdict(config_deployments=[undeclared], int_self_host_tokens_hourly=served, fct_gpu_costs_daily=paid)
+    assert (row["capacity_basis"], row["capacity_tokens_per_replica_hour"]) == ("at_least", 1_000_000)
+
+
 def test_what_is_in_the_reporting_currency_needs_no_rate() -> None:
     with_rates = verdict(config_overheads=[overhead("USD")])
     own_alone = [row for row in rates() if row["currency"] == "USD"]

@@ -104,7 +104,7 @@ def _release(
     if all(cost is not None for cost, _, _ in cells):
         rent = sum((cost for cost, _, _ in cells if cost is not None), Fraction(0)) * HOUR_MS / whole_ms
         rent *= declared["gpus_per_replica"]
-    replica = _replica(declared, load, window, replicas=Fraction(today_ms, DAY_MS * declared["gpus_per_replica"]))
+    replica = _replica(declared, load, window)
     every = [load.hours.get(midnight(found) + timedelta(hours=hour)) for found in window for hour in range(24)]
     seen = [tokens for tokens in every if tokens is not None]
     work = [replica.work(tokens) for tokens in seen]
@@ -197,7 +197,7 @@ def _window(day: date, length: int, settled: set[date]) -> list[date]:
     return sorted(found for found in settled if day - timedelta(days=length) < found <= day)
 
 
-def _replica(declared: Mapping[str, Any], load: _Load, window: list[date], *, replicas: Fraction) -> _Replica:
+def _replica(declared: Mapping[str, Any], load: _Load, window: list[date]) -> _Replica:
     capacity = declared["capacity"]
     if capacity:
         prefill = 1 / Fraction(capacity["prefill_tokens_per_second"])
@@ -214,7 +214,11 @@ def _replica(declared: Mapping[str, Any], load: _Load, window: list[date], *, re
             allowed=allowance(capacity),
         )
     hours = {at: sum(tokens.values()) for at, tokens in load.hours.items() if at.date() in set(window)}
-    best = min(hours, key=lambda at: (-hours[at], at))
+    paid = {found: sum(ms for _, ms, _ in load.paid.get(found, [])) for found in window}
+    replica_ms = DAY_MS * declared["gpus_per_replica"]
+    assert not any(ms % replica_ms for ms in paid.values()), "the demo pays for whole replicas every day"
+    best = min((at for at in hours if paid[at.date()]), key=lambda at: (Fraction(-hours[at], paid[at.date()]), at))
+    replicas = Fraction(paid[best.date()], replica_ms)
     return _Replica(
         basis="at_least",
         source=f"best observed hour, {best:%Y-%m-%dT%H}:00: {hours[best]} tokens on {replicas} replica-hours",
@@ -273,9 +277,7 @@ def fill_rows(
         if day not in settled or not moving:
             continue
         prices = {one: tables["fct_verdicts_daily"][day, one].get("api_price_rc_per_mtok") for one in moving}
-        replica = _replica(
-            declared, loads[name], _window(day, 28, settled), replicas=Fraction(release["replica_count"])
-        )
+        replica = _replica(declared, loads[name], _window(day, 28, settled))
         known = {one: price / 10**6 for one, price in prices.items() if price is not None}
         served = [loads[name].hours.get(at) for at in hours_at]
         asked = {one: [api[one, at] for at in hours_at] for one in known}

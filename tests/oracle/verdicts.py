@@ -356,13 +356,17 @@ def _capacity(
             allowed=allowance(declared),
         )
     hours = {at: tokens for day in window for at, tokens in index.served_hour[deployment_id, day].items()}
-    best = min(hours, key=lambda at: (-hours[at], at), default=None)
+    paid = {day: sum(ms for _, ms, _ in index.gpu.get((deployment_id, day), [])) for day in window}
+    replica_ms = DAY_MS * deployment(project, deployment_id)["gpus_per_replica"]
+    hours = {at: tokens for at, tokens in hours.items() if paid[at.date()]}
+    best = min(hours, key=lambda at: (Fraction(-hours[at], paid[at.date()]), at), default=None)
     if best is None or not hours[best] or rate is None or not rate.provisioned:
         return None
+    replicas = Fraction(paid[best.date()], replica_ms)
     return Capacity(
         basis="at_least",
-        source=f"best observed hour, {best:%Y-%m-%dT%H}:00: {hours[best]} tokens on {rate.provisioned} replica-hours",
-        seconds_per_token=3600 * rate.provisioned / hours[best],
+        source=f"best observed hour, {best:%Y-%m-%dT%H}:00: {hours[best]} tokens on {replicas} replica-hours",
+        seconds_per_token=3600 * replicas / hours[best],
         allowed=Fraction(1),
     )
 
