@@ -20,6 +20,7 @@ final as (
         window_days_count,
         demand_tokens_per_day,
         api_price_rc_per_mtok,
+        api_committed_cost_rc,
         capacity_tokens_per_replica_hour,
         replica_cost_rc,
         fixed_cost_rc

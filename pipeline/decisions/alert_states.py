@@ -101,10 +101,12 @@ def _cost_day(verdict: Mapping[str, Any], deployments: Sequence[Mapping[str, Any
     room = Fraction(repr(verdict["capacity_tokens_per_replica_hour"])) * 24
     count = max(1, int(declared[0]["minimum_replicas"]), math.ceil(tokens / room)) + int(declared[0]["spare_replicas"])
     own = Fraction(verdict["fixed_cost_rc"]) + count * Fraction(verdict["replica_cost_rc"])
+    # What of a commitment the rest leaves unused is due on either side.
+    committed = Fraction(verdict["api_committed_cost_rc"] or 0) / verdict["window_days_count"]
     return CostDay(
         day=day,
-        api_cost=max(Fraction(0), tokens * Fraction(verdict["api_price_rc_per_mtok"]) / 1_000_000),
-        self_host_cost=own / verdict["window_days_count"],
+        api_cost=max(committed, tokens * Fraction(verdict["api_price_rc_per_mtok"]) / 1_000_000),
+        self_host_cost=committed + own / verdict["window_days_count"],
         is_settled=settled,
     )
 

@@ -160,13 +160,14 @@ def replay_days(rows: Iterable[Mapping[str, Any]], *, settle_days: int) -> list[
 
 @dataclass(frozen=True)
 class _Costs:
-    """One day, in money of the day."""
+    """One day, in money of the day. committed: what of it is due to the API whatever moves."""
 
     hours: Sequence[int]
     price_per_token: Fraction
     rent: Fraction
     fixed: Fraction
     capacity: Fraction
+    committed: Fraction
 
     @property
     def most_replicas(self) -> int:
@@ -175,7 +176,9 @@ class _Costs:
     def of(self, replicas: int) -> Fraction:
         room = replicas * self.capacity
         above = sum((max(Fraction(0), tokens - room) for tokens in self.hours), Fraction(0))
-        return replicas * self.rent + (self.fixed if replicas else 0) + self.price_per_token * above
+        return (
+            replicas * self.rent + (self.fixed if replicas else 0) + max(self.committed, self.price_per_token * above)
+        )
 
 
 def _costs(row: Mapping[str, Any]) -> _Costs:
@@ -186,6 +189,7 @@ def _costs(row: Mapping[str, Any]) -> _Costs:
         rent=Fraction(row["replica_cost_rc"]) / days,
         fixed=Fraction(row["fixed_cost_rc"]) / days,
         capacity=Fraction(str(row["capacity_tokens_per_replica_hour"])),
+        committed=Fraction(row["api_committed_cost_rc"] or 0) / days,
     )
 
 

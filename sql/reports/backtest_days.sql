@@ -24,6 +24,7 @@ select
     verdicts.usage_date,
     verdicts.window_days_count,
     verdicts.api_price_rc_per_mtok,
+    verdicts.api_committed_cost_rc,
     verdicts.capacity_tokens_per_replica_hour,
     verdicts.replica_cost_rc,
     verdicts.fixed_cost_rc,

@@ -29,6 +29,7 @@ def verdict(day: int, **changes: Any) -> dict[str, Any]:
         "window_days_count": 28,
         "demand_tokens_per_day": 1_000_000.0,
         "api_price_rc_per_mtok": Decimal(50),
+        "api_committed_cost_rc": Decimal(0),
         "capacity_tokens_per_replica_hour": 100_000.0,
         "replica_cost_rc": Decimal(280),
         "fixed_cost_rc": Decimal(140),
@@ -66,6 +67,15 @@ def test_more_traffic_than_a_replica_holds_takes_the_next_one() -> None:
     """3M tokens a day: 150 on the API against two replicas and overheads, 25: 125 a day."""
     (row,) = told([verdict(0, demand_tokens_per_day=3_000_000.0)], one_off=126)
     assert (row["is_fired"], "125.00 of the 126.00" in row["reason"]) == (False, True)
+
+
+def test_what_is_committed_is_due_on_either_side() -> None:
+    """40 a day whatever moves: 50 on the API against 40 and 15, so staying costs no more than moving."""
+    rows = told([verdict(day, api_committed_cost_rc=Decimal(40 * 28)) for day in range(5)])
+    assert {row["state"] for row in rows} == {"api"}
+    # Of 30, the API's 50 stand against 45: 5 a day.
+    (row,) = told([verdict(0, api_committed_cost_rc=Decimal(30 * 28))])
+    assert "5.00 of the 100.00" in row["reason"]
 
 
 def test_a_day_without_a_cost_or_not_settled_freezes_the_meter() -> None:

@@ -25,6 +25,7 @@ def row(day: int, **changes: object) -> dict[str, object]:
         "usage_date": date(2026, 10, day),
         "window_days_count": 28,
         "api_price_rc_per_mtok": Decimal(2),
+        "api_committed_cost_rc": Decimal(0),
         "capacity_tokens_per_replica_hour": 1000.0,
         "replica_cost_rc": Decimal("0.56"),
         "fixed_cost_rc": Decimal("0.28"),
@@ -40,6 +41,12 @@ def test_a_day_costs_what_its_own_hours_leave_to_the_api() -> None:
     expected = [Fraction(6, 1000), Fraction(33, 1000), Fraction(51, 1000), Fraction(7, 100)]
     assert list(day.costs) == expected
     assert (day.tokens, day.ratio, day.known_on) == (3000, Fraction(5, 4), date(2026, 10, 4))
+
+
+def test_what_is_committed_is_due_with_every_count() -> None:
+    """0.004 a day: above it the API's 0.006 for all is due; beside a replica, which leaves 0.003, all of the 0.004."""
+    (day,) = replay_days([row(1, api_committed_cost_rc=Decimal("0.112"))], settle_days=2)
+    assert list(day.costs) == [Fraction(n, 1000) for n in (6, 34, 54, 74)]
 
 
 def test_all_days_have_as_many_counts_as_the_busiest_hour_needs() -> None:
