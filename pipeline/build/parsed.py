@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +209,7 @@ def _parse_side_by_side(unread: Sequence[Unread], landing: Landing) -> list[Pars
     if workers < 2 or size_bytes < _WORTH_WORKERS_BYTES:
         return [parse_object(item, landing.read_object(item.landed)) for item in unread]
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin_worker) as pool:
             waiting = [pool.submit(parse_object, item, landing.read_object(item.landed)) for item in unread]
             return [future.result() for future in waiting]
     except BrokenProcessPool:
@@ -215,9 +217,18 @@ def _parse_side_by_side(unread: Sequence[Unread], landing: Landing) -> list[Pars
         return [parse_object(item, landing.read_object(item.landed)) for item in unread]
 
 
-def _one_thread() -> None:
-    """A worker is one core's worth: frame libraries must not start a thread pool each."""
+def begin_worker() -> None:
+    """A worker is one core's worth: frame libraries must not start a thread pool each. It ends with who started it."""
     os.environ["POLARS_MAX_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A killed run tells its workers nothing, and they hold both ends of the queue that they would wait at for ever.
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def parse_object(unread: Unread, content: bytes, *, lies_at: Path | None = None) -> ParsedObject:

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -124,11 +125,12 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("breakeven: stopped. What was landed stays; run again to go on.", err=True)
-        sys.exit(130)
+        _say_stopped()
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
+        if _says_interrupted(error):
+            _say_stopped()
         if not _says_disk_is_full(error):
             raise
         click.echo(
@@ -137,6 +139,17 @@ def main() -> None:
             err=True,
         )
         sys.exit(LandingError.exit_code)
+
+
+def _say_stopped() -> NoReturn:
+    click.echo("breakeven: stopped. What was landed stays; run again to go on.", err=True)
+    sys.exit(130)
+
+
+def _says_interrupted(error: Exception) -> bool:
+    """What Ctrl-C becomes inside DuckDB, by its words and its name: a small install has no DuckDB to import."""
+    is_of_query = isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+    return is_of_query or type(error).__name__ == "InterruptException"
 
 
 def _says_disk_is_full(error: Exception) -> bool:
