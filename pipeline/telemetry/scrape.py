@@ -5,6 +5,7 @@ is refused here, one that is cut between two lines by `formats.exposition`.
 """
 
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from pipeline.formats.masking import masked
 # A busy engine of many adapters prints a few MB. More is not a scrape.
 _MOST_BYTES = 32 * 1024**2
 _CHUNK_BYTES = 65_536
+_QUERY_VALUE = re.compile(r"=[^&;#]*")
 _ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 
 
@@ -69,8 +71,9 @@ def scrape(url: str, *, seconds: float, monotonic: Callable[[], float] = time.mo
 
 
 def shown_url(url: str) -> str:
-    """The address as it may be printed: without a user and a password."""
-    return masked(url, ())
+    """The address as it may be printed: without a user, a password and what its query says."""
+    address, mark, query = masked(url, ()).partition("?")
+    return address + mark + _QUERY_VALUE.sub("=(hidden)", query)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

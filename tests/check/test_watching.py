@@ -146,6 +146,7 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 def test_a_password_in_an_address_is_never_printed() -> None:
     """What is printed and raised."""
     assert shown_url("http://me:hunter2@gpu-1:8000/metrics") == "http://(hidden)@gpu-1:8000/metrics"
+    assert shown_url("http://h/metrics?api_key=hunter2&x=1") == "http://h/metrics?api_key=(hidden)&x=(hidden)"
     with serving(lambda _: Answer(b"", 401)) as url, pytest.raises(ScrapeError, match="401") as caught:
         scrape(metrics_url(url.replace("http://", "http://me:hunter2@")), seconds=5)
     assert "hunter2" not in str(caught.value)
