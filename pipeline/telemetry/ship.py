@@ -42,11 +42,15 @@ class Place(Protocol):
 
 @dataclass
 class Shipped:
-    """What one call did: names of files, the oldest first. `refused`: other bytes lie there under the same name."""
+    """What one call did: names of files, the oldest first. `refused`: other bytes lie there under the same name.
+
+    `unreadable`: could not be read here, and why.
+    """
 
     put: list[str] = field(default_factory=list)
     there_already: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def ship(spool: Path, to: str, *, host: str, after_put: Callable[[str], None] = lambda _: None) -> Shipped:
@@ -54,6 +58,9 @@ def ship(spool: Path, to: str, *, host: str, after_put: Callable[[str], None] = 
 
     ShipError where the place does not answer (what was shipped before stays shipped).
     """
+    folder = _UNSAFE.sub("-", host) or "host"
+    if not folder.strip("."):
+        raise ShipError(f"{host!r} names no host: its files would lie outside {to}. Say --host.")
     place = place_at(to)
     done = Shipped()
     for path in closed_files(spool):
@@ -61,7 +68,10 @@ def ship(spool: Path, to: str, *, host: str, after_put: Callable[[str], None] = 
             content = path.read_bytes()
         except FileNotFoundError:
             continue  # another process shipped it, or the agent made room
-        name = f"{_UNSAFE.sub('-', host) or 'host'}/{path.name}.gz"
+        except OSError as error:
+            done.unreadable.append(f"{path.name}: {error.strerror}")
+            continue
+        name = f"{folder}/{path.name}.gz"
         if place.put_if_absent(name, gzip.compress(content, compresslevel=6, mtime=0)):
             after_put(path.name)
             done.put.append(path.name)
@@ -178,13 +188,19 @@ class _S3Prefix:
 
 
 def refusal(done: Shipped, *, to: str) -> ShipError | None:
-    """The error for files that lie there with other bytes; null where there are none."""
+    """The error for files that lie there with other bytes or cannot be read here; null where there are none."""
+    if done.unreadable and not done.refused:
+        return ShipError(
+            f"{len(done.unreadable)} of the spool's files cannot be read and are kept here: "
+            f"{'; '.join(done.unreadable[:3])}. Move them away, or let this user read them."
+        )
     if not done.refused:
         return None
     shown = ", ".join(done.refused[:3]) + (" ..." if len(done.refused) > 3 else "")
     return ShipError(
         f"{len(done.refused)} files lie at {to} with other bytes and are kept here: {shown}. Nothing there is "
         "replaced: look at both, then move one of them away."
+        + (f" And {len(done.unreadable)} cannot be read: {'; '.join(done.unreadable[:3])}." if done.unreadable else "")
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import group
-from pipeline.telemetry.ship import ShipError, ship
+from pipeline.telemetry.ship import ShipError, refusal, ship
 from tests.moto_s3 import S3Server, s3_server
 
 OLDER, NEWER = "20261101T000000Z-start-0000000000.spool.jsonl", "20261101T001500Z-start-0000000180.spool.jsonl"
@@ -122,3 +122,19 @@ def test_a_place_that_refuses_keeps_every_file_and_names_the_permissions(spool: 
     with pytest.raises(ShipError, match="neither a folder nor s3://"):
         ship(spool, "gs://bucket/spool", host="node-1")
     assert len(list(spool.glob("*.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("host", [".", ".."])
+def test_a_host_that_names_a_folder_outside_the_place_is_refused(host: str, spool: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShipError, match="names no host"):
+        ship(spool, str(tmp_path / "there" / "spool"), host=host)
+    assert not (tmp_path / "there").exists()
+
+
+def test_what_cannot_be_read_is_said_and_holds_up_nothing_behind_it(spool: Path, tmp_path: Path) -> None:
+    (spool / "2020-a.spool.jsonl").mkdir()
+    done = ship(spool, str(tmp_path / "there"), host="node-1")
+    assert done.put == [OLDER, NEWER]
+    error = refusal(done, to="there")
+    assert error is not None
+    assert "2020-a.spool.jsonl: Is a directory" in str(error)
