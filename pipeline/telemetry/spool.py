@@ -87,6 +87,7 @@ class SpoolWriter:
             if gap_ms > 0:
                 reason = f"no agent ran: {found} was left open, its last record is of {spool.format_at(last)}"
                 self.write(Gap(interval_ms=gap_ms, reason=reason), now)
+        self._keep_within_bound(now)
 
     def write(self, record: Record, at: Instant) -> None:
         """Append one record, after what could not be written before it."""
@@ -102,11 +103,7 @@ class SpoolWriter:
             return
         if file.size >= self._limits.file_bytes or now.mono_ms - file.opened_ms >= self._limits.close_after_ms:
             self.close()
-            for name, lost_records in self._make_room():
-                reason = (
-                    f"the spool was full ({self._limits.folder_bytes} bytes): {name} was removed before it was shipped"
-                )
-                self.write(Loss(lost_records=lost_records, reason=reason), now)
+            self._keep_within_bound(now)
         elif file.is_dirty and now.mono_ms - file.synced_ms >= self._limits.sync_after_ms:
             self._tried(file.sync)
             file.synced_ms = now.mono_ms
@@ -143,6 +140,11 @@ class SpoolWriter:
         self._seq += 1
         self.last_error = None
         return True
+
+    def _keep_within_bound(self, now: Instant) -> None:
+        for name, lost_records in self._make_room():
+            reason = f"the spool was full ({self._limits.folder_bytes} bytes): {name} was removed before it was shipped"
+            self.write(Loss(lost_records=lost_records, reason=reason), now)
 
     def _make_room(self) -> Iterator[tuple[str, int]]:
         """Remove the oldest closed files beyond the bound. Each one's name, and how many records it held."""
@@ -254,11 +256,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def _count_records(path: Path) -> int | None:
-    """Records of a file that say something, with those that its loss records count; null where it is not there."""
+    """Records of a file that say something, with those that its loss records count; null where it cannot be read."""
     try:
         with path.open("rb") as lines:
             return sum(map(_lost_with, lines))
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

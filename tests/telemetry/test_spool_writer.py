@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.formats.spool import Header, Sample, read_spool
 from pipeline.sources import nvml_spool
 from pipeline.telemetry.clock import Instant
-from pipeline.telemetry.spool import Limits, SpoolError, SpoolWriter, closed_files, locked
+from pipeline.telemetry.spool import CLOSED_SUFFIX, Limits, SpoolError, SpoolWriter, closed_files, locked
 
 START = Instant(1_793_491_200_000, 1_000)
 SMALL = Limits(sync_after_ms=10_000, close_after_ms=60_000, file_bytes=2_000, folder_bytes=8_000)
@@ -187,3 +187,11 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError, match="Name a folder that this user may write to"), locked(tmp_path / "file" / "x"):
         pass
+
+
+def test_an_agent_that_begins_keeps_the_folder_within_its_bound_at_once(tmp_path: Path) -> None:
+    for number in range(8):
+        (tmp_path / f"2026110{number + 1}T000000Z-old-0000000000{CLOSED_SUFFIX}").write_bytes(b"{}\n" * 500)
+    writer = SpoolWriter(tmp_path, header(), SMALL, now=START)
+    assert sum(path.stat().st_size for path in closed_files(tmp_path)) + SMALL.file_bytes <= SMALL.folder_bytes
+    writer.close()
