@@ -86,7 +86,14 @@ class SamplerWatch:
         self._heard_ms = now.mono_ms
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         for line in lines:
-            self._take(json.loads(line), now)
+            try:
+                self._take(json.loads(line), now)
+            except (ValueError, TypeError, KeyError, RecursionError):
+                self._killed_ms = now.mono_ms
+                self._child.kill()
+                reason = f"something other than readings came from the sampler (process {self._child.pid})"
+                self._gap(f"{reason}: it was killed", now)
+                return
 
     def step(self, now: Instant) -> None:
         """What the time alone brings: a start, the end of patience, a gap that goes on."""

@@ -41,6 +41,9 @@ class FakeChild:
     def says(self, message: dict[str, Any]) -> None:
         self._output.write(json.dumps(message).encode() + b"\n")
 
+    def prints(self, content: bytes) -> None:
+        self._output.write(content)
+
     def close(self) -> None:
         self._output.close()
         if self.stdout is not None:
@@ -192,3 +195,17 @@ def test_what_a_sampler_says_after_its_time_was_called_unknown_is_not_counted_as
     host.step(31)
     host.sample(31)
     assert host.covered_seconds() == 31
+
+
+@pytest.mark.parametrize("stray", [b"NVRM: stray\n", b"\xff\n", b"1\n", b'{"record": "other"}\n'])
+def test_a_stray_line_of_a_library_costs_a_gap_and_a_new_sampler_and_never_the_agent(stray: bytes, host: Host) -> None:
+    host.step(0)
+    host.sample(5)
+    host.children[0].prints(stray)
+    host.receive(6)
+    host.receive(6)
+    host.step(8)
+    host.sample(13)
+    reason = "something other than readings came from the sampler (process 100): it was killed"
+    assert host.gaps == [(5, 6, reason), (6, 8, reason)]
+    assert host.covered_seconds() == 13
