@@ -40,9 +40,11 @@ from pipeline.formats.writing import printable
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import money, plain
 
-_PERCENT = re.compile(r"^([+-]\d+(?:\.\d+)?)%$")
-_TIMES = re.compile(r"^x(\d+(?:\.\d+)?)$")
-_NUMBER = re.compile(r"^\d+(?:\.\d+)?$")
+# No amount of anything has more digits, and Python reads no number of thousands of them.
+_DIGITS = r"\d{1,18}(?:\.\d{1,18})?"
+_PERCENT = re.compile(rf"^([+-]{_DIGITS})%$", re.ASCII)
+_TIMES = re.compile(rf"^x({_DIGITS})$", re.ASCII)
+_NUMBER = re.compile(rf"^{_DIGITS}$", re.ASCII)
 
 
 class _AmountType(click.ParamType[Amount]):

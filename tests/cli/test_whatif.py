@@ -57,6 +57,23 @@ def test_offers_are_compared_cheapest_first(demo_folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--gpu-hour", "9" * 5000],
+        ["--gpu-hour", "+" + "9" * 5000 + "%"],
+        ["--volume", "x" + "9" * 5000],
+        ["--price", "output=" + "9" * 5000],
+        ["--mix", "output=0." + "9" * 5000],
+        ["--tokens-per-second", "9" * 5000],
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_no_number(tmp_path: Path, arguments: list[str]) -> None:
+    result = whatif(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "Suppose something, like --price -20%, or name a workload"),
