@@ -7,6 +7,8 @@
 -- process that does not say, so is a reading below one of the minute before it which the minute after it makes good, or
 -- which nothing follows for a minute; and a second fall within a minute: no engine starts so fast. What falls otherwise
 -- began anew, as a pod did that has another UID or was made since the reading before, whatever its counters say.
+-- Where an agent and a Prometheus tell a process in turn, each counts on from where the other left off. Where it cannot
+-- be known which of the other's series it was, the first reading after a change is a baseline: nothing is told again.
 -- partition: day
 -- lookback: int_engine_day_ends 7 days
 with
@@ -21,11 +23,138 @@ day_ends as (
     where int_engine_day_ends.usage_date < this_partition.from_date
 ),
 
+tellers as (
+    select
+        told_by,
+        series_host,
+        target,
+        replica_id,
+        model_name,
+        engine_rank,
+        process_started_at,
+        host,
+        usage_date
+    from day_ends
+    where is_valid
+    union all
+    select distinct
+        told_by,
+        series_host,
+        target,
+        replica_id,
+        model_name,
+        engine_rank,
+        process_started_at,
+        host,
+        usage_date
+    from engine_scrapes
+    where is_valid
+),
+
+-- One series of either side of one start is one process; of several, that began at one instant, nobody knows which is
+-- which.
+told_processes as (
+    select
+        model_name,
+        engine_rank,
+        process_started_at,
+        told_by,
+        min(series_host) as series_host,
+        min(target) as target,
+        min(replica_id) as replica_id
+    from (
+        select distinct
+            model_name,
+            engine_rank,
+            process_started_at,
+            told_by,
+            series_host,
+            target,
+            replica_id
+        from tellers
+        where process_started_at is not null
+    ) as series
+    group by model_name, engine_rank, process_started_at, told_by
+    having count(*) = 1
+),
+
+twice_told_processes as (
+    select
+        own.*,
+        other.told_by as other_told_by
+    from told_processes as own
+    inner join told_processes as other
+        on
+            own.model_name = other.model_name
+            and own.engine_rank = other.engine_rank
+            and own.process_started_at = other.process_started_at
+            and own.told_by != other.told_by
+),
+
+-- Where the other left off, as a reading of the series itself.
+other_day_ends as (
+    select
+        day_ends.* replace (
+            own.series_host as series_host, own.target as target, own.replica_id as replica_id, own.told_by as told_by
+        )
+    from day_ends
+    inner join twice_told_processes as own
+        on
+            day_ends.model_name = own.model_name
+            and day_ends.engine_rank = own.engine_rank
+            and day_ends.process_started_at = own.process_started_at
+            and day_ends.told_by = own.other_told_by
+    where day_ends.is_valid
+),
+
+-- Until when the other told what may be the same process, as int_engine_scrapes chooses between them.
+changed_tellers as (
+    select
+        own.told_by,
+        own.series_host,
+        own.target,
+        own.replica_id,
+        own.model_name,
+        own.engine_rank,
+        own.process_started_at,
+        max(other.usage_date) as told_by_other_until
+    from tellers as own
+    cross join this_partition
+    inner join tellers as other
+        on
+            own.told_by != other.told_by
+            and own.model_name = other.model_name
+            and own.engine_rank = other.engine_rank
+            and own.usage_date > other.usage_date
+            and (
+                own.process_started_at = other.process_started_at
+                or (
+                    own.host = other.host
+                    and (own.process_started_at is null or other.process_started_at is null)
+                )
+            )
+    left join twice_told_processes as known
+        on
+            own.told_by = known.told_by
+            and own.model_name = known.model_name
+            and own.engine_rank = known.engine_rank
+            and own.process_started_at = known.process_started_at
+    where own.usage_date >= this_partition.from_date and known.told_by is null
+    group by
+        own.told_by, own.series_host, own.target, own.replica_id, own.model_name, own.engine_rank,
+        own.process_started_at
+),
+
 known_scrapes as (
     select
         *,
         false as is_of_this_day
     from day_ends
+    union all by name
+    select
+        *,
+        false as is_of_this_day
+    from other_day_ends
     union all by name
     select
         *,
@@ -52,7 +181,7 @@ stated_scrapes as (
     window
         earlier as (
             partition by series_host, target, replica_id, model_name, engine_rank, process_started_at
-            order by scraped_at
+            order by is_of_this_day, scraped_at
             rows between unbounded preceding and 1 preceding
         )
     qualify
@@ -151,6 +280,8 @@ paired as (
     select
         ordered_scrapes.*,
         target_scrapes.previous_target_scraped_at,
+        changed_tellers.told_by_other_until,
+        lag(ordered_scrapes.usage_date) over process as previous_usage_date,
         lag(ordered_scrapes.scraped_at) over process as previous_scraped_at,
         lag(ordered_scrapes.prompt_tokens_since_start) over process as previous_prompt_tokens,
         lag(ordered_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
@@ -164,11 +295,23 @@ paired as (
             ordered_scrapes.series_host = target_scrapes.series_host
             and ordered_scrapes.target = target_scrapes.target
             and ordered_scrapes.scraped_at = target_scrapes.scraped_at
+    left join changed_tellers
+        on
+            ordered_scrapes.told_by = changed_tellers.told_by
+            and ordered_scrapes.series_host = changed_tellers.series_host
+            and ordered_scrapes.target = changed_tellers.target
+            and ordered_scrapes.replica_id is not distinct from changed_tellers.replica_id
+            and ordered_scrapes.model_name = changed_tellers.model_name
+            and ordered_scrapes.engine_rank = changed_tellers.engine_rank
+            and ordered_scrapes.process_started_at is not distinct from changed_tellers.process_started_at
+    -- What a day before told is told, whenever it was stamped.
     window process as (
         partition by
             ordered_scrapes.series_host, ordered_scrapes.target, ordered_scrapes.replica_id,
             ordered_scrapes.model_name, ordered_scrapes.engine_rank, ordered_scrapes.process_started_at
-        order by ordered_scrapes.scraped_at
+        order by
+            case when ordered_scrapes.process_started_at is not null then ordered_scrapes.is_of_this_day end,
+            ordered_scrapes.scraped_at
     )
 ),
 
@@ -177,6 +320,10 @@ judged as (
         *,
         coalesce(process_started_at, pod_created_at) as began_at,
         case
+            when
+                coalesce(previous_usage_date < told_by_other_until, told_by_other_until is not null)
+                and coalesce(coalesce(process_started_at, pod_created_at) < cast(usage_date as timestamp), true)
+                then 'unknown'
             when
                 previous_scraped_at is not null
                 and process_started_at is null

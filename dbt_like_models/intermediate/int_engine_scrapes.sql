@@ -59,9 +59,15 @@ kept_scrapes as (
 ),
 
 final as (
-    select * from agent_scrapes
+    select
+        *,
+        'agent' as told_by
+    from agent_scrapes
     union all by name
-    select * from kept_scrapes
+    select
+        *,
+        'prometheus' as told_by
+    from kept_scrapes
 )
 
 select * from final

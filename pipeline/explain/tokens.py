@@ -13,6 +13,8 @@ from pipeline.explain.near import nearest
 
 _CLASSES = ("input_uncached", "input_cache_read", "output")
 _PROCESS = ("host", "target", "replica_id", "model_name", "engine_rank", "process_started_at")
+# What an agent and a Prometheus both know a process by, each under its own names of host, target and replica.
+_START = ("model_name", "engine_rank", "process_started_at")
 # A count may begin at the last scrape of a process up to this many days back, as in int_engine_intervals.
 _LOOKBACK_DAYS = 8
 _HOUR_MS = 3_600_000
@@ -96,14 +98,18 @@ def _increments(intervals: Sequence[Record], scrapes: Sequence[Record], usage_da
     named = ("agent_start_id", "sequence_number", "model_name", "engine_rank")
     by_name = {tuple(row[name] for name in named): row for row in scrapes}
     by_instant: dict[tuple[Any, ...], Record] = {}
+    by_start: dict[tuple[Any, ...], Record] = {}
     for row in scrapes:
         if row["scrape_error"] is None and row["prompt_tokens"] is not None and row["generation_tokens"] is not None:
             by_instant.setdefault((*(row[name] for name in _PROCESS), row["scraped_at"]), row)
+            if row["process_started_at"] is not None:
+                by_start.setdefault((*(row[name] for name in _START), row["scraped_at"]), row)
     return [
         _Increment(
             interval=row,
             scrape=by_name[tuple(row[name] for name in named)],
-            before=by_instant.get((*(row[name] for name in _PROCESS), row["counted_from_at"])),
+            before=by_instant.get((*(row[name] for name in _PROCESS), row["counted_from_at"]))
+            or by_start.get((*(row[name] for name in _START), row["counted_from_at"])),
             of_day={name: _of_day(row, name, usage_date) for name in _CLASSES},
         )
         for row in intervals

@@ -1,5 +1,5 @@
 -- The landed scrapes of a deployment's engines, as the engines stated their counters, from the last days on: a count
--- begins at the scrape before it.
+-- begins at the scrape before it, which another teller of the process may have read under another host and target.
 with
 scrapes as (
     select
@@ -39,6 +39,15 @@ scrapes as (
         object_number,
         object_row
     from traced_stg_prometheus__engine_scrapes
+),
+
+deployments as (
+    select *
+    from int_engine_deployments_daily
+    where
+        deployment_id = $deployment
+        and usage_date >= cast($usage_date as date) - 1
+        and usage_date <= cast($usage_date as date)
 )
 
 select
@@ -59,17 +68,30 @@ select
     scrapes.object_number,
     scrapes.object_row
 from scrapes
-inner join (
-    select distinct
-        host,
-        target
-    from int_engine_deployments_daily
-    where
-        deployment_id = $deployment
-        and usage_date >= cast($usage_date as date) - 1
-        and usage_date <= cast($usage_date as date)
-) as targets
-    on scrapes.host = targets.host and scrapes.target = targets.target
+where
+    (scrapes.host, scrapes.target) in (
+        select
+            deployments.host,
+            deployments.target
+        from deployments
+    )
+    or (scrapes.model_name, scrapes.engine_rank, scrapes.process_started_at) in (
+        select
+            intervals.model_name,
+            intervals.engine_rank,
+            intervals.process_started_at
+        from int_engine_intervals as intervals
+        inner join deployments
+            on
+                intervals.usage_date = deployments.usage_date
+                and intervals.host = deployments.host
+                and intervals.target = deployments.target
+                and intervals.model_name = deployments.model_name
+        where
+            intervals.usage_date >= cast($usage_date as date) - 1
+            and intervals.usage_date <= cast($usage_date as date)
+            and intervals.process_started_at is not null
+    )
 order by
     scrapes.host, scrapes.target, scrapes.replica_id, scrapes.model_name, scrapes.engine_rank, scrapes.scraped_at,
     scrapes.agent_start_id, scrapes.sequence_number
