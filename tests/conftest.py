@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pickle
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ from pipeline.demo import Truth
 settings.register_profile("check", deadline=None, derandomize=True, database=None)
 settings.register_profile("soak", deadline=None, derandomize=False, max_examples=200, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))
+
+# Started in the background of a script, a suite is born with Ctrl-C ignored. Dagster has TERM do what Ctrl-C does: TERM
+# is then ignored too, and by every process that a test starts and means to end.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Two workers are done together where what takes longest is begun first; the wheel while the other builds the demo.

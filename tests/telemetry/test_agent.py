@@ -34,7 +34,9 @@ class Agent:
 
     def __init__(self, spool: Path, command: list[str], environment: Mapping[str, str]) -> None:
         self.spool = spool
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     @classmethod
     def of(cls, stub: Stub, spool: Path, *options: str) -> "Agent":
@@ -62,7 +64,11 @@ class Agent:
         """Seconds it took to end, and what it had said."""
         began = time.monotonic()
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30)
+        try:
+            _, said = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)  # and whatever it started
+            raise
         return time.monotonic() - began, said
 
 

@@ -1,9 +1,13 @@
 """From the driver to a table: what the stub's GPUs did is what `int_gpu_hours` says, to the millisecond."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
+import yaml
 
 from tests.pipeline.small_project import SPOOL, SmallProject, source
 from tests.telemetry.stub import UUIDS, Stub
@@ -53,3 +57,25 @@ def test_what_the_gpus_did_is_what_the_hours_say(stub: Stub, tmp_path: Path) -> 
             "busy": busy,
         }
     ]
+
+
+def test_a_pod_that_is_replaced_ships_what_it_closed_last(stub: Stub, tmp_path: Path) -> None:
+    """The DaemonSet's own shell script, with another folder and place."""
+    shell = shutil.which("sh")
+    if shell is None:
+        pytest.skip("no sh on this machine")
+    (template,) = yaml.safe_load_all((ROOT / "infra" / "k8s" / "agent.yaml").read_text())
+    (container,) = template["spec"]["template"]["spec"]["containers"]
+    (tmp_path / "breakeven").write_text(f'#!/bin/sh\nexec {CLI[0]} -c "{CLI[2]}" "$@"\n')
+    (tmp_path / "breakeven").chmod(0o755)
+    script = (
+        container["args"][0].replace("/spool", str(tmp_path / "spool")).replace("agent run", "agent run --every 0.1")
+    )
+    environment = {**stub.environment, "PLACE": str(tmp_path / "there"), "BREAKEVEN_HOST": "node-1"}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    pod = Agent(tmp_path / "spool", [shell, "-c", script], environment)
+    pod.wait_for(is_sample)
+    pod.stop()
+    assert pod.process.returncode == 0
+    assert len(list((tmp_path / "there" / "node-1").glob("*.spool.jsonl.gz"))) == 1
+    assert list((tmp_path / "spool").glob("*.spool.*")) == []
