@@ -142,9 +142,12 @@ def _committed(one: Commitment, use: dict[str, Any], day: date) -> str:
         for amount, what in ((one.committed_cost, "committed"), (one.minimum_monthly_cost, "at least a month"))
         if amount
     ]
-    said += ", ".join(parts) + f"; billed so far {use['used_cost']:,.2f} {one.currency}"
+    billed = "nothing yet" if use["used_cost"] is None else f"{use['used_cost']:,.2f} {one.currency}"
+    said += ", ".join(parts) + f"; billed so far {billed}"
     if use["other_currency_rows_count"]:
         said += f", and {use['other_currency_rows_count']} rows in other currencies, which are not counted"
+    if use["unbilled_rows_count"]:
+        said += f", and {use['unbilled_rows_count']} rows that are metered and not billed yet"
     return f"{said}."
 
 
