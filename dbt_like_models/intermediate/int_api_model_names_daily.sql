@@ -53,6 +53,12 @@ seen as (
         raw_model
     from stg_litellm_spend_logs__usage_hourly
     where provider is not null
+    union
+    select
+        usage_date,
+        provider,
+        raw_model
+    from stg_openrouter_generations__usage_hourly
 ),
 
 names as (

@@ -41,28 +41,15 @@ cells as (
 
 gateway_hours as (
     select
-        logs.usage_date,
-        logs.usage_hour_at,
-        bills.bill_issuer as issuer,
-        bills.bill_account as account,
-        names.model,
+        usage_date,
+        usage_hour_at,
+        issuer,
+        account,
+        model,
         unnest(['prompt', 'completion']) as side,
-        unnest([
-            cast(sum(logs.prompt_tokens) as bigint), cast(sum(logs.completion_tokens) as bigint)
-        ]) as gateway_tokens
-    from stg_litellm_spend_logs__usage_hourly as logs
-    inner join config_estimated_bills as bills
-        on
-            bills.source = 'litellm_spend_logs'
-            and logs.account = bills.account
-            and logs.provider = bills.provider
-            and bills.bill_account is not null
-    inner join int_api_model_names_daily as names
-        on
-            logs.usage_date = names.usage_date
-            and logs.provider = names.provider
-            and logs.raw_model = names.raw_model
-    group by logs.usage_date, logs.usage_hour_at, bills.bill_issuer, bills.bill_account, names.model
+        unnest([cast(sum(prompt_tokens) as bigint), cast(sum(completion_tokens) as bigint)]) as gateway_tokens
+    from int_gateway_usage_hourly
+    group by usage_date, usage_hour_at, issuer, account, model
 ),
 
 gateway_days as (

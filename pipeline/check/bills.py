@@ -51,7 +51,10 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "api_hours": (_API, ("int_api_usage_hourly",)),
     "cloud": (frozenset({"aws_cur2", "focus"}), ("fct_cloud_charges_daily",)),
     "estimates": (frozenset({"litellm_focus"}), ("stg_litellm_focus__estimates_daily",)),
-    "gateways": (frozenset({"litellm_spend_logs"}), ("stg_litellm_spend_logs__usage_hourly",)),
+    "gateways": (
+        frozenset({"litellm_spend_logs", "openrouter_generations"}),
+        ("stg_litellm_spend_logs__usage_hourly", "stg_openrouter_generations__usage_hourly"),
+    ),
     "invoices": (frozenset({"invoice_csv"}), ("stg_invoice_csv__lines",)),
     "gpus": (frozenset({"nvml_spool"}), ("stg_nvml_spool__gpu_hours",)),
     "engines": (frozenset({"nvml_spool"}), ("int_engine_intervals",)),

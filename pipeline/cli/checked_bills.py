@@ -24,6 +24,7 @@ WORDS = {
     "focus": "FOCUS cost and usage",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",
+    "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",
     "nvml_spool": "spool of GPU samples and engine scrapes",
     "ecb_rates": "exchange rates of the European Central Bank",

@@ -29,7 +29,8 @@ _CONTROLS = {
     "openai_dashboard_csv": ("openai_costs_api", "openai_api"),
     "focus": ("aws_cur2",),
 }
-_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway", "aws_cur2": "aws",
+_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
+             "openrouter_generations": "gateway", "aws_cur2": "aws",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
@@ -106,7 +107,7 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
         elif source == "litellm_focus":
             if bills := _bills(first, found):
                 yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose bill it estimates")
-        elif source == "litellm_spend_logs":
+        elif source in ("litellm_spend_logs", "openrouter_generations"):
             if bills := _bills(first, found, source=source):
                 yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose days get their hours from it")
         else:
@@ -160,7 +161,8 @@ def _providers(file: Path, *, source: str = "litellm_focus") -> list[str]:
     (payload,) = dropped.payloads
     (rows,) = shipped.datasets[0].parse(payload.content, dropped.settings).values()
     column = "provider_name" if "provider_name" in rows.columns else "custom_llm_provider"
-    return sorted(rows[column].drop_nulls().unique().to_list())
+    names = rows[column].drop_nulls().unique()
+    return sorted(names.str.to_lowercase().to_list() if source == "openrouter_generations" else names.to_list())
 
 
 def _with_roles(entries: Sequence[Entry]) -> list[Entry]:
@@ -188,7 +190,7 @@ def not_read(found: Found) -> dict[Path, str]:
                 lacking[path] = "a table with money, not read until an invoice_csv declares its columns"
             elif group.source == "aws_cur2":
                 lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
-            elif group.source in ("litellm_focus", "litellm_spend_logs"):
+            elif group.source in ("litellm_focus", "litellm_spend_logs", "openrouter_generations"):
                 try:
                     _providers(path, source=group.source)
                 except QuarantineError as error:

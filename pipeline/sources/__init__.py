@@ -13,6 +13,7 @@ from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
+from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
 from pipeline.sources.prometheus import SOURCE as PROMETHEUS
 from pipeline.sources.source import Source
@@ -30,6 +31,7 @@ SOURCES: tuple[Source, ...] = (
     FOCUS,
     LITELLM_FOCUS,
     LITELLM_SPEND_LOGS,
+    OPENROUTER_GENERATIONS,
     INVOICE_CSV,
     OWNED_GPUS,
     NVML_SPOOL,

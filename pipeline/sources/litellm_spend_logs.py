@@ -15,8 +15,11 @@ A request counts in the hour of its startTime, UTC as LiteLLM writes it. One tha
 cache never reached a provider. prompt_tokens hold cached and cache-written ones, as the sum of a bill's input classes
 does.
 
-Not read: OpenRouter. Its `/activity` has one row a completed UTC day, which is no shape; its CSV by generation has the
-second, and is not taken for one here. LiteLLM over HTTP: what `/spend/logs` pages and sums up differs by release.
+Not read: LiteLLM over HTTP, because no answer of it can be known to be whole (its source,
+`proxy/spend_tracking/spend_management_endpoints.py`, in several releases). `/spend/logs` has no pages: all of a day
+comes at once, prompts included where they are stored, and a release that does not know `summarize=false` answers with
+sums of spend by day under the same address. `/spend/logs/v2` has pages by offset, of at most 100 requests, in the order
+of a column that many share, and newer ones cap the total. The table itself says all of it.
 
 Fields as of LiteLLM 1.109.1, `litellm/proxy/schema.prisma`.
 """
@@ -24,8 +27,7 @@ Fields as of LiteLLM 1.109.1, `litellm/proxy/schema.prisma`.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -33,8 +35,8 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import csv_header, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
-from pipeline.sources import litellm_focus
-from pipeline.sources.source import Fetched, Payload, Source
+from pipeline.sources import gateway_log, litellm_focus
+from pipeline.sources.source import Fetched, Source
 
 NAME = "litellm_spend_logs"
 DATASET = "requests"
@@ -43,10 +45,6 @@ _FORMAT = "breakeven.spend_logs/1"
 _REQUIRED = ("request_id", "startTime", "model", "prompt_tokens", "completion_tokens")
 _READ = (*_REQUIRED, "custom_llm_provider", "api_key", "team_id", "cache_hit")
 _HASHED = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,18}(?:\.0)?", re.ASCII)
-_LONGEST_TEXT = 200
-_TRUE, _FALSE = frozenset({"true", "t", "1"}), frozenset({"false", "f", "0", "", "none", "null"})
 
 REQUESTS = Table(
     name=DATASET,
@@ -62,12 +60,11 @@ REQUESTS = Table(
         "is_cache_hit": pl.Boolean(),
     },
 )
-_LANDED = tuple(REQUESTS.columns)
 
 
 def recognise(name: str, head: bytes) -> str | None:
     """By its fields, or by the first words of what was made of it. Only the beginning of a row may be in `head`."""
-    if head.lstrip().startswith(b'{"format": "breakeven.spend_logs/'):
+    if gateway_log.is_reduced(head, _FORMAT):
         return DATASET
     if set(_REQUIRED) <= set(csv_header(head)):
         return DATASET
@@ -78,12 +75,7 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped log as what may be kept of it. Never raises: what cannot be read becomes a note of why."""
-    try:
-        kept = reduced(content)
-    except QuarantineError as error:
-        digest = hashlib.sha256(content).hexdigest()
-        kept = _line({"format": _FORMAT, "unreadable": str(error), "bytes": len(content), "sha256": digest})
-    return Fetched(dataset=DATASET, payloads=(Payload(name=name, content=kept),))
+    return gateway_log.dropped(name, content, dataset=DATASET, form=_FORMAT, reduce=reduced)
 
 
 def reduced(content: bytes) -> bytes:
@@ -92,15 +84,11 @@ def reduced(content: bytes) -> bytes:
     Raises QuarantineError, which quotes no value of the log, where a row of it cannot be read.
     """
     left_out: set[str] = set()
-    lines = []
+    requests = []
     for where, row in _rows(content):
-        left_out.update(field for field in row if field not in _READ and _FIELD.fullmatch(field))
-        lines.append(_line(_request(row, where=where)))
-    return b"".join([_line({"format": _FORMAT, "left_out": sorted(left_out)}), *lines])
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=True).encode() + b"\n"
+        left_out.update(field for field in row if field not in _READ)
+        requests.append(_request(row, where=where))
+    return gateway_log.lines(requests, form=_FORMAT, left_out=left_out)
 
 
 def _rows(content: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -162,87 +150,28 @@ def _request(row: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     absent = [name for name in _REQUIRED if row.get(name) is None]
     if absent:
         raise QuarantineError(f"{where}: no {', '.join(absent)}. This is not LiteLLM's spend log, or a part of it.")
-    key = _text(row, "api_key", where)
-    return dict(
-        zip(
-            _LANDED,
-            (
-                hashlib.sha256(str(row["request_id"]).encode(errors="replace")).hexdigest()[:32],
-                _moment(row["startTime"], where).isoformat(timespec="milliseconds"),
-                _text(row, "custom_llm_provider", where),
-                _text(row, "model", where),
-                key and (key if _HASHED.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()),
-                _text(row, "team_id", where),
-                _count(row, "prompt_tokens", where),
-                _count(row, "completion_tokens", where),
-                _flag(row, where),
-            ),
-            strict=True,
-        )
-    )
-
-
-def _text(row: Mapping[str, Any], name: str, where: str) -> str | None:
-    value = row.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
-        raise QuarantineError(f"{where}: {name} is no text of at most {_LONGEST_TEXT} characters in one line.")
-    return value
-
-
-def _count(row: Mapping[str, Any], name: str, where: str) -> int:
-    text = str(row[name])
-    if isinstance(row[name], bool) or _WHOLE.fullmatch(text) is None:
-        raise QuarantineError(f"{where}: {name} is not a count.")
-    return int(text.removesuffix(".0"))
-
-
-def _flag(row: Mapping[str, Any], where: str) -> bool:
-    """cache_hit is text: "True", "False", "None" or empty."""
-    said = str(row.get("cache_hit") or "").strip().lower()
-    if said in _TRUE or said in _FALSE:
-        return said in _TRUE
-    raise QuarantineError(f"{where}: cache_hit is neither true nor false.")
-
-
-def _moment(value: object, where: str) -> datetime:
-    """UTC; a time without an offset is, too: LiteLLM writes no other. In whole milliseconds, as the table holds it."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) and len(value) > len("2026-10-01") else None
-        if moment is not None:
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-            return moment.replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        pass
-    raise QuarantineError(f"{where}: startTime is not a moment, as 2026-10-01T12:00:00.000Z.")
+    key = gateway_log.text(row, "api_key", where)
+    return {
+        "request_hash": gateway_log.hashed(row["request_id"]),
+        # In whole milliseconds, as the table holds it.
+        "started_at": gateway_log.moment(row, "startTime", where).isoformat(timespec="milliseconds"),
+        "custom_llm_provider": gateway_log.text(row, "custom_llm_provider", where),
+        "model": gateway_log.text(row, "model", where),
+        "api_key_hash": key and (key if _HASHED.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()),
+        "team_id": gateway_log.text(row, "team_id", where),
+        "prompt_tokens": gateway_log.count(row, "prompt_tokens", where),
+        "completion_tokens": gateway_log.count(row, "completion_tokens", where),
+        "is_cache_hit": gateway_log.flag(row, "cache_hit", where),
+    }
 
 
 def parse(content: bytes, settings: Settings) -> Frames:
     """One row a request of what `reduced` made of a log."""
-    lines = content.split(b"\n")
-    try:
-        header = json.loads(lines[0])
-        if header.get("format") != _FORMAT:
-            raise ValueError
-    except (ValueError, AttributeError, RecursionError):
-        raise QuarantineError(
-            "It is not LiteLLM's spend log: no request_id, call_type and prompt_tokens at its beginning. Export the "
-            "table LiteLLM_SpendLogs again, and redact this file (breakeven landing redact) if it holds prompts."
-        ) from None
-    if "unreadable" in header:
-        raise QuarantineError(str(header["unreadable"]))
-    return {REQUESTS.name: _frame(json.loads(line) for line in lines[1:] if line)}
-
-
-def _frame(requests: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    rows = []
-    for request in requests:
-        started_at = datetime.fromisoformat(request["started_at"])
-        day = started_at.date()
-        values = (started_at if name == "started_at" else request[name] for name in _LANDED)
-        rows.append((day.isoformat(), day, *values, None))
-    return pl.DataFrame(rows, schema=REQUESTS.schema, orient="row")
+    refusal = (
+        "It is not LiteLLM's spend log: no request_id, call_type and prompt_tokens at its beginning. Export the "
+        "table LiteLLM_SpendLogs again, and redact this file (breakeven landing redact) if it holds prompts."
+    )
+    return {REQUESTS.name: gateway_log.parsed(content, REQUESTS, form=_FORMAT, refusal=refusal)}
 
 
 SOURCE = Source(

@@ -27,6 +27,7 @@ from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
+from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from tests.models.landed_money import landed_money
 
 Row = Mapping[str, Any]
@@ -55,6 +56,7 @@ API_TABLES = (
     "stg_openai_dashboard_csv__costs_daily",
     "stg_openai__usage_hourly",
     "stg_litellm_spend_logs__usage_hourly",
+    "stg_openrouter_generations__usage_hourly",
     "int_api_model_names_daily",
     "int_openai_tiers_daily",
     "int_api_charges_daily",
@@ -63,6 +65,7 @@ API_TABLES = (
     "int_api_costs_allocated_daily",
     "int_api_workloads_daily",
     "int_api_models_seen",
+    "int_gateway_usage_hourly",
     "int_api_tokens_shaped_hourly",
     "int_api_tokens_hourly",
     "int_api_tokens_daily",
@@ -75,6 +78,10 @@ API_TABLES = (
     "dim_source",
 )
 
+GATEWAYS_AND_OPENAI = (
+    OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV, LITELLM_FOCUS, LITELLM_SPEND_LOGS, OPENROUTER_GENERATIONS,
+)  # fmt: skip
+
 _ACCOUNT: dict[str, pl.DataType] = {"account": pl.String()}
 _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     COSTS: _ACCOUNT | API_COSTS.schema,
@@ -83,7 +90,7 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     RATES: _ACCOUNT | ECB_RATES.schema,
     **{
         dataset.table_view(table): _ACCOUNT | table.schema
-        for source in (OPENAI_COSTS_API, OPENAI_USAGE_API, OPENAI_DASHBOARD_CSV, LITELLM_FOCUS, LITELLM_SPEND_LOGS)
+        for source in GATEWAYS_AND_OPENAI
         for dataset in source.datasets
         for table in dataset.tables
     },

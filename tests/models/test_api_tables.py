@@ -40,6 +40,7 @@ from tests.models.openai_rows import COSTS as OPENAI_COSTS
 
 DAYS = (date(2026, 10, 31), date(2026, 11, 1))
 LOGS = "landed_litellm_spend_logs__requests"
+GENERATIONS = "landed_openrouter_generations__generations"
 # Known by the day only, and seen by a gateway: 2 x 2 x 6 requests of 2 and 1 tokens, each in two files.
 SHAPED = {"model": "claude-sonnet-5", "service_tier": "standard"}
 
@@ -94,6 +95,25 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for key in (None, "k")
             for team in (None, "t")
             for model in (SHAPED["model"], f"anthropic/{SHAPED['model']}")
+            for _ in range(2)
+        ],
+        GENERATIONS: [
+            {
+                "account": "router",
+                "usage_date": day,
+                "request_hash": f"{day}-{hour}-{key}",
+                "started_at": utc(f"{day} 0{hour}:30"),
+                "provider_name": "Anthropic",
+                "model_permaslug": model,
+                "api_key_name": key,
+                "tokens_prompt": 2,
+                "tokens_completion": 1,
+                "is_own_key": True,
+            }
+            for day in DAYS
+            for hour in range(2)
+            for key in (None, "k")
+            for model in ("anthropic/claude-opus-4.5", "anthropic/claude-4.5-opus-20251124")
             for _ in range(2)
         ],
         CONSOLE: [

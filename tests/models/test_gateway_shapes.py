@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.models.api_harness import USAGES, Row, build_tables, rows_of, usage_row
 
 LOGS = "landed_litellm_spend_logs__requests"
+GENERATIONS = "landed_openrouter_generations__generations"
 DAY = date(2026, 11, 3)
 MODEL, GATEWAY_MODEL = "claude-opus-4-8", "anthropic/claude-opus-4-8"
 RULES = [
@@ -46,6 +47,23 @@ def request(number: int, hour: int, prompt: int, completion: int, *, day: date =
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "is_cache_hit": False,
+    }
+    return {**row, **fields}
+
+
+def generation(number: int, hour: int, prompt: int, completion: int, **fields: Any) -> Row:
+    """A request of OpenRouter's activity, sent out with a key of one's own."""
+    row: dict[str, Any] = {
+        "account": "router",
+        "bucket": DAY.isoformat(),
+        "usage_date": DAY,
+        "request_hash": f"{number:032x}",
+        "started_at": datetime.combine(DAY, datetime.min.time()) + timedelta(hours=hour, minutes=number % 60),
+        "provider_name": "Anthropic",
+        "model_permaslug": "anthropic/claude-4.8-opus",
+        "tokens_prompt": prompt,
+        "tokens_completion": completion,
+        "is_own_key": True,
     }
     return {**row, **fields}
 
@@ -143,6 +161,40 @@ def test_hours_that_the_meter_knows_are_the_meters(cache: Path) -> None:
 def test_a_log_shapes_the_bill_that_it_was_said_to_shape(cache: Path, bill: dict[str, Any]) -> None:
     found = demand(cache, [day_sum(1000, 100)], [request(1, 9, 1000, 100)], config_estimated_bills=[BILLS[0] | bill])
     assert evidence(found) == {"daily"}
+
+
+ROUTER = BILLS[0] | {"source": "openrouter_generations", "account": "router"}
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "anthropic/claude-opus-4.8", "anthropic/claude-opus-4-8", "anthropic/claude-4.8-opus",
+        "anthropic/claude-4.8-opus-20260514", "anthropic/claude-opus-4-8-20260514",
+    ],
+)  # fmt: skip
+def test_a_day_is_laid_over_the_hours_that_openrouter_saw(cache: Path, slug: str) -> None:
+    """However it spells the model. The same generation in two exports counts once."""
+    logs = [generation(1, 9, 250, 60, model_permaslug=slug), generation(2, 22, 750, 30, model_permaslug=slug)]
+    found = demand(
+        cache, [day_sum(1000, 90)], [], **{GENERATIONS: [*logs, logs[0]], "config_estimated_bills": [ROUTER]}
+    )
+    assert (hours(found), hours(found, "input_uncached")) == ({9: 60, 22: 30}, {9: 250, 22: 750})
+    assert evidence(found) == {"gateway_shape"}
+
+
+def test_what_was_paid_in_credits_is_on_nobodys_bill_to_us(cache: Path) -> None:
+    logs = [generation(1, 9, 1000, 100), generation(2, 10, 1000, 100, is_own_key=False)]
+    found = demand(cache, [day_sum(1000, 100)], [], **{GENERATIONS: logs, "config_estimated_bills": [ROUTER]})
+    assert hours(found) == {9: 100}
+    found = demand(cache, [day_sum(1000, 100)], [], **{GENERATIONS: logs[1:], "config_estimated_bills": [ROUTER]})
+    assert evidence(found) == {"daily"}
+
+
+def test_two_gateways_before_one_bill_shape_it_together(cache: Path) -> None:
+    given = {GENERATIONS: [generation(1, 9, 400, 40)], "config_estimated_bills": [*BILLS, ROUTER]}
+    found = demand(cache, [day_sum(1000, 100)], [request(1, 20, 600, 60)], **given)
+    assert hours(found) == {9: 40, 20: 60}
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

@@ -72,6 +72,29 @@ def test_a_days_sum_gets_its_hours_and_nothing_that_was_said_is_kept(
     assert "chat: Demand: 1 day has its hours from a gateway's log" in " ".join(capsys.readouterr().out.split())
 
 
+def test_openrouters_generations_give_a_day_its_hours(tmp_path: Path, warm_cache: Path) -> None:
+    """2 November: 900 and 90 with a key of one's own, as many again in credits. Who asked is nowhere."""
+    settings = {"bills": {"anthropic": "main"}}
+    sources = [source(USAGE_API, "main"), source("openrouter_generations", "router", settings=settings)]
+    project = SmallProject(tmp_path, sources, other_sections={"workloads": WORKLOADS}, warm_cache=warm_cache)
+    usage = {"2026-11-02": [usage_result(uncached_input_tokens=900, output_tokens=90)]}
+    project.drop(USAGE_API, "main", "usage_20261104T050000Z.json", api_page(usage))
+    columns = "generation_id,created_at,byok_usage_inference,tokens_prompt,tokens_completion,model_permaslug"
+    header = f"{columns},provider_name,user"
+    rows = (
+        f"gen-{number},2026-11-02 {hour:02d}:30:00.5,{paid},{prompt},{completion},"
+        f"anthropic/claude-4.5-haiku-20251001,Anthropic,{SECRET}"
+        for number, (hour, paid, prompt, completion) in enumerate(
+            [(9, "0.01", 600, 30), (20, "0.02", 300, 60), (3, "0", 900, 90)]
+        )
+    )
+    project.drop("openrouter_generations", "router", "activity.csv", "\n".join([header, *rows, ""]).encode())
+    answers = project.run()
+    assert project.quarantine() == []
+    assert hours(answers) == [(9, 30, "gateway"), (20, 60, "gateway")]
+    assert SECRET.encode() not in kept_in(project)
+
+
 def test_a_log_that_is_cut_is_quarantined_without_its_bytes(project: SmallProject) -> None:
     path = project.drop(GATEWAY, "gateway", "log.json", json.dumps([request(1, 9, 1000, 100)]).encode()[:-30])
     answers = project.run()

@@ -46,6 +46,7 @@ def parquet(columns: str, *values: str, folder: Path) -> bytes:
         (spool_file("2026-11-01"), ("nvml_spool", "spool")),
         (gzip.compress(spool_file("2026-11-01")), ("nvml_spool", "spool")),
         (b"start_time,end_time,amount_value,amount_currency\n", ("openai_dashboard_csv", "cost")),
+        (b"generation_id,created_at,cost_total,model_permaslug\n", ("openrouter_generations", "generations")),
         (b"bill_bill_type,line_item_unblended_cost\n", ("aws_cur2", "cost_and_usage")),
         (FOCUS.encode(), ("focus", "cost_and_usage")),
         (gzip.compress(FOCUS.encode()), ("focus", "cost_and_usage")),
