@@ -152,6 +152,19 @@ class Deployment(_Served):
     valid_from: Day | None = Field(default=None, alias="from")
 
 
+class ModelWeights(_Section):
+    """Which weights a name stands for, valid [from, to): of a `provider`'s API, else of what is served. It goes before
+    what is shipped. `precision` is of the weights as they are served: bf16, fp8, mxfp4.
+    """
+
+    model: str = Field(min_length=1, max_length=200)
+    provider: Name | None = None
+    weights: str = Field(min_length=1, max_length=200)
+    precision: Name | None = None
+    valid_from: Day | None = Field(default=None, alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
+
+
 class WorkloadMatch(_Section):
     """All named fields must match. A field left out matches anything. `workspace` and `project` are one vendor's or the
     other's word for the same thing: a rule names one of them.
@@ -289,6 +302,7 @@ class Config(_Section):
     workloads: tuple[Workload, ...] = ()
     overheads: tuple[Overhead, ...] = ()
     contracts: tuple[Contract, ...] = ()
+    models: tuple[ModelWeights, ...] = ()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 
@@ -441,6 +455,7 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _declared_twice("workloads", [workload.workload for workload in config.workloads])
     yield from _bad_intervals("gpu_resources", [((one.issuer, one.resource_id), one) for one in config.gpu_resources])
     yield from _bad_intervals("contracts", [((one.provider, one.account), one) for one in config.contracts])
+    yield from _bad_intervals("models", [((one.provider, one.model.lower()), one) for one in config.models])
     for index, contract in enumerate(config.contracts):
         yield from _rates_said_twice(index, contract)
     for index, workload in enumerate(config.workloads):
@@ -543,14 +558,15 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
         seen.add(name)
 
 
-_Dated = GpuResource | Contract
+_Dated = GpuResource | Contract | ModelWeights
+_Thing = tuple[str | None, ...]
 
 
-def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str | None], _Dated]]) -> Iterator[_Problem]:
+def _bad_intervals(section: str, entries: Sequence[tuple[_Thing, _Dated]]) -> Iterator[_Problem]:
     """A thing is what it is on a day once: intervals are not empty and do not overlap."""
-    held: dict[tuple[str, str | None], list[_Dated]] = {}
+    held: dict[_Thing, list[_Dated]] = {}
     for index, (thing, entry) in enumerate(entries):
-        if entry.valid_to is not None and entry.valid_to <= entry.valid_from:
+        if entry.valid_to is not None and entry.valid_to <= (entry.valid_from or date.min):
             yield _problem(
                 section, index, "to",
                 value=entry.valid_to.isoformat(),
@@ -564,13 +580,14 @@ def _bad_intervals(section: str, entries: Sequence[tuple[tuple[str, str | None],
             continue
         yield _problem(
             section, index,
-            value=f"{'/'.join(part for part in thing if part is not None)} from {entry.valid_from}",
-            fix=f"It overlaps the one from {overlapped.valid_from}. Give the earlier one a `to`.",
+            value=f"{'/'.join(part for part in thing if part is not None)} from {entry.valid_from or 'always'}",
+            fix=f"It overlaps the one from {overlapped.valid_from or 'always'}. Give the earlier one a `to`.",
         )  # fmt: skip
 
 
 def _overlap(one: _Dated, other: _Dated) -> bool:
-    return one.valid_from < (other.valid_to or date.max) and other.valid_from < (one.valid_to or date.max)
+    starts = one.valid_from or date.min, other.valid_from or date.min
+    return starts[0] < (other.valid_to or date.max) and starts[1] < (one.valid_to or date.max)
 
 
 def _rates_said_twice(index: int, contract: Contract) -> Iterator[_Problem]:
@@ -714,6 +731,6 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
     )
     kept = {
         section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
-        for section in ("sources", "gpu_resources", "deployments", "contracts")
+        for section in ("sources", "gpu_resources", "deployments", "contracts", "models")
     }
     return config.model_copy(update={**kept, "workloads": workloads})

@@ -160,6 +160,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "currency": pl.String(),
         **_VALID,
     },
+    "config_models": {
+        "provider": pl.String(),
+        "model": pl.String(),
+        "weights": pl.String(),
+        "precision": pl.String(),
+        **_VALID,
+    },
     "config_company": {
         "company": pl.String(),
         "reporting_currency": pl.String(),
@@ -324,6 +331,7 @@ _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_deployment_hosts": (("deployment_id",), ("host",)),
     "config_deployment_served_names": (("deployment_id",), ("served_name",)),
     "config_contracts": (("provider", "account"), ()),
+    "config_models": (("provider", "model"), ()),
     "config_contract_rates": (
         ("provider", "account"),
         ("model", "token_class", "mode", "context_window", "region"),
@@ -396,6 +404,9 @@ def _days_said(config: Config) -> Iterator[Hashable]:
     for contract in config.contracts:
         yield contract.provider, contract.account, contract.valid_from
         yield contract.provider, contract.account, contract.valid_to
+    for model in config.models:
+        yield model.provider, model.model, model.valid_from
+        yield model.provider, model.model, model.valid_to
 
 
 def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
@@ -648,6 +659,18 @@ def _contract_rates(config: Config) -> Iterator[Row]:
             }
 
 
+def _models(config: Config) -> Iterator[Row]:
+    for model in config.models:
+        yield {
+            "provider": model.provider,
+            "model": model.model,
+            "weights": model.weights,
+            "precision": model.precision,
+            "valid_from_date": model.valid_from,
+            "valid_to_date": model.valid_to,
+        }
+
+
 def _company(config: Config) -> Iterator[Row]:
     meter = config.alerts.regret_meter
     yield {
@@ -673,5 +696,6 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_overheads": _overheads,
     "config_contracts": _contracts,
     "config_contract_rates": _contract_rates,
+    "config_models": _models,
     "config_company": _company,
 }

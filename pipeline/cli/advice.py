@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.doubts import print_matches
 from pipeline.cli.options import (
     as_of_option,
     console,
@@ -44,20 +45,21 @@ def advice(folder: Path | None, as_of: str | None, output_format: str) -> None:
     snapshot = snapshot_for(project, as_of)
     with Questions(snapshot) as questions:
         frame = questions.ask("advice", to_date=date.max)
-    config = config_of(project, snapshot)
-    if output_format != "table":
-        emit(frame, output_format)
-        return
-    rows = frame.to_dicts()
-    if not rows:
-        console().print(
-            "Nothing to fill, to release, to switch or to buy: or nothing is known yet of what is paid for."
-        )
-        return
-    title = "What to do, in this order; what one saves is not what it saves after another"
-    print_table(_COLUMNS, [_cells(row, config.reporting_currency) for row in rows], title)
-    for row in rows:
-        console().print(printable(f"{_about(row)}: {row['reason']}"), markup=False)
+        config = config_of(project, snapshot)
+        if output_format != "table":
+            emit(frame, output_format)
+            return
+        rows = frame.to_dicts()
+        if not rows:
+            console().print(
+                "Nothing to fill, to release, to switch or to buy: or nothing is known yet of what is paid for."
+            )
+            return
+        title = "What to do, in this order; what one saves is not what it saves after another"
+        print_table(_COLUMNS, [_cells(row, config.reporting_currency) for row in rows], title)
+        for row in rows:
+            console().print(printable(f"{_about(row)}: {row['reason']}"), markup=False)
+        print_matches(questions, only={row["workload"] for row in rows if row["workload"] is not None})
 
 
 def _cells(row: Mapping[str, Any], currency: str) -> list[str]:

@@ -1,13 +1,13 @@
 """What belongs beside verdicts: what would decide them, later days that are not settled, laws broken behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from pipeline.cli.options import console
 from pipeline.decisions.check_results import check_results
 from pipeline.formats.writing import printable
-from pipeline.reports import certainty
+from pipeline.reports import certainty, matches
 from pipeline.reports.figures import counted
 from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.proof import Proof
@@ -57,6 +57,13 @@ def print_grain(questions: Questions) -> None:
                 alike.setdefault(f"{what}: {said}.", []).append(row["workload"])
     for said, workloads in alike.items():
         console().print(printable(f"{', '.join(workloads)}: {said}"), markup=False)
+
+
+def print_matches(questions: Questions, *, only: Collection[str] | None = None) -> None:
+    """Whether the API's model and the served one are the same, of all workloads or of these only."""
+    rows = questions.ask("model_matches", from_date=date.min, to_date=date.max).to_dicts()
+    for said in matches.alike(row for row in rows if only is None or row["workload"] in only):
+        console().print(printable(said), markup=False)
 
 
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:

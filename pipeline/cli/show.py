@@ -10,7 +10,14 @@ import duckdb
 
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
-from pipeline.cli.doubts import print_certainty, print_conditions, print_doubts, print_grain, print_watches
+from pipeline.cli.doubts import (
+    print_certainty,
+    print_conditions,
+    print_doubts,
+    print_grain,
+    print_matches,
+    print_watches,
+)
 from pipeline.cli.next_line import print_estimates, print_finding, print_hosts_seen, print_next
 from pipeline.cli.options import (
     as_of_option,
@@ -203,6 +210,7 @@ def verdict(
             print_conditions(frame.to_dicts())
             print_certainty(questions, currency=config.reporting_currency)
             print_grain(questions)
+            print_matches(questions)
             print_doubts(questions, frame.to_dicts(), to_date=date.max)
             from_date, to_date = period(snapshot, None, None)
             print_next(questions, project, config, from_date=from_date, to_date=to_date)

@@ -1,10 +1,13 @@
 """Node `api_prices`: what a million tokens of each API model cost this company, from when to when, and who says so.
 
 The list price of `list_prices`, and what `contracts` of breakeven.yaml makes of it, for all accounts together and for
-each account with a contract of its own. What has no price has no row: it is unpriced, not free.
+each account with a contract of its own. What has no price has no row: it is unpriced, not free. A model that a workload
+names otherwise (`provider/model`, or an alias, on the days it is one) has its prices under that name too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -18,7 +21,14 @@ from pipeline.economics.prices import (
     contract_prices,
 )
 
-INPUTS = ("config_contract_rates", "config_contracts", "int_api_models_seen", "list_prices")
+INPUTS = (
+    "config_contract_rates",
+    "config_contracts",
+    "config_workloads",
+    "int_api_models_seen",
+    "list_prices",
+    "model_aliases",
+)
 SCHEMA: Mapping[str, pl.DataType] = {
     "provider": pl.String(),
     "account": pl.String(),
@@ -41,12 +51,52 @@ Row = Mapping[str, Any]
 
 def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """One row per key and stretch of days; at most one of a key is valid on a day."""
-    prices = contract_prices(
-        listed=[_listed(row) for row in frames["list_prices"].to_dicts()],
-        contracts=contracts_of(frames["config_contracts"].to_dicts(), frames["config_contract_rates"].to_dicts()),
-        windows=frames["int_api_models_seen"].select("provider", "model", "context_window").iter_rows(),
+    prices = list(
+        contract_prices(
+            listed=[_listed(row) for row in frames["list_prices"].to_dicts()],
+            contracts=contracts_of(frames["config_contracts"].to_dicts(), frames["config_contract_rates"].to_dicts()),
+            windows=frames["int_api_models_seen"].select("provider", "model", "context_window").iter_rows(),
+        )
     )
+    workloads = frames["config_workloads"].select("api_model", "comparator_model")
+    names = {name for row in workloads.iter_rows() for name in row if name is not None}
+    prices.extend(_renamed(prices, sorted(names), frames["model_aliases"].to_dicts()))
     return pl.DataFrame([_row(price) for price in prices], schema=dict(SCHEMA), orient="row")
+
+
+def _renamed(prices: Sequence[DatedPrice], names: Iterable[str], aliases: Sequence[Row]) -> Iterator[DatedPrice]:
+    """The prices of models that are declared under another name, under that name. A model's own name means itself."""
+    by_model: dict[tuple[str, str], list[DatedPrice]] = {}
+    for price in prices:
+        by_model.setdefault((price.key.provider, price.key.model), []).append(price)
+    providers = sorted({provider for provider, _ in by_model})
+    for name in names:
+        for provider in providers:
+            if (provider, name) in by_model:
+                continue
+            seller, _, model = name.partition("/")
+            if seller == provider:
+                yield from (_as(name, price) for price in by_model.get((provider, model), ()))
+            for alias in aliases:
+                if (alias["provider"], alias["raw_name"]) == (provider, name):
+                    for price in by_model.get((provider, alias["model"]), ()):
+                        yield from _within(_as(name, price), alias["valid_from_date"], alias["valid_to_date"])
+
+
+def _as(name: str, price: DatedPrice) -> DatedPrice:
+    return replace(price, key=replace(price.key, model=name))
+
+
+def _within(price: DatedPrice, start: date | None, end: date | None) -> Iterator[DatedPrice]:
+    """The price on those of its days that lie in [start, end)."""
+    first = max(price.from_date or date.min, start or date.min)
+    last = min(price.to_date or date.max, end or date.max)
+    if first < last:
+        yield replace(
+            price,
+            from_date=None if first == date.min else first,
+            to_date=None if last == date.max else last,
+        )
 
 
 def price_list(rows: Iterable[Row]) -> PriceList:

@@ -15,6 +15,7 @@ from pipeline.decisions import (
     demand_forecasts,
     idle_fills,
     list_prices,
+    model_matches,
     peak_allowances,
     scale_downs,
     token_class_weights,
@@ -41,6 +42,14 @@ PYTHON_MODELS = (
         inputs=api_prices.INPUTS,
         schema=api_prices.SCHEMA,
         partition_by="none",
+    ),
+    PythonModel(
+        name="fct_model_matches_daily",
+        build=model_matches.build,
+        inputs=model_matches.INPUTS,
+        schema=model_matches.SCHEMA,
+        partition_by="month",
+        reads=model_matches.READS,
     ),
     PythonModel(
         name="fct_token_class_weights_daily",

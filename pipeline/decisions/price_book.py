@@ -38,8 +38,13 @@ from genai_prices.types import (
 
 PRICE_BOOK = "genai-prices"
 CURRENCY = "USD"
+# Sellers of open weights: each request alike, in one mode; what of its prompt is found in a cache is a class of its own
+# where the book has a price for it.
+_PLAIN = {"input_uncached": "input_mtok", "input_cache_read": "cache_read_mtok", "output": "output_mtok"}
+_SELLERS = ("cerebras", "fireworks", "groq", "together")
 # The token classes of a provider and the price that each one has; a class that is not listed has none.
 _PRICE_KEYS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(_SELLERS, _PLAIN),
     "anthropic": {
         "input_uncached": "input_mtok",
         "input_cache_read": "cache_read_mtok",
@@ -69,6 +74,7 @@ _MODE_CONTEXTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "flex": {"service_tier": "flex"},
         "priority": {"service_tier": "priority"},
     },
+    **{seller: {"standard": {}} for seller in _SELLERS},
 }
 # Whose models have prices here.
 PROVIDERS = tuple(_MODE_CONTEXTS)

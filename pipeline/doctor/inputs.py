@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.decisions.model_matches import sellers_of
 from pipeline.doctor.figures import AREA, DAYS, as_yaml, mapping_findings
 from pipeline.doctor.findings import Cost, Finding, next_step
 from pipeline.doctor.seen import deployments_seen
@@ -44,7 +45,9 @@ def input_findings(questions: Questions, config: Config, *, from_date: date, to_
     billed = [row for row in questions.ask("unassigned_gpu", **days).to_dicts() if row["host"] is None]
     found = [*_of_gpus(has, hosts, billed, config), *_of_apis(has, config), *_of_engines(has, hosts, config)]
     if not found:
-        found = list(_of_the_other_lane(has, config) if _is_something(has) or hosts else _of_nothing())
+        found = list(
+            _of_the_other_lane(has, hosts, config, day=to_date) if _is_something(has) or hosts else _of_nothing()
+        )
     return found
 
 
@@ -152,7 +155,7 @@ def _of_apis(has: Row, config: Config) -> Iterator[Finding]:
         )
 
 
-def _of_the_other_lane(has: Row, config: Config) -> Iterator[Finding]:
+def _of_the_other_lane(has: Row, hosts: Sequence[Row], config: Config, *, day: date) -> Iterator[Finding]:
     """One lane is whole: what to compare it with."""
     has_candidate = any(workload.candidate is not None for workload in config.workloads)
     if has["api_tokens"] and not has["gpu_milliseconds"] and not has_candidate and config.workloads:
@@ -167,10 +170,21 @@ def _of_the_other_lane(has: Row, config: Config) -> Iterator[Finding]:
     if has["engine_tokens"] and not has["api_tokens"] and config.deployments and not compared:
         yield _lacks(
             "GPUs alone",
-            "`comparator: claude-haiku-4-5`, or another API -> the same tokens at its list price, and a verdict",
+            f"{_comparators(hosts, day)} -> the same tokens at its list price, and a verdict",
             has["gpu_cost_rc"],
             cost=Cost.BELONGS_TO_NOBODY,
         )
+
+
+def _comparators(hosts: Sequence[Row], day: date) -> str:
+    """An API to compare with: one that sells the very weights that are served, where one is known."""
+    served = [
+        row["served_names"] for row in hosts if row["served_names"] is not None and ", " not in row["served_names"]
+    ]
+    for name in dict.fromkeys(served):
+        for seller in sellers_of([name], day=day):
+            return f"`comparator: {seller.provider}/{seller.name}`, which sells the weights of {name}, or another API"
+    return "`comparator: claude-haiku-4-5`, or another API"
 
 
 def _money(amount: Any, config: Config) -> str:

@@ -65,7 +65,10 @@ def prices_of(text: str, seen: Sequence[tuple[str, str, str]]) -> list[dict[str,
         orient="row",
     )
     listed_rows = list_prices.build({"int_api_models_seen": models})
-    built = api_prices.build({**frames, "int_api_models_seen": models, "list_prices": listed_rows})
+    aliases = pl.DataFrame(schema={"provider": pl.String(), "raw_name": pl.String(), "model": pl.String()})
+    built = api_prices.build(
+        {**frames, "int_api_models_seen": models, "list_prices": listed_rows, "model_aliases": aliases}
+    )
     assert dict(built.schema) == dict(api_prices.SCHEMA)
     return built.to_dicts()
 

@@ -1,14 +1,14 @@
 """Verdicts: what each workload's own traffic says, with its demand beside its break-even."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from markupsafe import Markup
 
 from pipeline import charts
 from pipeline.formats.currency import priced
-from pipeline.reports import certainty, figures
+from pipeline.reports import certainty, figures, matches
 from pipeline.reports.curves import curves_of
 from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.page import Block, Card, Column, Fact, Figure, Legend, Note, Row, Section, Table
@@ -42,6 +42,9 @@ def verdicts(month: Month) -> Section:
     sure = {(row["workload"], row["usage_date"]): row for row in month.ask("verdict_certainty")}
     curves = {row["workload"]: row for row in month.ask("workload_curves")}
     grains = {grain["workload"]: grain for grain in month.ask("demand_grain")}
+    models: dict[str, list[Answer]] = {}
+    for found in month.ask("model_matches"):
+        models.setdefault(found["workload"], []).append(found)
     rows = [
         Row(
             (
@@ -79,10 +82,13 @@ def verdicts(month: Month) -> Section:
     for number, line in enumerate(lines, start=1):
         if line in chosen:
             own = [day for day in history if day["workload"] == line["workload"]]
-            known = sure.get((line["workload"], line["usage_date"]))
-            card = _verdict_card(
-                month, line, own, known, curves.get(line["workload"]), grains.get(line["workload"]), number=number
+            beside = _Beside(
+                sure=sure.get((line["workload"], line["usage_date"])),
+                curve=curves.get(line["workload"]),
+                grain=grains.get(line["workload"]),
+                models=models.get(line["workload"], ()),
             )
+            card = _verdict_card(month, line, own, beside, number=number)
             blocks.append(card)
     if len(lines) > len(chosen):
         blocks.append(Note(f"Charts are of the {len(chosen)} workloads with most at stake; all are in the table."))
@@ -111,16 +117,17 @@ def _recommendation(line: Answer) -> str:
     return _RECOMMENDATIONS.get(recommendation, figures.name(recommendation).replace("_", " "))
 
 
-def _verdict_card(
-    month: Month,
-    line: Answer,
-    history: Sequence[Answer],
-    sure: Answer | None,
-    curve: Answer | None,
-    grain: Answer | None,
-    *,
-    number: int,
-) -> Card:
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """What stands beside a verdict. None: nothing is known of it."""
+
+    sure: Answer | None
+    curve: Answer | None
+    grain: Answer | None
+    models: Sequence[Answer]
+
+
+def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], beside: _Beside, *, number: int) -> Card:
     def cost(amount: Decimal | None, replicas: int | None) -> str:
         counted = "" if replicas is None else f" ({figures.counted(replicas, 'replica')})"
         return "unknown" if amount is None else f"{month.priced(amount)}{counted}"
@@ -154,8 +161,9 @@ def _verdict_card(
         Fact("API price", _basis(month, line["api_price_rc_per_mtok"], "per 1M tokens", line["api_price_basis"])),
         Fact("GPU rate", _basis(month, line["gpu_hour_rate_rc"], "per GPU-hour", line["gpu_rate_basis"])),
         Fact("Capacity of a replica", _capacity(line)),
-        *(() if grain is None else _grain(grain)),
-        *([] if sure is None else _certainty(month, sure)),
+        *(() if beside.grain is None else _grain(beside.grain)),
+        *(Fact("Models", figures.visible(matches.in_words(found), figures.TEXT_LIMIT)) for found in beside.models),
+        *([] if beside.sure is None else _certainty(month, beside.sure)),
     ]
     return Card(
         anchor=f"workload-{number}",
@@ -164,7 +172,7 @@ def _verdict_card(
         facts=_known_first(facts),
         figures=(
             *_demand_figure(month, line, history, number=number),
-            *_curve_figures(month, line, curve, number=number),
+            *_curve_figures(month, line, beside.curve, number=number),
         ),
         refused=_verdict_laws(month, line),
     )
