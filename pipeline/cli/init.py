@@ -56,6 +56,10 @@ _MOST_NAMED = 6
     "--base-url", "base_urls", multiple=True, metavar="PROVIDER=URL",
     help="Where an Admin API is asked instead: anthropic=https://... It is sent the Admin key.",
 )  # fmt: skip
+@click.option(
+    "--kube-sign-in", "may_sign_in", is_flag=True,
+    help="Run the program by which the Kubernetes context signs in, as kubectl does.",
+)  # fmt: skip
 @click.option("--offline", is_flag=True, help="Ask nothing of the network: look at files and this host only.")
 @click.option("--print", "is_printed", is_flag=True, help="Print the file, and write nothing.")
 @click.option("--as-of", "as_of", default=None, metavar="MOMENT", help="Pretend that now is this moment (UTC).")
@@ -66,6 +70,7 @@ def init(
     rate: str | None,
     currency: str,
     base_urls: tuple[str, ...],
+    may_sign_in: bool,
     offline: bool,
     is_printed: bool,
     as_of: str | None,
@@ -81,6 +86,7 @@ def init(
       breakeven init
       breakeven init /srv/breakeven --prometheus http://prometheus:9090
       breakeven init --offline --gpu-hour 2.69
+      breakeven init --kube-sign-in
       breakeven init --print
     """
     file = folder / CONFIG_FILE
@@ -94,7 +100,10 @@ def init(
         _refuse_secrets(prometheus, option="--prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     urls = dict(_base_url(text) for text in base_urls)
-    found = discover(folder, environment=os.environ, prometheus=prometheus, now=now, seconds=None if offline else 20.0)
+    found = discover(
+        folder, environment=os.environ, prometheus=prometheus, now=now, seconds=None if offline else 20.0,
+        may_sign_in=may_sign_in,
+    )  # fmt: skip
     entries = entries_of(found, folder=folder, horizon=_horizon(now), base_urls=urls)
     silent = {"prometheus"} if found.prometheus_problem is not None else set()
     asked = [

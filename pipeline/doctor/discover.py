@@ -17,6 +17,7 @@ import yaml
 from pipeline.errors import BreakevenError, SourceError
 from pipeline.sources.aws_account import AwsAccount, aws_account
 from pipeline.sources.kube_api import GpuCluster, gpu_cluster
+from pipeline.sources.kube_sign_in import SignIn
 from pipeline.sources.prometheus_http import prometheus_at, series_in
 from pipeline.sources.recognise import recognise_file
 from pipeline.telemetry.sampler import gpu_names
@@ -88,16 +89,25 @@ class Found:
 
 
 def discover(
-    folder: Path, *, environment: Mapping[str, str], prometheus: str | None, now: datetime, seconds: float | None
+    folder: Path,
+    *,
+    environment: Mapping[str, str],
+    prometheus: str | None,
+    now: datetime,
+    seconds: float | None,
+    may_sign_in: bool = False,
 ) -> Found:
-    """Everything that can be found here. `seconds`: how long a server may take; None: nothing is asked."""
+    """Everything that can be found here. `seconds`: how long a server may take; None: nothing is asked.
+
+    `may_sign_in`: a person agreed that the program by which the Kubernetes context signs in is run.
+    """
     exports = tuple(_data_exports(folder))
     groups, others = _exports_below(folder, [place for place, _ in exports])
     served, nodes, problem = _series(prometheus, environment=environment, now=now, seconds=seconds)
     aws = tuple(_aws_names(environment))
     account, aws_problem = _aws(aws, seconds)
     context, kubeconfig = _kube_context(environment)
-    cluster, kube_problem = _cluster(kubeconfig, seconds)
+    cluster, kube_problem = _cluster(kubeconfig, seconds, SignIn(environment) if may_sign_in else None)
     return Found(
         keys=tuple(_admin_keys(environment)),
         inference_keys=tuple(sorted(name for name in environment if _INFERENCE_KEY.match(name) and environment[name])),
@@ -146,11 +156,14 @@ def _aws(names: Sequence[str], seconds: float | None) -> tuple[AwsAccount | None
         return None, str(error)
 
 
-def _cluster(kubeconfig: Path | None, seconds: float | None) -> tuple[GpuCluster | None, str | None]:
+def _cluster(
+    kubeconfig: Path | None, seconds: float | None, agreed: SignIn | None
+) -> tuple[GpuCluster | None, str | None]:
     if kubeconfig is None or seconds is None:
         return None, None
+    said = yaml.safe_load(_small_text(kubeconfig))
     try:
-        return gpu_cluster(yaml.safe_load(_small_text(kubeconfig)), folder=kubeconfig.parent, seconds=seconds), None
+        return gpu_cluster(said, folder=kubeconfig.parent, seconds=seconds, agreed=agreed), None
     except SourceError as error:
         return None, str(error)
 

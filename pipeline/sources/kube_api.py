@@ -1,7 +1,7 @@
 """Nodes with GPUs, and the pods that ask for them, as a Kubernetes API lists them: two questions, nothing is changed.
 
-Signed in with as a kubeconfig says it: a token, a token's file or a client certificate. A kubeconfig may also name a
-program that signs in (`exec`); it is not run here.
+Signed in with as a kubeconfig says it: a token, a token's file, a client certificate, or, where a person agreed to run
+it, the program that it names (`exec`). The server is believed by the kubeconfig's own authority.
 """
 
 import base64
@@ -21,6 +21,7 @@ import urllib3
 
 from pipeline.errors import SourceError
 from pipeline.formats.masking import masked
+from pipeline.sources.kube_sign_in import SignIn, program_of, signed_in
 
 _PAGE = 500
 _MOST_PAGES = 40
@@ -56,18 +57,30 @@ class GpuCluster:
     workloads: tuple[GpuWorkload, ...]
 
 
-def gpu_cluster(kubeconfig: Mapping[str, Any], *, folder: Path, seconds: float) -> GpuCluster:
+def gpu_cluster(
+    kubeconfig: Mapping[str, Any], *, folder: Path, seconds: float, agreed: SignIn | None = None
+) -> GpuCluster:
     """What the cluster of a kubeconfig's current context has. `folder`: where the kubeconfig's relative paths begin.
 
-    SourceError with the reason where it cannot be asked; no token is in it.
+    `agreed`: that the program by which the context signs in may be run; None: it is not run. SourceError with the
+    reason where the cluster cannot be asked; no token is in it.
     """
     cluster, user = _current(kubeconfig)
+    if (program := program_of(user)) is not None:
+        if agreed is None:
+            raise SourceError(
+                f"its context signs in by a program ({program}), which is not run unasked: `breakeven init "
+                "--kube-sign-in` runs it"
+            )
+        user = signed_in(user, cluster, folder=folder, agreed=agreed)
     with TemporaryDirectory() as made:
         headers, secrets = _headers(user, folder)
         context = _trust(cluster, user, folder, Path(made))
+        named = cluster.get("tls-server-name")
         pool = urllib3.PoolManager(
-            ssl_context=context, headers=headers, timeout=urllib3.Timeout(connect=seconds, read=seconds), retries=False
-        )
+            ssl_context=context, headers=headers, timeout=urllib3.Timeout(connect=seconds, read=seconds), retries=False,
+            server_hostname=None if named is None else str(named),
+        )  # fmt: skip
         server = str(cluster.get("server", "")).rstrip("/")
         if not server.startswith(("https://", "http://")):
             raise SourceError("the kubeconfig says no address of its cluster")
@@ -93,10 +106,10 @@ def _current(kubeconfig: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[
         raise SourceError("the kubeconfig does not say where its current context is, or who signs in") from None
     if not isinstance(cluster, Mapping) or not isinstance(user, Mapping):
         raise SourceError("the kubeconfig does not say where its current context is, or who signs in")
-    for how in ("exec", "auth-provider"):
-        if how in user:
-            said = user[how].get("command") or user[how].get("name") if isinstance(user[how], Mapping) else None
-            raise SourceError(f"its context signs in by a program ({said or how}), which is not run here")
+    if "auth-provider" in user:
+        raise SourceError(
+            "its context signs in by an auth-provider, which Kubernetes took out: use `exec` in its place"
+        )
     return cluster, user
 
 

@@ -40,6 +40,7 @@ from tests.sources.prometheus_fleet import Engine, Fleet, Pod
 from tests.sources.prometheus_fleet import Gpu as GpuSeries
 from tests.sources.reachable import KUBE_TOKEN, KubeApi, aws, node, pod
 
+KUBE_EXEC = "client.authentication.k8s.io/v1"
 SECRETS = (KEY, "hunter2-secret-password", "xoxb-secret-token-0001")
 
 
@@ -323,8 +324,13 @@ def test_an_aws_account_and_a_kubernetes_context_are_asked_what_they_have(
     kube.parent.mkdir(parents=True)
     with serving(KubeApi(nodes=[node("n-1", 8)], pods=pods)) as api, aws(exports) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        kube.write_text(yaml.safe_dump(api.kubeconfig))
-        done = init(folder)
+        # As clouds write it: signed in by a program, which is run because it was agreed to.
+        said = {"kind": "ExecCredential", "apiVersion": KUBE_EXEC, "status": {"token": KUBE_TOKEN}}
+        signs_in = {"apiVersion": KUBE_EXEC, "command": "echo", "args": [json.dumps(said)]}
+        kube.write_text(yaml.safe_dump({**api.kubeconfig, "users": [{"name": "u", "user": {"exec": signs_in}}]}))
+        unasked = init(folder, "--print")
+        done = init(folder, "--kube-sign-in")
+    assert "support-chat" not in unasked.output
     assert done.exit_code == 0, done.output
     for words in (
         "account 123456789012; Data Exports: hourly at s3://billing/exports/hourly (aws_cur2)",

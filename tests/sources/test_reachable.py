@@ -47,7 +47,8 @@ def changed(api: KubeApi, kind: str, **said: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "said", "reason"),
     [
-        ("user", {"exec": {"command": "aws"}}, r"signs in by a program \(aws\), which is not run here"),
+        ("user", {"exec": {"command": "aws"}}, r"signs in by a program \(aws\), which is not run unasked"),
+        ("user", {"auth-provider": {"name": "gcp"}}, "auth-provider"),
         ("user", {"token": "another"}, r"does not let this context list nodes \(HTTP 401\)"),
         ("user", {"token": "", "tokenFile": "not-there"}, "token's file"),
         ("user", {"token": f"{KUBE_TOKEN}\n\r"}, "characters that no token has"),
