@@ -131,13 +131,20 @@ matched as (
             and not charges.is_key_named
 ),
 
+divided as (
+    select
+        *,
+        cost_quanta // total_weight as whole_quanta
+    from matched
+),
+
 shares as (
     select
         *,
-        (cost_quanta // total_weight) * weight
-        + ((cost_quanta % total_weight) * weight) // total_weight as share_quanta,
-        ((cost_quanta % total_weight) * weight) % total_weight as remainder
-    from matched
+        whole_quanta * weight
+        + ((cost_quanta - whole_quanta * total_weight) * weight) // total_weight as share_quanta,
+        ((cost_quanta - whole_quanta * total_weight) * weight) % total_weight as remainder
+    from divided
 ),
 
 ranked as (
@@ -157,6 +164,20 @@ split as (
         case when charge_order = 1 then web_search_request_count end as web_search_request_count,
         share_quanta + case when remainder_order <= leftover_quanta then 1 else 0 end as quanta
     from ranked
+),
+
+-- Usage meets no charge but of its own account, day, model, class and tier: all other is left out at once.
+key_named_days as (
+    select distinct
+        usage_date,
+        provider,
+        account,
+        model,
+        charge_kind,
+        token_class,
+        service_tier
+    from charges
+    where is_key_named
 ),
 
 -- A Console bill may name a key by a label that people choose, and a workspace likewise, where the meter has their ids.
@@ -186,27 +207,36 @@ sides as (
     where is_key_named
     union all
     select
-        usage_date,
-        provider,
-        account,
-        sub_account_id,
-        api_key_id,
-        model,
-        charge_kind,
-        token_class,
-        service_tier,
-        context_window,
-        inference_geo,
+        metered.usage_date,
+        metered.provider,
+        metered.account,
+        metered.sub_account_id,
+        metered.api_key_id,
+        metered.model,
+        metered.charge_kind,
+        metered.token_class,
+        metered.service_tier,
+        metered.context_window,
+        metered.inference_geo,
         false as is_charge,
         cast(null as bigint) as charge_number,
         cast(null as varchar) as billing_currency,
         cast(null as hugeint) as cost_quanta,
-        usage_number,
-        tokens,
-        web_search_request_count,
-        weight
+        metered.usage_number,
+        metered.tokens,
+        metered.web_search_request_count,
+        metered.weight
     from metered
-    where weight > 0
+    inner join key_named_days
+        on
+            metered.usage_date = key_named_days.usage_date
+            and metered.provider = key_named_days.provider
+            and metered.account = key_named_days.account
+            and metered.charge_kind = key_named_days.charge_kind
+            and metered.model is not distinct from key_named_days.model
+            and metered.token_class is not distinct from key_named_days.token_class
+            and metered.service_tier is not distinct from key_named_days.service_tier
+    where metered.weight > 0
 ),
 
 -- First by the key.

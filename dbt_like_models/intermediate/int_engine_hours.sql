@@ -62,33 +62,40 @@ disjoint_claims as (
     from claims
 ),
 
+-- A day begins and ends with a minute.
+daily_claims as (
+    select
+        disjoint_claims.host,
+        disjoint_claims.target,
+        disjoint_claims.gpu_uuids_json,
+        disjoint_claims.state,
+        greatest(disjoint_claims.from_ms, epoch_ms(days.day_start_at)) as from_ms,
+        least(disjoint_claims.to_ms, epoch_ms(days.day_end_at)) as to_ms
+    from disjoint_claims
+    inner join calendar as days
+        on
+            disjoint_claims.from_ms < epoch_ms(days.day_end_at)
+            and disjoint_claims.to_ms > epoch_ms(days.day_start_at)
+),
+
 minute_parts as (
     select
         *,
         unnest(range(from_ms // 60000, (to_ms - 1) // 60000 + 1)) as minute_number
-    from disjoint_claims
+    from daily_claims
     where to_ms > from_ms
 ),
 
 target_minutes as (
     select
-        minute_parts.host,
-        minute_parts.target,
-        minute_parts.gpu_uuids_json,
-        minute_parts.state,
-        minute_parts.minute_number,
-        sum(
-            least(minute_parts.to_ms, (minute_parts.minute_number + 1) * 60000)
-            - greatest(minute_parts.from_ms, minute_parts.minute_number * 60000)
-        ) as claimed_ms
+        host,
+        target,
+        gpu_uuids_json,
+        state,
+        minute_number,
+        sum(least(to_ms, (minute_number + 1) * 60000) - greatest(from_ms, minute_number * 60000)) as claimed_ms
     from minute_parts
-    inner join calendar as days
-        on
-            minute_parts.minute_number >= epoch_ms(days.day_start_at) // 60000
-            and minute_parts.minute_number < epoch_ms(days.day_end_at) // 60000
-    group by
-        minute_parts.host, minute_parts.target, minute_parts.gpu_uuids_json, minute_parts.state,
-        minute_parts.minute_number
+    group by host, target, gpu_uuids_json, state, minute_number
 ),
 
 stated_lists as (
@@ -140,29 +147,59 @@ target_claims as (
     group by host, gpu_uuid, minute_number, target, state
 ),
 
+minute_totals as (
+    select
+        host,
+        gpu_uuid,
+        minute_number,
+        sum(claimed_ms) as all_claimed_ms
+    from target_claims
+    group by host, gpu_uuid, minute_number
+),
+
 weighed as (
     select
-        *,
-        sum(claimed_ms) over (partition by host, gpu_uuid, minute_number) as all_claimed_ms
+        target_claims.*,
+        minute_totals.all_claimed_ms
     from target_claims
+    inner join minute_totals
+        on
+            target_claims.host = minute_totals.host
+            and target_claims.gpu_uuid = minute_totals.gpu_uuid
+            and target_claims.minute_number = minute_totals.minute_number
 ),
 
 floored as (
     select
         *,
-        case when all_claimed_ms <= 60000 then claimed_ms else 60000 * claimed_ms // all_claimed_ms end as floor_ms,
-        case when all_claimed_ms <= 60000 then 0 else 60000 * claimed_ms % all_claimed_ms end as remainder
+        60000 * claimed_ms // all_claimed_ms as floor_ms,
+        60000 * claimed_ms % all_claimed_ms as remainder
     from weighed
+    where all_claimed_ms > 60000
 ),
 
 shared as (
     select
-        *,
+        host,
+        gpu_uuid,
+        minute_number,
+        target,
+        state,
+        claimed_ms as shared_ms
+    from weighed
+    where all_claimed_ms <= 60000
+    union all
+    select
+        host,
+        gpu_uuid,
+        minute_number,
+        target,
+        state,
         floor_ms + case
             when
                 row_number() over (
                     partition by host, gpu_uuid, minute_number order by remainder desc, target asc, state asc
-                ) <= least(all_claimed_ms, 60000) - sum(floor_ms) over (partition by host, gpu_uuid, minute_number)
+                ) <= 60000 - sum(floor_ms) over (partition by host, gpu_uuid, minute_number)
                 then 1
             else 0
         end as shared_ms

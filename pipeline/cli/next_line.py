@@ -15,10 +15,17 @@ from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok
 
 
-def print_next(questions: Questions, project: Project, config: Config, *, from_date: date, to_date: date) -> None:
-    """`Next: ...`, where something would add a figure. `config`: what the snapshot was built with."""
+def next_step_of(
+    questions: Questions, project: Project, config: Config, *, from_date: date, to_date: date
+) -> Finding | None:
+    """What would add a figure. `config`: what the snapshot was built with."""
     is_landed = project.config == config
-    print_finding(next_input(questions, config, from_date=from_date, to_date=to_date, is_config_landed=is_landed))
+    return next_input(questions, config, from_date=from_date, to_date=to_date, is_config_landed=is_landed)
+
+
+def print_next(questions: Questions, project: Project, config: Config, *, from_date: date, to_date: date) -> None:
+    """`Next: ...`, where something would add a figure."""
+    print_finding(next_step_of(questions, project, config, from_date=from_date, to_date=to_date))
 
 
 def print_finding(found: Finding | None) -> None:

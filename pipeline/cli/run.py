@@ -14,7 +14,7 @@ from pipeline.build.graph import BuildResult
 from pipeline.build.publish import publish
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.options import console, moment, open_project, project_option
-from pipeline.cli.summary import messages_so_far, print_answers, print_told
+from pipeline.cli.summary import messages_so_far, print_answers, print_told, told_by_snapshot
 from pipeline.decisions.graph import build_project
 from pipeline.decisions.plausible import land_config
 from pipeline.errors import BreakevenError
@@ -114,9 +114,10 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
         daily.go_on(Built(result.snapshot.snapshot_id, result.ran))
         publish(result.snapshot, project.paths.published)
         print_answers(project)
+        told = told_by_snapshot(project)
         for problem in daily.result():
             console().print(problem, style="red", markup=False)
-    print_told(project, before=before)
+    print_told(project, told, before=before)
 
 
 def _print_ingested(brought: Ingested) -> None:

@@ -1,20 +1,22 @@
 """What `demo` and `run` print: the answers, in the order a person asks them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
+from pipeline.build.snapshot import Snapshot
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import print_conditions, print_doubts
-from pipeline.cli.next_line import print_estimates, print_hosts_seen, print_next
+from pipeline.cli.next_line import next_step_of, print_estimates, print_finding, print_hosts_seen
 from pipeline.cli.options import console, print_table
-from pipeline.decisions.check_results import check_results
+from pipeline.decisions.check_results import CheckResult, check_results
 from pipeline.decisions.graph import config_of, current_snapshot
-from pipeline.decisions.quarantine import quarantine_list
+from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
+from pipeline.doctor.findings import Finding
 from pipeline.formats.currency import unit
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
@@ -53,19 +55,40 @@ def messages_so_far(project: Project) -> frozenset[str]:
     return frozenset(event.event_id for event in project.landing.events(PRINTED))
 
 
-def print_told(project: Project, *, before: Collection[str]) -> None:
-    """What Slack would be told that is not among the messages of `before`, which laws held, and what would add most."""
-    _messages(project, before)
-    _laws(project)
+@dataclass(frozen=True)
+class SnapshotTold:
+    """What a snapshot says beside its answers, whatever Slack is told."""
+
+    snapshot: Snapshot
+    laws: Sequence[CheckResult]
+    quarantined: Sequence[QuarantineEntry]
+    next_step: Finding | None
+
+
+def told_by_snapshot(project: Project) -> SnapshotTold:
+    """Of the current snapshot: which laws held, what counts nowhere, and what would add most."""
     snapshot = current_snapshot(project)
-    console().print(f"[dim]snapshot {snapshot.snapshot_id}, as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
-    _quarantine(project, as_of=snapshot.as_of)
     to_date = snapshot.as_of.date()
     with Questions(snapshot) as questions:
-        print_next(
+        finding = next_step_of(
             questions, project, config_of(project, snapshot),
             from_date=to_date - timedelta(days=_PERIOD_DAYS), to_date=to_date,
         )  # fmt: skip
+    return SnapshotTold(
+        snapshot=snapshot,
+        laws=check_results(snapshot),
+        quarantined=quarantine_list(project, as_of=snapshot.as_of),
+        next_step=finding,
+    )
+
+
+def print_told(project: Project, told: SnapshotTold, *, before: Collection[str]) -> None:
+    """What Slack would be told that is not among the messages of `before`, and then what the snapshot says."""
+    _messages(project, before)
+    _laws(told.laws)
+    console().print(f"[dim]snapshot {told.snapshot.snapshot_id}, as of {told.snapshot.as_of:%Y-%m-%d %H:%M} UTC[/dim]")
+    _quarantine(told.quarantined)
+    print_finding(told.next_step)
 
 
 def _unit_costs(questions: Questions, period: str, currency: str, **days: object) -> bool:
@@ -210,9 +233,8 @@ def _messages(project: Project, before: Collection[str]) -> None:
         out.print("\nNothing new to tell Slack.")
 
 
-def _laws(project: Project) -> None:
+def _laws(results: Sequence[CheckResult]) -> None:
     out = console()
-    results = check_results(current_snapshot(project))
     broken = [result for result in results if not result.passed]
     laws = {result.law for result in results}
     out.print(f"\n{len(laws) - len({result.law for result in broken})} of {len(laws)} laws held.", end=" ")
@@ -220,9 +242,8 @@ def _laws(project: Project) -> None:
         out.print(printable(f"\nLAW BROKEN {result.law} ({result.scope}): {result.detail}"), style="red", markup=False)
 
 
-def _quarantine(project: Project, *, as_of: datetime) -> None:
+def _quarantine(entries: Sequence[QuarantineEntry]) -> None:
     """What was dropped and counts nowhere: figures without it look whole."""
-    entries = quarantine_list(project, as_of=as_of)
     if entries:
         files = counted(len(entries), "file is", "files are")
         said = f"{files} in quarantine and count nowhere: `breakeven status` says why. {entries[0]}"

@@ -507,7 +507,7 @@ def test_on_a_terminal_no_line_is_wider_than_it(built: SmallProject, width: int,
     from pipeline.landing.project import Project
 
     shutil.rmtree(built.inbox(CONSOLE, "acme"))
-    found = examine(Project(built.folder, is_read_only=True), now=BUILT, environment={}, seconds=5)
+    found = examine(Project(built.folder, is_read_only=True), now=BUILT, environment={}, seconds=300)
     print_findings(Console(width=width, force_terminal=True, color_system=None), "doctor", found)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
