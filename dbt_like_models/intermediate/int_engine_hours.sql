@@ -11,7 +11,7 @@ engine_intervals as (
 
 failed_scrapes as (
     select * from int_engine_scrapes
-    where not is_valid
+    where not is_valid and scrape_error is not null
 ),
 
 gpu_hours as (
@@ -19,7 +19,7 @@ gpu_hours as (
 ),
 
 -- The ranks and models of one process are one engine: it serves when any of them does. An unread process whose GPUs
--- are known is starting.
+-- are known is starting; one that is read and counts no tokens (an engine without such counters) claims no time.
 claims as (
     select
         host,

@@ -28,6 +28,7 @@ final as (
         engine_scrapes.engine_version,
         engine_scrapes.process_started_at,
         engine_scrapes.prompt_tokens as prompt_tokens_since_start,
+        engine_scrapes.prompt_counts,
         engine_scrapes.prompt_tokens_cached as prompt_cached_tokens_since_start,
         engine_scrapes.generation_tokens as generation_tokens_since_start,
         engine_scrapes.requests_success as requests_since_start,

@@ -136,6 +136,7 @@ final as (
         cast(null as varchar) as engine_version,
         engine_samples.process_started_at,
         engine_samples.prompt_tokens as prompt_tokens_since_start,
+        case when engine_samples.prompt_tokens is not null then 'delivered' end as prompt_counts,
         engine_samples.prompt_tokens_cached as prompt_cached_tokens_since_start,
         engine_samples.generation_tokens as generation_tokens_since_start,
         engine_samples.requests_success as requests_since_start,

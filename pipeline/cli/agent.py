@@ -12,6 +12,7 @@ from pipeline.formats.writing import printable
 _CALLS = {
     "nvmlDeviceGetUtilizationRates": "utilization",
     "nvmlDeviceGetSamples": "utilization over the whole interval",
+    "nvmlGpmSampleGet": "SM, tensor core and memory activity",
     "nvmlDeviceGetMemoryInfo": "memory",
     "nvmlDeviceGetTotalEnergyConsumption": "energy",
     "nvmlDeviceGetPowerUsage": "power",
@@ -41,7 +42,7 @@ def agent() -> None:
 
 @agent.command()
 @_spool
-@click.option("--engine", "engines", multiple=True, metavar="[REPLICA=]URL", help="vLLM whose /metrics to keep.")
+@click.option("--engine", "engines", multiple=True, metavar="[REPLICA=]URL", help="An engine whose /metrics to keep.")
 @click.option("--to", default=None, metavar="PLACE", help="Folder or s3://bucket/prefix that closed files go to.")
 @_host
 @click.option(
@@ -164,6 +165,26 @@ def check() -> None:
     click.echo(f"driver {found[0][0].driver_version or 'of unknown version'}")
 
 
+@agent.command()
+def engines() -> None:
+    """The serving engines whose metrics are read: each name, its type, in which releases, and the source that says so.
+
+    \b
+    Examples:
+      breakeven agent engines
+    """
+    from itertools import groupby
+
+    from pipeline.formats.engine_table import ENGINE_METRICS
+
+    for (engine, versions, source), metrics in groupby(
+        ENGINE_METRICS, key=lambda metric: (metric.engine, metric.versions, metric.source)
+    ):
+        click.echo(f"{engine}: {versions}\n  {source}")
+        for metric in metrics:
+            click.echo(f"  {metric.figure:24} {metric.sample_name} ({metric.kind})")
+
+
 def _line(gpu: str, refused: Mapping[str, str], is_mig: bool, health: str | None) -> str:
     if health not in (None, "ok"):
         return f"{gpu}: {health}: recorded as unhealthy, and nothing else can be read"
@@ -175,7 +196,8 @@ def _line(gpu: str, refused: Mapping[str, str], is_mig: bool, health: str | None
     lacks = f"; not {', '.join(lacking)}" if lacking else ""
     if is_mig:
         return (
-            f"{gpu}: MIG is on: memory, energy and power; activity and processes are unknown, never called idle{lacks}"
+            f"{gpu}: MIG is on: memory, energy, power; activity where GPM tells that of every slice, else unknown and "
+            f"never called idle{lacks}"
         )
     told = [said for call, said in _CALLS.items() if call not in refused or _INSTEAD.get(call, call) not in refused]
     return f"{gpu}: {', '.join(told)}{lacks}"

@@ -18,12 +18,16 @@ import duckdb
 
 from pipeline.build.relations import quoted, read_parquet
 from pipeline.errors import QuarantineError
+from pipeline.formats.engine_table import ENGINE_METRICS
 from pipeline.formats.spool import split_spool
 from pipeline.formats.values import json_documents, read_csv
 from pipeline.landing.dataset import Dataset, Settings, Table
 
 # Of a scrape's body, the lines that are counted; the whole body is in the object.
-_COUNTED_SERIES = ("vllm:prompt_tokens", "vllm:generation_tokens_total", "vllm:request_success", "process_start_time")
+_COUNTED_SERIES = (
+    *(metric.sample_name for metric in ENGINE_METRICS if metric.kind != "gauge"),
+    "process_start_time",
+)
 # Above this an object is not read record by record: its rows are shown as its reader kept them.
 _MOST_RECORDS = 200_000
 _ROWS_AT_ONCE = 4096

@@ -10,6 +10,7 @@ from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
 from pipeline.explain.explanation import Equality, Explanation, Rows
 from pipeline.explain.landed import object_rows, traced_rows
 from pipeline.explain.near import nearest
+from pipeline.formats.engine_table import ENGINE_METRICS
 
 _CLASSES = ("input_uncached", "input_cache_read", "output")
 _PROCESS = ("host", "target", "replica_id", "model_name", "engine_rank", "process_started_at")
@@ -88,7 +89,8 @@ _FORMULA = (
     "when it began while watched, else its first reading is a baseline; a counter that fell counts from 0 again. A "
     "process that says when it began never counts backwards: a reading below an earlier one is passed over.",
     "prompt = vllm:prompt_tokens_total; input_cache_read = vllm:prompt_tokens_cached_total; input_uncached = prompt - "
-    "input_cache_read; output = vllm:generation_tokens_total.",
+    "input_cache_read; output = vllm:generation_tokens_total; of other engines what `breakeven agent engines` "
+    "lists.",
     "An increment that crosses the full hour is split by milliseconds, so one that crosses midnight belongs to two "
     "days. An untimed one (no scrape for longer than three intervals) is booked whole to the scrape that found it.",
 )
@@ -254,14 +256,13 @@ def _outside(processes: Iterable[Sequence[_Increment]]) -> Iterable[str]:
     )
     for held in processes:
         first, last, begin = held[0].interval, held[-1].scrape, _begin(held)
-        labels = f'model_name="{_escaped(first["model_name"])}"'
-        labels += f',engine="{_escaped(first["engine_rank"])}"' if first["engine_rank"] else ""
-        labels += f',instance="{_escaped(_instance(first["target"]))}"'
+        labels = f'instance="{_escaped(_instance(first["target"]))}"'
+        if last["engine"] in (None, "vllm"):  # of the others not every one names its model, and none a rank
+            ranked = f',engine="{_escaped(first["engine_rank"])}"' if first["engine_rank"] else ""
+            labels = f'model_name="{_escaped(first["model_name"])}"{ranked},{labels}'
         resets = sum(found.interval["baseline"] in ("counter_fell", "pod_made_anew") for found in held)
-        for series, name, place in (
-            ("vllm:prompt_tokens_total", "prompt_tokens", 0),
-            ("vllm:generation_tokens_total", "generation_tokens", 1),
-        ):
+        prompt, generation = _series_of(last["engine"])
+        for series, name, place in ((prompt, "prompt_tokens", 0), (generation, "generation_tokens", 1)):
             expected = sum(found.stated[place] for found in held if found.stated is not None)
             end = f"{series}{{{labels}}} @ {_milliseconds(last['scraped_at']) / 1000:.3f}"
             begun = (
@@ -271,6 +272,12 @@ def _outside(processes: Iterable[Sequence[_Increment]]) -> Iterable[str]:
             if begin is None and first["baseline"] == "unknown":
                 why += f", less the {held[0].scrape[name]} of its first reading"
             yield f"on {first['host']}: {end}{begun} = {expected}{why}"
+
+
+def _series_of(engine: str | None) -> tuple[str, str]:
+    """What the engine calls its prompt and its generation tokens; of llama.cpp cache hits are another series."""
+    names = {metric.figure: metric.sample_name for metric in ENGINE_METRICS if metric.engine == (engine or "vllm")}
+    return names.get("prompt_tokens_delivered") or names["prompt_tokens_computed"], names["generation_tokens"]
 
 
 def _instance(target: str) -> str:

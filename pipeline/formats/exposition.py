@@ -400,12 +400,12 @@ def _vllm_row(
             )
 
     def one(name: str) -> int | None:
-        return _whole(families[name][""]) if name in families else None
+        return whole_count(families[name][""]) if name in families else None
 
     def total(name: str, parts: tuple[str, ...] | None = None) -> int | None:
         if name == last_name or name not in families:
             return None
-        chosen = [_whole(sample) for part, sample in families[name].items() if parts is None or part in parts]
+        chosen = [whole_count(sample) for part, sample in families[name].items() if parts is None or part in parts]
         known = [figure for figure in chosen if figure is not None]
         return sum(known) if known and len(known) == len(chosen) else None
 
@@ -429,7 +429,8 @@ def _vllm_row(
     )
 
 
-def _whole(sample: Sample) -> int | None:
+def whole_count(sample: Sample) -> int | None:
+    """A cumulative count or a gauge of whole things. ExpositionError where it is none; null for NaN and blanks."""
     text = sample.text
     if text.endswith(".0") and text[:-2].isdigit() and len(text) < 18:
         return int(text[:-2])

@@ -41,6 +41,20 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "memory_total_bytes": "count",
         "driver_version": "text",
         "mig_mode": "text",
+        "mig_slice_count": "count",
+        "vbios_version": "text",
+        "ecc_uncorrected_count": "count",
+        "remapped_rows_count": "count",
+        "row_remapping": "text",
+    },
+    "mig_slice": {
+        "gpu_uuid": "text",
+        "slice_uuid": "text",
+        "gpu_instance_id": "count",
+        "slice_count": "count",
+        "of_slice_count": "count",
+        "multiprocessor_count": "count",
+        "memory_bytes": "count",
     },
     "sample": {
         "interval_ms": "count",
@@ -51,6 +65,8 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "energy_millijoules": "count",
         "power_milliwatts": "count",
         "sm_active_ppm": "count",
+        "tensor_active_ppm": "count",
+        "dram_active_ppm": "count",
         "clocks_event_reasons": "count",
         "compute_process_count": "count",
         "health": "text",
@@ -62,6 +78,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "replica_id": "text",
         "engine": "text",
         "engine_version": "text",
+        "served_model": "text",
         "gpu_uuids": "texts",
         "gpu_method": "text",
         "http_status": "count",
@@ -69,6 +86,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "error": "text",
         "body": "text",
     },
+    "event": {"gpu_uuid": "text", "kind": "text", "code": "count", "reason": "text"},
     "gap": {"interval_ms": "count", "gpu_uuid": "text", "reason": "text"},
     "loss": {"lost_records": "count", "reason": "text"},
 }
@@ -76,6 +94,8 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "header": ("schema", "host", "boot_id", "agent_start_id"),
     "gpu": ("gpu_uuid",),
+    "mig_slice": ("gpu_uuid", "slice_uuid"),
+    "event": ("gpu_uuid", "kind"),
     "sample": ("interval_ms", "gpu_uuid"),
     "scrape": ("interval_ms",),
 }
@@ -84,7 +104,14 @@ _DAY_MS = 86_400_000
 INT64_MAX = 2**63 - 1
 # A sample or a scrape speaks for one interval; one that claims more than a day would paint over a gap.
 LARGEST: Mapping[str, Mapping[str, int]] = {
-    "sample": {"interval_ms": _DAY_MS, "util_gpu_pct": 100, "util_memory_pct": 100, "sm_active_ppm": 1_000_000},
+    "sample": {
+        "interval_ms": _DAY_MS,
+        "util_gpu_pct": 100,
+        "util_memory_pct": 100,
+        "sm_active_ppm": 1_000_000,
+        "tensor_active_ppm": 1_000_000,
+        "dram_active_ppm": 1_000_000,
+    },
     "scrape": {"interval_ms": _DAY_MS},
 }
 
@@ -122,11 +149,37 @@ class Gpu:
     memory_total_bytes: int | None = None
     driver_version: str | None = None
     mig_mode: str | None = None
+    mig_slice_count: int | None = None
+    vbios_version: str | None = None
+    ecc_uncorrected_count: int | None = None
+    remapped_rows_count: int | None = None
+    row_remapping: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigSlice:
+    """One slice of a GPU in MIG, written again with the others whenever the layout changes.
+
+    Its part of the GPU is `slice_count` of `of_slice_count`; two of one `gpu_instance_id` share that part.
+    """
+
+    record: ClassVar[str] = "mig_slice"
+    gpu_uuid: str
+    slice_uuid: str
+    gpu_instance_id: int
+    slice_count: int
+    of_slice_count: int
+    multiprocessor_count: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one GPU did in the `interval_ms` before `at`. A reading the driver refused stays null, never 0."""
+    """What one GPU did in the `interval_ms` before `at`. A reading the driver refused stays null, never 0.
+
+    `sm_active_ppm`, `tensor_active_ppm`, `dram_active_ppm`: the mean over all of the interval, of a GPU in MIG that of
+    its slices by their size.
+    """
 
     record: ClassVar[str] = "sample"
     interval_ms: int
@@ -137,6 +190,8 @@ class Sample:
     energy_millijoules: int | None = None
     power_milliwatts: int | None = None
     sm_active_ppm: int | None = None
+    tensor_active_ppm: int | None = None
+    dram_active_ppm: int | None = None
     clocks_event_reasons: int | None = None
     compute_process_count: int | None = None
     health: str | None = None
@@ -145,20 +200,36 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Scrape:
-    """One `/metrics` answer, whole in `body`, or the reason there is none in `error`."""
+    """One `/metrics` answer, whole in `body`, or the reason there is none in `error`.
+
+    `engine`: which one the body is of, null where it is not known; `served_model`: as the engine's own address says,
+    which matters where its metrics name none.
+    """
 
     record: ClassVar[str] = "scrape"
     interval_ms: int
     target: str
     replica_id: str
-    engine: str = "vllm"
+    engine: str | None = None
     engine_version: str | None = None
+    served_model: str | None = None
     gpu_uuids: tuple[str, ...] = ()
     gpu_method: str | None = None
     http_status: int | None = None
     duration_ms: int | None = None
     error: str | None = None
     body: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What a driver reported of a GPU by itself. `kind` `xid`: an error of this number, see NVIDIA's list of them."""
+
+    record: ClassVar[str] = "event"
+    gpu_uuid: str
+    kind: str
+    code: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +249,7 @@ class Loss:
     reason: str
 
 
-Record = Header | Gpu | Sample | Scrape | Gap | Loss
+Record = Header | Gpu | MigSlice | Sample | Scrape | Event | Gap | Loss
 
 
 def encode_record(record: Record, *, seq: int, at: datetime, mono_ms: int) -> bytes:

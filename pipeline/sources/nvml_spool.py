@@ -17,7 +17,8 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.formats import spool
-from pipeline.formats.exposition import ExpositionError, read_vllm
+from pipeline.formats.engines import read_engine
+from pipeline.formats.exposition import ExpositionError
 from pipeline.formats.spool import RejectedLineError, SpoolLines
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.fetched import Fetched, Payload
@@ -42,6 +43,8 @@ GPU_SAMPLES = Table(
         "energy_millijoules": _COUNT,
         "power_milliwatts": _COUNT,
         "sm_active_ppm": _COUNT,
+        "tensor_active_ppm": _COUNT,
+        "dram_active_ppm": _COUNT,
         "clocks_event_reasons": _COUNT,
         "compute_process_count": _COUNT,
         "health": _TEXT,
@@ -67,6 +70,7 @@ ENGINE_SCRAPES = Table(
         "engine_version": _TEXT,
         "process_started_at": _INSTANT,
         "prompt_tokens": _COUNT,
+        "prompt_counts": _TEXT,
         "prompt_tokens_cached": _COUNT,
         "generation_tokens": _COUNT,
         "requests_success": _COUNT,
@@ -310,7 +314,7 @@ def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_
     reason = _no_body_reason(fields)
     if reason is None:
         try:
-            rows = read_vllm(fields["body"])
+            rows = read_engine(fields["body"], served_model=fields.get("served_model"))
         except ExpositionError as error:
             reason = str(error)
         else:
@@ -329,8 +333,6 @@ def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_
 def _no_body_reason(fields: Mapping[str, Any]) -> str | None:
     if fields.get("error") is not None:
         return str(fields["error"]) or "the agent gave no reason"
-    if fields.get("engine") != "vllm":
-        return f"engine {fields.get('engine')!r} is not one this release reads; it reads vllm"
     if fields.get("http_status") not in (None, 200):
         return f"HTTP {fields['http_status']}"
     return "the scrape has no body" if fields.get("body") is None else None

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import BreakevenError
-from pipeline.formats.spool import Gap, Gpu, Sample
+from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Sample
 from pipeline.telemetry.clock import Clock, Instant
+from pipeline.telemetry.gpm import GET, Activity, Brackets, Gpm, Slice
 
 # nvml.h, nvmlReturn_t.
 _UNINITIALIZED, _NOT_SUPPORTED, _NO_PERMISSION, _DRIVER_NOT_LOADED = 1, 3, 4, 9
@@ -44,6 +45,8 @@ _DRIVER: Mapping[int, str] = {
 # A driver that holds so much memory for nobody is not known: a count of 0 beside it is of another PID namespace.
 _HELD_BYTES = 2 * 1024**3
 _SLOW_MS = 60_000
+# Events that are taken in one reading; a GPU that says more of them than this says nothing new.
+_MOST_EVENTS = 64
 # A tick this much later than its cadence was not one interval but a pause, of which the readings say nothing.
 _LATE_TICKS = 3
 
@@ -62,7 +65,7 @@ class _GpuError(Exception):
 class Reading:
     """A record, and the moment its interval ends."""
 
-    record: Gpu | Sample | Gap
+    record: Gpu | MigSlice | Sample | Gap | Event
     instant: Instant
 
 
@@ -78,8 +81,12 @@ class _Device:
     is_mig: bool | None = None
     refused: dict[str, str] = field(default_factory=dict)
     last_sample_us: int = 0
-    process_count: int | None = None
+    pids: tuple[int, ...] | None = None
     described: Gpu | None = None
+    slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
+    told_slices: tuple[Slice, ...] | None = None
+    brackets: Brackets = field(default_factory=Brackets)
+    condition: dict[str, Any] = field(default_factory=dict)
 
 
 def load_nvml() -> Any:
@@ -136,14 +143,18 @@ class Sampler:
         self._driver_version: str | None = None
         self._missing: dict[str, str] = {}
         self._slow_at_ms: int | None = None
+        self._gpm = Gpm(nvml)
         self._asked("nvmlInit", nvml.nvmlInit)
         self._devices = list(self._found())
+        self._events = self._registered()
         for uuid in known - {device.uuid for device in self._devices}:
             self._missing.setdefault(uuid, "the driver no longer lists this GPU")
         self._before = clock()
         for device in self._devices:
             try:
+                self._read_mig(device)
                 self._activity(device)  # what the buffer holds from before the first interval
+                self._gpm_activity(device, is_whole=False)  # and where the first interval of GPM begins
             except _GpuError:
                 continue
 
@@ -151,8 +162,9 @@ class Sampler:
         """What every GPU did since the last call: a sample each, and its description where that is new."""
         began = self._clock()
         elapsed_ms = began.mono_ms - self._before.mono_ms
-        readings: list[Reading] = []
-        if elapsed_ms > _LATE_TICKS * self._cadence_ms:
+        readings = [Reading(event, began) for event in self._said()]
+        is_late = elapsed_ms > _LATE_TICKS * self._cadence_ms
+        if is_late:
             pause_ms = elapsed_ms - self._cadence_ms
             pause = Gap(interval_ms=pause_ms, reason="the sampler did not run")
             readings.append(Reading(pause, began.earlier(self._cadence_ms)))
@@ -162,8 +174,10 @@ class Sampler:
             self._slow_at_ms = began.mono_ms
             self._driver_version = self._version()
         for device in self._devices:
-            found = self._read_one(device, elapsed_ms, is_slow_due)
-            readings.extend(Reading(record, began) for record in found if isinstance(record, Gpu) or elapsed_ms > 0)
+            found = self._read_one(device, elapsed_ms, is_slow_due=is_slow_due, is_late=is_late)
+            readings.extend(
+                Reading(record, began) for record in found if not isinstance(record, Sample) or elapsed_ms > 0
+            )
         for uuid, reason in self._missing.items():
             readings.append(Reading(Gap(interval_ms=elapsed_ms, gpu_uuid=uuid, reason=reason), began))
         self._before = began
@@ -173,9 +187,9 @@ class Sampler:
         """Of each GPU after a `read`: what it is, the calls its driver refuses for ever, whether it is in MIG."""
         return [(self._described(device), dict(device.refused), device.is_mig is True) for device in self._devices]
 
-    @property
-    def uuids(self) -> frozenset[str]:
-        return frozenset(device.uuid for device in self._devices)
+    def holders(self) -> Mapping[str, tuple[int, ...]]:
+        """GPU UUID -> PIDs of compute processes when they were last looked at; without GPUs that do not tell them."""
+        return {device.uuid: device.pids for device in self._devices if device.pids is not None}
 
     def _version(self) -> str | None:
         """The driver's version; as it was where this call alone fails, since each GPU says for itself how it is."""
@@ -215,16 +229,21 @@ class Sampler:
             memory_total_bytes=memory_total_bytes or (before.memory_total_bytes if before else None),
             driver_version=self._driver_version,
             mig_mode=None if device.is_mig is None else ("enabled" if device.is_mig else "disabled"),
+            mig_slice_count=None if device.slices is None else len(device.slices),
+            **device.condition,
         )
 
     # --- one GPU -----------------------------------------------------------------------------------------------------
 
-    def _read_one(self, device: _Device, interval_ms: int, is_slow_due: bool) -> Iterator[Gpu | Sample]:
+    def _read_one(
+        self, device: _Device, interval_ms: int, *, is_slow_due: bool, is_late: bool
+    ) -> Iterator[Gpu | MigSlice | Sample]:
         try:
             if is_slow_due:
                 self._read_slowly(device)
             memory = self._ask(device, "nvmlDeviceGetMemoryInfo", device.handle, self._nvml.nvmlMemory_v2)
             util_gpu_pct, util_memory_pct, samples_lost = self._activity(device)
+            gpm = self._gpm_activity(device, is_whole=not is_late)
             sample = Sample(
                 interval_ms=interval_ms,
                 gpu_uuid=device.uuid,
@@ -233,32 +252,100 @@ class Sampler:
                 memory_used_bytes=None if memory is None else int(memory.used),
                 energy_millijoules=_whole(self._ask(device, "nvmlDeviceGetTotalEnergyConsumption", device.handle)),
                 power_milliwatts=_whole(self._ask(device, "nvmlDeviceGetPowerUsage", device.handle)),
+                sm_active_ppm=gpm.sm_ppm,
+                tensor_active_ppm=gpm.tensor_ppm,
+                dram_active_ppm=gpm.dram_ppm,
                 clocks_event_reasons=self._clocks_event_reasons(device),
-                compute_process_count=_believed(device, memory, is_active_known=util_gpu_pct is not None),
+                compute_process_count=_believed(
+                    device, memory, is_active_known=util_gpu_pct is not None or gpm.sm_ppm is not None
+                ),
                 health="ok",
                 samples_lost=samples_lost,
             )
         except _GpuError as error:
-            device.process_count = None
+            device.pids = None
+            device.brackets.taken.clear()  # what the GPU did while it was not well is in no interval
             yield Sample(interval_ms=interval_ms, gpu_uuid=device.uuid, health=str(error))
             return
         described = self._described(device, memory_total_bytes=None if memory is None else int(memory.total))
         if described != device.described:
             device.described = described
             yield described
+        if device.slices is not None and device.slices != device.told_slices:
+            yield from (_slice_record(device, one) for one in device.slices)
+        device.told_slices = device.slices
         yield sample
 
-    def _read_slowly(self, device: _Device) -> None:
+    def _read_mig(self, device: _Device) -> None:
         mode = self._ask(device, "nvmlDeviceGetMigMode", device.handle)
         is_mig = device.is_mig if mode is None else mode[0] == 1
         if device.is_mig is not None and is_mig != device.is_mig:
             device.refused.clear()  # the GPU was repartitioned: what it refuses is asked again
+            device.brackets = Brackets()
         device.is_mig = is_mig
+        device.slices = self._mig_slices(device) if is_mig else None
+
+    def _mig_slices(self, device: _Device) -> tuple[Slice, ...] | None:
+        """The slices of a GPU in MIG, as its driver lists them; null where it does not tell one of them whole."""
+        most = self._ask(device, "nvmlDeviceGetMaxMigDeviceCount", device.handle)
+        listing = "nvmlDeviceGetMigDeviceHandleByIndex"
+        slices: list[Slice] = []
+        for place in range(most or 0):
+            handle = self._ask(device, listing, device.handle, place)
+            if handle is None:
+                continue  # no slice has this number
+            uuid = self._ask(device, "nvmlDeviceGetUUID", handle)
+            number = self._ask(device, "nvmlDeviceGetGpuInstanceId", handle)
+            found = self._ask(device, "nvmlDeviceGetAttributes_v2", handle)
+            if uuid is None or number is None or found is None:
+                return None
+            slices.append(
+                Slice(
+                    uuid=_text(uuid),
+                    gpu_instance_id=int(number),
+                    slice_count=int(found.gpuInstanceSliceCount),
+                    of_slice_count=int(most),
+                    multiprocessor_count=int(found.multiprocessorCount),
+                    memory_bytes=int(found.memorySizeMB) * 1024**2,
+                )
+            )
+        return None if most is None or listing in device.refused else tuple(slices)
+
+    def _gpm_activity(self, device: _Device, *, is_whole: bool) -> Activity:
+        if device.is_mig and device.slices is None:
+            return Activity()
+
+        def ask(name: str, *arguments: Any) -> Any:
+            return self._ask(device, name, *arguments)
+
+        found = self._gpm.activity(ask, device.handle, device.brackets, device.slices, is_whole=is_whole)
+        if device.brackets.is_supported is False:
+            device.refused.setdefault(GET, _NEVER[_NOT_SUPPORTED])
+        return found
+
+    def _read_slowly(self, device: _Device) -> None:
+        self._read_mig(device)
+        self._read_condition(device)
         # Not by its unversioned name, which raises an exception of another family on a driver before 510.
         processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v3", device.handle)
         if processes is None and "nvmlDeviceGetComputeRunningProcesses_v3" in device.refused:
             processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v2", device.handle)
-        device.process_count = None if processes is None else len({process.pid for process in processes})
+        device.pids = None if processes is None else tuple(sorted({int(process.pid) for process in processes}))
+
+    def _read_condition(self, device: _Device) -> None:
+        """Firmware, memory errors and rows taken out of use. What is not told this time stays as it was told last."""
+        nvml = self._nvml
+        uncorrected = (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_AGGREGATE_ECC)
+        vbios = _maybe_text(self._ask(device, "nvmlDeviceGetVbiosVersion", device.handle))
+        errors = _whole(self._ask(device, "nvmlDeviceGetTotalEccErrors", device.handle, *uncorrected))
+        rows = self._ask(device, "nvmlDeviceGetRemappedRows", device.handle)
+        told = {"vbios_version": vbios, "ecc_uncorrected_count": errors}
+        if rows is not None:
+            told["remapped_rows_count"] = int(rows[0]) + int(rows[1])
+            told["row_remapping"] = (
+                "failed" if rows[3] else "pending" if rows[2] else "done" if any(rows[:2]) else "none"
+            )
+        device.condition.update({name: value for name, value in told.items() if value is not None})
 
     def _activity(self, device: _Device) -> tuple[int | None, int | None, int | None]:
         """Utilization of GPU and memory in %, and how many of the driver's samples were lost before they were read. All
@@ -300,6 +387,33 @@ class Sampler:
             found = self._ask(device, "nvmlDeviceGetCurrentClocksThrottleReasons", device.handle)  # its name before 535
         return _whole(found)
 
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def _registered(self) -> Any:
+        """The set of events that every GPU that can reports its XID errors to; null where the driver has none."""
+        nvml = self._nvml
+        try:
+            events = nvml.nvmlEventSetCreate()
+        except nvml.NVMLError as error:
+            self._raise_driver(error)
+            return None
+        for device in self._devices:
+            with suppress(_GpuError):
+                self._ask(device, "nvmlDeviceRegisterEvents", device.handle, nvml.nvmlEventTypeXidCriticalError, events)
+        return events
+
+    def _said(self) -> Iterator[Event]:
+        """XID errors since the last reading. It does not wait for one."""
+        nvml = self._nvml
+        for _ in range(_MOST_EVENTS if self._events is not None else 0):
+            try:
+                event = nvml.nvmlEventSetWait_v2(self._events, 0)
+                uuid = _text(nvml.nvmlDeviceGetUUID(event.device))
+            except nvml.NVMLError as error:
+                self._raise_driver(error)
+                return  # none is there; or a lost GPU, which its sample says
+            yield Event(gpu_uuid=uuid, kind="xid", code=int(event.eventData), reason=f"XID {int(event.eventData)}")
+
     # --- calls -------------------------------------------------------------------------------------------------------
 
     def _ask(self, device: _Device, name: str, *arguments: Any) -> Any:
@@ -337,10 +451,22 @@ def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | N
     Processes beside an activity nobody knows would read as idle; none beside gigabytes in use are another PID
     namespace's, which this one cannot see.
     """
-    count = device.process_count
+    count = None if device.pids is None else len(device.pids)
     if count is None or device.is_mig or (count > 0 and not is_active_known):
         return None
     return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
+
+
+def _slice_record(device: _Device, found: Slice) -> MigSlice:
+    return MigSlice(
+        gpu_uuid=device.uuid,
+        slice_uuid=found.uuid,
+        gpu_instance_id=found.gpu_instance_id,
+        slice_count=found.slice_count,
+        of_slice_count=found.of_slice_count,
+        multiprocessor_count=found.multiprocessor_count,
+        memory_bytes=found.memory_bytes,
+    )
 
 
 def _none_lost(fresh: list[tuple[int, int]], *, last_us: int) -> int | None:

@@ -1,10 +1,13 @@
 """Engines that the agent scrapes: each in a thread, so that one that answers slowly delays nothing else."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.formats.engine_table import engines_of
 from pipeline.formats.spool import Record, Scrape
 from pipeline.telemetry.clock import Clock, Instant
 from pipeline.telemetry.scrape import ScrapeError, metrics_url, scrape, shown_url
@@ -13,6 +16,19 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_SECONDS = 10.0
 # An interval of more than this is a pause of the host: the scrape speaks for no more of it.
 _LATE_SCRAPES = 3
+# Who an engine says it is is asked again after so many scrapes, and after each that failed: it may be a new process.
+_SCRAPES_AN_IDENTITY = 240
+# Where each engine tells its version, and where its model; those that are not here name it in their metrics.
+# vLLM api_server.py /version · SGLang http_server.py /get_server_info · TGI router /info · TensorRT-LLM
+# openai_server.py /version · llama.cpp tools/server README /props; /v1/models is the OpenAI API's.
+_VERSION_AT = {
+    "vllm": ("/version", "version"),
+    "sglang": ("/get_server_info", "version"),
+    "tgi": ("/info", "version"),
+    "trtllm": ("/version", "version"),
+    "llamacpp": ("/props", "build_info"),
+}
+_NAMES_NO_MODEL = frozenset({"tgi", "llamacpp"})
 
 Deliver = Callable[[Record, Instant], None]
 
@@ -46,6 +62,8 @@ def start_scraping(
 ) -> threading.Thread:
     """Scrape one engine on a cadence until `stopped`; each answer, or the reason for none, is delivered."""
 
+    asked = _Asked(target, cadence_ms=cadence_ms, clock=clock)
+
     def run() -> None:
         last_ms: int | None = None
         while not stopped.is_set():
@@ -53,7 +71,7 @@ def start_scraping(
             elapsed_ms = cadence_ms if last_ms is None else began.mono_ms - last_ms
             last_ms = began.mono_ms
             interval_ms = elapsed_ms if elapsed_ms <= _LATE_SCRAPES * cadence_ms else cadence_ms
-            deliver(*_asked(target, interval_ms=interval_ms, cadence_ms=cadence_ms, began=began, clock=clock))
+            deliver(asked.scrape(interval_ms=interval_ms, began=began), began)
             stopped.wait(max(began.mono_ms + cadence_ms - clock().mono_ms, 0) / 1000)
 
     thread = threading.Thread(target=run, name=f"scrape {target.replica_id}", daemon=True)
@@ -61,23 +79,79 @@ def start_scraping(
     return thread
 
 
-def _asked(
-    target: Target, *, interval_ms: int, cadence_ms: int, began: Instant, clock: Clock
-) -> tuple[Scrape, Instant]:
-    body: str | None = None
-    error: str | None = None
-    http_status: int | None = 200
+@dataclass(frozen=True)
+class _Identity:
+    """What an engine says of itself beside its metrics. Null = not told."""
+
+    engine: str | None = None
+    version: str | None = None
+    served_model: str | None = None
+
+
+class _Asked:
+    """One target, and who answered there last."""
+
+    def __init__(self, target: Target, *, cadence_ms: int, clock: Clock) -> None:
+        self._target = target
+        self._seconds = min(_MOST_SECONDS, cadence_ms / 1000)
+        self._clock = clock
+        self._identity = _Identity()
+        self._known_for = 0
+
+    def scrape(self, *, interval_ms: int, began: Instant) -> Scrape:
+        body: str | None = None
+        error: str | None = None
+        http_status: int | None = 200
+        try:
+            body = scrape(self._target.url, seconds=self._seconds)
+        except ScrapeError as failed:
+            error, http_status = str(failed), failed.http_status
+        duration_ms = self._clock().mono_ms - began.mono_ms
+        self._identify(body)
+        return Scrape(
+            interval_ms=interval_ms,
+            target=shown_url(self._target.url),
+            replica_id=self._target.replica_id,
+            engine=self._identity.engine,
+            engine_version=self._identity.version,
+            served_model=self._identity.served_model,
+            http_status=http_status,
+            duration_ms=duration_ms,
+            error=error,
+            body=body,
+        )
+
+    def _identify(self, body: str | None) -> None:
+        engine = None if body is None else next(iter(engines_of(body)), None)
+        if engine is None:
+            self._identity, self._known_for = _Identity(), 0
+            return
+        self._known_for -= 1
+        if self._known_for <= 0 or engine != self._identity.engine:
+            self._known_for = _SCRAPES_AN_IDENTITY
+            self._identity = _identity(self._target, engine, seconds=self._seconds)
+
+
+def _identity(target: Target, engine: str, *, seconds: float) -> _Identity:
+    path, field = _VERSION_AT.get(engine, ("", ""))
+    version = _json_of(target, path, seconds=seconds).get(field) if path else None
+    model: object = None
+    if engine in _NAMES_NO_MODEL:
+        listed = _json_of(target, "/v1/models", seconds=seconds).get("data")
+        names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        model = names[0] if len(names) == 1 else None  # of several it is not known whose tokens these are
+    return _Identity(engine, _said(version), _said(model))
+
+
+def _json_of(target: Target, path: str, *, seconds: float) -> dict[str, Any]:
+    """A JSON object at another path of the same server; empty where it has none."""
+    url = urlsplit(target.url)._replace(path=path, query="", fragment="").geturl()
     try:
-        body = scrape(target.url, seconds=min(_MOST_SECONDS, cadence_ms / 1000))
-    except ScrapeError as failed:
-        error, http_status = str(failed), failed.http_status
-    found = Scrape(
-        interval_ms=interval_ms,
-        target=shown_url(target.url),
-        replica_id=target.replica_id,
-        http_status=http_status,
-        duration_ms=clock().mono_ms - began.mono_ms,
-        error=error,
-        body=body,
-    )
-    return found, began
+        found = json.loads(scrape(url, seconds=seconds))
+    except (ScrapeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Protocol
 
-from pipeline.formats.spool import Gap, Gpu, Record, Sample
+from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Record, Sample
 from pipeline.telemetry.clock import Instant
 
-_RECORDS: dict[str, type[Gpu] | type[Sample] | type[Gap]] = {"gpu": Gpu, "sample": Sample, "gap": Gap}
+_Read = Gpu | MigSlice | Sample | Gap | Event
+_RECORDS: dict[str, type[_Read]] = {kind.record: kind for kind in (Gpu, MigSlice, Sample, Gap, Event)}
 _KILL_MS = 2_000
 _GAP_MS = 60_000
 _FIRST_WAIT_MS, _LONGEST_WAIT_MS = 1_000, 300_000
@@ -141,6 +142,7 @@ class SamplerWatch:
         instant = Instant(message["at_ms"], message["mono_ms"])
         if isinstance(record, Gpu):
             self._known.add(record.gpu_uuid)
+        if not isinstance(record, (Sample, Gap)):
             self._write(record, instant)
             return
         if self._reason is not None:

@@ -53,6 +53,17 @@ def test_a_lifetime_counter_is_a_baseline_not_a_days_tokens(cache: Path) -> None
     assert tokens(cache, scrapes) == {"input_uncached": 100, "input_cache_read": 0, "output": 7}
 
 
+def test_an_engine_that_counts_no_tokens_claims_no_time_and_is_not_called_starting(cache: Path) -> None:
+    """TensorRT-LLM before 1.3 is read and tells no tokens; what cannot be read and holds GPUs is starting."""
+
+    def claimed(**fields: Any) -> list[Row]:
+        scrapes = [minute_scrape(minute, None, None, requests_running=2, **fields) for minute in (10, 11)]
+        return rows_of(build_tables(cache, {SCRAPES: scrapes}, ("int_engine_hours",)), "int_engine_hours")
+
+    assert claimed(engine="trtllm", scrape_error=None) == []
+    assert [row["starting_milliseconds"] for row in claimed(scrape_error="HTTP 503")] == [2 * MINUTE]
+
+
 def test_a_single_first_reading_is_unknown_not_zero(cache: Path) -> None:
     """No row: nothing is known. Missing is not zero. B14, B16."""
     assert tokens(cache, [minute_scrape(10, 9_000_000, 500_000)]) == {}

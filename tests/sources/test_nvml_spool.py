@@ -119,6 +119,15 @@ def test_each_engine_of_a_scrape_is_a_row_under_one_sequence_number() -> None:
     assert rows["engine_version"].to_list() == ["0.11.0"] * 2
 
 
+def test_a_scrape_of_another_engine_says_which_and_what_its_prompt_tokens_count() -> None:
+    """The agent of an earlier release called every engine vllm; its body says what it is. B20."""
+    body = "# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total 70\n"
+    body += "# TYPE llamacpp:tokens_predicted_total counter\nllamacpp:tokens_predicted_total 9\n"
+    row = one(parsed(line(SCRAPE, 1, body=body, engine="vllm", served_model="m.gguf"))["engine_scrapes"])
+    shown = ("engine", "model_name", "prompt_tokens", "prompt_counts", "prompt_tokens_cached", "generation_tokens")
+    assert [row[name] for name in shown] == ["llamacpp", "m.gguf", 70, "computed", None, 9]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -129,7 +138,7 @@ def test_each_engine_of_a_scrape_is_a_row_under_one_sequence_number() -> None:
         ({"body": None}, "the scrape has no body"),
         ({"body": None, "error": "timed out after 5 s"}, "timed out after 5 s"),
         ({"http_status": 503}, "HTTP 503"),
-        ({"engine": "sglang"}, "'sglang'"),
+        ({"body": "# TYPE python_info gauge\npython_info 1\n"}, "no series of a known engine"),
     ],
 )
 def test_a_scrape_that_says_nothing_sure_is_kept_with_its_reason_and_no_figures(

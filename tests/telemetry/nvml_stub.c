@@ -9,6 +9,11 @@
  *   gpuI.samples N                 how many utilization samples lie in the buffer, 100 ms apart, ending at gpuI.now_us
  *   gpuI.sample N                  the value of each (gpuI.util)
  *   gpuI.busy_samples N            only so many of them, the others 0 (all)
+ *   gpuI.gpm 1                     it is a Hopper: GPM is there; gpuI.gpm_ms|gpm_sm|gpm_tensor|gpm_dram N: a clock in ms, and
+ *                                  in how many of them each has worked; gpuI.giJ.gpm_...: the same of GPU instance J
+ *   gpuI.sliceK GI SLICES SMS MIB  the K-th MIG device: its GPU instance, how many slices, SMs and MiB that is
+ *   gpuI.ecc|rows|rows_pending|rows_failed N
+ *   xid N GPU CODE                 the N-th event of the host is this XID of this GPU
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +21,9 @@
 #include <unistd.h>
 
 typedef unsigned long long u64;
-typedef struct { int index; } device_t;
-static device_t devices[64];
+typedef struct { int index, slice; } device_t; /* slice: the K of a MIG device + 1, or 0 for the GPU */
+static device_t devices[64], mig_devices[64][8];
+static long long xid_seen;
 
 static int look_up(const char *key, char *value, size_t size) {
     const char *path = getenv("NVML_STUB_STATE");
@@ -82,6 +88,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, device_t **device) {
 
 int nvmlDeviceGetUUID(device_t *device, char *uuid, unsigned size) {
     BEGIN(device);
+    if (device->slice) return snprintf(uuid, size, "MIG-00000000-0000-0000-%04d-%012d", device->slice - 1, device->index), 0;
     snprintf(uuid, size, "GPU-00000000-0000-0000-0000-%012d", device->index);
     return 0;
 }
@@ -163,6 +170,151 @@ int nvmlDeviceGetMigMode(device_t *device, unsigned *current, unsigned *pending)
     BEGIN(device);
     if (mode < 0) return 3;
     *current = *pending = (unsigned)mode;
+    return 0;
+}
+
+static int mig_device(const device_t *device, long long found[4]) {
+    char key[64], value[256];
+    snprintf(key, sizeof key, "gpu%d.slice%d", device->index, device->slice - 1);
+    return look_up(key, value, sizeof value)
+        && sscanf(value, "%lld %lld %lld %lld", found, found + 1, found + 2, found + 3) == 4;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(device_t *device, unsigned *count) { BEGIN(device); *count = 7; return 0; }
+
+int nvmlDeviceGetMigDeviceHandleByIndex(device_t *device, unsigned index, device_t **slice) {
+    long long found[4];
+    BEGIN(device);
+    *slice = &mig_devices[device->index][index];
+    **slice = (device_t){device->index, (int)index + 1};
+    return mig_device(*slice, found) ? 0 : 6;
+}
+
+int nvmlDeviceGetGpuInstanceId(device_t *slice, unsigned *number) {
+    long long found[4];
+    BEGIN(slice);
+    if (!mig_device(slice, found)) return 6;
+    *number = (unsigned)found[0];
+    return 0;
+}
+
+typedef struct { unsigned sms, copies, decoders, encoders, jpegs, ofas, slices, compute_slices; u64 memory_mib; } attributes_t;
+
+int nvmlDeviceGetAttributes_v2(device_t *slice, attributes_t *attributes) {
+    long long found[4];
+    BEGIN(slice);
+    if (!mig_device(slice, found)) return 6;
+    memset(attributes, 0, sizeof *attributes);
+    attributes->slices = attributes->compute_slices = (unsigned)found[1];
+    attributes->sms = (unsigned)found[2];
+    attributes->memory_mib = (u64)found[3];
+    return 0;
+}
+
+int nvmlDeviceGetVbiosVersion(device_t *device, char *version, unsigned size) {
+    BEGIN(device);
+    snprintf(version, size, "96.00.74.00.01");
+    return 0;
+}
+
+int nvmlDeviceGetTotalEccErrors(device_t *device, int kind, int counter, u64 *count) {
+    long long errors = of_gpu(device, "ecc", -1);
+    (void)kind, (void)counter;
+    BEGIN(device);
+    if (errors < 0) return 3;
+    *count = (u64)errors;
+    return 0;
+}
+
+int nvmlDeviceGetRemappedRows(device_t *device, unsigned *corr, unsigned *unc, unsigned *pending, unsigned *failed) {
+    long long rows = of_gpu(device, "rows", -1);
+    BEGIN(device);
+    if (rows < 0) return 3;
+    *corr = 0;
+    *unc = (unsigned)rows;
+    *pending = (unsigned)of_gpu(device, "rows_pending", 0);
+    *failed = (unsigned)of_gpu(device, "rows_failed", 0);
+    return 0;
+}
+
+static int xid(long long found[3]) {
+    char value[256];
+    return look_up("xid", value, sizeof value) && sscanf(value, "%lld %lld %lld", found, found + 1, found + 2) == 3;
+}
+
+int nvmlEventSetCreate(void **set) {
+    long long found[3];
+    BEGIN(NULL);
+    *set = &xid_seen;
+    xid_seen = xid(found) ? found[0] : 0;
+    return 0;
+}
+
+int nvmlDeviceRegisterEvents(device_t *device, u64 types, void *set) { (void)types, (void)set; BEGIN(device); return 0; }
+
+typedef struct { device_t *device; u64 type, data; unsigned gpu_instance, compute_instance; } event_t;
+
+int nvmlEventSetWait_v2(void *set, event_t *event, unsigned milliseconds) {
+    long long found[3];
+    (void)set, (void)milliseconds;
+    BEGIN(NULL);
+    if (!xid(found) || found[0] <= xid_seen) return 10;
+    xid_seen++;
+    event->device = &devices[found[1]];
+    event->type = 8;
+    event->data = (u64)found[2];
+    return 0;
+}
+
+/* GPM: a sample keeps the counters of its moment; a metric is what they moved by between two of them. */
+typedef struct { long long counted[4]; int instance; } gpm_t;
+typedef struct { unsigned version, is_supported; } gpm_support_t;
+typedef struct { unsigned id; int rc; double value; char *name, *unit_short, *unit; } gpm_metric_t;
+typedef struct { unsigned version, count; gpm_t *one, *two; gpm_metric_t metrics[]; } gpm_get_t;
+
+int nvmlGpmQueryDeviceSupport(device_t *device, gpm_support_t *support) {
+    BEGIN(device);
+    support->is_supported = (unsigned)of_gpu(device, "gpm", 0);
+    return 0;
+}
+
+int nvmlGpmSampleAlloc(gpm_t **sample) { BEGIN(NULL); *sample = calloc(1, sizeof **sample); return 0; }
+
+static int gpm_take(const device_t *device, const char *prefix, int instance, gpm_t *sample) {
+    static const char *names[4] = {"gpm_ms", "gpm_sm", "gpm_tensor", "gpm_dram"};
+    char key[64];
+    int i;
+    for (i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "%s%s", prefix, names[i]);
+        sample->counted[i] = of_gpu(device, key, 0);
+    }
+    sample->instance = instance;
+    return 0;
+}
+
+int nvmlGpmSampleGet(device_t *device, gpm_t *sample) {
+    BEGIN(device);
+    if (of_gpu(device, "mig", 0) > 0) return 3;
+    return gpm_take(device, "", -1, sample);
+}
+
+int nvmlGpmMigSampleGet(device_t *device, unsigned instance, gpm_t *sample) {
+    char prefix[32];
+    BEGIN(device);
+    snprintf(prefix, sizeof prefix, "gi%u.", instance);
+    return gpm_take(device, prefix, (int)instance, sample);
+}
+
+int nvmlGpmMetricsGet(gpm_get_t *get) {
+    unsigned i;
+    BEGIN(NULL);
+    if (get->one->instance != get->two->instance || get->two->counted[0] <= get->one->counted[0]) return 2;
+    for (i = 0; i < get->count; i++) {
+        int place = get->metrics[i].id == 2 ? 1 : get->metrics[i].id == 5 ? 2 : get->metrics[i].id == 10 ? 3 : 0;
+        get->metrics[i].rc = place ? 0 : 3;
+        get->metrics[i].value = 100.0 * (double)(get->two->counted[place] - get->one->counted[place])
+            / (double)(get->two->counted[0] - get->one->counted[0]);
+    }
     return 0;
 }
 

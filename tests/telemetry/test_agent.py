@@ -218,9 +218,10 @@ def test_check_says_what_this_driver_can_and_cannot_tell(stub: Stub) -> None:
     stub.set({"count": 3, "gpu0.rc.nvmlDeviceGetTotalEnergyConsumption": 3, "gpu1.mig": 1, "gpu2.rc": None})
     ran = subprocess.run([*CLI, "check"], env=stub.environment, capture_output=True, text=True, check=True)
     first, second, third, driver = ran.stdout.splitlines()
-    assert first.endswith("power, processes, clock reasons; not energy (not supported)")
+    unsupported = "not SM, tensor core and memory activity (not supported), energy (not supported)"
+    assert first.endswith(f"power, processes, clock reasons; {unsupported}")
     assert "MIG is on" in second
-    assert "activity and processes are unknown, never called idle" in second
+    assert "activity where GPM tells that of every slice, else unknown and never called idle" in second
     assert "energy" in third
     assert driver == "driver 615.71.05"
 

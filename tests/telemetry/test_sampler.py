@@ -3,10 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.telemetry.clock import Instant, steady_clock
+from pipeline.telemetry.gpm import Activity, Slice, weighted
 from tests.telemetry.conftest import ReadsOf
 from tests.telemetry.stub import UUIDS, Stub, compiled
 
@@ -26,6 +30,11 @@ def test_a_sample_says_what_the_driver_said(stub: Stub, reads_of: ReadsOf) -> No
         "memory_total_bytes": 85_520_809_984,
         "driver_version": "615.71.05",
         "mig_mode": None,
+        "mig_slice_count": None,
+        "vbios_version": "96.00.74.00.01",
+        "ecc_uncorrected_count": None,
+        "remapped_rows_count": None,
+        "row_remapping": None,
     }
     assert sample == {
         "record": "sample",
@@ -38,6 +47,8 @@ def test_a_sample_says_what_the_driver_said(stub: Stub, reads_of: ReadsOf) -> No
         "energy_millijoules": 5_000,
         "power_milliwatts": 412_000,
         "sm_active_ppm": None,
+        "tensor_active_ppm": None,
+        "dram_active_ppm": None,
         "clocks_event_reasons": 4,
         "compute_process_count": 1,
         "health": "ok",
@@ -220,3 +231,179 @@ def test_a_clock_that_is_set_moves_time_once_and_intervals_neither_overlap_nor_l
         Instant(1_905_000, 15_000),
         Instant(1_910_000, 20_000),
     ]
+
+
+# --- GPM, MIG, what a GPU reports -------------------------------------------------------------------------------------
+
+
+def worked(prefix: str, *, ms: int, sm: int = 0, tensor: int = 0, dram: int = 0) -> dict[str, object]:
+    """The counters of a GPU (`gpu0`) or an instance (`gpu0.gi3`) that has worked so many of `ms`."""
+    return {
+        f"{prefix}.gpm_ms": ms,
+        f"{prefix}.gpm_sm": sm,
+        f"{prefix}.gpm_tensor": tensor,
+        f"{prefix}.gpm_dram": dram,
+    }
+
+
+def activity(sample: dict[str, Any]) -> tuple[int | None, ...]:
+    return tuple(sample[f"{name}_active_ppm"] for name in ("sm", "tensor", "dram"))
+
+
+def test_gpm_is_the_mean_of_each_whole_interval(stub: Stub, reads_of: ReadsOf) -> None:
+    """What was before the first interval is in none, and what is in one is not in the next."""
+    stub.set({"gpu0.gpm": 1, **worked("gpu0", ms=1_000, sm=900)})
+    reads = reads_of(stub)
+    stub.set(worked("gpu0", ms=6_000, sm=2_150, tensor=500, dram=1))
+    assert activity(reads.sample()) == (250_000, 100_000, 200)
+    stub.set(worked("gpu0", ms=11_000, sm=2_150, tensor=500, dram=5_001))
+    assert activity(reads.sample()) == (0, 0, 1_000_000)
+
+
+def test_the_least_activity_is_not_rounded_to_none(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({"gpu0.gpm": 1, **worked("gpu0", ms=1)})
+    reads = reads_of(stub)
+    stub.set(worked("gpu0", ms=100_000_001, sm=1))
+    assert reads.sample()["sm_active_ppm"] == 1
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"gpu0.gpm": 0}, {"rc.nvmlGpmSampleGet": 3}, {"rc.nvmlGpmSampleAlloc": 13}, {"rc.nvmlGpmMetricsGet": 13}],
+)
+def test_without_gpm_activity_is_null_for_ever_and_the_rest_is_read(
+    stub: Stub, reads_of: ReadsOf, refused: dict[str, object]
+) -> None:
+    stub.set({**BUSY, "gpu0.gpm": 1, **refused, **worked("gpu0", ms=1_000)})
+    reads = reads_of(stub)
+    found = []
+    for step in (2_000, 3_000):
+        stub.set({**worked("gpu0", ms=step, sm=step), **({} if step == 2_000 else dict.fromkeys(refused, None))})
+        found.append(reads.sample())
+    assert [activity(sample) for sample in found] == [(None, None, None)] * 2
+    assert [sample["util_gpu_pct"] for sample in found] == [37, 37]
+
+
+def test_an_interval_in_which_the_gpu_was_lost_or_the_sampler_paused_has_no_mean(stub: Stub, reads_of: ReadsOf) -> None:
+    """A mean over more than the sample's own interval would be of a time that the sample does not speak for."""
+    stub.set({"gpu0.gpm": 1, **worked("gpu0", ms=1_000)})
+    reads = reads_of(stub)
+    stub.set({"gpu0.rc": 15})
+    assert reads.sample()["health"] == "gpu_is_lost"
+    stub.set({"gpu0.rc": None, **worked("gpu0", ms=11_000, sm=5_000)})
+    assert activity(reads.sample()) == (None, None, None)
+    stub.set(worked("gpu0", ms=711_000, sm=600_000))
+    assert activity(reads.sample(after_ms=700_000)) == (None, None, None)
+    stub.set(worked("gpu0", ms=716_000, sm=601_000))
+    assert reads.sample()["sm_active_ppm"] == 200_000
+
+
+SLICES = {"gpu0.gpm": 1, "gpu0.mig": 1, "gpu0.slice0": "3 4 64 40320", "gpu0.slice2": "5 2 32 20096"}
+
+
+def test_a_mig_layout_is_recorded_with_each_slices_part_and_again_when_it_changes(
+    stub: Stub, reads_of: ReadsOf
+) -> None:
+    stub.set(SLICES)
+    reads = reads_of(stub)
+    gpu, *slices, sample = reads.read()
+    assert (gpu["mig_mode"], gpu["mig_slice_count"], sample["record"]) == ("enabled", 2, "sample")
+    assert [{name: one[name] for name in one if name != "at_ms"} for one in slices] == [
+        {
+            "record": "mig_slice",
+            "gpu_uuid": UUIDS[0],
+            "slice_uuid": f"MIG-00000000-0000-0000-{place:04d}-000000000000",
+            "gpu_instance_id": number,
+            "slice_count": count,
+            "of_slice_count": 7,
+            "multiprocessor_count": 16 * count,
+            "memory_bytes": memory * 1024**2,
+        }
+        for place, number, count, memory in ((0, 3, 4, 40_320), (2, 5, 2, 20_096))
+    ]
+    assert [reading["record"] for reading in reads.read()] == ["sample"]
+    stub.set({"gpu0.slice0": None})
+    later = [reading for _ in range(4) for reading in reads.read(after_ms=15_000)]
+    assert [reading["record"] for reading in later if reading["record"] != "sample"] == ["gpu", "mig_slice"]
+    assert next(reading for reading in later if reading["record"] == "gpu")["mig_slice_count"] == 1
+
+
+def test_activity_under_mig_is_that_of_the_slices_by_their_size(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({**SLICES, **worked("gpu0.gi3", ms=1_000), **worked("gpu0.gi5", ms=1_000)})
+    reads = reads_of(stub)
+    stub.set({**worked("gpu0.gi3", ms=2_000, sm=500), **worked("gpu0.gi5", ms=2_000, sm=1_000)})
+    assert reads.sample()["sm_active_ppm"] == -(-(500_000 * 4 + 1_000_000 * 2) // 7)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"rc.nvmlGpmMigSampleGet": 3},  # an A100, or a driver that does not let this user
+        {"rc.nvmlDeviceGetAttributes_v2": 13},
+        {"rc.nvmlDeviceGetMigDeviceHandleByIndex": 4},
+        {"gpu0.gpm": 0},
+        {"gpu0.slice0": None, "gpu0.slice2": None},
+    ],
+)
+def test_where_one_slices_activity_is_not_known_the_gpus_is_unknown_and_never_idle(
+    stub: Stub, reads_of: ReadsOf, unknown: dict[str, object]
+) -> None:
+    """B19: some drivers say 0 of a GPU in MIG."""
+    stub.set({**SLICES, **worked("gpu0.gi3", ms=1_000), **worked("gpu0.gi5", ms=1_000), **unknown})
+    reads = reads_of(stub)
+    stub.set({**worked("gpu0.gi3", ms=2_000), **worked("gpu0.gi5", ms=2_000)})
+    sample = reads.sample()
+    assert (*activity(sample), sample["util_gpu_pct"], sample["compute_process_count"]) == (None,) * 5
+
+
+def test_memory_errors_and_rows_out_of_use_are_told_when_they_change(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({"gpu0.ecc": 0, "gpu0.rows": 0})
+    reads = reads_of(stub)
+    told = ("ecc_uncorrected_count", "remapped_rows_count", "row_remapping")
+    gpus = [reads.read()[0]]
+    stub.set({"gpu0.ecc": 2, "gpu0.rows": 1, "gpu0.rows_pending": 1})
+    gpus += [reading for _ in range(4) for reading in reads.read(after_ms=15_000) if reading["record"] == "gpu"]
+    stub.set({"rc.nvmlDeviceGetRemappedRows": 6, "gpu0.rows_failed": 1})  # not there this time
+    gpus += [reading for _ in range(4) for reading in reads.read(after_ms=15_000) if reading["record"] == "gpu"]
+    assert [tuple(gpu[name] for name in told) for gpu in gpus] == [(0, 0, "none"), (2, 1, "pending")]
+
+
+def test_an_xid_error_is_recorded_once_and_none_of_before_the_agent(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({"count": 2, "xid": "7 0 13"})
+    reads = reads_of(stub)
+    reads.read()
+    assert [reading["record"] for reading in reads.read()] == ["sample", "sample"]
+    stub.set({"xid": "8 1 79"})
+    event, *others = reads.read()
+    assert {name: event[name] for name in ("record", "gpu_uuid", "kind", "code", "reason")} == {
+        "record": "event",
+        "gpu_uuid": UUIDS[1],
+        "kind": "xid",
+        "code": 79,
+        "reason": "XID 79",
+    }
+    assert [reading["record"] for reading in (*others, *reads.read())] == ["sample"] * 4
+
+
+def test_a_driver_without_events_is_sampled_without_them(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({"rc.nvmlEventSetCreate": 3, **BUSY})
+    assert reads_of(stub).sample()["util_gpu_pct"] == 37
+
+
+parts = st.lists(st.integers(1, 4), min_size=1, max_size=7).filter(lambda counts: sum(counts) <= 7)
+
+
+@given(st.data(), parts)
+def test_the_activity_of_a_gpu_in_mig_is_within_what_its_slices_can_do(data: st.DataObject, counts: list[int]) -> None:
+    """Never above the part of the GPU that is sliced, never 0 while a slice worked, unknown with any unknown one."""
+    slices = [Slice(f"MIG-{number}", number, count, 7, 16 * count, 1) for number, count in enumerate(counts)]
+    told = [data.draw(st.none() | st.integers(0, 1_000_000)) for _ in slices]
+    found = weighted(list(zip(slices, map(Activity, told), strict=True))).sm_ppm
+    if None in told:
+        assert found is None
+        return
+    known = [activity or 0 for activity in told]
+    assert found is not None
+    assert found <= -(-1_000_000 * sum(counts) // 7)
+    assert (found == 0) == (not any(known))
+    assert abs(found - sum(count * part for count, part in zip(counts, known, strict=True)) / 7) < 1
