@@ -1,6 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, usage_hour_at, target.
 -- How long each engine served, was loaded without a request, or was starting on each GPU. Engines that share a GPU
--- share its minutes: claims beyond sixty seconds are cut in proportion, so no GPU-second is used twice.
+-- share its minutes: one on a MIG slice claims its part of them, and claims beyond sixty seconds are cut in proportion,
+-- so no GPU-second is used twice.
 -- partition: day
 -- lookback: int_engine_intervals 1 days
 -- lookback: int_engine_scrapes 1 days
@@ -26,6 +27,7 @@ claims as (
         target,
         scraped_at,
         max(gpu_uuids_json) as gpu_uuids_json,
+        max(gpu_shares_ppm_json) as gpu_shares_ppm_json,
         case when bool_or(is_serving) then 'serving' else 'loaded_idle' end as state,
         min(
             case
@@ -41,6 +43,7 @@ claims as (
         target,
         scraped_at,
         max(gpu_uuids_json) as gpu_uuids_json,
+        max(gpu_shares_ppm_json) as gpu_shares_ppm_json,
         'starting' as state,
         min(epoch_ms(scraped_at) - least(interval_milliseconds, 900000)) as from_ms
     from failed_scrapes
@@ -53,6 +56,7 @@ disjoint_claims as (
         host,
         target,
         gpu_uuids_json,
+        gpu_shares_ppm_json,
         state,
         greatest(
             from_ms,
@@ -68,6 +72,7 @@ daily_claims as (
         disjoint_claims.host,
         disjoint_claims.target,
         disjoint_claims.gpu_uuids_json,
+        disjoint_claims.gpu_shares_ppm_json,
         disjoint_claims.state,
         greatest(disjoint_claims.from_ms, epoch_ms(days.day_start_at)) as from_ms,
         least(disjoint_claims.to_ms, epoch_ms(days.day_end_at)) as to_ms
@@ -91,25 +96,30 @@ target_minutes as (
         host,
         target,
         gpu_uuids_json,
+        gpu_shares_ppm_json,
         state,
         minute_number,
         sum(least(to_ms, (minute_number + 1) * 60000) - greatest(from_ms, minute_number * 60000)) as claimed_ms
     from minute_parts
-    group by host, target, gpu_uuids_json, state, minute_number
+    group by host, target, gpu_uuids_json, gpu_shares_ppm_json, state, minute_number
 ),
 
 stated_lists as (
     select distinct
         host,
-        gpu_uuids_json
+        gpu_uuids_json,
+        gpu_shares_ppm_json
     from target_minutes
 ),
 
+-- Two lists of one length, unnested side by side; without the second one each GPU is the engine's as a whole.
 stated_gpus as (
     select
         host,
         gpu_uuids_json,
-        unnest(from_json(gpu_uuids_json, '["VARCHAR"]')) as gpu_uuid
+        gpu_shares_ppm_json,
+        unnest(from_json(gpu_uuids_json, '["VARCHAR"]')) as gpu_uuid,
+        unnest(from_json(gpu_shares_ppm_json, '["BIGINT"]')) as share_ppm
     from stated_lists
 ),
 
@@ -124,12 +134,14 @@ seen_gpus as (
 gpu_claims as (
     select
         target_minutes.*,
-        coalesce(stated_gpus.gpu_uuid, seen_gpus.gpu_uuid) as gpu_uuid
+        coalesce(stated_gpus.gpu_uuid, seen_gpus.gpu_uuid) as gpu_uuid,
+        target_minutes.claimed_ms * coalesce(stated_gpus.share_ppm, 1000000) // 1000000 as gpu_claimed_ms
     from target_minutes
     left join stated_gpus
         on
             target_minutes.host = stated_gpus.host
             and target_minutes.gpu_uuids_json = stated_gpus.gpu_uuids_json
+            and target_minutes.gpu_shares_ppm_json is not distinct from stated_gpus.gpu_shares_ppm_json
     left join seen_gpus
         on target_minutes.host = seen_gpus.host and stated_gpus.gpu_uuid is null
 ),
@@ -141,9 +153,9 @@ target_claims as (
         minute_number,
         target,
         state,
-        sum(claimed_ms) as claimed_ms
+        sum(gpu_claimed_ms) as claimed_ms
     from gpu_claims
-    where gpu_uuid is not null
+    where gpu_uuid is not null and gpu_claimed_ms > 0
     group by host, gpu_uuid, minute_number, target, state
 ),
 

@@ -409,6 +409,7 @@ final as (
         sequence_number,
         interval_milliseconds,
         gpu_uuids_json,
+        gpu_shares_ppm_json,
         gpu_method,
         baseline,
         is_timed,

@@ -35,6 +35,7 @@ final as (
         engine_scrapes.requests_running as requests_running_count,
         engine_scrapes.requests_waiting as requests_waiting_count,
         engine_scrapes.gpu_uuids as gpu_uuids_json,
+        engine_scrapes.gpu_shares_ppm as gpu_shares_ppm_json,
         engine_scrapes.gpu_method,
         engine_scrapes.scrape_error,
         engine_scrapes.scrape_error is null

@@ -143,6 +143,7 @@ final as (
         engine_samples.requests_running as requests_running_count,
         engine_samples.requests_waiting as requests_waiting_count,
         pods.gpu_uuids_json,
+        cast(null as varchar) as gpu_shares_ppm_json,
         case when pods.gpu_uuids_json is not null then 'dcgm_pod' end as gpu_method,
         cast(null as varchar) as scrape_error,
         engine_samples.prompt_tokens is not null and engine_samples.generation_tokens is not null as is_valid

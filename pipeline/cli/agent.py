@@ -50,7 +50,20 @@ def agent() -> None:
     envvar="BREAKEVEN_RESOURCE_ID",
     default=None,
     metavar="ID",
-    help="What the provider's invoice calls this machine.",
+    help="What the provider's invoice calls this machine.  [default: as the provider tells the machine itself]",
+)
+@click.option(
+    "--ask-provider/--no-ask-provider",
+    envvar="BREAKEVEN_ASK_PROVIDER",
+    default=True,
+    help="Ask the metadata address of AWS, GCP or Azure for it, where the firmware is theirs.",
+)
+@click.option(
+    "--gpus",
+    "held",
+    multiple=True,
+    metavar="REPLICA=GPU,...",
+    help="GPUs of an engine, by UUID or index, where neither kubelet nor processes tell them.",
 )
 @click.option("--every", "cadence", type=click.FloatRange(0.02, 60), default=5, show_default=True, metavar="S")
 @click.option("--scrape-every", "scraping", type=click.FloatRange(0.1, 300), default=15, show_default=True, metavar="S")
@@ -77,6 +90,8 @@ def run(
     to: str | None,
     host: str | None,
     resource_id: str | None,
+    ask_provider: bool,
+    held: tuple[str, ...],
     cadence: float,
     scraping: float,
     patience: float,
@@ -106,6 +121,8 @@ def run(
         spool=spool,
         host=name,
         provider_resource_id=resource_id,
+        asks_provider=ask_provider,
+        gpus=_held(held),
         cadence_ms=round(cadence * 1000),
         patience_ms=round(patience * 1000),
         engines=engines,
@@ -201,6 +218,19 @@ def _line(gpu: str, refused: Mapping[str, str], is_mig: bool, health: str | None
         )
     told = [said for call, said in _CALLS.items() if call not in refused or _INSTEAD.get(call, call) not in refused]
     return f"{gpu}: {', '.join(told)}{lacks}"
+
+
+def _held(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        replica, _, gpus = text.partition("=")
+        named = tuple(gpu.strip() for gpu in gpus.split(",") if gpu.strip())
+        if not replica.strip() or not named or replica.strip() in found:
+            raise click.BadParameter(
+                f"{text!r}: name each replica once, with its GPUs: chat-0=0,1 or chat-0=GPU-....", param_hint="--gpus"
+            )
+        found[replica.strip()] = named
+    return found
 
 
 def _refuse_bad_engines(engines: tuple[str, ...], *, host: str) -> None:

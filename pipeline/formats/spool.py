@@ -20,7 +20,7 @@ SCHEMA = "breakeven.spool/1"
 _SCHEMA_FAMILY = "breakeven.spool/"
 _GZIP_MAGIC = b"\x1f\x8b"
 
-FieldType = Literal["count", "text", "texts"]
+FieldType = Literal["count", "counts", "text", "texts"]
 
 COMMON_FIELDS: Mapping[str, FieldType] = {"record": "text", "seq": "count", "at": "text", "mono_ms": "count"}
 
@@ -32,6 +32,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "agent_start_id": "text",
         "agent_version": "text",
         "provider_resource_id": "text",
+        "resource_told_by": "text",
     },
     "gpu": {
         "gpu_uuid": "text",
@@ -80,6 +81,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "engine_version": "text",
         "served_model": "text",
         "gpu_uuids": "texts",
+        "gpu_shares_ppm": "counts",
         "gpu_method": "text",
         "http_status": "count",
         "duration_ms": "count",
@@ -136,6 +138,7 @@ class Header:
     agent_start_id: str
     agent_version: str
     provider_resource_id: str | None = None
+    resource_told_by: str | None = None
     schema: str = SCHEMA
 
 
@@ -203,7 +206,8 @@ class Scrape:
     """One `/metrics` answer, whole in `body`, or the reason there is none in `error`.
 
     `engine`: which one the body is of, null where it is not known; `served_model`: as the engine's own address says,
-    which matters where its metrics name none.
+    which matters where its metrics name none. `gpu_shares_ppm`: its part of each of `gpu_uuids`, in their order, null
+    where it is the whole. Both null where its GPUs are not known.
     """
 
     record: ClassVar[str] = "scrape"
@@ -213,7 +217,8 @@ class Scrape:
     engine: str | None = None
     engine_version: str | None = None
     served_model: str | None = None
-    gpu_uuids: tuple[str, ...] = ()
+    gpu_uuids: tuple[str, ...] | None = None
+    gpu_shares_ppm: tuple[int, ...] | None = None
     gpu_method: str | None = None
     http_status: int | None = None
     duration_ms: int | None = None
@@ -428,8 +433,11 @@ def _check_fields(
         elif field_type == "text":
             if type(value) is not str:
                 raise RejectedLineError(f"{name} is {_shown(value)}, not text")
-        elif not isinstance(value, list) or not all(type(item) is str for item in value):
-            raise RejectedLineError(f"{name} is {_shown(value)}, not a list of texts")
+        elif field_type == "texts":
+            if not isinstance(value, list) or not all(type(item) is str for item in value):
+                raise RejectedLineError(f"{name} is {_shown(value)}, not a list of texts")
+        elif not isinstance(value, list) or not all(type(item) is int and 0 <= item <= INT64_MAX for item in value):
+            raise RejectedLineError(f"{name} is {_shown(value)}, not a list of whole numbers")
 
 
 def parse_at(text: str) -> datetime:

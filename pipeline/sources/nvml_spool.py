@@ -77,6 +77,7 @@ ENGINE_SCRAPES = Table(
         "requests_running": _COUNT,
         "requests_waiting": _COUNT,
         "gpu_uuids": _TEXT,
+        "gpu_shares_ppm": _TEXT,
         "gpu_method": _TEXT,
         "http_status": _COUNT,
         "duration_ms": _COUNT,
@@ -300,11 +301,12 @@ def _other_columns_at_once(read: pl.DataFrame) -> pl.Series | None:
 
 def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_Row]:
     """One row per engine in the body; one row with the reason and no figures where the scrape says nothing sure."""
-    gpu_uuids = fields.get("gpu_uuids")
+    gpu_uuids, gpu_shares = _gpus(fields)
     scrape = {
         **_stamp(fields, header, covers_interval=True),
         "interval_ms": fields["interval_ms"],
-        "gpu_uuids": None if gpu_uuids is None else _json(sorted(set(gpu_uuids))),
+        "gpu_uuids": gpu_uuids,
+        "gpu_shares_ppm": gpu_shares,
         "other_columns": _other_columns(fields, "scrape"),
         **{
             name: fields.get(name)
@@ -328,6 +330,18 @@ def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_
                 for row in rows
             ]
     return [{**scrape, "model_name": "", "engine_rank": "", "scrape_error": reason}]
+
+
+def _gpus(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """An engine's GPUs, sorted, and its part of each in ppm; no parts where they are not said of each GPU."""
+    uuids, shares = fields.get("gpu_uuids"), fields.get("gpu_shares_ppm")
+    if uuids is None:
+        return None, None
+    known = sorted(set(uuids))
+    if shares is None or len(shares) != len(uuids) or len(known) != len(uuids):
+        return _json(known), None
+    parts = dict(zip(uuids, shares, strict=True))
+    return _json(known), _json([min(parts[uuid], 1_000_000) for uuid in known])
 
 
 def _no_body_reason(fields: Mapping[str, Any]) -> str | None:

@@ -13,14 +13,18 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pipeline import __version__
 from pipeline.formats.spool import Header, Record
 from pipeline.telemetry.clock import Clock, Instant, steady_clock
+from pipeline.telemetry.holding import Holdings
+from pipeline.telemetry.instance import Resource, provider_resource
+from pipeline.telemetry.podresources import SOCKET, pod_gpus
 from pipeline.telemetry.spool import Limits, SpoolWriter, closed_files, locked
 from pipeline.telemetry.watch import SamplerWatch, Say, spawn_sampler
 
@@ -31,14 +35,21 @@ _LONGEST_SHIPPING_MS = 15 * 60_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an agent does. `engines`: `[REPLICA=]URL` each; `ship_to`: a folder or s3://bucket/prefix."""
+    """What an agent does. `engines`: `[REPLICA=]URL` each; `ship_to`: a folder or s3://bucket/prefix.
+
+    `asks_provider`: for its resource id, where none is told. `gpus`: replica -> UUIDs or indices. `pod_resources`: the
+    kubelet's socket, asked where it is there.
+    """
 
     spool: Path
     host: str
     provider_resource_id: str | None = None
+    asks_provider: bool = True
     cadence_ms: int = 5_000
     patience_ms: int = 30_000
     engines: tuple[str, ...] = ()
+    gpus: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pod_resources: Path = SOCKET
     scrape_ms: int = 15_000
     ship_to: str | None = None
     limits: Limits = field(default_factory=Limits)
@@ -65,24 +76,33 @@ def run(settings: Settings, *, say: Say) -> None:
 
 class _Agent:
     def __init__(self, settings: Settings, *, clock: Clock, say: Say, woken: int) -> None:
+        resource = _resource(settings)
         now = clock()
         header = Header(
             host=settings.host,
             boot_id=boot_id(),
             agent_start_id=uuid.uuid4().hex,
             agent_version=__version__,
-            provider_resource_id=settings.provider_resource_id,
+            provider_resource_id=None if resource is None else resource.resource_id,
+            resource_told_by=None if resource is None else resource.told_by,
         )
         self._settings = settings
         self._clock = clock
         self._say = say
         self._writer = SpoolWriter(settings.spool, header, settings.limits, now=now)
+        has_kubelet = os.path.exists(settings.pod_resources)  # Path's own raises where this user may not look
+        self._holdings = Holdings(
+            declared=settings.gpus,
+            pods=partial(pod_gpus, settings.pod_resources) if has_kubelet else None,
+            clock=clock,
+        )
         self._watch = SamplerWatch(
             spawn_sampler(cadence_ms=settings.cadence_ms),
             patience_ms=max(settings.patience_ms, 3 * settings.cadence_ms),
-            write=self._writer.write,
+            write=self._read,
             say=say,
             now=now,
+            processes=self._holdings.processes,
         )
         self._scraped: queue.SimpleQueue[tuple[Record, Instant]] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -103,6 +123,10 @@ class _Agent:
             self._writer.close()
             if self._shipper is not None:
                 self._shipper.kill()  # what it was doing is done again
+
+    def _read(self, record: Record, at: Instant) -> None:
+        self._holdings.learn(record)
+        self._writer.write(record, at)
 
     def _turn(self) -> bool:
         """Wait for whatever comes first, and deal with it. True once a signal asked to stop."""
@@ -139,6 +163,7 @@ class _Agent:
                 clock=self._clock,
                 deliver=lambda record, at: self._scraped.put((record, at)),
                 stopped=self._stopped,
+                held=self._holdings.of,
             )
 
     def _take_scraped(self) -> None:
@@ -163,6 +188,12 @@ class _Agent:
                 self._shipper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             except OSError as error:
                 self._say(f"breakeven agent: no process to ship with could be started: {error.strerror}")
+
+
+def _resource(settings: Settings) -> Resource | None:
+    if settings.provider_resource_id is not None:
+        return Resource(settings.provider_resource_id, "declared")
+    return provider_resource(os.environ) if settings.asks_provider else None
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def main() -> int:
 
 def _sample(sampler: Sampler, clock: Clock, *, cadence_ms: int) -> None:
     due_ms = clock().mono_ms
+    told: object = None
     while True:
         due_ms = max(due_ms + cadence_ms, clock().mono_ms)
         if select.select([0], [], [], (due_ms - clock().mono_ms) / 1000)[0]:
@@ -43,6 +44,9 @@ def _sample(sampler: Sampler, clock: Clock, *, cadence_ms: int) -> None:
         _say({"beat": "reading"})
         lines = [_line(reading) for reading in sampler.read()]
         _write("".join(lines))
+        if sampler.holders() != told:
+            told = sampler.holders()
+            _write(json.dumps({"processes": told}) + "\n")
 
 
 def _line(reading: Reading) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pipeline.formats.engine_table import engines_of
 from pipeline.formats.spool import Record, Scrape
 from pipeline.telemetry.clock import Clock, Instant
+from pipeline.telemetry.holding import Holding
 from pipeline.telemetry.scrape import ScrapeError, metrics_url, scrape, shown_url
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,6 +32,7 @@ _VERSION_AT = {
 _NAMES_NO_MODEL = frozenset({"tgi", "llamacpp"})
 
 Deliver = Callable[[Record, Instant], None]
+Held = Callable[[str, str], Holding | None]
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,20 @@ def parse_target(text: str, *, host: str) -> Target:
 
 
 def start_scraping(
-    target: Target, *, cadence_ms: int, clock: Clock, deliver: Deliver, stopped: threading.Event
+    target: Target,
+    *,
+    cadence_ms: int,
+    clock: Clock,
+    deliver: Deliver,
+    stopped: threading.Event,
+    held: Held = lambda *_: None,
 ) -> threading.Thread:
-    """Scrape one engine on a cadence until `stopped`; each answer, or the reason for none, is delivered."""
+    """Scrape one engine on a cadence until `stopped`; each answer, or the reason for none, is delivered.
 
-    asked = _Asked(target, cadence_ms=cadence_ms, clock=clock)
+    `held`: the GPUs of a replica at an address, null where nobody says them.
+    """
+
+    asked = _Asked(target, cadence_ms=cadence_ms, clock=clock, held=held)
 
     def run() -> None:
         last_ms: int | None = None
@@ -91,8 +102,9 @@ class _Identity:
 class _Asked:
     """One target, and who answered there last."""
 
-    def __init__(self, target: Target, *, cadence_ms: int, clock: Clock) -> None:
+    def __init__(self, target: Target, *, cadence_ms: int, clock: Clock, held: Held) -> None:
         self._target = target
+        self._held = held
         self._seconds = min(_MOST_SECONDS, cadence_ms / 1000)
         self._clock = clock
         self._identity = _Identity()
@@ -108,6 +120,7 @@ class _Asked:
             error, http_status = str(failed), failed.http_status
         duration_ms = self._clock().mono_ms - began.mono_ms
         self._identify(body)
+        holding = self._held(self._target.replica_id, self._target.url)
         return Scrape(
             interval_ms=interval_ms,
             target=shown_url(self._target.url),
@@ -115,6 +128,9 @@ class _Asked:
             engine=self._identity.engine,
             engine_version=self._identity.version,
             served_model=self._identity.served_model,
+            gpu_uuids=None if holding is None else holding.gpu_uuids,
+            gpu_shares_ppm=None if holding is None else holding.shares_ppm,
+            gpu_method=None if holding is None else holding.method,
             http_status=http_status,
             duration_ms=duration_ms,
             error=error,

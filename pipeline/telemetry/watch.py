@@ -35,6 +35,8 @@ class Child(Protocol):
 Spawn = Callable[[frozenset[str]], Child]
 Write = Callable[[Record, Instant], None]
 Say = Callable[[str], None]
+# GPU UUID -> PIDs of its compute processes.
+Processes = Callable[[dict[str, list[int]]], None]
 
 
 def spawn_sampler(*, cadence_ms: int) -> Spawn:
@@ -53,8 +55,18 @@ class SamplerWatch:
     its driver; after waits that double up to five minutes.
     """
 
-    def __init__(self, spawn: Spawn, *, patience_ms: int, write: Write, say: Say, now: Instant) -> None:
+    def __init__(
+        self,
+        spawn: Spawn,
+        *,
+        patience_ms: int,
+        write: Write,
+        say: Say,
+        now: Instant,
+        processes: Processes = lambda _: None,
+    ) -> None:
         self._spawn = spawn
+        self._processes = processes
         self._patience_ms = patience_ms
         self._write = write
         self._say = say
@@ -89,7 +101,7 @@ class SamplerWatch:
         for line in lines:
             try:
                 self._take(json.loads(line), now)
-            except (ValueError, TypeError, KeyError, RecursionError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 self._killed_ms = now.mono_ms
                 self._child.kill()
                 reason = f"something other than readings came from the sampler (process {self._child.pid})"
@@ -135,6 +147,9 @@ class SamplerWatch:
     def _take(self, message: dict[str, Any], now: Instant) -> None:
         if "failed" in message:
             self._gap(message["failed"], now)
+            return
+        if "processes" in message:
+            self._processes({str(uuid): [int(pid) for pid in pids] for uuid, pids in message["processes"].items()})
             return
         if "record" not in message:
             return

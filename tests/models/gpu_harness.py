@@ -104,6 +104,7 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "requests_running": WHOLE,
         "requests_waiting": WHOLE,
         "gpu_uuids": TEXT,
+        "gpu_shares_ppm": TEXT,
         "gpu_method": TEXT,
         "http_status": WHOLE,
         "duration_ms": WHOLE,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.models.gpu_harness import (
     DAY,
@@ -62,6 +64,38 @@ def test_an_engine_that_counts_no_tokens_claims_no_time_and_is_not_called_starti
 
     assert claimed(engine="trtllm", scrape_error=None) == []
     assert [row["starting_milliseconds"] for row in claimed(scrape_error="HTTP 503")] == [2 * MINUTE]
+
+
+@settings(max_examples=5)
+@given(st.lists(st.lists(st.integers(1, 7), min_size=1, max_size=7), min_size=20, max_size=20))
+def test_engines_on_slices_of_a_gpu_have_their_parts_of_its_time_and_never_more_than_all(
+    cache: Path, slices: list[list[int]]
+) -> None:
+    """Each host has one GPU in sevenths; what is given out beyond seven (time-sliced) is cut in proportion."""
+    ppm = [[1_000_000 * count // 7 for count in counts] for counts in slices]
+    scrapes = [
+        minute_scrape(
+            minute,
+            100 * minute,
+            minute,
+            requests_running=1,
+            host=f"host-{number}",
+            target=f"http://127.0.0.1:{8000 + place}/metrics",
+            gpu_shares_ppm=f"[{share}]",
+        )
+        for number, shares in enumerate(ppm)
+        for place, share in enumerate(shares)
+        for minute in (10, 11)
+    ]
+    found: dict[str, list[int]] = {}
+    for row in rows_of(build_tables(cache, {SCRAPES: scrapes}, ("int_engine_hours",)), "int_engine_hours"):
+        found.setdefault(row["host"], []).append(row["serving_milliseconds"])
+    for number, shares in enumerate(ppm):
+        served, claimed = sorted(found[f"host-{number}"]), sorted(MINUTE * share // 1_000_000 for share in shares)
+        assert sum(served) == 2 * min(sum(claimed), MINUTE)  # of two minutes
+        least = min(sum(claimed), MINUTE)
+        fair = [2 * claim * least / sum(claimed) for claim in claimed]
+        assert all(abs(one - part) <= 2 for one, part in zip(served, fair, strict=True))
 
 
 def test_a_single_first_reading_is_unknown_not_zero(cache: Path) -> None:

@@ -129,6 +129,24 @@ def test_a_scrape_of_another_engine_says_which_and_what_its_prompt_tokens_count(
 
 
 @pytest.mark.parametrize(
+    ("uuids", "shares", "expected"),
+    [
+        (["GPU-2", "GPU-1"], [285_714, 1_000_000], ('["GPU-1","GPU-2"]', "[1000000,285714]")),
+        (["GPU-2", "GPU-1"], None, ('["GPU-1","GPU-2"]', None)),
+        (["GPU-2", "GPU-1"], [1], ('["GPU-1","GPU-2"]', None)),
+        (["GPU-1", "GPU-1"], [1, 2], ('["GPU-1"]', None)),
+        (["GPU-1"], [7_000_000], ('["GPU-1"]', "[1000000]")),
+        (None, None, (None, None)),
+    ],
+)
+def test_an_engines_parts_of_its_gpus_follow_them_in_their_order(
+    uuids: list[str] | None, shares: list[int] | None, expected: tuple[str | None, str | None]
+) -> None:
+    row = parsed(line(SCRAPE, 1, gpu_uuids=uuids, gpu_shares_ppm=shares))["engine_scrapes"].to_dicts()[0]
+    assert (row["gpu_uuids"], row["gpu_shares_ppm"]) == expected
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"body": BODY[:-4]}, "the body is cut"),

@@ -6,6 +6,7 @@
  *   gpuI.rc.FUNCTION N             what it returns on GPU I; gpuI.rc N: what all functions that take GPU I return
  *   hang.FUNCTION 1                it does not return while the line is there
  *   gpuI.util|mem_util|power|energy|memory|processes|mig|reasons N
+ *   gpuI.pid N                     the PID of its first process (4000); the others follow
  *   gpuI.samples N                 how many utilization samples lie in the buffer, 100 ms apart, ending at gpuI.now_us
  *   gpuI.sample N                  the value of each (gpuI.util)
  *   gpuI.busy_samples N            only so many of them, the others 0 (all)
@@ -326,7 +327,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(device_t *device, unsigned *count, p
     if (running && !processes) { *count = running; return 7; }
     for (i = 0; i < running && i < *count; i++) {
         memset(&processes[i], 0, sizeof processes[i]);
-        processes[i].pid = 4000 + i;
+        processes[i].pid = (unsigned)of_gpu(device, "pid", 4000) + i;
     }
     *count = running;
     return 0;

@@ -52,7 +52,12 @@ class Stub:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "LD_LIBRARY_PATH": str(self.library), "NVML_STUB_STATE": str(self._path)}
+        return {
+            **os.environ,
+            "BREAKEVEN_ASK_PROVIDER": "0",
+            "LD_LIBRARY_PATH": str(self.library),
+            "NVML_STUB_STATE": str(self._path),
+        }
 
 
 class Reads:

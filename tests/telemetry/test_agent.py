@@ -192,6 +192,22 @@ def test_an_engine_is_kept_with_its_body_or_with_why_there_is_none(start: Callab
     assert b"secret" not in b"".join(path.read_bytes() for path in agent.spool.glob("*.jsonl"))
 
 
+def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
+    start: Callable[..., Agent], stub: Stub
+) -> None:
+    """The engine is a thread of this process; of two GPUs the driver lists it on the second one."""
+    stub.set({"count": 2, "gpu0.processes": 1, "gpu0.pid": 1, "gpu1.processes": 1, "gpu1.pid": os.getpid()})
+    with engine() as (address, _):
+        agent = start("--engine", f"http://{address}", "--scrape-every", "0.2", "--gpus", "other=0")
+        found = agent.wait_for(lambda record: record["record"] == "scrape" and record["gpu_uuids"] is not None)
+        agent.stop()
+    assert (found["gpu_uuids"], found["gpu_shares_ppm"], found["gpu_method"]) == (
+        [UUIDS[1]],
+        [1_000_000],
+        "compute_pids",
+    )
+
+
 def test_a_base_install_is_enough_for_the_agents_process(stub: Stub, tmp_path: Path) -> None:
     """Nothing of [all] is imported, which an agent would pay for in memory or could not have."""
     code = """
