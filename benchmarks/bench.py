@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.agent import measured_agent
 from benchmarks.builds import measured_builds, measured_morning
-from benchmarks.cur import Month, measured_lines
+from benchmarks.cur import Export, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
 from benchmarks.detectors import table as detectors
 from benchmarks.measure import machine
@@ -33,10 +33,11 @@ def main() -> None:
             year = Year(Project(scratch / "year"), Shape(days=asked.days, samples=asked.samples))
             figures = {"builds": {**measured_builds(year, say=say), **measured_morning(year, say=say)}, **figures}
         if asked.only in (None, "cur"):
-            for lines in asked.lines:
-                figures[f"cur_{lines}_lines"] = measured_lines(Month(scratch / f"cur-{lines}", lines))
-                say(f"{lines} lines {figures[f'cur_{lines}_lines']['parse_and_build_over_bare_duckdb']:.2f} x bare")
-                shutil.rmtree(scratch / f"cur-{lines}")
+            for lines, months in zip(asked.lines, asked.months, strict=True):
+                name = f"cur_{lines}_lines_in_{months}_months"
+                figures[name] = measured_lines(Export(scratch / name, lines, months))
+                say(f"{name.replace('_', ' ')} {figures[name]['parse_and_build_over_bare_duckdb']:.2f} x bare")
+                shutil.rmtree(scratch / name)
         if asked.only in (None, "agent"):
             agent = {"agent_on_a_gpu_host": measured_agent(scratch / "agent")}
             say(f"wrote {keep('agent', on=date.today(), machine=before, figures=agent).name}")
@@ -64,7 +65,10 @@ def _arguments() -> argparse.Namespace:
         "--only", choices=("builds", "demo", "cur", "agent", "detectors"), default=None, help="measure one part only"
     )
     parser.add_argument("--years", type=int, default=1000, help="simulated years of each cell of the detectors")
-    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of a month of CUR")
+    parser.add_argument(
+        "--lines", type=int, nargs="+", default=[1_000_000, 20_000_000, 20_000_000], help="lines of each CUR export"
+    )
+    parser.add_argument("--months", type=int, nargs="+", default=[1, 12, 1], help="in how many months each has them")
     return parser.parse_args()
 
 

@@ -1,11 +1,12 @@
-"""How long a month of AWS's cost and usage lines takes from landed objects to daily charges, and DuckDB alone on them.
+"""How long AWS's cost and usage lines take from landed objects to daily charges, and DuckDB alone on them.
 
-    python -m benchmarks.cur --lines 1000000 20000000
+    python -m benchmarks.cur --lines 1000000 20000000 --months 1 12
 
-A line is one resource's hour of one usage type, in chunks of a million, each a random part of the month: AWS promises
-no order. Both sides read the same Parquet through the same expressions (doubles to exact decimals) and run the same
-SQL; ours also checks every file, adds up what it charges, hashes the result and writes it. Each side is a process of
-its own, so that its peak memory is its own. All of it is generated; the company does not exist.
+A line is one resource's hour of one usage type, in chunks of a million, each a random part of its month: AWS promises
+no order. Each month is built by itself, as many at a time as there are cores. Both sides read the same Parquet through
+the same expressions (doubles to exact decimals) and run the same SQL; ours also checks every file, adds up what it
+charges, hashes the result and writes it. Each side is a process of its own, so that its peak memory is its own. All of
+it is generated; the company does not exist.
 """
 
 import argparse
@@ -15,9 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from calendar import monthrange
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -34,24 +36,24 @@ from pipeline.paths import models_root
 from pipeline.sources.aws_cur2 import NAME, SOURCE
 from pipeline.sources.source import FetchContext
 
-PERIOD = "2026-10"
+_LAST_MONTH = date(2026, 10, 1)
 AS_OF = datetime(2026, 11, 5, tzinfo=UTC)
 _MODEL = "stg_aws_cur2__charges_daily"
 _VIEW = "landed_aws_cur2__lines"
-_HOURS = 720
+_MOST_HOURS = 720
 _CHUNK_LINES = 1_000_000
 _EXPORT = "bench-cur2"
-_DATA = f"data/BILLING_PERIOD={PERIOD}"
 
-# Line `j` of the month: hour j % 720 of series j // 720. Of 100 series 3 are GPU instances, 15 other instances, some
-# of both under a plan or a reservation, the rest disks, requests, storage and egress; two series share a resource.
-_LINES = f"""
+# Line `j` of a month: hour j % 720 of series j // 720 (672 in February). Of 100 series 3 are GPU instances, 15 other
+# instances, some of both under a plan or a reservation, the rest disks, requests, storage and egress; two series share
+# a resource.
+_LINES = """
 with numbered as (
     select cast((n::hugeint * $step) % $total as bigint) as j from range($first, $last) as lines(n)
 ),
 series as (
-    select j, j // {_HOURS} as s, (j // {_HOURS}) % 100 as kind, hash(j) as h, hash(j // {_HOURS}) as hs,
-        timestamp '{PERIOD}-01' + to_hours(cast(j % {_HOURS} as integer)) as used_at,
+    select j, j // $hours as s, (j // $hours) % 100 as kind, hash(j) as h, hash(j // $hours) as hs,
+        timestamp '$month' + to_hours(cast(j % $hours as integer)) as used_at,
         cast(cast((hash(j) % 100000000)::double / 1e10 as decimal(18, 10)) as double) as cost
     from numbered
 ),
@@ -76,8 +78,8 @@ typed as (
 select
     'Anniversary' as bill_bill_type,
     'AWS' as bill_billing_entity,
-    timestamp '2026-11-01' as bill_billing_period_end_date,
-    timestamp '{PERIOD}-01' as bill_billing_period_start_date,
+    timestamp '$next_month' as bill_billing_period_end_date,
+    timestamp '$month' as bill_billing_period_start_date,
     '2181117685' as bill_invoice_id,
     'Amazon Web Services, Inc.' as bill_invoicing_entity,
     '111122223333' as bill_payer_account_id,
@@ -86,7 +88,7 @@ select
     map([]::varchar[], []::double[]) as discount,
     0.0::double as discount_bundled_discount,
     0.0::double as discount_total_discount,
-    substr(sha256(j::varchar), 1, 52) as identity_line_item_id,
+    substr(sha256('$month' || j), 1, 52) as identity_line_item_id,
     strftime(used_at, '%Y-%m-%dT%H:%M:%SZ') || '/' || strftime(used_at + interval 1 hour, '%Y-%m-%dT%H:%M:%SZ')
         as identity_time_interval,
     'us-east-1' || chr(97 + (s % 3)::int) as line_item_availability_zone,
@@ -152,11 +154,12 @@ from typed
 
 
 @dataclass(frozen=True)
-class Month:
-    """A folder with an export of so many lines, landed, and the cache of a build."""
+class Export:
+    """A folder with an export of so many lines, as many in each of its months up to October 2026, and a cache."""
 
     folder: Path
     lines: int
+    months: int = 1
     chunk_lines: int = _CHUNK_LINES
 
     @property
@@ -170,12 +173,12 @@ class Month:
     def write(self) -> None:
         """Generate the export and land it as its source does."""
         export = self.folder / _EXPORT
-        names = [f"{_DATA}/{_EXPORT}-{number + 1:05d}.snappy.parquet" for number in range(self._chunks)]
-        for number, name in enumerate(names):
-            self._write_chunk(export / name, number)
-        manifest = export / f"metadata/BILLING_PERIOD={PERIOD}/{_EXPORT}-Manifest.json"
-        manifest.parent.mkdir(parents=True)
-        manifest.write_text(json.dumps({"dataFiles": [f"s3://bench/{_EXPORT}/{name}" for name in names]}))
+        month = _LAST_MONTH
+        for number in range(self.months):
+            # What does not divide is in the last month.
+            left_over = self.lines % self.months if number == 0 else 0
+            self._write_month(export, month, self.lines // self.months + left_over)
+            month = (month - timedelta(days=1)).replace(day=1)
         context = FetchContext(
             account="bench",
             settings={"export": str(export)},
@@ -190,17 +193,32 @@ class Month:
             self.landing.land(fetched, source=NAME, account="bench", now=AS_OF)
         shutil.rmtree(export)
 
-    @property
-    def _chunks(self) -> int:
-        return max(1, math.ceil(self.lines / self.chunk_lines))
+    def _write_month(self, export: Path, month: date, lines: int) -> None:
+        period = f"BILLING_PERIOD={month:%Y-%m}"
+        chunks = max(1, math.ceil(lines / self.chunk_lines))
+        names = [f"data/{period}/{_EXPORT}-{number + 1:05d}.snappy.parquet" for number in range(chunks)]
+        for number, name in enumerate(names):
+            self._write_chunk(export / name, month, lines, number)
+        manifest = export / f"metadata/{period}/{_EXPORT}-Manifest.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text(json.dumps({"dataFiles": [f"s3://bench/{_EXPORT}/{name}" for name in names]}))
 
-    def _write_chunk(self, file: Path, number: int) -> None:
+    def _write_chunk(self, file: Path, month: date, lines: int, number: int) -> None:
         """A part of the month's lines: numbers step through it by a step that meets each of them once."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        step = next(n for n in range(self.lines * 5 // 8 + 1, 2 * self.lines) if math.gcd(n, self.lines) == 1)
-        first, last = number * self.chunk_lines, min((number + 1) * self.chunk_lines, self.lines)
+        step = next(n for n in range(lines * 5 // 8 + 1, 2 * lines) if math.gcd(n, lines) == 1)
+        first, last = number * self.chunk_lines, min((number + 1) * self.chunk_lines, lines)
+        days = monthrange(month.year, month.month)[1]
         sql = _LINES
-        for name, value in (("$step", step), ("$total", self.lines), ("$first", first), ("$last", last)):
+        for name, value in (
+            ("$step", step),
+            ("$total", lines),
+            ("$first", first),
+            ("$last", last),
+            ("$hours", min(_MOST_HOURS, 24 * days)),
+            ("$month", month),
+            ("$next_month", month + timedelta(days=days)),
+        ):
             sql = sql.replace(name, str(value))
         with duckdb.connect() as made:
             made.execute(f"copy ({sql}) to {literal(str(file))} (format parquet, compression snappy)")
@@ -230,10 +248,10 @@ def _model() -> SqlModel:
     return next(model for model in load_models(models_root() / "staging") if model.name == _MODEL)
 
 
-def differences(month: Month) -> int:
+def differences(export: Export) -> int:
     """Rows in which the built charges and DuckDB's differ: there must be none."""
-    landed = month.read()
-    built, connection = month.build(landed), month.bare(landed)
+    landed = export.read()
+    built, connection = export.build(landed), export.bare(landed)
     rows = connection.execute(
         f"select count(*) from ((from charges except all ({built})) union all (({built}) except all from charges))"
     ).fetchall()
@@ -241,12 +259,12 @@ def differences(month: Month) -> int:
     return int(rows[0][0])
 
 
-def _parsed_and_built(month: Month) -> dict[str, float]:
+def _parsed_and_built(export: Export) -> dict[str, float]:
     with took() as parsing:
-        landed = month.read()
+        landed = export.read()
     parsing_memory = peak_memory_gib()
     with took() as building:
-        month.build(landed)
+        export.build(landed)
     return {
         "parse_seconds": parsing.wall_seconds,
         "parse_cpu_seconds": parsing.cpu_seconds,
@@ -257,10 +275,10 @@ def _parsed_and_built(month: Month) -> dict[str, float]:
     }
 
 
-def _bare(month: Month) -> dict[str, float]:
-    landed = month.read()
+def _bare(export: Export) -> dict[str, float]:
+    landed = export.read()
     with took() as alone:
-        connection = month.bare(landed)
+        connection = export.bare(landed)
     rows = connection.execute("select count(*) from charges").fetchall()
     return {
         "daily_charges": rows[0][0],
@@ -270,19 +288,23 @@ def _bare(month: Month) -> dict[str, float]:
     }
 
 
-_STEPS: Mapping[str, Callable[[Month], dict[str, float]]] = {"ours": _parsed_and_built, "bare": _bare}
+_STEPS: Mapping[str, Callable[[Export], dict[str, float]]] = {"ours": _parsed_and_built, "bare": _bare}
 
 
-def measured_lines(month: Month) -> dict[str, float]:
-    """Write and land a month, then measure both sides, each in a process of its own."""
-    month.write()
-    figures: dict[str, float] = {"lines": month.lines, "landed_gib": folder_gib(month.folder / "landing")}
+def measured_lines(export: Export) -> dict[str, float]:
+    """Write and land an export, then measure both sides, each in a process of its own."""
+    export.write()
+    figures: dict[str, float] = {
+        "lines": export.lines,
+        "months": export.months,
+        "landed_gib": folder_gib(export.folder / "landing"),
+    }
     for step in _STEPS:
-        command = [sys.executable, "-m", "benchmarks.cur", "--step", step, "--folder", str(month.folder)]
-        done = subprocess.run([*command, "--lines", str(month.lines)], check=True, capture_output=True, text=True)
+        command = [sys.executable, "-m", "benchmarks.cur", "--step", step, "--folder", str(export.folder)]
+        done = subprocess.run([*command, "--lines", str(export.lines)], check=True, capture_output=True, text=True)
         figures |= json.loads(done.stdout)
-    if found := differences(month):
-        raise BuildError(f"The build and DuckDB alone differ in {found} rows of {month.lines} lines.")
+    if found := differences(export):
+        raise BuildError(f"The build and DuckDB alone differ in {found} rows of {export.lines} lines.")
     for unit in ("seconds", "cpu_seconds"):
         ours = figures[f"parse_{unit}"] + figures[f"build_{unit}"]
         named = "parse_and_build_over_bare_duckdb" + ("_in_cpu" if unit == "cpu_seconds" else "")
@@ -293,21 +315,22 @@ def measured_lines(month: Month) -> dict[str, float]:
 def main() -> None:
     asked = _arguments()
     if asked.step is not None:
-        sys.stdout.write(json.dumps(_STEPS[asked.step](Month(asked.folder, asked.lines[0]))))
+        sys.stdout.write(json.dumps(_STEPS[asked.step](Export(asked.folder, asked.lines[0]))))
         return
-    for lines in asked.lines:
+    for lines, months in zip(asked.lines, asked.months, strict=True):
         scratch = Path(tempfile.mkdtemp(prefix="breakeven-cur-", dir=asked.folder))
         try:
-            sys.stdout.write(json.dumps(measured_lines(Month(scratch, lines)), indent=2) + "\n")
+            sys.stdout.write(json.dumps(measured_lines(Export(scratch, lines, months)), indent=2) + "\n")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cur")
-    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of the month")
+    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 20_000_000], help="lines of each export")
+    parser.add_argument("--months", type=int, nargs="+", default=[1, 12], help="in how many months each has them")
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie; cleaned up")
-    parser.add_argument("--step", choices=tuple(_STEPS), default=None, help="one side, of a month landed in --folder")
+    parser.add_argument("--step", choices=tuple(_STEPS), default=None, help="one side, of an export landed in --folder")
     return parser.parse_args()
 
 

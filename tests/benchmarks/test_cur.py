@@ -5,26 +5,26 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from benchmarks.cur import Month, differences, measured_lines
+from benchmarks.cur import Export, differences, measured_lines
 from pipeline.build.relations import literal
 
 LINES = 1_440
 
 
 @pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory) -> Month:
-    month = Month(tmp_path_factory.mktemp("cur"), LINES, chunk_lines=500)
-    month.write()
-    return month
+def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    export = Export(tmp_path_factory.mktemp("cur"), LINES, chunk_lines=500)
+    export.write()
+    return export
 
 
-def test_the_build_of_the_lines_is_what_duckdb_alone_makes_of_them(month: Month) -> None:
+def test_the_build_of_the_lines_is_what_duckdb_alone_makes_of_them(export: Export) -> None:
     """B7."""
-    assert differences(month) == 0
+    assert differences(export) == 0
 
 
-def test_the_month_has_its_lines_once_each_in_chunks_without_an_order(month: Month) -> None:
-    objects = [str(path) for path in (month.folder / "landing" / "objects").rglob("*") if path.is_file()]
+def test_the_month_has_its_lines_once_each_in_chunks_without_an_order(export: Export) -> None:
+    objects = [str(path) for path in (export.folder / "landing" / "objects").rglob("*") if path.is_file()]
     assert len(objects) == 3
     files = f"read_parquet([{', '.join(map(literal, objects))}])"
     counted = duckdb.sql(
@@ -41,7 +41,7 @@ def test_the_month_has_its_lines_once_each_in_chunks_without_an_order(month: Mon
 
 
 def test_both_sides_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
-    figures = measured_lines(Month(tmp_path, 720))
+    figures = measured_lines(Export(tmp_path, 720 + 672, months=9))
     assert figures["daily_charges"] >= 30
     assert figures["parse_and_build_over_bare_duckdb_in_cpu"] > 0
     assert figures["build_peak_memory_gib"] > 0
