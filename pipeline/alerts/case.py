@@ -29,8 +29,8 @@ OPENED = "case.opened"
 ACKNOWLEDGED = "case.acknowledged"
 SNOOZED = "case.snoozed"
 
-# A day whose data are not settled never speaks as a cost event.
-MUTED_STATUSES = frozenset({"not_settled"})
+# A day whose data are not settled never speaks as a cost event, and nobody is asked to move what is pinned.
+MUTED_STATUSES = frozenset({"not_settled", "pinned"})
 
 RECOMMENDATIONS: Mapping[str, str] = {
     "fill": "fill the idle replicas that are already paid for",

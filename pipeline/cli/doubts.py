@@ -25,9 +25,11 @@ def print_doubts(questions: Questions, verdicts: Sequence[Mapping[str, Any]], *,
 
 
 def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """What would have to be true, of each workload that is not decided because something is unknown or open."""
+    """What would have to be true, of each workload that is not decided because something is unknown or open; and what a
+    pin costs.
+    """
     for row in verdicts:
-        if row["status"] in ("conditions", "bracketed") and row["reason"]:
+        if row["status"] in ("conditions", "bracketed", "pinned") and row["reason"]:
             console().print(printable(f"{row['workload']}: {row['reason']}"), markup=False)
 
 

@@ -41,7 +41,8 @@ _MTOK = 1_000_000
 READS: Mapping[str, str] = {
     **window.READS,
     _VERDICTS: """
-        select usage_date, workload, status, recommendation, best_replica_count from fct_verdicts_daily""",
+        select usage_date, workload, status, recommendation, best_replica_count, all_self_host_replica_count
+        from fct_verdicts_daily""",
 }
 
 TORNADO_INPUTS = ("api_price", "gpu_rate", "capacity", "traffic")
@@ -96,6 +97,11 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "breakeven_without_overheads_tokens_per_day": pl.Float64(),
     "best_without_overheads_replica_count": pl.Int64(),
     "is_sure": pl.Boolean(),
+    "pinned_to": pl.String(),
+    "pinned_replica_count": pl.Int64(),
+    "pin_cost_rc_per_month": pl.Float64(),
+    **_spread("pin_cost", "rc_per_month"),
+    "pin_cost_probability_ratio": pl.Float64(),
 }
 
 
@@ -150,6 +156,7 @@ def _row(asked: _Asked) -> dict[str, Any]:
         "usage_date": asked.evidence.window.day,
         "workload": asked.workload["workload"],
         "days_count": len(asked.evidence.window.settled),
+        "pinned_to": asked.workload["pinned_to"],
     }
     inputs = _inputs(asked)
     if isinstance(inputs, str):
@@ -164,6 +171,7 @@ def _row(asked: _Asked) -> dict[str, Any]:
         | _of_tornado(interval, sensitivity, asked)
         | _of_exchange_rates(found, sensitivity, asked)
         | _of_overheads(sensitivity, terms, asked)
+        | _of_pin(interval, terms, asked)
     )
 
 
@@ -205,8 +213,17 @@ def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
         replicas=asked.verdict["best_replica_count"],
         minimum_replicas=max(1, int(asked.deployment["minimum_replicas"])),
         spare_replicas=int(asked.deployment["spare_replicas"]),
+        pinned_replicas=_pinned_replicas(asked),
     )
     return found, days, terms
+
+
+def _pinned_replicas(asked: _Asked) -> int | None:
+    """The API has none; own GPUs as many as carry the p99 hour with headroom, as the verdict counts them."""
+    if asked.workload["pinned_to"] is None:
+        return None
+    count: int | None = 0 if asked.workload["pinned_to"] == "api" else asked.verdict["all_self_host_replica_count"]
+    return count
 
 
 def _served(asked: _Asked) -> list[Served]:
@@ -419,4 +436,19 @@ def _of_overheads(sensitivity: Sensitivity, terms: Terms, asked: _Asked) -> dict
         "breakeven_overheads_rc_per_month": month.money(sensitivity.breakeven_fixed_cost()),
         "breakeven_without_overheads_tokens_per_day": _volume(without.breakeven_tokens_per_day),
         "best_without_overheads_replica_count": without.best_replicas,
+    }
+
+
+def _of_pin(interval: BreakevenInterval, terms: Terms, asked: _Asked) -> dict[str, Any]:
+    """What the lane that it is pinned to costs more than the best mix."""
+    month, cost, point = _Month.of(asked), interval.pin_cost, interval.point.pin_cost
+    if cost is None or point is None:
+        return {}
+    return {
+        "pinned_replica_count": terms.pinned_replicas,
+        "pin_cost_rc_per_month": month.money(point),
+        "pin_cost_p05_rc_per_month": month.money(cost.low),
+        "pin_cost_p50_rc_per_month": month.money(cost.middle),
+        "pin_cost_p95_rc_per_month": month.money(cost.high),
+        "pin_cost_probability_ratio": interval.probability_pin_costs,
     }

@@ -36,7 +36,7 @@ from pipeline.decisions.window import (
 from pipeline.economics.breakeven import BreakevenVolumes, Staircase, breakeven_volumes
 from pipeline.economics.daily_demand import DailyPlans, plans_of_days
 from pipeline.economics.exact import money_text, to_places
-from pipeline.economics.hybrid import HybridPlan
+from pipeline.economics.hybrid import HybridAlternative, HybridPlan
 from pipeline.economics.rent import gpu_rent
 from pipeline.economics.work import (
     Capacity,
@@ -127,7 +127,10 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
 def verdict_of(workload: Row, deployment: Row | None, evidence: Evidence) -> dict[str, Any]:
     """One row of the node. `workload`, `deployment`: rows of config_workloads and config_deployments of the day."""
-    return _as_held(_verdict(workload, _as_filled(workload, deployment, evidence), evidence))
+    row = _verdict(workload, _as_filled(workload, deployment, evidence), evidence)
+    if workload["pinned_to"] is not None and row["status"] not in ("pinned", "not_settled"):
+        row["reason"] = f"{_pin(workload)}; what that costs is not known: {row['reason']}"
+    return _as_held(row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -462,10 +465,36 @@ def _advice(
         "reason": why,
     }
     if workload["pinned_to"] is not None:
-        reason = f"pinned to {workload['pinned_to']}: {workload['pin_reason']}. {why}"
+        reason = f"{_pin(workload)}. {_cost_of_pin(workload, plans)} {why}"
         return row | {"status": "pinned", "recommendation": None, "reason": reason}
     assert plans.replicas is not None
     return row | {"status": "decided", "recommendation": _recommendation(plans.replicas, current)}
+
+
+def _pin(workload: Row) -> str:
+    return f"pinned to {workload['pinned_to']}: {workload['pin_reason']}"
+
+
+def _cost_of_pin(workload: Row, plans: DailyPlans) -> str:
+    """What the lane it is pinned to costs more than the best mix over the window, as the columns beside it say."""
+    least, most = sorted(
+        Fraction(_pinned_plan(workload, plan).total_cost) - Fraction(plan.best.total_cost)
+        for plan in (plans.flattest, plans.most_peaked)
+    )
+    if most == 0:
+        return "The pin costs nothing: no mix is cheaper."
+    amount = money_text(least) if least == most else f"{money_text(least)} to {money_text(most)}"
+    pinned = _pinned_plan(workload, plans.flattest)
+    lane = "the API alone" if workload["pinned_to"] == "api" else f"own GPUs alone ({_counted(pinned.replicas)})"
+    return f"The pin costs {amount} over the window: {lane} against the best mix, of {_counted(plans.replicas or 0)}."
+
+
+def _pinned_plan(workload: Row, plan: HybridPlan) -> HybridAlternative:
+    return plan.all_api if workload["pinned_to"] == "api" else plan.all_self_hosted
+
+
+def _counted(replicas: int) -> str:
+    return f"{replicas} replica" if replicas == 1 else f"{replicas} replicas"
 
 
 def _saving(current: _Current, plan: HybridPlan, evidence: Evidence) -> Fraction:

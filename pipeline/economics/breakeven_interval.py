@@ -68,7 +68,8 @@ class Terms:
 
     capacity_units_per_replica_hour: over all the days; where it is the best hour seen it moves as that moves.
     fixed_cost: over the days, in the quanta of the days' money. committed: what the API is paid over the days whatever
-    moves; it stays as it is in every resample. replicas: of the advice.
+    moves; it stays as it is in every resample. replicas: of the advice. pinned_replicas: of the lane that the workload
+    is pinned to, 0 for the API; None where it is not.
     """
 
     capacity_units_per_replica_hour: Fraction
@@ -78,6 +79,7 @@ class Terms:
     minimum_replicas: int = 1
     spare_replicas: int = 0
     committed: Fraction = Fraction(0)
+    pinned_replicas: int | None = None
 
     def __post_init__(self) -> None:
         positive(self.capacity_units_per_replica_hour, "capacity_units_per_replica_hour")
@@ -97,7 +99,7 @@ class Point:
     """One resample, or the days as they were: volumes a day in tokens, money over the days in quanta.
 
     breakeven: the first crossing; `inf` is never. saving: the way it is done now less the advised count;
-    current_api_cost: of the way it is done now, what the API bills.
+    current_api_cost: of the way it is done now, what the API bills. pin_cost: as in `BreakevenInterval`.
     """
 
     tokens_per_day: float
@@ -110,6 +112,7 @@ class Point:
     current_cost: float
     current_api_cost: float
     advised_cost: float
+    pin_cost: float | None = None
 
     @property
     def saving(self) -> float:
@@ -123,7 +126,8 @@ class BreakevenInterval:
     probability_never: of no break-even at any volume, which is `inf` inside the quantiles too. probability_self_host:
     that at least one replica is in the best mix. probability_saving: that the advised count costs less than the way it
     is done now; saving_cautious: the 20% quantile. probability_exceeded: that the next 30 days' mean demand reaches the
-    break-even, over all pairs of a path drawn from the same days and a break-even.
+    break-even, over all pairs of a path drawn from the same days and a break-even. pin_cost: what the lane that it is
+    pinned to costs more than the advised count, and how likely that is more than nothing; None where it is not pinned.
     """
 
     days: int
@@ -141,6 +145,8 @@ class BreakevenInterval:
     probability_self_host: float
     probability_saving: float
     probability_exceeded: float
+    pin_cost: Quantiles | None = None
+    probability_pin_costs: float | None = None
 
 
 def breakeven_interval(
@@ -172,6 +178,8 @@ def breakeven_interval(
         probability_exceeded=pairs_reaching(
             [total / HORIZON_DAYS for total in paths.sums(_added(of.demand_tokens for of in days.classes))], breakevens
         ),
+        pin_cost=None if found.pin_costs is None else quantiles(found.pin_costs),
+        probability_pin_costs=None if found.pin_costs is None else _share(cost > 0 for cost in found.pin_costs),
     )
 
 
@@ -189,6 +197,7 @@ def point_of(days: WorkloadDays, terms: Terms) -> Point:
         current_cost=found.current[0],
         current_api_cost=found.api_part[0],
         advised_cost=found.advised[0],
+        pin_cost=None if found.pin_costs is None else found.pin_costs[0],
     )
 
 
@@ -239,10 +248,15 @@ class _Resampled:
     api_part: list[float]
     current: list[float]
     advised: list[float]
+    pinned: list[float] | None
 
     @property
     def savings(self) -> list[float]:
         return list(map(saved, self.current, self.advised))
+
+    @property
+    def pin_costs(self) -> list[float] | None:
+        return None if self.pinned is None else list(map(saved, self.pinned, self.advised))
 
 
 def _resampled(days: WorkloadDays, terms: Terms, draws: Draws) -> _Resampled:
@@ -287,6 +301,7 @@ def _resampled(days: WorkloadDays, terms: Terms, draws: Draws) -> _Resampled:
             for part, share, cost in zip(api_part, shares, gpu_cost, strict=True)
         ],
         advised=counts.costs(terms.replicas),
+        pinned=None if terms.pinned_replicas is None else counts.costs(terms.pinned_replicas),
     )
 
 

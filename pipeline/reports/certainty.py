@@ -60,11 +60,29 @@ def saving(row: Answer, currency: str) -> str:
 
 
 def advice(row: Answer, currency: str) -> str:
-    """What the verdict's own count does; where it changes nothing, how likely the other side would have been."""
+    """What the verdict's own count does; where it changes nothing, how likely the other side would have been.
+
+    Of a workload that is pinned to a lane: what the pin costs, in the stead of any advice.
+    """
+    if row["pinned_to"] is not None:
+        return pin(row, currency)
     if row["saving_rc_per_month"]:
         return f"the advice saves {saving(row, currency)}"
     likely = figures.percent(row["self_host_probability_ratio"], 1)
     return f"the best mix has own GPUs in {likely}"
+
+
+def pin(row: Answer, currency: str) -> str:
+    """5 to 95% of what the lane it is pinned to costs a month above the best mix."""
+    lane = _SIDES.get(row["pinned_to"], str(row["pinned_to"]))
+    if row["pin_cost_rc_per_month"] is None:
+        return f"pinned to {lane}: what that costs is not known"
+    low, middle, high = (
+        figures.priced(row[name], currency)
+        for name in ("pin_cost_p05_rc_per_month", "pin_cost_rc_per_month", "pin_cost_p95_rc_per_month")
+    )
+    likely = figures.percent(row["pin_cost_probability_ratio"], 1)
+    return f"the pin to {lane} costs {middle} a month ({low} to {high}), more than nothing in {likely}"
 
 
 def matters_most(row: Answer, currency: str) -> str | None:

@@ -1,6 +1,7 @@
--- What to do, in the order in which to do it: fill what is paid for, release what nothing needs, switch, buy. Of each
--- deployment and workload the newest settled day before the day given. A release is what may go beside the filling. A
--- refusal stays, without an amount. What one line saves is not what it saves after another: they do not add up.
+-- What to do, in the order in which to do it: fill what is paid for, release what nothing needs, switch, buy; then what
+-- is pinned to a lane, and what that costs. Of each deployment and workload the newest settled day before the day given.
+-- A release is what may go beside the filling. A refusal stays, without an amount. What one line saves is not what it
+-- saves after another: they do not add up.
 with
 fills as (
     select *
@@ -85,6 +86,21 @@ final as (
         reason
     from verdicts
     where recommendation in ('switch_to_api', 'switch_to_self_host')
+    union all
+    -- No advice: what it costs to keep it where it has to be stands in the reason.
+    select
+        5 as order_number,
+        'keep' as advice,
+        usage_date,
+        status,
+        deployment_id,
+        workload,
+        cast(null as bigint) as replica_count,
+        cast(null as double) as fit_tokens_per_day,
+        cast(null as decimal(38, 18)) as saving_rc_per_month,
+        reason
+    from verdicts
+    where status = 'pinned'
 )
 
 select *

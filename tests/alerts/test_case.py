@@ -162,7 +162,7 @@ def test_frozen_day_never_announces(frozen):
     assert announced(alerts=alerts, verdicts=verdicts) == []
 
 
-@pytest.mark.parametrize("status", ["not_settled"])
+@pytest.mark.parametrize("status", ["not_settled", "pinned"])
 def test_unsettled_verdict_never_announces(status):
     """B28: a data problem is not a cost event."""
     assert announced(alerts=[alert()], verdicts=[verdict(status=status)]) == []

@@ -1,6 +1,7 @@
 """Intervals: every resample by the exact economics on the days it is made of, quantiles by definition, known truths."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from time import process_time
@@ -130,10 +131,15 @@ def exact(days: WorkloadDays, terms: Terms, capacity: Fraction) -> dict[str, flo
     current = (
         max(terms.committed, on_api) + share * sum(days.gpu_cost) + (terms.fixed_cost if sum(days.own_tokens) else 0)
     )
+    advised = Fraction(plan.alternatives[terms.replicas].total_cost)
+    pinned = terms.pinned_replicas or 0
+    overflow = sum(max(0, units - pinned * capacity) for of_day in days.hourly_units for units in of_day)
+    alone = pinned * rent + (terms.fixed_cost if pinned else 0) + max(terms.committed, Fraction(api, units) * overflow)
     return {
+        "pin": float(alone - advised),
         "breakeven": math.inf if volumes.first is None else float(Fraction(volumes.first) * tokens / units / count),
         "best": plan.best.replicas,
-        "saving": float(current - Fraction(plan.alternatives[terms.replicas].total_cost)),
+        "saving": float(current - advised),
     }
 
 
@@ -147,12 +153,23 @@ def test_the_days_as_they_were_give_what_the_exact_functions_give(is_seen: bool,
     assert point.breakeven_tokens_per_day == pytest.approx(found["breakeven"], rel=1e-12)
     assert point.best_replicas == found["best"]
     assert point.saving == pytest.approx(found["saving"], rel=1e-9)
+    assert point.pin_cost is None
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), pinned=st.integers(0, 3), committed=st.sampled_from([0, 8_000_000]))
+def test_a_pin_costs_what_its_lane_costs_above_the_advised_count(seed: int, pinned: int, committed: int) -> None:
+    days, terms = workload(seed, days=14, committed=committed)
+    terms = replace(terms, pinned_replicas=pinned)
+    found = exact(days, terms, terms.capacity_units_per_replica_hour)
+    assert point_of(days, terms).pin_cost == pytest.approx(found["pin"], rel=1e-9, abs=1e-3)
 
 
 @pytest.mark.parametrize("is_seen", [False, True])
 def test_an_interval_is_the_quantiles_of_its_resamples_worked_out_one_by_one(is_seen: bool) -> None:
     """The second route: the drawn days laid out one after the other, decided exactly, sorted, and counted."""
     days, terms = workload(5, days=23, is_seen=is_seen)
+    terms = replace(terms, pinned_replicas=0)
     resamples = 60
     interval = breakeven_interval(days, terms, resamples=resamples)
     draws = block_draws(days=23, resamples=resamples)
@@ -171,11 +188,13 @@ def test_an_interval_is_the_quantiles_of_its_resamples_worked_out_one_by_one(is_
         ("breakeven", interval.breakeven),
         ("best", interval.best_replicas),
         ("saving", interval.saving),
+        ("pin", interval.pin_cost),
     ):
         assert (told.low, told.middle, told.high) == pytest.approx(tuple(rank(name, share) for share in shares))
     assert interval.saving_cautious == pytest.approx(rank("saving", Fraction(20, 100)))
     assert interval.probability_saving == sum(one["saving"] > 0 for one in found) / resamples
     assert interval.probability_self_host == sum(one["best"] > 0 for one in found) / resamples
+    assert interval.probability_pin_costs == sum(one["pin"] > 0 for one in found) / resamples
     assert interval.breakeven.low < interval.breakeven.high
 
 

@@ -35,6 +35,7 @@ def interval(**changes: Any) -> dict[str, Any]:
         "overheads_rc_per_month": 600.0,
         "breakeven_overheads_rc_per_month": 900.0,
         "is_sure": False,
+        "pinned_to": None,
         **{f"best_{share}_replica_count": 1 for share in ("p05", "p50", "p95", "at_fx_less", "at_fx_more")},
     }
     return row | changes
@@ -119,3 +120,14 @@ def test_the_report_shows_how_sure_a_verdict_is_beside_it(tmp_path) -> None:
     assert told["Crossing"].startswith("demand crosses towards own GPUs on 20 Dec 2026")
     without = facts(page(tmp_path / "without", changed()), "chat")
     assert "Crossing" not in without
+
+
+def test_a_pin_has_a_cost_and_no_advice() -> None:
+    pinned = interval(
+        pinned_to="api", is_sure=None, pin_cost_rc_per_month=250.0, pin_cost_p05_rc_per_month=-10.0,
+        pin_cost_p95_rc_per_month=400.0, pin_cost_probability_ratio=0.93,
+    )  # fmt: skip
+    said = "the pin to the API costs $250.00 a month (−$10.00 to $400.00), more than nothing in 93.0%"
+    assert certainty.advice(pinned, "USD") == said
+    unknown = certainty.advice({**pinned, "pinned_to": "self_host", "pin_cost_rc_per_month": None}, "USD")
+    assert unknown == "pinned to own GPUs: what that costs is not known"
