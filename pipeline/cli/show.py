@@ -41,6 +41,7 @@ from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
 from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import counted, left_over, percent
+from pipeline.reports.other_charges import in_words
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
 from pipeline.reports.token_costs import splits_in_words
@@ -81,6 +82,10 @@ def _answer(
             if question == "unit_costs_by_class":
                 for text in splits_in_words(questions.ask("token_class_weights", **period_of).to_dicts()):
                     console().print(printable(text), markup=False)
+        if question.startswith("unit_costs"):
+            beside = in_words(questions.ask("api_other_charges", **period_of).to_dicts())
+            if beside is not None:
+                console().print(printable(beside), markup=False)
         print_unconverted(unconverted(questions, config, **period_of))
         print_next(questions, project, config, **period_of)
 

@@ -86,7 +86,9 @@ def pin(row: Answer, currency: str) -> str:
 
 
 def matters_most(row: Answer, currency: str) -> str | None:
-    """The input whose own 5 and 95% move the saving furthest; None where none does."""
+    """The input whose own 5 and 95% move the saving furthest; None where none does, or no saving is advised."""
+    if row["pinned_to"] is not None:
+        return None
 
     def swing(name: str) -> float:
         return abs(float(row[f"saving_at_{name}_p95_rc_per_month"]) - float(row[f"saving_at_{name}_p05_rc_per_month"]))
