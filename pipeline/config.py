@@ -198,6 +198,15 @@ class Candidate(_Served):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
 
 
+class Migration(_Section):
+    """What moving a workload costs once, in the reporting currency, and within how many months that has to be paid back
+    for a move to be sure enough.
+    """
+
+    one_off: Money = Field(gt=0)
+    payback_months: int = Field(ge=1, le=120)
+
+
 Rules = Annotated[tuple[WorkloadMatch, ...], Field(min_length=1)]
 
 
@@ -212,6 +221,7 @@ class Workload(_Section):
     api_model: str | None = None
     pinned_to: Literal["api", "self_host"] | None = None
     pin_reason: str | None = None
+    migration: Migration | None = None
 
 
 class Overhead(_Section):

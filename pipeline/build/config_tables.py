@@ -103,6 +103,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "comparator_model": pl.String(),
         "pinned_to": pl.String(),
         "pin_reason": pl.String(),
+        "migration_one_off_cost": _MONEY,
+        "migration_payback_months": pl.Int64(),
         **_VALID,
     },
     "config_candidates": {
@@ -577,6 +579,8 @@ def _workloads(config: Config) -> Iterator[Row]:
             "comparator_model": config.comparator,
             "pinned_to": workload.pinned_to,
             "pin_reason": workload.pin_reason,
+            "migration_one_off_cost": workload.migration and workload.migration.one_off,
+            "migration_payback_months": workload.migration and workload.migration.payback_months,
         }
 
 

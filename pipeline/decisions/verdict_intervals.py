@@ -97,6 +97,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "breakeven_without_overheads_tokens_per_day": pl.Float64(),
     "best_without_overheads_replica_count": pl.Int64(),
     "is_sure": pl.Boolean(),
+    "migration_one_off_rc": pl.Decimal(38, 18),
+    "migration_payback_months": pl.Int64(),
+    "pays_back_probability_ratio": pl.Float64(),
     "pinned_to": pl.String(),
     "pinned_replica_count": pl.Int64(),
     "pin_cost_rc_per_month": pl.Float64(),
@@ -167,7 +170,7 @@ def _row(asked: _Asked) -> dict[str, Any]:
     return (
         row
         | {"status": "known", "advised_replica_count": terms.replicas, "resample_count": interval.resamples}
-        | _of_interval(interval, asked)
+        | _of_interval(interval, terms, asked)
         | _of_tornado(interval, sensitivity, asked)
         | _of_exchange_rates(found, sensitivity, asked)
         | _of_overheads(sensitivity, terms, asked)
@@ -214,6 +217,7 @@ def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
         minimum_replicas=max(1, int(asked.deployment["minimum_replicas"])),
         spare_replicas=int(asked.deployment["spare_replicas"]),
         pinned_replicas=_pinned_replicas(asked),
+        needed_saving=_needed_saving(asked),
     )
     return found, days, terms
 
@@ -311,7 +315,33 @@ def _spread_of(name: str, unit: str, found: Quantiles, factor: float = 1.0) -> d
     return {f"{name}_{share}_{unit}": _volume(value * factor) for share, value in shares.items()}
 
 
-def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
+def _of_migration(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
+    """What moving costs once, and how likely that is paid back in time; nothing where nothing moves or is declared."""
+    if not _moves(asked.verdict) or asked.workload["migration_one_off_cost"] is None:
+        return {}
+    return {
+        "migration_one_off_rc": asked.workload["migration_one_off_cost"],
+        "migration_payback_months": asked.workload["migration_payback_months"],
+        "pays_back_probability_ratio": interval.probability_pays_back,
+    }
+
+
+def _moves(verdict: Row) -> bool:
+    """Whether the advice takes traffic from one lane to the other."""
+    return verdict["recommendation"] in ("fill", "switch_to_api", "switch_to_self_host")
+
+
+def _needed_saving(asked: _Asked) -> Fraction:
+    """Of the window's days, in quanta: the one-off spread over the months in which it has to come back."""
+    one_off = asked.workload["migration_one_off_cost"]
+    if not _moves(asked.verdict) or one_off is None:
+        return Fraction(0)
+    month = _Month.of(asked)
+    limit_days = month.days_in_month * int(asked.workload["migration_payback_months"])
+    return Fraction(one_off) * QUANTA * month.days / limit_days
+
+
+def _of_interval(interval: BreakevenInterval, terms: Terms, asked: _Asked) -> dict[str, Any]:
     month, mtok = _Month.of(asked), _MTOK / QUANTA
     saving, best = interval.saving, interval.best_replicas
     return {
@@ -333,17 +363,20 @@ def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
         **_spread_of("api_price", "rc_per_mtok", interval.api_price_per_token, mtok),
         **_spread_of("gpu_rate", "rc_per_gpu_hour", interval.gpu_hour_rate, 1 / QUANTA),
         **_spread_of("capacity", "tokens_per_replica_hour", interval.capacity_tokens_per_replica_hour),
-        "is_sure": _is_sure(interval, asked.verdict),
+        "is_sure": _is_sure(interval, terms, asked.verdict),
+        **_of_migration(interval, asked),
     }
 
 
-def _is_sure(interval: BreakevenInterval, verdict: Row) -> bool | None:
-    """A change has to save in four of five resamples, and at the 20% quantile; to stay, its side has to be as
-    likely."""
+def _is_sure(interval: BreakevenInterval, terms: Terms, verdict: Row) -> bool | None:
+    """A change has to save in four of five resamples, and at the 20% quantile to pay back what it costs once within the
+    limit declared; to stay, its side has to be as likely.
+    """
     if verdict["recommendation"] is None:
         return None
     if verdict["recommendation"] != "stay":
-        return interval.probability_saving >= LEAST_PROBABILITY and interval.saving_cautious > 0
+        cautious = interval.saving_cautious
+        return interval.probability_saving >= LEAST_PROBABILITY and cautious > 0 and cautious >= terms.needed_saving
     stays_on_own = verdict["best_replica_count"] > 0
     return (interval.probability_self_host if stays_on_own else 1 - interval.probability_self_host) >= LEAST_PROBABILITY
 

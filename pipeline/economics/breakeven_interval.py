@@ -69,7 +69,8 @@ class Terms:
     capacity_units_per_replica_hour: over all the days; where it is the best hour seen it moves as that moves.
     fixed_cost: over the days, in the quanta of the days' money. committed: what the API is paid over the days whatever
     moves; it stays as it is in every resample. replicas: of the advice. pinned_replicas: of the lane that the workload
-    is pinned to, 0 for the API; None where it is not.
+    is pinned to, 0 for the API; None where it is not. needed_saving: what has to be saved over the days for a move to
+    pay back what it costs once within its limit; 0 where it costs nothing.
     """
 
     capacity_units_per_replica_hour: Fraction
@@ -80,6 +81,7 @@ class Terms:
     spare_replicas: int = 0
     committed: Fraction = Fraction(0)
     pinned_replicas: int | None = None
+    needed_saving: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         positive(self.capacity_units_per_replica_hour, "capacity_units_per_replica_hour")
@@ -125,9 +127,10 @@ class BreakevenInterval:
 
     probability_never: of no break-even at any volume, which is `inf` inside the quantiles too. probability_self_host:
     that at least one replica is in the best mix. probability_saving: that the advised count costs less than the way it
-    is done now; saving_cautious: the 20% quantile. probability_exceeded: that the next 30 days' mean demand reaches the
-    break-even, over all pairs of a path drawn from the same days and a break-even. pin_cost: what the lane that it is
-    pinned to costs more than the advised count, and how likely that is more than nothing; None where it is not pinned.
+    is done now; saving_cautious: the 20% quantile; probability_pays_back: that it saves what it has to.
+    probability_exceeded: that the next 30 days' mean demand reaches the break-even, over all pairs of a path drawn from
+    the same days and a break-even. pin_cost: what the lane that it is pinned to costs more than the advised count, and
+    how likely that is more than nothing; None where it is not pinned.
     """
 
     days: int
@@ -145,6 +148,7 @@ class BreakevenInterval:
     probability_self_host: float
     probability_saving: float
     probability_exceeded: float
+    probability_pays_back: float = 1.0
     pin_cost: Quantiles | None = None
     probability_pin_costs: float | None = None
 
@@ -178,6 +182,7 @@ def breakeven_interval(
         probability_exceeded=pairs_reaching(
             [total / HORIZON_DAYS for total in paths.sums(_added(of.demand_tokens for of in days.classes))], breakevens
         ),
+        probability_pays_back=_share(saving >= terms.needed_saving for saving in savings),
         pin_cost=None if found.pin_costs is None else quantiles(found.pin_costs),
         probability_pin_costs=None if found.pin_costs is None else _share(cost > 0 for cost in found.pin_costs),
     )

@@ -67,9 +67,20 @@ def advice(row: Answer, currency: str) -> str:
     if row["pinned_to"] is not None:
         return pin(row, currency)
     if row["saving_rc_per_month"]:
-        return f"the advice saves {saving(row, currency)}"
+        return f"the advice saves {saving(row, currency)}{_paid_back(row, currency)}"
     likely = figures.percent(row["self_host_probability_ratio"], 1)
     return f"the best mix has own GPUs in {likely}"
+
+
+def _paid_back(row: Answer, currency: str) -> str:
+    """How likely what the move costs once is paid back in time; nothing where it costs nothing."""
+    one_off, limit = row["migration_one_off_rc"], row["migration_payback_months"]
+    if one_off is None:
+        return ""
+    likely, cautious = figures.percent(row["pays_back_probability_ratio"], 1), row["saving_p20_rc_per_month"]
+    after = f"after {float(one_off) / cautious:,.1f} months at its 20%" if cautious > 0 else "never at its 20%"
+    months = figures.counted(limit, "month")
+    return f"; {figures.priced(one_off, currency)} spent once is paid back within {months} in {likely}, {after}"
 
 
 def pin(row: Answer, currency: str) -> str:

@@ -169,7 +169,7 @@ def test_a_pin_costs_what_its_lane_costs_above_the_advised_count(seed: int, pinn
 def test_an_interval_is_the_quantiles_of_its_resamples_worked_out_one_by_one(is_seen: bool) -> None:
     """The second route: the drawn days laid out one after the other, decided exactly, sorted, and counted."""
     days, terms = workload(5, days=23, is_seen=is_seen)
-    terms = replace(terms, pinned_replicas=0)
+    terms = replace(terms, pinned_replicas=0, needed_saving=Fraction(round(point_of(days, terms).saving)))
     resamples = 60
     interval = breakeven_interval(days, terms, resamples=resamples)
     draws = block_draws(days=23, resamples=resamples)
@@ -194,6 +194,9 @@ def test_an_interval_is_the_quantiles_of_its_resamples_worked_out_one_by_one(is_
     assert interval.saving_cautious == pytest.approx(rank("saving", Fraction(20, 100)))
     assert interval.probability_saving == sum(one["saving"] > 0 for one in found) / resamples
     assert interval.probability_self_host == sum(one["best"] > 0 for one in found) / resamples
+    pays_back = sum(one["saving"] >= terms.needed_saving for one in found) / resamples
+    assert interval.probability_pays_back == pays_back
+    assert 0 < pays_back < 1, "of these days some do not"
     assert interval.probability_pin_costs == sum(one["pin"] > 0 for one in found) / resamples
     assert interval.breakeven.low < interval.breakeven.high
 

@@ -1,6 +1,7 @@
 """How sure a verdict is, in words: never is said as never, unknown as unknown, a watch as a quiet line."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from pipeline.decisions import demand_forecasts, verdict_intervals
@@ -36,6 +37,7 @@ def interval(**changes: Any) -> dict[str, Any]:
         "breakeven_overheads_rc_per_month": 900.0,
         "is_sure": False,
         "pinned_to": None,
+        "migration_one_off_rc": None,
         **{f"best_{share}_replica_count": 1 for share in ("p05", "p50", "p95", "at_fx_less", "at_fx_more")},
     }
     return row | changes
@@ -131,3 +133,14 @@ def test_a_pin_has_a_cost_and_no_advice() -> None:
     assert certainty.advice(pinned, "USD") == said
     unknown = certainty.advice({**pinned, "pinned_to": "self_host", "pin_cost_rc_per_month": None}, "USD")
     assert unknown == "pinned to own GPUs: what that costs is not known"
+
+
+def test_what_a_move_costs_once_is_told_with_when_it_is_paid_back() -> None:
+    moved = interval(
+        migration_one_off_rc=Decimal(900), migration_payback_months=6, pays_back_probability_ratio=0.85,
+        saving_p20_rc_per_month=200.0,
+    )  # fmt: skip
+    end = "; $900.00 spent once is paid back within 6 months in 85.0%, after 4.5 months at its 20%"
+    assert certainty.advice(moved, "USD").endswith(end)
+    never = certainty.advice({**moved, "saving_p20_rc_per_month": 0.0}, "USD")
+    assert never.endswith("in 85.0%, never at its 20%")
