@@ -405,8 +405,8 @@ def _said_of(bill: CounterfactualBill, config: Config) -> list[str]:
         said.append(f"  {named} ({one.lane}, {one.cost_measure}): {stated}{lacking}")
     if _has_commitment(bill):
         said.append(
-            "Unused commitment is due beside the bills, in every row. Where a shortfall is invoiced already, it is in "
-            "the other bills of every row too: the rows compare, their totals hold it twice."
+            "Unused commitment is due beside the bills, in every row. A shortfall that is invoiced already is in the "
+            "other bills, goes against the commitment, and is counted once."
         )
     if bill.plans_reason is not None:
         said.append(f"No replica count is weighed: {bill.plans_reason}.")

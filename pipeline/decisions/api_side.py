@@ -127,7 +127,7 @@ def realized_prices(rows: Rows, evidence: Evidence) -> dict[str, Realized]:
     moved: dict[str, Fraction] = {}
     changed = _changed(evidence)
     for row in rows:
-        if row["billed_cost_quanta"] is not None and row["tokens"] and row["token_class"] is not None:
+        if row["billed_cost_quanta"] is not None and is_of_tokens(row):
             name = row["token_class"]
             quanta[name] += row["billed_cost_quanta"]
             tokens[name] += row["tokens"]
@@ -140,6 +140,11 @@ def realized_prices(rows: Rows, evidence: Evidence) -> dict[str, Realized]:
         for name, cost in quanta.items()
         if tokens[name]
     }
+
+
+def is_of_tokens(row: Row) -> bool:
+    """Whether a row of fct_api_costs_daily is the cost of tokens that are known: what leaves when these leave."""
+    return bool(row["tokens"]) and row["token_class"] is not None
 
 
 def _changed(evidence: Evidence) -> set[PriceKey]:
@@ -182,28 +187,32 @@ def _moved(row: Row, changed: set[PriceKey], evidence: Evidence) -> Fraction:
 
 
 def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
-    """What of its account's commitment the rest of the traffic leaves unused, over the window's settled days."""
+    """What of its account's commitment the rest of what is billed leaves unused, over the window's settled days.
+
+    The rest is other traffic, and what the workload is billed beside its tokens: an invoiced shortfall too goes against
+    the commitment, so that it is counted once.
+    """
     scopes = _commitments(workload, evidence)
     if not scopes:
         return Fraction(0)
     if len(scopes) > 1:
-        named = " and ".join(sorted(_named(contract) for contract in scopes))
+        named = " and ".join(sorted(named_contract(contract) for contract in scopes))
         return Problem(f"its API traffic is under {len(scopes)} commitments, of {named}: split the workload by account")
     contract, days = scopes[0], len(evidence.window.settled)
     unit = evidence.rates.on(evidence.window.day, contract["currency"])
     if unit is None:
         lacking = evidence.rates.lacking(contract["currency"], [evidence.window.day])
-        return Problem(f"the commitment to {_named(contract)} is not converted: {lacking}")
+        return Problem(f"the commitment to {named_contract(contract)} is not converted: {lacking}")
     others: list[Row] = [
         row
         for name, rows in evidence.api_costs.items()
-        if name != workload["workload"]
         for row in rows
-        if scope_of(row["provider"], row["account"], evidence.contracts) is contract
+        if (name != workload["workload"] or not is_of_tokens(row))
+        and scope_of(row["provider"], row["account"], evidence.contracts) is contract
     ]
     unconverted = unconverted_in(others, evidence)
     if unconverted is not None:
-        return Problem(f"what else is bought from {_named(contract)} is not converted: {unconverted}")
+        return Problem(f"what else is bought from {named_contract(contract)} is not converted: {unconverted}")
     quanta = sum(row["billed_cost_quanta"] or 0 for row in others)
     floor = floor_per_day(contract, evidence.price_day) * days * unit
     return uncovered(floor=floor, others=max(Fraction(0), Fraction(quanta, QUANTA)))
@@ -257,7 +266,8 @@ def _months_after(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-def _named(contract: Row) -> str:
+def named_contract(contract: Row) -> str:
+    """The provider, and the account where it is one account's."""
     return str(contract["provider"]) if contract["account"] is None else f"{contract['provider']}/{contract['account']}"
 
 

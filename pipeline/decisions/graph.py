@@ -12,6 +12,7 @@ from pipeline.config import Config
 from pipeline.decisions import (
     alert_states,
     api_prices,
+    commitment_scopes,
     demand_forecasts,
     idle_fills,
     list_prices,
@@ -99,6 +100,16 @@ PYTHON_MODELS = (
         lookback=scale_downs.LOOKBACK,
         reads=scale_downs.READS,
         prepare=scale_downs.PREPARE,
+    ),
+    PythonModel(
+        name="fct_commitment_scopes_daily",
+        build=commitment_scopes.build,
+        inputs=commitment_scopes.INPUTS,
+        schema=commitment_scopes.SCHEMA,
+        partition_by="day",
+        lookback=commitment_scopes.LOOKBACK,
+        reads=commitment_scopes.READS,
+        prepare=commitment_scopes.PREPARE,
     ),
     PythonModel(
         name="fct_idle_fill_daily",

@@ -152,14 +152,14 @@ def _demand(frame: pl.DataFrame) -> dict[str, list[Row]]:
 
 
 def _api_costs(frame: pl.DataFrame) -> dict[str, list[Row]]:
-    return _grouped(_in_quanta(frame, "billed_cost"), "workload")
+    return _grouped(in_quanta(frame, "billed_cost"), "workload")
 
 
 def _gpu_costs(frame: pl.DataFrame) -> dict[str, list[Row]]:
-    return _grouped(_in_quanta(frame, "realized_cost"), "deployment_id")
+    return _grouped(in_quanta(frame, "realized_cost"), "deployment_id")
 
 
-def _in_quanta(frame: pl.DataFrame, name: str) -> list[Row]:
+def in_quanta(frame: pl.DataFrame, name: str) -> list[Row]:
     """Rows with `<name>_quanta` beside `<name>_rc`. Unknown stays unknown."""
     return [
         {**row, f"{name}_quanta": None if money is None else int(Fraction(money) * QUANTA)}

@@ -1,5 +1,8 @@
 """What would fit on capacity that is already paid for, and what that avoids at the API.
 
+What is due under a commitment whatever moves is not avoided, and what a bill is above it is avoided once: by the
+workloads of the bill together, the one that goes first taking of it first.
+
 Order of advice: fill idle capacity that is paid for, then release what nothing needs, then switch, then buy
 (economics.md 10). Filling and releasing want the same replicas, so each count is tried, and a tie releases fewer.
 """
@@ -18,26 +21,28 @@ from pipeline.economics.scale_down import LoadHour
 class Movable:
     """Traffic that is on an API and may move: its hours, work as it would be on a replica, and its API price a unit.
 
-    committed_cost: what of it is due over these hours even if all of it moves (economics.md 1, avoidable).
+    scope: the commitment that its bill is under with others; None where all that moves is avoided (economics.md 1).
     """
 
     name: str
     hours: Sequence[LoadHour]
     price_per_unit: Exact
-    committed_cost: Exact = 0
+    scope: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
     """What fits of one workload over all the hours. Tokens in proportion to the work of their hour, rounded down.
 
-    avoided_cost: what the API bill falls by: with P all of the workload's work at its price and K what is committed,
-        max(K, P) - max(K, P - what fits).
+    moved_cost: the work at its API price.
+    avoided_cost: what the API bill falls by when it moves after those that go before it: of its scope's headroom what
+        these leave, at most.
     """
 
     name: str
     tokens: int
     work: Fraction
+    moved_cost: Fraction
     avoided_cost: Fraction
     hours: int
 
@@ -70,18 +75,22 @@ def idle_fill(
     replicas: int,
     spare_replicas: int,
     capacity_per_replica_hour: Exact,
+    headroom: Mapping[str, Exact] | None = None,
 ) -> IdleFill:
     """What fits, hour by hour, beside what the replicas serve already; the dearest work of an hour goes first.
 
-    Dearest is what avoids most for a unit were all of it to move, so that what is committed anyway comes last.
+    Dearest is what avoids most for a unit were all of it to move after the dearer ones of its scope, so that what is
+    committed anyway comes last; equal ones in the order of their names. `headroom`: by scope, what its bill over these
+    hours is above what is due whatever moves; all of a scope avoid no more than that.
     `served` is the work of each hour on the replicas, None where nobody watched: that is not idle, and nothing fits
     there. The room of an hour is (replicas - spare) c - served. All work is in one unit. Raises ValueError for a
-    negative number, a capacity of 0, or hours that are not as many. Source: economics.md 0.4, 4 and 10.
+    negative number, a capacity of 0, hours that are not as many, or a scope without headroom. Source: economics.md 0.4,
+    1, 4 and 10.
     """
     capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
     ready = max(0, whole_count(replicas, "replicas") - whole_count(spare_replicas, "spare_replicas"))
-    bills = {found.name: _Bill.of(found) for found in movable}
-    dearest = {name: bill.avoidable_price for name, bill in bills.items()}
+    ranked = _ranked(movable, headroom or {})
+    dearest = dict(ranked)
     for found in movable:
         if len(found.hours) != len(served):
             raise ValueError(
@@ -102,35 +111,37 @@ def idle_fill(
         for hour, fitting in enumerate(fits)
     ]
     return IdleFill(
-        filled=tuple(_filled(one.name, bills[one.name], fits, tokens) for one in movable),
+        filled=_filled(movable, [name for name, _ in ranked], headroom or {}, fits, tokens),
         hours=tuple(HourFilled(room=room, tokens=found) for room, found in zip(rooms, tokens, strict=True)),
     )
 
 
-@dataclass(frozen=True)
-class _Bill:
-    """All of a workload's work at its price, and what of it is due whatever moves."""
+def _ranked(movable: Sequence[Movable], headroom: Mapping[str, Exact]) -> list[tuple[str, Fraction]]:
+    """Each name with what a unit of its work avoids were all of it to move, the one that goes first first."""
+    left = _Left(headroom)
+    found: list[tuple[str, Fraction]] = []
+    by_price = sorted(movable, key=lambda one: (-not_negative(one.price_per_unit, f"price of {one.name}"), one.name))
+    for one in by_price:
+        work = sum((Fraction(hour.work) for hour in one.hours), Fraction(0))
+        avoided = left.take(one, work * Fraction(one.price_per_unit))
+        found.append((one.name, avoided / work if work else Fraction(0)))
+    return sorted(found, key=lambda one: (-one[1], one[0]))
 
-    price: Fraction
-    work: Fraction
-    committed: Fraction
 
-    @classmethod
-    def of(cls, found: Movable) -> "_Bill":
-        return cls(
-            price=not_negative(found.price_per_unit, f"price of {found.name}"),
-            work=sum((Fraction(hour.work) for hour in found.hours), Fraction(0)),
-            committed=not_negative(found.committed_cost, f"committed cost of {found.name}"),
-        )
+class _Left:
+    """What of each scope's headroom those that went before have left."""
 
-    def avoided(self, work: Fraction) -> Fraction:
-        """What the bill falls by when so much of the work moves."""
-        whole = self.price * self.work
-        return max(self.committed, whole) - max(self.committed, whole - self.price * work)
+    def __init__(self, headroom: Mapping[str, Exact]) -> None:
+        self._by_scope = {name: not_negative(money, f"headroom of {name}") for name, money in headroom.items()}
 
-    @property
-    def avoidable_price(self) -> Fraction:
-        return self.avoided(self.work) / self.work if self.work else Fraction(0)
+    def take(self, found: Movable, moved: Fraction) -> Fraction:
+        if found.scope is None:
+            return moved
+        if found.scope not in self._by_scope:
+            raise ValueError(f"{found.name} is under {found.scope!r}, of which no headroom is given: pass it, or none.")
+        taken = min(moved, self._by_scope[found.scope])
+        self._by_scope[found.scope] -= taken
+        return taken
 
 
 def _tokens(whole: LoadHour, fitting: Fraction) -> int:
@@ -138,16 +149,25 @@ def _tokens(whole: LoadHour, fitting: Fraction) -> int:
 
 
 def _filled(
-    name: str, bill: _Bill, fits: Sequence[Mapping[str, Fraction]], tokens: Sequence[Mapping[str, int]]
-) -> Filled:
-    work = sum((fitting.get(name, Fraction(0)) for fitting in fits), Fraction(0))
-    return Filled(
-        name=name,
-        tokens=sum(found.get(name, 0) for found in tokens),
-        work=work,
-        avoided_cost=bill.avoided(work),
-        hours=sum(name in found for found in tokens),
-    )
+    movable: Sequence[Movable],
+    ranked: Sequence[str],
+    headroom: Mapping[str, Exact],
+    fits: Sequence[Mapping[str, Fraction]],
+    tokens: Sequence[Mapping[str, int]],
+) -> tuple[Filled, ...]:
+    by_name, left, filled = {one.name: one for one in movable}, _Left(headroom), {}
+    for name in ranked:
+        work = sum((fitting.get(name, Fraction(0)) for fitting in fits), Fraction(0))
+        moved = work * Fraction(by_name[name].price_per_unit)
+        filled[name] = Filled(
+            name=name,
+            tokens=sum(found.get(name, 0) for found in tokens),
+            work=work,
+            moved_cost=moved,
+            avoided_cost=left.take(by_name[name], moved),
+            hours=sum(name in found for found in tokens),
+        )
+    return tuple(filled[one.name] for one in movable)
 
 
 def release_beside_filling(

@@ -304,32 +304,28 @@ def _write_fill(
     for found in evidence.ask("fill_demand", workloads=names, days=list(load.days)):
         asked.setdefault((found["workload"], found["usage_hour_at"]), {})[found["token_class"]] = int(found["tokens"])
     prices: dict[str, Fraction] = {}
-    bills: dict[str, tuple[Fraction, Fraction]] = {}
+    costs: dict[str, Fraction] = {}
     days = len(load.days)
     for row in moving:
         own = [tokens for (name, _), tokens in asked.items() if name == row["workload"]]
         work, tokens = sum((load.work(found) for found in own), Fraction(0)), sum(sum(found.values()) for found in own)
         per_token = Fraction(row["api_price_rc_per_mtok"])
         prices[row["workload"]] = per_token / 1_000_000 * tokens / work
+        costs[row["workload"]] = prices[row["workload"]] * work
         expression = f"{exact_text(per_token)} / 1000000 x {tokens} / {exact_text(work)}"
         done.step(f"p of {row['workload']}, a replica-second at the API", expression, prices[row["workload"]])
         done.check(f"{row['workload']} api_tokens", Fraction(tokens), row["api_tokens"])
         column = "api_price_rc_per_replica_second"
         done.check(f"{row['workload']} {column}", prices[row["workload"]], row[column])
-        of_window, window_days = Fraction(row["verdict_committed_cost_rc"]), int(row["verdict_days_count"])
-        due = of_window / window_days * days
-        if due:
-            done.step(
-                f"K of {row['workload']}, due whatever moves",
-                f"{exact_text(of_window)} / {window_days} x {days}",
-                due,
-            )
-        done.check(f"{row['workload']} api_committed_cost_rc", due, row["api_committed_cost_rc"])
-        bills[row["workload"]] = prices[row["workload"]] * work, due
-    dearest = {
-        name: prices[name] * (max(whole, due) - due) / whole if whole else Fraction(0)
-        for name, (whole, due) in bills.items()
+        if row["commitment"] is None:
+            done.check(f"{row['workload']} api_committed_cost_rc", Fraction(0), row["api_committed_cost_rc"])
+    shared = evidence.ask("fill_commitments", deployment=release["deployment_id"], usage_date=release["usage_date"])
+    bills = {
+        name: _Bill.written(done, [found for found in shared if found["commitment"] == name], moving)
+        for name in sorted({found["commitment"] for found in shared})
     }
+    dearest = _dearest(moving, prices, costs, {name: bill.left for name, bill in bills.items()})
+    order = sorted(names, key=lambda name: (-dearest[name], name))
     ready = max(0, int(release["replica_count"]) - int(load.declared["spare_replicas"]))
     most = ready * load.per_hour
     done.step(
@@ -341,7 +337,7 @@ def _write_fill(
         record: dict[str, Any] = {"usage_hour_at": at, "served": None if served is None else load.work(served)}
         room = None if served is None else max(Fraction(0), most - load.work(served))
         record["room"] = room
-        for name in sorted(names, key=lambda name: (-dearest[name], name)):
+        for name in order:
             tokens_at = asked.get((name, at), {})
             work = load.work(tokens_at)
             fit = Fraction(0) if room is None else min(work, room)
@@ -351,17 +347,19 @@ def _write_fill(
                 fits[name].append((math.floor(sum(tokens_at.values()) * fit / work), fit))
         table.append(record)
     month = days_in_month(release["usage_date"])
-    for row in moving:
-        name = row["workload"]
+    by_name = {row["workload"]: row for row in moving}
+    left = {name: bill.left for name, bill in bills.items()}
+    for name in order:
+        row = by_name[name]
         fit = sum((found for _, found in fits[name]), Fraction(0))
         tokens = sum(found for found, _ in fits[name])
         moved, spelled = fit * prices[name], f"{exact_text(fit)} x {exact_text(prices[name])}"
-        whole, due = bills[name]
-        avoided = max(due, whole) - max(due, whole - moved)
-        if due:
-            spelled = (
-                f"max({exact_text(due)}, {exact_text(whole)}) - max({exact_text(due)}, {exact_text(whole)} - {spelled})"
-            )
+        avoided = alone = moved
+        if row["commitment"] is not None:
+            scope = row["commitment"]
+            avoided, alone = min(moved, left[scope]), min(moved, bills[scope].headroom)
+            spelled = f"min({spelled}, {exact_text(left[scope])}, what is left of {scope})"
+            left[scope] -= avoided
         done.step(f"what fits of {name} avoids", spelled, avoided)
         per_month = avoided / days * month
         done.step(f"a month of {name}", f"{exact_text(avoided)} / {days} x {month}", per_month)
@@ -370,10 +368,70 @@ def _write_fill(
         done.check(f"{name} fit_replica_seconds", fit, row["fit_replica_seconds"])
         done.check(f"{name} avoided_cost_rc", avoided, row["avoided_cost_rc"])
         done.check(f"{name} avoided_rc_per_month", per_month, row["avoided_rc_per_month"])
+        done.check(f"{name} avoided_alone_cost_rc", alone, row["avoided_alone_cost_rc"])
+    tables = [Rows.of("Bills under a commitment, by workload", shared)] if shared else []
     return [
+        *tables,
         Rows.of("By hour, in replica-seconds; the dearest goes first", table),
         _as_list(load.declared, "The deployment as declared"),
     ]
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """A commitment: what its bills are above what is due whatever moves, and what other deployments leave of it."""
+
+    headroom: Fraction
+    left: Fraction
+
+    @classmethod
+    def written(cls, done: Arithmetic, rows: Sequence[Record], moving: Sequence[Record]) -> "_Bill":
+        """`rows`: of the commitment, by workload; `moving`: those that may fill the deployment."""
+        name = rows[0]["commitment"]
+        [days] = {int(row["fill_days_count"]) for row in rows if row["deployment_id"] is not None}
+        due, of_window = Fraction(rows[0]["due_cost_rc"]), int(rows[0]["window_days_count"])
+        staying = [row["token_billed_cost_rc"] for row in rows if row["deployment_id"] is None]
+        others = sum(map(Fraction, [*staying, *(row["other_billed_cost_rc"] for row in rows)]), Fraction(0))
+        committed = max(Fraction(0), due - max(Fraction(0), others)) / of_window * days
+        done.step(
+            f"K of {name}, due whatever moves",
+            f"max(0, {exact_text(due)} - max(0, {exact_text(others)})) / {of_window} x {days}",
+            committed,
+        )
+        asking = [row for row in rows if row["deployment_id"] is not None]
+        whole = sum((Fraction(row["api_price_rc_per_mtok"]) * row["api_tokens"] for row in asking), Fraction(0))
+        parts = " + ".join(f"{exact_text(row['api_price_rc_per_mtok'])} x {row['api_tokens']}" for row in asking)
+        headroom = max(committed, whole / 1_000_000) - committed
+        expression = f"max({exact_text(committed)}, ({parts}) / 1000000) - {exact_text(committed)}"
+        done.step(f"what the bills of {name} are above it", expression, headroom)
+        here = min(row["deployment_id"] for row in moving)
+        before = [row for row in asking if row["deployment_id"] < here]
+        left = max(Fraction(0), headroom - sum((Fraction(row["avoided_cost_rc"]) for row in before), Fraction(0)))
+        if before:
+            taken = " - ".join(exact_text(row["avoided_cost_rc"]) for row in before)
+            done.step(f"what deployments before {here} leave of it", f"max(0, {exact_text(headroom)} - {taken})", left)
+        theirs = [row for row in moving if row["commitment"] == name]
+        for row in theirs:
+            done.check(f"{row['workload']} api_committed_cost_rc", committed, row["api_committed_cost_rc"])
+            done.check(f"{row['workload']} api_headroom_cost_rc", headroom, row["api_headroom_cost_rc"])
+            joint = sum((Fraction(found["avoided_cost_rc"] or 0) for found in rows), Fraction(0))
+            column = "avoided_under_commitment_cost_rc"
+            done.check(f"{row['workload']} {column}", joint, row[column])
+        return cls(headroom, left)
+
+
+def _dearest(
+    moving: Sequence[Record], prices: Mapping[str, Fraction], costs: Mapping[str, Fraction], left: dict[str, Fraction]
+) -> dict[str, Fraction]:
+    """What a replica-second of each avoids were all of it to move, the dearer ones of its commitment before it."""
+    found: dict[str, Fraction] = {}
+    for row in sorted(moving, key=lambda row: (-prices[row["workload"]], row["workload"])):
+        name, scope = row["workload"], row["commitment"]
+        avoided = costs[name] if scope is None else min(costs[name], left[scope])
+        if scope is not None:
+            left[scope] -= avoided
+        found[name] = avoided / costs[name] * prices[name] if costs[name] else Fraction(0)
+    return found
 
 
 def _published(

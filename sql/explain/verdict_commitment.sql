@@ -1,5 +1,6 @@
 -- The contract in force that day with a commitment or a minimum that a workload's API traffic is under, or would be;
--- and what else was billed under it on the settled days. At most one row: several leave a verdict open.
+-- and what else than the workload's tokens was billed under it on the settled days. At most one row: several leave a
+-- verdict open.
 with
 in_force as (
     select *
@@ -57,7 +58,9 @@ others as (
         ) as contract_account,
         sum(costs.billed_cost_rc) as others_billed_cost_rc
     from fct_api_costs_daily as costs
-    where costs.workload != $workload and list_contains($days, costs.usage_date)
+    where
+        (costs.workload != $workload or coalesce(costs.tokens, 0) = 0 or costs.token_class is null)
+        and list_contains($days, costs.usage_date)
     group by all
 )
 

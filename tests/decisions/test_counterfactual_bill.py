@@ -4,13 +4,14 @@ from datetime import date
 from decimal import Decimal
 
 import duckdb
+import pytest
 
 from pipeline.decisions.counterfactual_bill import _BILLS, Bill, BillLine, _actual, _counted
 from pipeline.decisions.verdicts import Grounds, grounds_of
 from pipeline.decisions.what_if import Case, Supposed, supposing
 from tests.decisions.test_contracts import contract
 from tests.decisions.test_verdict_conditions import on_api
-from tests.decisions.test_verdict_rates import DAYS, LAST, inputs_with
+from tests.decisions.test_verdict_rates import DAYS, LAST, api_cost, inputs_with
 
 OCTOBER = {"from_date": date(2026, 10, 1), "to_date": date(2026, 11, 1)}
 
@@ -63,15 +64,22 @@ def test_a_bill_without_an_account_is_one_bill() -> None:
     assert found[None].is_equal
 
 
-def rows_under(commitment_a_day: int) -> list[BillLine]:
-    """As it was, and by replicas: a workload of 360 a day, and nobody else, for 28 days of a 30-day month."""
+def rows_under(commitment_a_day: int, *, shortfall_a_day: int = 0, owner: str = "chat") -> list[BillLine]:
+    """As it was, and by replicas: a workload of 360 a day, and nobody else, for 28 days of a 30-day month.
+
+    A shortfall that is invoiced is a line without tokens, and may be anybody's.
+    """
     agreed = [contract(commitment_cost=Decimal(commitment_a_day * 30))]
-    case = Case(LAST, inputs_with(**on_api([1_000_000] * 24), config_contracts=agreed))
+    tables = on_api([1_000_000] * 24)
+    line = {"workload": owner, "tokens": None, "token_class": None, "billed_cost_rc": Decimal(shortfall_a_day)}
+    tables["fct_api_costs_daily"] = [*tables["fct_api_costs_daily"], *({**api_cost(day), **line} for day in DAYS)]
+    case = Case(LAST, inputs_with(**tables, config_contracts=agreed))
     [workload] = case.workloads()
     found = grounds_of(*supposing(case, workload, Supposed()))
     assert isinstance(found, Grounds)
     spent = Decimal(360 * len(DAYS))
-    actual = _actual(case, workload, spent + 77, spent, Decimal(0))
+    everything = spent + 77 + shortfall_a_day * len(DAYS)
+    actual = _actual(case, workload, everything, spent, Decimal(0))
     return [actual, *_counted(found, actual.other_cost)]
 
 
@@ -86,6 +94,20 @@ def test_what_a_commitment_leaves_unused_is_in_every_row_and_in_the_actual_one()
         assert line.unused_commitment_cost is not None
         assert line.api_cost + line.unused_commitment_cost == 720 * 28
     assert counted[-1].api_cost == 0
+
+
+@pytest.mark.parametrize("owner", ["chat", "others", "unassigned"])
+def test_a_shortfall_that_is_invoiced_is_counted_once_in_every_row(owner: str) -> None:
+    """Due are 720 a day: 360 used, 360 invoiced beside, whoever is billed for them. With replicas it is 720 still."""
+    actual, *counted = rows_under(720, shortfall_a_day=360, owner=owner)
+    assert actual.unused_commitment_cost == counted[0].unused_commitment_cost == 0
+    assert actual.total_cost == counted[0].total_cost == 720 * 28 + 77
+    for line in counted:
+        assert line.total_cost is not None
+        assert line.total_cost - line.gpu_cost - (line.overhead_cost or 0) == 720 * 28 + 77
+    # A part of it is not invoiced yet.
+    actual, *_ = rows_under(720, shortfall_a_day=200, owner=owner)
+    assert (actual.unused_commitment_cost, actual.total_cost) == (160 * 28, 720 * 28 + 77)
 
 
 def test_a_commitment_that_is_used_up_leaves_nothing_unused_until_traffic_leaves() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from pipeline.decisions import idle_fills, scale_downs
 
@@ -70,13 +72,11 @@ def paid(day: date, *, replicas: int = 4, **changes: Any) -> Row:
     }
 
 
-def price(workload: str = "chat", per_mtok: str | None = "20000", committed: str = "0") -> Row:
+def price(workload: str = "chat", per_mtok: str | None = "20000") -> Row:
     return {
         "usage_date": LAST,
         "workload": workload,
-        "window_days_count": 28,
         "api_price_rc_per_mtok": None if per_mtok is None else Decimal(per_mtok),
-        "api_committed_cost_rc": Decimal(committed),
     }
 
 
@@ -238,14 +238,18 @@ def asked(day: date, name: str, tokens: int, token_class: str = "output") -> Row
     return {"usage_date": day, "workload": name, "usage_hour_at": at, "token_class": token_class, "tokens": tokens}
 
 
+_RELEASE = release()
+
+
 def fills(**tables: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Four replicas with 700 tokens in each hour leave 2,900 of 3,600; mail asks for 4,000 at noon."""
     given: dict[str, Sequence[Row]] = {
         "config_deployments": [deployment()],
         "config_workloads": [workload("mail")],
+        "fct_commitment_scopes_daily": [],
         "fct_day_status_daily": [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[-7:]],
         "fct_demand_hourly": [asked(day, "mail", 4000) for day in DAYS[-7:]],
-        "fct_scale_downs_daily": [{"usage_date": LAST, "deployment_id": "llama", **release()}],
+        "fct_scale_downs_daily": [{"usage_date": LAST, "deployment_id": "llama", **_RELEASE}],
         "fct_verdicts_daily": [price("mail")],
         "int_self_host_tokens_hourly": [row for day in DAYS[-7:] for row in served(day, hours(700))],
         **tables,
@@ -269,10 +273,80 @@ def test_a_dearer_api_is_filled_rather_than_released() -> None:
     assert (row["avoided_cost_rc"], row["release_beside_replica_count"]) == (4060, 0)
 
 
+def billed(name: str, cost: str, *, due: str, commitment: str = "anthropic") -> Row:
+    """What a workload was billed under a commitment in 28 days, and what of that is due at least."""
+    return {
+        "usage_date": LAST,
+        "commitment": commitment,
+        "workload": name,
+        "window_days_count": 28,
+        "due_cost_rc": Decimal(due),
+        "token_billed_cost_rc": Decimal(cost) - 1,
+        "other_billed_cost_rc": Decimal(1),
+        "unconverted_count": 0,
+    }
+
+
 def test_what_is_committed_is_not_avoided() -> None:
     """28,000 tokens come to 560, of which 896 x 7 / 28 = 224 are due anyway: what fits, 406, avoids 560 - 224."""
-    row = fills(fct_verdicts_daily=[price("mail", committed="896")])["mail"]
-    assert (row["api_committed_cost_rc"], row["avoided_cost_rc"]) == (224, 336)
+    scopes = [billed("mail", "2240", due="1000"), billed("unassigned", "103", due="1000")]
+    row = fills(fct_commitment_scopes_daily=scopes)["mail"]
+    assert (row["commitment"], row["api_committed_cost_rc"], row["api_headroom_cost_rc"]) == ("anthropic", 224, 336)
+    assert row["avoided_cost_rc"] == row["avoided_alone_cost_rc"] == row["avoided_under_commitment_cost_rc"] == 336
+    assert "336.00 above what is due: of 406.00 that fits, no more is avoided." in row["reason"]
+
+
+def test_a_commitment_in_a_currency_without_a_rate_is_left_to_the_verdict() -> None:
+    row = fills(fct_commitment_scopes_daily=[{**billed("mail", "9", due="9"), "due_cost_rc": None}])["mail"]
+    assert (row["commitment"], row["avoided_cost_rc"]) == (None, 406)
+
+
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    tokens=st.lists(st.integers(0, 2500), min_size=3, max_size=3),
+    on=st.lists(st.sampled_from(["llama", "qwen"]), min_size=3, max_size=3),
+    staying=st.integers(1, 2000),
+    due=st.integers(0, 6000),
+    usual=st.lists(st.integers(1, 3000), min_size=3, max_size=3),
+)
+def test_workloads_of_one_commitment_avoid_together_what_its_bills_fall_by(
+    tokens: list[int], on: list[str], staying: int, due: int, usual: list[int]
+) -> None:
+    """On however many deployments they would run: the bill before, less the bill after, by hand."""
+    names = ["chat", "code", "mail"]
+    found = fills(
+        config_deployments=[deployment(), deployment(deployment_id="qwen")],
+        config_workloads=[workload(name, deployment_id=place) for name, place in zip(names, on, strict=True)],
+        fct_commitment_scopes_daily=[
+            *(billed(name, str(cost), due=str(due)) for name, cost in zip(names, usual, strict=True)),
+            billed("unassigned", str(staying), due=str(due)),
+        ],
+        fct_demand_hourly=[
+            asked(day, name, count) for day in DAYS[-7:] for name, count in zip(names, tokens, strict=True) if count
+        ],
+        fct_scale_downs_daily=[{"usage_date": LAST, **_RELEASE, "deployment_id": place} for place in ("llama", "qwen")],
+        fct_verdicts_daily=[price(name) for name in names],
+        int_self_host_tokens_hourly=[
+            {**row, "deployment_id": place}
+            for place in ("llama", "qwen")
+            for day in DAYS[-7:]
+            for row in served(day, hours(2400))
+        ],
+    )
+    used = sum(Fraction(count * 7, 50) for count in tokens)
+    moved = sum(Fraction(row["fit_tokens"], 50) for row in found.values())
+    # Of what does not move a day is what it was in the verdict's window.
+    stays = staying + sum(cost if not count else 1 for cost, count in zip(usual, tokens, strict=True))
+    floor, others = Fraction(due, 4), Fraction(stays, 4)
+    fall = max(floor, others + used) - max(floor, others + used - moved)
+    assert sum(Fraction(row["avoided_cost_rc"]) for row in found.values()) == fall
+    assert {Fraction(row["avoided_under_commitment_cost_rc"]) for row in found.values()} <= {fall}
+    for row in found.values():
+        own = Fraction(row["fit_tokens"], 50)
+        alone = max(floor, others + used) - max(floor, others + used - own)
+        assert row["avoided_alone_cost_rc"] == alone
+        assert row["avoided_cost_rc"] <= alone
+        assert ("alone it would avoid" in row["reason"]) == (row["avoided_cost_rc"] < alone)
 
 
 def test_an_hour_that_nobody_watched_takes_nothing() -> None:

@@ -38,17 +38,82 @@ def test_the_dearest_traffic_of_an_hour_goes_first_and_an_unwatched_hour_takes_n
     assert found.avoided_cost == 89
 
 
+def under(scope: str | None, name: str, work: list[int], price: int) -> Movable:
+    return Movable(
+        name=name, hours=[LoadHour(work=units, tokens=units) for units in work], price_per_unit=price, scope=scope
+    )
+
+
+def filled_under(headroom: int, served: list[int | None], *candidates: Movable, replicas: int = 2) -> IdleFill:
+    return idle_fill(
+        served=served,
+        movable=candidates,
+        replicas=replicas,
+        spare_replicas=0,
+        capacity_per_replica_hour=10,
+        headroom={"deal": headroom},
+    )
+
+
 def test_what_is_committed_anyway_is_not_avoided_and_goes_last() -> None:
     """20 at 5 are 100, of which 60 are due: moving all avoids 40, 2 a unit. 20 at 3 with nothing due go first."""
-    committed = Movable(name="committed", hours=[LoadHour(work=20, tokens=20)], price_per_unit=5, committed_cost=60)
-    found = fill([0], committed, movable("free", [20], 3), replicas=3)
+    committed = under("deal", "committed", [20], 5)
+    found = filled_under(40, [0], committed, movable("free", [20], 3), replicas=3)
     assert [(one.name, one.work, one.avoided_cost) for one in found.filled] == [("committed", 10, 40), ("free", 20, 60)]
-    alone = fill([0], committed, replicas=1).filled[0]
-    assert (alone.work, alone.avoided_cost) == (10, 40)
-    little = fill([16], committed, replicas=2).filled[0]
+    alone = filled_under(40, [0], committed, replicas=1).filled[0]
+    assert (alone.work, alone.moved_cost, alone.avoided_cost) == (10, 50, 40)
+    little = filled_under(40, [16], committed).filled[0]
     assert (little.work, little.avoided_cost) == (4, 20)
-    unused = Movable(name="unused", hours=[LoadHour(work=20, tokens=20)], price_per_unit=5, committed_cost=200)
-    assert fill([0], unused).avoided_cost == 0
+    assert filled_under(0, [0], committed).avoided_cost == 0
+
+
+def test_two_workloads_under_one_commitment_avoid_what_is_above_it_once() -> None:
+    """80 and 80 on a bill of which 100 are due: each alone avoids 60, both together no more than that."""
+    one, other = under("deal", "a", [20], 4), under("deal", "b", [20], 4)
+    assert filled_under(60, [0], one, replicas=4).avoided_cost == 60
+    both = filled_under(60, [0], one, other, replicas=4)
+    assert [(found.moved_cost, found.avoided_cost) for found in both.filled] == [(80, 60), (80, 0)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    served=st.lists(st.one_of(units, st.none()), min_size=1, max_size=4),
+    data=st.data(),
+    due=st.integers(0, 900),
+    others=st.integers(0, 400),
+)
+def test_what_a_bill_avoids_is_what_it_falls_by_however_many_share_it(
+    served: list[int | None], data: st.DataObject, due: int, others: int
+) -> None:
+    """The bill is the greater of what is due and what is used: before less after, of each scope by itself."""
+    size = len(served)
+    work = st.lists(units, min_size=size, max_size=size)
+    scopes = st.sampled_from(["deal", "other deal", None])
+    asking = [under(data.draw(scopes), name, data.draw(work), data.draw(st.integers(0, 6))) for name in "abcd"]
+    used = {
+        scope: others
+        + sum(one.price_per_unit * sum(hour.work for hour in one.hours) for one in asking if one.scope == scope)
+        for scope in ("deal", "other deal")
+    }
+    found = idle_fill(
+        served=served,
+        movable=asking,
+        replicas=4,
+        spare_replicas=0,
+        capacity_per_replica_hour=10,
+        headroom={scope: max(due, whole) - max(due, others) for scope, whole in used.items()},
+    )
+    by_name = {one.name: one for one in found.filled}
+    for scope, whole in used.items():
+        theirs = [one for one in asking if one.scope == scope]
+        moved = sum(one.price_per_unit * by_name[one.name].work for one in theirs)
+        fall = max(due, whole) - max(due, whole - moved)
+        assert sum(by_name[one.name].avoided_cost for one in theirs) == fall
+    for one in asking:
+        filled = by_name[one.name]
+        assert filled.moved_cost == filled.work * one.price_per_unit
+        assert 0 <= filled.avoided_cost <= filled.moved_cost
+        assert one.scope is not None or filled.avoided_cost == filled.moved_cost
 
 
 def test_a_spare_replica_is_not_filled() -> None:
@@ -113,5 +178,7 @@ def test_hours_that_do_not_match_are_refused() -> None:
         fill([0], movable("chat", [1, 1], 1))
     with pytest.raises(ValueError, match="price of chat"):
         fill([0], movable("chat", [1], -1))
+    with pytest.raises(ValueError, match="a is under 'deal', of which no headroom is given"):
+        fill([0], under("deal", "a", [1], 1))
     with pytest.raises(ValueError, match="no count"):
         release_beside_filling(avoided_cost_by_released=[], replica_cost=1)

@@ -79,6 +79,8 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
     tables["fct_peak_allowances_daily"] = peaks.allowance_rows(project, tables, days=days)
     tables["fct_verdicts_daily"] = verdicts.verdict_rows(project, tables, hours, days=days)
     tables["fct_scale_downs_daily"] = releases.release_rows(project, tables, hours, days=days)
+    # The demo is under no commitment; tests/decisions/test_commitment_scopes.py has some.
+    tables["fct_commitment_scopes_daily"] = {}
     tables["fct_idle_fill_daily"] = releases.fill_rows(project, tables, hours, days=days)
     tables["fct_alert_states_daily"] = verdicts.alert_rows(project, tables["fct_verdicts_daily"])
     return Figures(project=project, days=days, seen=seen, tables=tables)

@@ -34,6 +34,7 @@ DECISIONS = {
     "fct_alert_states_daily": ("usage_date", "workload"),
     "fct_token_class_weights_daily": ("usage_date", "deployment_id", "token_class"),
     "fct_scale_downs_daily": ("usage_date", "deployment_id"),
+    "fct_commitment_scopes_daily": ("usage_date", "commitment", "workload"),
     "fct_idle_fill_daily": ("usage_date", "deployment_id", "workload"),
     "fct_peak_allowances_daily": ("usage_date", "workload"),
 }
