@@ -47,7 +47,6 @@ _LIGHT_FILLS = {"#e8a33d", "#63b7e6", "#a7adb5", "#d3d7dc"}
 # Liberation Sans ships inside vl-convert: the layout does not depend on the fonts of the machine.
 _MEASURED_WITH = "Liberation Sans"
 _SHARE_WORTH_A_LABEL = 0.08
-_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 # A chart is 360 units wide.
 _MOST_STEPS = 160
 # d3-format: thousands apart, no trailing zeros, never an exponent.
@@ -199,22 +198,13 @@ def curve_chart(drawn: LoadCurve | Stairs) -> "altair.LayerChart":
     return load_chart(drawn) if isinstance(drawn, LoadCurve) else stairs_chart(drawn)
 
 
-def bars_in_text(values: Sequence[float], *, columns: int = 32) -> str:
-    """A curve as a line of blocks, the greatest value the full height: where drawing would take longer than reading."""
-    most = max(values, default=0.0)
-    if most <= 0:
-        return ""
-    picked = [values[column * len(values) // columns] for column in range(columns)]
-    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(value / most * len(_BLOCKS)))] for value in picked)
-
-
 def load_chart(curve: LoadCurve) -> "altair.LayerChart":
     """Hours in the order of their load: what replicas serve below their capacity, what the API takes above it."""
     import altair
 
     hours = len(curve.hourly_tokens)
     below, above = [], []
-    for rank, tokens in _thinned(curve.hourly_tokens):
+    for rank, tokens in thinned(curve.hourly_tokens):
         served = min(tokens, curve.capacity_tokens)
         below.append({"hours": rank, "low": 0.0, "high": served / 1e6})
         above.append({"hours": rank, "low": served / 1e6, "high": tokens / 1e6})
@@ -312,11 +302,11 @@ def _level(high: float) -> "altair.Chart":
     return drawn
 
 
-def _thinned(loads: Sequence[float]) -> list[tuple[int, float]]:
+def thinned(loads: Sequence[float], *, most: int = _MOST_STEPS) -> list[tuple[int, float]]:
     """(hours, load) of the steps that a curve of this width can show: every change up to so many, the last of a stretch
     of hours beyond.
     """
-    every = max(1, math.ceil(len(loads) / _MOST_STEPS))
+    every = max(1, math.ceil(len(loads) / most))
     ranks = sorted({*range(every, len(loads) + 1, every), *([len(loads)] if loads else []), *([1] if loads else [])})
     return [(0, loads[0]) if loads else (0, 0.0), *((rank, loads[rank - 1]) for rank in ranks)]
 

@@ -11,9 +11,8 @@ from typing import Any
 import dagster as dg
 
 from pipeline.assets.landing import MOST_DAYS_A_RUN
-from pipeline.assets.markdown import markdown_table, plain_text
+from pipeline.assets.markdown import markdown_image, markdown_table, plain_text
 from pipeline.assets.resources import ProjectResource
-from pipeline.charts import LoadCurve, bars_in_text
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results, refused_scopes
 from pipeline.decisions.graph import config_of, current_snapshot
@@ -21,7 +20,9 @@ from pipeline.landing.project import Project
 from pipeline.reports import certainty, figures
 from pipeline.reports.curves import curves_of
 from pipeline.reports.questions import Questions
+from pipeline.sketch import sketch
 
+_MOST_PICTURED = 6
 _IDLE = ("loaded_idle", "unallocated")
 _KINDS = ("serving", "idle", "unobserved", "other")
 
@@ -287,19 +288,22 @@ def _certainties(morning: Morning, verdicts: Rows) -> Rows:
 
 
 def _curves(morning: Morning, rows: Rows) -> str:
-    """Which load pays a replica and where the lanes cross, by the verdicts of the day: in words and blocks."""
+    """Which load pays a replica and where the lanes cross, by the verdicts of the day: in words, and pictures of the
+    workloads with most at stake.
+    """
     found = {row["workload"]: row for row in morning.ask("workload_curves")}
-    lines = []
-    for row in rows:
-        own = found.get(row["workload"]) if row["usage_date"] == morning.day else None
-        for curve in curves_of(row, own, morning.config):
-            lines.append(f"- **{plain_text(curve.title)}.** {plain_text(curve.says)}")
-            if isinstance(curve.drawn, LoadCurve):
-                blocks = bars_in_text(curve.drawn.hourly_tokens)
-                lines.append(f"  `{blocks}` hours by their load, {len(curve.drawn.hourly_tokens)} in all")
-    if lines:
-        lines.append("- Drawn: `breakeven verdict --charts FOLDER`, and in the month's report.")
-    return "\n".join(lines)
+    of_day = [row for row in rows if row["usage_date"] == morning.day]
+    ranked = sorted(of_day, key=lambda row: (-abs(row["saving_rc_per_month"] or 0), row["workload"]))
+    pictured = {row["workload"] for row in ranked[:_MOST_PICTURED]}
+    parts = []
+    for row in of_day:
+        for curve in curves_of(row, found.get(row["workload"]), morning.config):
+            said = f"**{plain_text(curve.title)}.** {plain_text(curve.says)}"
+            is_pictured = row["workload"] in pictured
+            parts.append(f"{said}\n\n{markdown_image(sketch(curve.drawn), curve.title)}" if is_pictured else said)
+    if parts:
+        parts.append("Drawn with care: `breakeven verdict --charts FOLDER`, and in the month's report.")
+    return "\n\n".join(parts)
 
 
 def _advice(row: Mapping[str, Any], day: date) -> str:

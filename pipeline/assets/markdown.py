@@ -1,5 +1,6 @@
 """Tables for the metadata of an asset. Text from data starts no column, link, tag or emphasis."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 
 from pipeline.reports.figures import TEXT_LIMIT, visible
@@ -11,6 +12,11 @@ _SPECIAL = "\\|<>[]`*_~&#!"
 def plain_text(text: object) -> str:
     """One line that Markdown shows as it is."""
     return "".join(f"\\{character}" if character in _SPECIAL else character for character in visible(text, TEXT_LIMIT))
+
+
+def markdown_image(svg: str, says: str) -> str:
+    """A picture inside the text: nothing is fetched, and whoever does not see it reads what it says."""
+    return f"![{plain_text(says)}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode('ascii')})"
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, numbers_from: int | None = None) -> str:

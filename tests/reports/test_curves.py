@@ -167,8 +167,3 @@ def test_a_png_stands_alone_and_is_as_wide_as_a_phone_shows() -> None:
     width, height = struct.unpack(">II", png[16:24])
     assert 800 <= width <= 1000
     assert 500 <= height <= 800
-
-
-def test_blocks_show_the_shape_where_nothing_is_drawn() -> None:
-    assert charts.bars_in_text([8, 4, 2, 1, 0], columns=5) == "\u2588\u2585\u2583\u2582\u2581"
-    assert charts.bars_in_text([0, 0]) == charts.bars_in_text([]) == ""
