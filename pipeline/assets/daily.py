@@ -288,15 +288,16 @@ def _certainties(morning: Morning, verdicts: Rows) -> Rows:
 
 
 def _curves(morning: Morning, rows: Rows) -> str:
-    """Which load pays a replica and where the lanes cross, by the verdicts of the day: in words, and pictures of the
+    """Which load pays a replica and where the lanes cross, by the verdicts shown: in words, and pictures of the
     workloads with most at stake.
     """
-    found = {row["workload"]: row for row in morning.ask("workload_curves")}
-    of_day = [row for row in rows if row["usage_date"] == morning.day]
-    ranked = sorted(of_day, key=lambda row: (-abs(row["saving_rc_per_month"] or 0), row["workload"]))
+    until = morning.day + timedelta(days=1)
+    asked = morning.questions.ask("workload_curves", from_date=date.min, to_date=until).to_dicts()
+    found = {row["workload"]: row for row in asked}
+    ranked = sorted(rows, key=lambda row: (-abs(row["saving_rc_per_month"] or 0), row["workload"]))
     pictured = {row["workload"] for row in ranked[:_MOST_PICTURED]}
     parts = []
-    for row in of_day:
+    for row in rows:
         for curve in curves_of(row, found.get(row["workload"]), morning.config):
             said = f"**{plain_text(curve.title)}.** {plain_text(curve.says)}"
             is_pictured = row["workload"] in pictured
