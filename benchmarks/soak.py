@@ -2,7 +2,8 @@
 
 In turn, until the time is up: the property tests with other random examples; `breakeven run` killed at random moments;
 three runs at once; both with landing, cache and snapshots on S3 (moto's server on loopback), each run on a machine of
-its own; the demo's exports cut at random places. What a round drew is in its seed, printed when it fails.
+its own; the demo's exports cut at random places; agents of GPU hosts, and what ships for them, killed by the hundred.
+What a round drew is in its seed, printed when it fails.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from benchmarks.agent_kills import kill_agents
 from benchmarks.cuts import cut_everything
 from benchmarks.measure import machine
 from benchmarks.results import keep
@@ -29,12 +31,14 @@ from pipeline.decisions.graph import current_snapshot
 from pipeline.demo import AS_OF, generate
 from pipeline.landing.project import Project
 from tests.moto_s3 import s3_server
+from tests.telemetry.stub import Stub, compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 # The one that heeds a seed: the gate's gives the same examples whatever the seed (tests/conftest.py).
 LAWS_PROFILE = "soak"
 _KILLS_A_ROUND = 5
 _AT_ONCE = 3
+_AGENT_KILLS_A_ROUND = 200
 _RUN_LIMIT_SECONDS = 600
 _LAWS_LIMIT_SECONDS = 3_600
 
@@ -78,6 +82,7 @@ def soak(scratch: Path, *, minutes: float, seed: int, counted: Counted) -> None:
         lambda number: counted.add("kills_on_s3", _killed_on_s3(fresh, scratch / "s3", number, undisturbed)),
         lambda number: counted.add("runs_at_once_on_s3", _at_once_on_s3(fresh, scratch / "s3", undisturbed)),
         lambda number: counted.add("cuts", cut_everything(fresh, random.Random(number), cuts_a_file=5)),
+        lambda number: counted.add("agent_kills", _killed_agents(scratch / "agents", number)),
     )
     number = seed
     while number == seed or time.monotonic() < ends:
@@ -190,6 +195,15 @@ def _at_once_on_s3(fresh: Path, folder: Path, undisturbed: tuple[Tables, float])
         finished(start_run(machine(names[0]), environment))
         same(published(folder / names[0], environment), undisturbed[0], "after three runs at once on S3")
     return _AT_ONCE
+
+
+def _killed_agents(folder: Path, seed: int) -> int:
+    """Agents over the stub of a driver, and as many shippers onto S3. Needs a C compiler."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with s3_server() as server:
+        stub = Stub(folder, compiled(folder))
+        return kill_agents(folder, stub, server, kills=_AGENT_KILLS_A_ROUND, seed=seed)["agents"]
 
 
 @contextmanager
