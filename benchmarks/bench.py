@@ -12,6 +12,7 @@ from benchmarks.builds import measured_builds, measured_morning
 from benchmarks.cur import Export, measured_lines
 from benchmarks.demo_runs import measured_demo, measured_parsing
 from benchmarks.detectors import table as detectors
+from benchmarks.fleet_hours import Fleet, measured_hours
 from benchmarks.measure import machine
 from benchmarks.results import Figures, keep
 from benchmarks.year import Shape, Year
@@ -41,6 +42,9 @@ def main() -> None:
         if asked.only in (None, "agent"):
             agent = {"agent_on_a_gpu_host": measured_agent(scratch / "agent")}
             say(f"wrote {keep('agent', on=date.today(), machine=before, figures=agent).name}")
+        if asked.only in (None, "fleet"):
+            hours = {"fleet_samples_to_hours": measured_hours(Fleet(scratch / "fleet", asked.gpus, days=3))}
+            say(f"wrote {keep('fleet', on=date.today(), machine=before, figures=hours).name}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if asked.only in (None, "detectors"):
@@ -62,8 +66,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=Shape.days, help="days of the generated year")
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
     parser.add_argument(
-        "--only", choices=("builds", "demo", "cur", "agent", "detectors"), default=None, help="measure one part only"
+        "--only",
+        choices=("builds", "demo", "cur", "agent", "fleet", "detectors"),
+        default=None,
+        help="measure one part only",
     )
+    parser.add_argument("--gpus", type=int, default=1000, help="GPUs of the fleet, sampled every 5 s for three days")
     parser.add_argument("--years", type=int, default=1000, help="simulated years of each cell of the detectors")
     parser.add_argument(
         "--lines", type=int, nargs="+", default=[1_000_000, 20_000_000, 20_000_000], help="lines of each CUR export"
