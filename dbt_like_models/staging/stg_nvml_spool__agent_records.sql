@@ -1,5 +1,6 @@
 -- One row per usage_date, agent_start_id, sequence_number.
--- What agents said about themselves: file headers, GPU inventory, gaps with their reason, lost records, torn lines.
+-- What agents said about themselves: file headers, GPU inventory, MIG slices, XID errors, gaps with their reason,
+-- lost records, torn lines.
 -- partition: month
 with
 agent_records as (

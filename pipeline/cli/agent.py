@@ -83,6 +83,13 @@ def agent() -> None:
     metavar="MIN",
     help="A file is closed, and can be shipped, after so many minutes.",
 )
+@click.option(
+    "--metrics",
+    type=click.IntRange(1, 65535),
+    default=None,
+    metavar="PORT",
+    help="Say how the agent is at http://127.0.0.1:PORT/metrics.  [default: no port is opened]",
+)
 @click.option("--most-disk", type=click.IntRange(32, 1_000_000), default=1024, show_default=True, metavar="MIB")
 def run(
     spool: Path,
@@ -96,6 +103,7 @@ def run(
     scraping: float,
     patience: float,
     close_after: float,
+    metrics: int | None,
     most_disk: int,
 ) -> None:
     """Sample and scrape until SIGTERM. A base install is enough, but for --to s3://..., which needs boto3.
@@ -128,6 +136,7 @@ def run(
         engines=engines,
         scrape_ms=round(scraping * 1000),
         ship_to=to,
+        metrics_port=metrics,
         limits=Limits(close_after_ms=round(close_after * 60_000), folder_bytes=most_disk * 1024**2),
     )
     click.echo(f"breakeven agent: {name} to {spool}{'' if to is None else f', shipped to {to}'}", err=True)

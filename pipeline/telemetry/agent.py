@@ -24,6 +24,7 @@ from pipeline.formats.spool import Header, Record
 from pipeline.telemetry.clock import Clock, Instant, steady_clock
 from pipeline.telemetry.holding import Holdings
 from pipeline.telemetry.instance import Resource, provider_resource
+from pipeline.telemetry.own_metrics import MetricsServer, Told
 from pipeline.telemetry.podresources import SOCKET, pod_gpus
 from pipeline.telemetry.spool import Limits, SpoolWriter, closed_files, locked
 from pipeline.telemetry.watch import SamplerWatch, Say, spawn_sampler
@@ -52,6 +53,7 @@ class Settings:
     pod_resources: Path = SOCKET
     scrape_ms: int = 15_000
     ship_to: str | None = None
+    metrics_port: int | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -68,7 +70,10 @@ def boot_id() -> str:
 
 
 def run(settings: Settings, *, say: Say) -> None:
-    """Run until SIGTERM or SIGINT. SpoolError where the folder cannot be used; ValueError for an engine's address."""
+    """Run until SIGTERM or SIGINT.
+
+    SpoolError where the folder cannot be used, MetricsError where the port cannot; ValueError for an engine's address.
+    """
     clock = steady_clock()
     with locked(settings.spool), _signals() as woken:
         _Agent(settings, clock=clock, say=say, woken=woken).run()
@@ -89,7 +94,11 @@ class _Agent:
         self._settings = settings
         self._clock = clock
         self._say = say
-        self._writer = SpoolWriter(settings.spool, header, settings.limits, now=now)
+        self._told = Told(host=settings.host, version=__version__, spool=settings.spool, started=now)
+        self._metrics: MetricsServer | None = None
+        if settings.metrics_port is not None:
+            self._metrics = MetricsServer(settings.metrics_port, lambda: self._told.exposition(clock()))
+        self._writer = SpoolWriter(settings.spool, header, settings.limits, now=now, written=self._told.recorded)
         has_kubelet = os.path.exists(settings.pod_resources)  # Path's own raises where this user may not look
         self._holdings = Holdings(
             declared=settings.gpus,
@@ -121,6 +130,8 @@ class _Agent:
             self._take_scraped()
             self._watch.stop(self._clock())
             self._writer.close()
+            if self._metrics is not None:
+                self._metrics.close()
             if self._shipper is not None:
                 self._shipper.kill()  # what it was doing is done again
 
@@ -175,7 +186,9 @@ class _Agent:
         if self._settings.ship_to is None:
             return
         if self._shipper is not None:
-            if self._shipper.poll() is not None:
+            code = self._shipper.poll()
+            if code is not None:
+                self._told.shipped(code)
                 self._shipper = None
             elif now.mono_ms - self._ship_ms > _LONGEST_SHIPPING_MS:
                 self._shipper.kill()

@@ -71,9 +71,19 @@ class SpoolWriter:
     """Writes records of one agent start, numbered from 0. Call `maintain` often; nothing here waits or reads a clock.
 
     A record that the disk refuses is counted and said in a loss record as soon as the disk takes one; it never raises.
+    `written` is told each record that the disk has taken, those of its own making too.
     """
 
-    def __init__(self, folder: Path, header: Header, limits: Limits, *, now: Instant) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: Header,
+        limits: Limits,
+        *,
+        now: Instant,
+        written: Callable[[Record, Instant], None] = lambda *_: None,
+    ) -> None:
+        self._written = written
         self._folder = folder
         self._header = header
         self._limits = limits
@@ -139,6 +149,7 @@ class SpoolWriter:
             return False
         self._seq += 1
         self.last_error = None
+        self._written(record, at)
         return True
 
     def _keep_within_bound(self, now: Instant) -> None:

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,6 +209,23 @@ def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
         [1_000_000],
         "compute_pids",
     )
+
+
+def test_asked_for_a_port_it_says_there_how_it_is_and_opens_none_otherwise(start: Callable[..., Agent]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    agent = start("--metrics", str(port))
+    agent.wait_for(is_sample)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        said = answer.read().decode()
+    agent.stop()
+    samples = re.search(r'^breakeven_agent_records_total\{record="sample"\} (\d+)$', said, re.MULTILINE)
+    assert samples is not None
+    assert 1 <= int(samples[1]) <= sum(map(is_sample, agent.records()))
+    assert 'breakeven_agent_gpus{health="ok"} 1\n' in said
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20)
 
 
 def test_a_base_install_is_enough_for_the_agents_process(stub: Stub, tmp_path: Path) -> None:
