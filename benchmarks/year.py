@@ -291,7 +291,7 @@ def _samples(day: date, host: int, ticks: int) -> Rows:
             case when mood = 0 then 0 else 70000000000 end as memory_used_bytes,
             ({number * ticks} + tick) * {interval_ms * 400} + noise % 1000 as energy_millijoules,
             90000 + util * 5000 + noise % 5000 as power_milliwatts,
-            util * 6000 + noise % 600 as sm_active_ppm,
+            util * 6000 + noise % 600 as sm_active_ppm, null as tensor_active_ppm, null as dram_active_ppm,
             0 as clocks_event_reasons, case when mood = 0 then 0 else 1 end as compute_process_count,
             'ok' as health, 0 as samples_lost
         from (
@@ -322,10 +322,11 @@ def _scrapes(day: date, host: int) -> Rows:
             timestamp '{day}' + to_minutes((tick + 1) * 5) as at, 300000 as interval_ms,
             'http://127.0.0.1:' || (8000 + replica) || '/metrics' as target, 'replica-' || replica as replica_id,
             'vllm' as engine, '0.11.0' as engine_version, timestamp '2025-12-01' as process_started_at,
-            passed * 400000 + noise as prompt_tokens, passed * 120000 + noise // 4 as prompt_tokens_cached,
-            passed * 90000 + noise // 5 as generation_tokens, passed * 50 as requests_success,
-            noise % 16 as requests_running, 0 as requests_waiting, '[' || {uuids} || ']' as gpu_uuids,
-            'declared' as gpu_method, 200 as http_status, 5 as duration_ms, null as scrape_error
+            passed * 400000 + noise as prompt_tokens, 'delivered' as prompt_counts,
+            passed * 120000 + noise // 4 as prompt_tokens_cached, passed * 90000 + noise // 5 as generation_tokens,
+            passed * 50 as requests_success, noise % 16 as requests_running, 0 as requests_waiting,
+            '[' || {uuids} || ']' as gpu_uuids, null as gpu_shares_ppm, 'declared' as gpu_method,
+            200 as http_status, 5 as duration_ms, null as scrape_error
         from (
             select
                 ticks.range as tick, replicas.range as replica,

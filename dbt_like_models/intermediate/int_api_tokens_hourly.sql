@@ -45,7 +45,9 @@ final as (
         workload,
         model,
         token_class,
-        string_agg(distinct shape_from, '+' order by shape_from) as shape_from,
+        -- There are two: all names of an hour in one, where it has both.
+        min(shape_from)
+        || case when min(shape_from) != max(shape_from) then '+' || max(shape_from) else '' end as shape_from,
         cast(sum(tokens) as bigint) as tokens
     from timed
     group by usage_date, usage_hour_at, workload, model, token_class

@@ -3,12 +3,34 @@
 -- What every API metered on a day, in the same cells as the bills.
 -- partition: month
 with
+-- Each source once: the hours of a day would otherwise all have to be searched for other names.
+by_source as (
+    select
+        usage_date,
+        provider,
+        issuer,
+        account,
+        sub_account_id,
+        api_key_id,
+        model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        source,
+        cast(sum(tokens) as bigint) as tokens,
+        cast(sum(web_search_request_count) as bigint) as web_search_request_count
+    from int_api_usage_hourly
+    group by all
+),
+
 final as (
     select
         usage_date,
         provider,
         issuer,
-        string_agg(distinct source, '+' order by source) as source,
+        string_agg(source, '+' order by source) as source,
         account,
         sub_account_id,
         api_key_id,
@@ -20,7 +42,7 @@ final as (
         inference_geo,
         cast(sum(tokens) as bigint) as tokens,
         cast(sum(web_search_request_count) as bigint) as web_search_request_count
-    from int_api_usage_hourly
+    from by_source
     group by all
 )
 

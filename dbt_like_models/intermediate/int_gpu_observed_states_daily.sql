@@ -71,38 +71,65 @@ claims as (
     cross join (select unnest(['serving', 'loaded_idle', 'starting']) as state) as claimed_states
 ),
 
+claimed_hours as (
+    select
+        host,
+        gpu_uuid,
+        usage_hour_at,
+        sum(claimed_ms) as all_claimed_ms
+    from claims
+    group by host, gpu_uuid, usage_hour_at
+),
+
 weighed as (
     select
-        *,
-        sum(claimed_ms) over (partition by host, gpu_uuid, usage_hour_at) as all_claimed_ms
+        claims.*,
+        claimed_hours.all_claimed_ms
     from claims
-    where claimed_ms > 0
+    inner join claimed_hours
+        on
+            claims.host = claimed_hours.host
+            and claims.gpu_uuid = claimed_hours.gpu_uuid
+            and claims.usage_hour_at = claimed_hours.usage_hour_at
+    where claims.claimed_ms > 0
 ),
 
 -- What engines claim beyond the GPU's healthy time is cut in proportion.
 floored as (
     select
         *,
-        least(all_claimed_ms, healthy_ms) as engine_ms,
-        case
-            when all_claimed_ms <= healthy_ms then claimed_ms
-            else healthy_ms * claimed_ms // all_claimed_ms
-        end as floor_ms,
-        case
-            when all_claimed_ms <= healthy_ms then 0
-            else healthy_ms * claimed_ms % all_claimed_ms
-        end as remainder
+        healthy_ms * claimed_ms // all_claimed_ms as floor_ms,
+        healthy_ms * claimed_ms % all_claimed_ms as remainder
     from weighed
+    where all_claimed_ms > healthy_ms
 ),
 
 engine_states as (
     select
-        *,
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        usage_hour_at,
+        target,
+        state,
+        claimed_ms as state_ms
+    from weighed
+    where all_claimed_ms <= healthy_ms
+    union all
+    select
+        host,
+        gpu_uuid,
+        boot_id,
+        provider_resource_id,
+        usage_hour_at,
+        target,
+        state,
         floor_ms + case
             when
                 row_number() over (
                     partition by host, gpu_uuid, usage_hour_at order by remainder desc, target asc, state asc
-                ) <= engine_ms - sum(floor_ms) over (partition by host, gpu_uuid, usage_hour_at)
+                ) <= healthy_ms - sum(floor_ms) over (partition by host, gpu_uuid, usage_hour_at)
                 then 1
             else 0
         end as state_ms
@@ -138,16 +165,7 @@ rests as (
 ),
 
 states as (
-    select
-        host,
-        gpu_uuid,
-        boot_id,
-        provider_resource_id,
-        usage_hour_at,
-        target,
-        state,
-        state_ms
-    from engine_states
+    select * from engine_states
     union all
     select
         rests.host,
