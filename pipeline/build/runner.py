@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, partial
@@ -330,6 +330,25 @@ def _refuse_outside(model: Model, partition: str, days: Iterable[date | None]) -
         raise BuildError(f"{model.name}, partition {partition}: rows of {', '.join(outside[:3])} are outside it.")
 
 
+class _Asked(Mapping[str, Any]):
+    """Inputs by name, each found when it is asked for: a model without anything to decide reads little."""
+
+    def __init__(self, found_by: Mapping[str, Callable[[], Any]]) -> None:
+        self._found_by = found_by
+        self._found: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._found:
+            self._found[name] = self._found_by[name]()
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found_by)
+
+    def __len__(self) -> int:
+        return len(self._found_by)
+
+
 class _Frames:
     """Inputs of a Python model: each is read once for all partitions that miss, and cut for each of them."""
 
@@ -339,13 +358,12 @@ class _Frames:
         self._windows = [partition_range(partition) for partition in partitions]
         self._read: dict[str, _Cuts] = {}
 
-    def of(self, connection: duckdb.DuckDBPyConnection, partition: str) -> dict[str, Any]:
-        """What a partition reads of each input, and `this_partition`."""
+    def of(self, connection: duckdb.DuckDBPyConnection, partition: str) -> Mapping[str, Any]:
+        """What a partition reads of each input, and `this_partition`. An input is read when it is first asked for."""
         window = partition_range(partition)
         this = pl.DataFrame({"from_date": [window.from_date], "to_date": [window.to_date]})
-        return {name: self._cut(connection, relation, window) for name, relation in self._inputs.items()} | {
-            "this_partition": this
-        }
+        asked = {name: partial(self._cut, connection, relation, window) for name, relation in self._inputs.items()}
+        return _Asked({**asked, "this_partition": lambda: this})
 
     def _cut(self, connection: duckdb.DuckDBPyConnection, relation: Relation, window: DateRange) -> Any:
         if relation.name not in self._read:

@@ -97,6 +97,23 @@ def test_a_day_is_prepared_once_and_handed_to_every_partition_that_reads_it(tmp_
     assert pl.read_parquet(files).sort("usage_date")["item"].to_list() == ["a", "abc", "d"]
 
 
+def test_what_a_model_does_not_ask_for_is_not_read(tmp_path, monkeypatch):
+    read: list[str] = []
+    really = FrameRelation.sql
+    monkeypatch.setattr(FrameRelation, "sql", lambda self, days: read.append(self.name) or really(self, days))
+    tables = {
+        name: FrameRelation(name=name, frame=frame([(0, "a", None, None)]), folder=tmp_path, date_column="usage_date")
+        for name in ("rows", "seldom")
+    }
+
+    def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
+        assert sorted(inputs) == ["rows", "seldom", "this_partition"]
+        return inputs["rows"] if len(inputs["rows"]) == 1 else inputs["seldom"]
+
+    Runner(models=[python_model(build, inputs=("rows", "seldom"))], relations=tables, cache=tmp_path).build()
+    assert read == ["rows"]
+
+
 def test_only_partitions_whose_window_changed_are_made_again(tmp_path):
     rows = [(day, "a", None, None) for day in range(6)]
     model = python_model(lambda inputs: frame([]), prepare={"rows": len}, lookback={"rows": 1})
