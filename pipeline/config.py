@@ -222,6 +222,8 @@ class Workload(_Section):
     pinned_to: Literal["api", "self_host"] | None = None
     pin_reason: str | None = None
     migration: Migration | None = None
+    # Whole hours after the one in which a request came, until which it may be served; a batch of the APIs has 24.
+    may_wait_hours: int | None = Field(default=None, ge=1, le=168)
 
 
 class Overhead(_Section):
@@ -502,6 +504,9 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         if workload.pinned_to is not None and not workload.pin_reason:
             fix = "A pinned workload says why in pin_reason."
             yield _problem("workloads", index, "pin_reason", value="missing", fix=fix)
+        if workload.may_wait_hours is not None and workload.deployment is None:
+            fix = "What may wait, waits for replicas: name in `deployment` the one that would serve it."
+            yield _problem("workloads", index, "may_wait_hours", value=workload.may_wait_hours, fix=fix)
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")

@@ -54,6 +54,14 @@ def test_a_rate_written_with_a_point_is_exactly_what_was_written():
             ["pin_reason", "says why"],
         ),
         (
+            MINIMAL + "workloads:\n  - {workload: chat, may_wait_hours: 24, match: [{account: a}]}\n",
+            ["workloads.0.may_wait_hours", "24", "name in `deployment` the one"],
+        ),
+        (
+            MINIMAL + "workloads:\n  - {workload: chat, may_wait_hours: 1000, match: [{account: a}]}\n",
+            ["workloads.0.may_wait_hours", "1000", "168"],
+        ),
+        (
             MINIMAL + "sources:\n  - {source: nvml_spool, account: a}\n  - {source: nvml_spool, account: a}\n",
             ["nvml_spool/a", "Declared twice"],
         ),

@@ -28,6 +28,7 @@ from pipeline.explain.explanation import Equality, Explanation, Rows
 from pipeline.explain.gpu_charges import booked_days, state_shares
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.invoices import explain_invoice
+from pipeline.explain.plans import explain_plan
 from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
@@ -472,11 +473,32 @@ def test_every_release_and_filling_agrees_with_its_arithmetic(evidence: Evidence
             assert not _disagreeing(explain_fill(evidence, deployment=deployment, usage_date=day)), (deployment, day)
 
 
+@pytest.mark.parametrize("deployment", ["chat-llama", "search-qwen"])
+def test_what_explain_plan_prints_recomputes_the_plan(project: Project, evidence: Evidence, deployment: str) -> None:
+    printed = _call(project, "plan", deployment, "--date", "2026-11-14")
+    assert printed.exit_code == 0, printed.output
+    values = dict(_recomputed(printed.output))
+    rows = [row for row in evidence.ask("plan", deployment=deployment, usage_date="2026-11-14") if row["order_number"]]
+    assert rows
+    counts = {name: value for name, value in values.items() if name.startswith("C(")}
+    for row in rows:
+        assert _close(
+            values[f"p of {row['workload']}, a replica-second at the API"], row["api_price_rc_per_replica_second"]
+        )
+        assert _close(counts[f"C({row['best_replica_count']})"], row["best_cost_rc"])
+        assert _close(min(counts.values()), row["best_cost_rc"])
+    for back in (-1, 14):
+        day = date(2026, 11, 14) - timedelta(days=back)
+        assert not _disagreeing(explain_plan(evidence, deployment=deployment, usage_date=day)), (deployment, day)
+
+
 def test_a_deployment_that_nobody_declared_says_which_there_are(evidence: Evidence) -> None:
     with pytest.raises(NothingToExplainError, match=r"Did you mean chat-llama\?"):
         explain_release(evidence, deployment="chat-lama")
     with pytest.raises(NothingToExplainError, match="Nothing is said of batch-gemma"):
         explain_fill(evidence, deployment="batch-gemma")
+    with pytest.raises(NothingToExplainError, match="No plan of batch-gemma: one is made where several workloads"):
+        explain_plan(evidence, deployment="batch-gemma")
 
 
 # --- the shape -------------------------------------------------------------------------------------------------------

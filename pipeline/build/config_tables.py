@@ -105,6 +105,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "pin_reason": pl.String(),
         "migration_one_off_cost": _MONEY,
         "migration_payback_months": pl.Int64(),
+        "may_wait_hours": pl.Int64(),
         **_VALID,
     },
     "config_candidates": {
@@ -581,6 +582,7 @@ def _workloads(config: Config) -> Iterator[Row]:
             "pin_reason": workload.pin_reason,
             "migration_one_off_cost": workload.migration and workload.migration.one_off,
             "migration_payback_months": workload.migration and workload.migration.payback_months,
+            "may_wait_hours": workload.may_wait_hours,
         }
 
 

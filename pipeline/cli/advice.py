@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.doubts import print_matches
+from pipeline.cli.doubts import print_plans
 from pipeline.cli.options import (
     as_of_option,
     console,
@@ -50,16 +50,16 @@ def advice(folder: Path | None, as_of: str | None, output_format: str) -> None:
             emit(frame, output_format)
             return
         rows = frame.to_dicts()
-        if not rows:
+        if rows:
+            title = "What to do, in this order; what one saves is not what it saves after another"
+            print_table(_COLUMNS, [_cells(row, config.reporting_currency) for row in rows], title)
+        else:
             console().print(
                 "Nothing to fill, to release, to switch or to buy: or nothing is known yet of what is paid for."
             )
-            return
-        title = "What to do, in this order; what one saves is not what it saves after another"
-        print_table(_COLUMNS, [_cells(row, config.reporting_currency) for row in rows], title)
         for row in rows:
             console().print(printable(f"{_about(row)}: {row['reason']}"), markup=False)
-        print_matches(questions, only={row["workload"] for row in rows if row["workload"] is not None})
+        print_plans(questions)
 
 
 def _cells(row: Mapping[str, Any], currency: str) -> list[str]:

@@ -68,6 +68,13 @@ def print_matches(questions: Questions, *, only: Collection[str] | None = None) 
         console().print(printable(said), markup=False)
 
 
+def print_plans(questions: Questions) -> None:
+    """What is best for all workloads of a deployment together, where that is more than a verdict of one says."""
+    for row in questions.ask("deployment_plans", to_date=date.max).to_dicts():
+        said = f"All of {row['deployment_id']} together, {row['usage_date']}: {row['reason']}"
+        console().print(printable(said), markup=False)
+
+
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:
     """From the first day that the verdicts do not speak of."""
     known = [row["usage_date"] for row in verdicts if row["status"] != "not_settled"]

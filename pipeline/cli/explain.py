@@ -17,6 +17,7 @@ from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.invoices import explain_invoice
+from pipeline.explain.plans import explain_plan
 from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
@@ -36,6 +37,7 @@ def explain() -> None:
       breakeven explain verdict support-chat
       breakeven explain release chat-llama
       breakeven explain fill chat-llama
+      breakeven explain plan chat-llama
       breakeven explain invoice INV-2026-10
       breakeven explain tokens --deployment chat-llama --date 2026-11-10
     """
@@ -236,6 +238,24 @@ def fill(
     day = None if date_text is None else _one_day(date_text)
     asked = _Asked(folder, as_of, output_format, limit)
     asked.answer(functools.partial(explain_fill, deployment=deployment, usage_date=day))
+
+
+@explain.command()
+@click.argument("deployment")
+@click.option("--date", "date_text", metavar="DATE", default=None, help="UTC day. [default: the newest settled one]")
+@_common
+def plan(
+    *, folder: Path | None, as_of: str | None, output_format: str, limit: int, deployment: str, date_text: str | None
+) -> None:
+    """How many replicas pay for all workloads of a deployment together, who goes first, and what waiting changes.
+
+    
+    Example:
+      breakeven explain plan chat-llama --date 2026-11-14
+    """
+    day = None if date_text is None else _one_day(date_text)
+    asked = _Asked(folder, as_of, output_format, limit)
+    asked.answer(functools.partial(explain_plan, deployment=deployment, usage_date=day))
 
 
 @explain.command()

@@ -16,6 +16,7 @@ from pipeline.cli.doubts import (
     print_doubts,
     print_grain,
     print_matches,
+    print_plans,
     print_watches,
 )
 from pipeline.cli.next_line import print_estimates, print_finding, print_hosts_seen, print_next
@@ -213,6 +214,7 @@ def verdict(
             emit(shown, output_format, title=title)
         if output_format == "table" and workload is None:
             print_conditions(frame.to_dicts())
+            print_plans(questions)
             print_certainty(questions, currency=config.reporting_currency)
             print_grain(questions)
             print_matches(questions)

@@ -48,7 +48,10 @@ class ServedClass:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassAlternative:
-    """What so many replicas would cost over the horizon. `classes`: the one that moves first comes first."""
+    """What so many replicas would cost over the horizon. `classes`: the one that moves first comes first.
+
+    api_cost: of all that is left to the API, and no less than what is committed to it.
+    """
 
     replicas: int
     self_host_cost: Decimal
@@ -73,10 +76,12 @@ def hybrid_of_classes(
     replica_cost: Exact,
     fixed_cost: Exact,
     maximum_replicas: int | None = None,
+    api_commitment: Exact = 0,
 ) -> ClassPlan:
     """The replica count 0..N with the lowest cost, and what of each class moves.
 
     `capacity_per_replica_hour` is in the unit of the work; `replica_cost` and `fixed_cost` are money over the horizon.
+    `api_commitment`: what is due for all classes together however little is left to the API (economics.md 1).
     Classes of one price move in the order of their names. Every count up to the one that serves all is enumerated, in
     O(classes (hours + N) log hours), and in O(classes N hours log hours) where some may wait.
 
@@ -85,18 +90,22 @@ def hybrid_of_classes(
     """
     capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
     costs = SelfHostCosts.of(replica_cost=replica_cost, fixed_cost=fixed_cost)
-    layers = _Layers.of(classes, capacity)
+    layers, committed = _Layers.of(classes, capacity), not_negative(api_commitment, "api_commitment")
+
+    def api(count: int) -> Fraction:
+        return max(committed, layers.api_cost(count))
+
     totals: list[Fraction] = []
     for count in range(layers.most_replicas(maximum_replicas) + 1):
-        totals.append(costs.total(count) + layers.api_cost(count))
+        totals.append(costs.total(count) + api(count))
         if maximum_replicas is None and layers.serves_all(count):
             break
     best = best_count(totals)
-    alternatives = tuple(_alternative(layers, costs, count) for count in range(len(totals)))
+    alternatives = tuple(_alternative(layers, costs, api(count), count) for count in range(len(totals)))
     return ClassPlan(
         alternatives=alternatives,
         best=alternatives[best],
-        next_replica=why_no_more(layers.api_cost, costs, totals, best),
+        next_replica=why_no_more(api, costs, totals, best),
     )
 
 
@@ -129,9 +138,10 @@ class _Layers:
             raise ValueError(f"Hours by class are {hours}: pass one figure for each hour of one horizon.")
         prices = {found.name: not_negative(found.price_per_unit, f"price of {found.name}") for found in classes}
         ordered = sorted(classes, key=lambda found: (-prices[found.name], found.name))
-        work = [[not_negative(hour, f"hourly_work of {found.name}") for hour in found.hourly_work] for found in ordered]
+        work = [[_not_negative(hour, found.name) for hour in found.hourly_work] for found in ordered]
         deadlines = [whole_count(found.deadline_hours, f"deadline_hours of {found.name}") for found in ordered]
-        curves, joined = [], [Fraction(0)] * len(work[0])
+        curves: list[LoadCurve] = []
+        joined: list[int | Fraction] = [0] * len(work[0])
         for own in work:
             joined = [before + hour for before, hour in zip(joined, own, strict=True)]
             curves.append(load_curve(joined, capacity))
@@ -143,7 +153,7 @@ class _Layers:
         return cls(
             names=[found.name for found in ordered],
             prices=[prices[found.name] for found in ordered],
-            work=[sum(own, Fraction(0)) for own in work],
+            work=[Fraction(sum(own)) for own in work],
             curves=curves,
             waiting=waiting if any(deadlines) else None,
             capacity_units=int(capacity * scale),
@@ -178,8 +188,13 @@ class _Layers:
         )
 
 
-def _alternative(layers: _Layers, costs: SelfHostCosts, replicas: int) -> ClassAlternative:
-    self_host, api = costs.total(replicas), layers.api_cost(replicas)
+def _not_negative(hour: Exact, name: str) -> int | Fraction:
+    """A whole number stays one: most are, and they add up fast."""
+    return hour if type(hour) is int and hour >= 0 else not_negative(hour, f"hourly_work of {name}")
+
+
+def _alternative(layers: _Layers, costs: SelfHostCosts, api: Fraction, replicas: int) -> ClassAlternative:
+    self_host = costs.total(replicas)
     rows = zip(layers.names, layers.prices, layers.work, layers.served(replicas), strict=True)
     return ClassAlternative(
         replicas=replicas,

@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
-import duckdb
 import polars as pl
 
-from pipeline.decisions import commitment_scopes, idle_fills
+from pipeline.decisions import commitment_scopes, idle_fills, peak_allowances
 from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
 from pipeline.explain.releases import explain_fill
-from pipeline.paths import sql_root
 from tests.decisions.test_scale_downs import (
     _RELEASE,
     DAYS,
@@ -27,6 +24,7 @@ from tests.decisions.test_scale_downs import (
     served,
     workload,
 )
+from tests.explain.asked import Asked
 
 Row = Mapping[str, Any]
 PLACES = {"chat": "llama", "code": "llama", "mail": "qwen"}
@@ -59,45 +57,9 @@ def tables() -> dict[str, Sequence[Row]]:
     }
 
 
-class Asked:
-    """The questions of `sql/explain` over tables made by hand."""
-
-    def __init__(self, frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
-        self.snapshot = SimpleNamespace(snapshot_id="by hand")
-        self._connection = duckdb.connect()
-        for name, frame in frames.items():
-            frame.write_parquet(folder / f"{name}.parquet")
-            self._connection.execute(f"create or replace view {name} as from '{folder / name}.parquet'")
-
-    def ask(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        text = (sql_root() / "explain" / f"{name}.sql").read_text(encoding="utf-8")
-        return self.select(text, {key: value for key, value in parameters.items() if f"${key}" in text})
-
-    def select(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        relation = self._connection.sql(text, params=dict(parameters or {}) or None)
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-
-
 def explained(name: str, rows: Mapping[str, Row], given: Mapping[str, Sequence[Row]], folder: Path) -> Explanation:
     frames = {table: pl.DataFrame(found, infer_schema_length=None) for table, found in given.items()}
-    allowances = dict.fromkeys(
-        (
-            "usage_date",
-            "workload",
-            "deployment_id",
-            "peak_allowance_ratio",
-            "peak_allowance_basis",
-            "reason",
-            "measured_allowance_ratio",
-            "week_from_date",
-            "week_served_hours_count",
-            "week_minute_hours_count",
-            "p99_minute_to_hour_ppm",
-            "overflow_within_hours_ppm",
-        ),
-        pl.String(),
-    ) | {"usage_date": pl.Date(), "peak_allowance_ratio": pl.Decimal(38, 18)}
-    frames["fct_peak_allowances_daily"] = pl.DataFrame(schema=allowances)
+    frames["fct_peak_allowances_daily"] = pl.DataFrame(schema=dict(peak_allowances.SCHEMA))
     frames["fct_idle_fill_daily"] = pl.DataFrame(list(rows.values()), schema=dict(idle_fills.SCHEMA), orient="row")
     frames["fct_commitment_scopes_daily"] = pl.DataFrame(
         given["fct_commitment_scopes_daily"], schema=dict(commitment_scopes.SCHEMA), orient="row"
