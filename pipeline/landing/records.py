@@ -15,9 +15,13 @@ DELIVERY_FORMAT = "breakeven.delivery/1"
 EVENT_FORMAT = "breakeven.event/1"
 
 
+# Made once: a year's records are spelled by the ten thousand whenever landing is looked at.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
 def canonical(value: object) -> bytes:
     """One spelling for equal JSON values: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def digest(value: object) -> str:

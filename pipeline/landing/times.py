@@ -14,7 +14,7 @@ def as_utc(moment: datetime) -> datetime:
 
 def stamp(moment: datetime) -> str:
     """`2026-11-15T06:00:00.000000Z`."""
-    return as_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return as_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def compact(moment: datetime) -> str:
