@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime
+from types import ModuleType
 
 from pipeline.build.config_tables import config_versions
 from pipeline.build.graph import BuildResult, Graph, build
 from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, silent
 from pipeline.build.snapshot import Snapshot, Snapshots
+from pipeline.build.sql_models import PartitionBy
 from pipeline.config import Config
 from pipeline.decisions import (
     alert_states,
@@ -30,124 +32,40 @@ from pipeline.landing.landing import COLLECT_EVENT
 from pipeline.landing.project import Project
 from pipeline.sources import SOURCES
 
+
+def _node(
+    name: str, module: ModuleType, partition_by: PartitionBy, *, reading: ModuleType | None = None
+) -> PythonModel:
+    """The node that a module of this package is: its `build` and SCHEMA; INPUTS, LOOKBACK, READS and PREPARE as far as
+    it has them, or those of `reading`.
+    """
+    read = reading or module
+    return PythonModel(
+        name=name,
+        build=module.build,
+        schema=module.SCHEMA,
+        partition_by=partition_by,
+        inputs=read.INPUTS,
+        lookback=getattr(read, "LOOKBACK", {}),
+        reads=getattr(read, "READS", {}),
+        prepare=getattr(read, "PREPARE", {}),
+    )
+
+
 PYTHON_MODELS = (
-    PythonModel(
-        name="list_prices",
-        build=list_prices.build,
-        inputs=list_prices.INPUTS,
-        schema=list_prices.SCHEMA,
-        partition_by="none",
-    ),
-    PythonModel(
-        name="api_prices",
-        build=api_prices.build,
-        inputs=api_prices.INPUTS,
-        schema=api_prices.SCHEMA,
-        partition_by="none",
-    ),
-    PythonModel(
-        name="fct_model_matches_daily",
-        build=model_matches.build,
-        inputs=model_matches.INPUTS,
-        schema=model_matches.SCHEMA,
-        partition_by="month",
-        reads=model_matches.READS,
-    ),
-    PythonModel(
-        name="fct_token_class_weights_daily",
-        build=token_class_weights.build,
-        inputs=token_class_weights.INPUTS,
-        schema=token_class_weights.SCHEMA,
-        partition_by="day",
-        lookback=token_class_weights.LOOKBACK,
-        reads=token_class_weights.READS,
-        prepare=token_class_weights.PREPARE,
-    ),
-    PythonModel(
-        name="fct_peak_allowances_daily",
-        build=peak_allowances.build,
-        inputs=peak_allowances.INPUTS,
-        schema=peak_allowances.SCHEMA,
-        partition_by="day",
-        lookback=peak_allowances.LOOKBACK,
-        reads=peak_allowances.READS,
-        prepare=peak_allowances.PREPARE,
-    ),
-    PythonModel(
-        name="fct_verdicts_daily",
-        build=verdicts.build,
-        inputs=window.INPUTS,
-        schema=verdicts.SCHEMA,
-        partition_by="day",
-        lookback=window.LOOKBACK,
-        reads=window.READS,
-        prepare=window.PREPARE,
-    ),
-    PythonModel(
-        name="fct_verdict_intervals_daily",
-        build=verdict_intervals.build,
-        inputs=verdict_intervals.INPUTS,
-        schema=verdict_intervals.SCHEMA,
-        partition_by="month",
-        lookback=verdict_intervals.LOOKBACK,
-        reads=verdict_intervals.READS,
-    ),
-    PythonModel(
-        name="fct_scale_downs_daily",
-        build=scale_downs.build,
-        inputs=scale_downs.INPUTS,
-        schema=scale_downs.SCHEMA,
-        partition_by="day",
-        lookback=scale_downs.LOOKBACK,
-        reads=scale_downs.READS,
-        prepare=scale_downs.PREPARE,
-    ),
-    PythonModel(
-        name="fct_commitment_scopes_daily",
-        build=commitment_scopes.build,
-        inputs=commitment_scopes.INPUTS,
-        schema=commitment_scopes.SCHEMA,
-        partition_by="day",
-        lookback=commitment_scopes.LOOKBACK,
-        reads=commitment_scopes.READS,
-        prepare=commitment_scopes.PREPARE,
-    ),
-    PythonModel(
-        name="fct_idle_fill_daily",
-        build=idle_fills.build,
-        inputs=idle_fills.INPUTS,
-        schema=idle_fills.SCHEMA,
-        partition_by="day",
-        lookback=idle_fills.LOOKBACK,
-        reads=idle_fills.READS,
-        prepare=idle_fills.PREPARE,
-    ),
-    PythonModel(
-        name="fct_deployment_plans_daily",
-        build=deployment_plans.build,
-        inputs=deployment_plans.INPUTS,
-        schema=deployment_plans.SCHEMA,
-        partition_by="day",
-        lookback=deployment_plans.LOOKBACK,
-        reads=deployment_plans.READS,
-        prepare=deployment_plans.PREPARE,
-    ),
-    PythonModel(
-        name="fct_alert_states_daily",
-        build=alert_states.build,
-        inputs=alert_states.INPUTS,
-        schema=alert_states.SCHEMA,
-        partition_by="none",
-    ),
-    PythonModel(
-        name="fct_demand_forecasts_daily",
-        build=demand_forecasts.build,
-        inputs=demand_forecasts.INPUTS,
-        schema=demand_forecasts.SCHEMA,
-        partition_by="month",
-        lookback=demand_forecasts.LOOKBACK,
-        reads=demand_forecasts.READS,
-    ),
+    _node("list_prices", list_prices, "none"),
+    _node("api_prices", api_prices, "none"),
+    _node("fct_model_matches_daily", model_matches, "month"),
+    _node("fct_token_class_weights_daily", token_class_weights, "day"),
+    _node("fct_peak_allowances_daily", peak_allowances, "day"),
+    _node("fct_verdicts_daily", verdicts, "day", reading=window),
+    _node("fct_verdict_intervals_daily", verdict_intervals, "month"),
+    _node("fct_scale_downs_daily", scale_downs, "day"),
+    _node("fct_commitment_scopes_daily", commitment_scopes, "day"),
+    _node("fct_idle_fill_daily", idle_fills, "day"),
+    _node("fct_deployment_plans_daily", deployment_plans, "day"),
+    _node("fct_alert_states_daily", alert_states, "none"),
+    _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
 )
 
 
