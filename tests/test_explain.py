@@ -32,6 +32,7 @@ from pipeline.explain.plans import explain_plan
 from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
+from pipeline.explain.weights import explain_weights
 from pipeline.landing.project import Project
 from pipeline.sources.ingest import ingest
 
@@ -490,6 +491,25 @@ def test_what_explain_plan_prints_recomputes_the_plan(project: Project, evidence
     for back in (-1, 14):
         day = date(2026, 11, 14) - timedelta(days=back)
         assert not _disagreeing(explain_plan(evidence, deployment=deployment, usage_date=day)), (deployment, day)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "method"), [("chat-llama", "declared_throughput"), ("batch-gemma", "token_count")]
+)
+def test_what_explain_weights_prints_recomputes_the_split(
+    project: Project, evidence: Evidence, deployment: str, method: str
+) -> None:
+    printed = _call(project, "weights", deployment, "--date", "2026-11-14")
+    assert printed.exit_code == 0, printed.output
+    assert f"the bill of the day is split by {method}" in printed.output
+    values = dict(_recomputed(printed.output))
+    rows = evidence.ask("weights", deployment=deployment, usage_date="2026-11-14")
+    assert len(rows) > 1
+    for row in rows:
+        for column in ("full_cost_rc", "active_cost_rc"):
+            assert _close(values[f"{row['token_class']} {column}"], row[column])
+    with pytest.raises(NothingToExplainError, match=r"Did you mean chat-llama\?"):
+        explain_weights(evidence, deployment="chat-lama")
 
 
 def test_a_deployment_that_nobody_declared_says_which_there_are(evidence: Evidence) -> None:

@@ -21,6 +21,7 @@ from pipeline.explain.plans import explain_plan
 from pipeline.explain.releases import explain_fill, explain_release
 from pipeline.explain.tokens import explain_tokens
 from pipeline.explain.verdicts import explain_verdict
+from pipeline.explain.weights import explain_weights
 
 
 @click.group()
@@ -38,6 +39,7 @@ def explain() -> None:
       breakeven explain release chat-llama
       breakeven explain fill chat-llama
       breakeven explain plan chat-llama
+      breakeven explain weights chat-llama
       breakeven explain invoice INV-2026-10
       breakeven explain tokens --deployment chat-llama --date 2026-11-10
     """
@@ -256,6 +258,24 @@ def plan(
     day = None if date_text is None else _one_day(date_text)
     asked = _Asked(folder, as_of, output_format, limit)
     asked.answer(functools.partial(explain_plan, deployment=deployment, usage_date=day))
+
+
+@explain.command()
+@click.argument("deployment")
+@click.option("--date", "date_text", metavar="DATE", default=None, help="UTC day. [default: the newest one]")
+@_common
+def weights(
+    *, folder: Path | None, as_of: str | None, output_format: str, limit: int, deployment: str, date_text: str | None
+) -> None:
+    """What a token of each class weighs in a deployment's joint bill, fitted to its own hours, and what of it each got.
+
+    \b
+    Example:
+      breakeven explain weights chat-llama --date 2026-11-14
+    """
+    day = None if date_text is None else _one_day(date_text)
+    asked = _Asked(folder, as_of, output_format, limit)
+    asked.answer(functools.partial(explain_weights, deployment=deployment, usage_date=day))
 
 
 @explain.command()
