@@ -8,7 +8,7 @@ import functools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -226,6 +226,16 @@ class Workload(_Section):
     may_wait_hours: int | None = Field(default=None, ge=1, le=168)
 
 
+class Demand(_Section):
+    """`sampled_week`: the Monday of the week whose minutes say how high demand rises inside the hour, once it is over.
+
+    Left out, it is the newest whole week: name one where the newest is no ordinary one, or where one alone was read
+    every half minute or finer.
+    """
+
+    sampled_week: Day | None = None
+
+
 class Overhead(_Section):
     """A fixed monthly cost of self-hosting, itemised."""
 
@@ -312,6 +322,7 @@ class Config(_Section):
     gpu_resources: tuple[GpuResource, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     workloads: tuple[Workload, ...] = ()
+    demand: Demand = Demand()
     overheads: tuple[Overhead, ...] = ()
     contracts: tuple[Contract, ...] = ()
     models: tuple[ModelWeights, ...] = ()
@@ -507,6 +518,10 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         if workload.may_wait_hours is not None and workload.deployment is None:
             fix = "What may wait, waits for replicas: name in `deployment` the one that would serve it."
             yield _problem("workloads", index, "may_wait_hours", value=workload.may_wait_hours, fix=fix)
+    week = config.demand.sampled_week
+    if week is not None and week.isoweekday() != 1:
+        fix = f"A week is named by its Monday: {week - timedelta(days=week.isoweekday() - 1)}."
+        yield _problem("demand", "sampled_week", value=week.isoformat(), fix=fix)
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")

@@ -110,6 +110,13 @@ def test_a_candidate_that_cannot_be_is_refused(said, words):
         assert word in str(caught.value)
 
 
+def test_a_sampled_week_is_named_by_its_monday():
+    named = parse_config("company: x\ndemand: {sampled_week: 2026-10-12}\n")
+    assert named.demand.sampled_week == date(2026, 10, 12)
+    with pytest.raises(ConfigError, match="by its Monday: 2026-10-12"):
+        parse_config("company: x\ndemand: {sampled_week: 2026-10-15}\n")
+
+
 def test_an_undated_edit_applies_from_the_day_it_was_landed_and_history_keeps_the_old_value():
     """B6."""
     versions = config_versions(

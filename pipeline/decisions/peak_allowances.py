@@ -1,8 +1,9 @@
 """Node `fct_peak_allowances_daily`: how much of a replica-hour may be filled so that peaks inside the hour fit.
 
 One row per workload and day that has a deployment with a declared or measured capacity; what counts is what the verdict
-of the day takes. The sampled week is the newest whole one, Monday to Sunday, that ended in the verdict's 28 days and of
-which each day is settled.
+of the day takes. The sampled week is the one that `demand: sampled_week` names, from the day after its Sunday on; else
+the newest whole one, Monday to Sunday, that ended in the verdict's 28 days. Each day of it is settled: a named week
+that is not, or that was not served, is not replaced by another.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ INPUTS = (
     "fct_day_status_daily",
     "fct_demand_daily",
     "fct_demand_peaks_weekly",
+    "int_sampled_weeks",
 )
 LOOKBACK = {
     "fct_day_status_daily": WINDOW_DAYS - 1 + _DAYS_PER_WEEK - 1,
@@ -67,22 +69,29 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
         if all(sunday - timedelta(days=back) in settled for back in range(_DAYS_PER_WEEK))
         for row in rows
     }
+    named = {(row["deployment_id"], row["workload"], row["week_from_date"]): row for row in inputs["int_sampled_weeks"]}
     rows = []
     for workload in sorted(valid_on(day, inputs["config_workloads"]), key=lambda row: str(row["workload"])):
         deployment, name = deployments.get(workload["deployment_id"]), workload["workload"]
         if deployment is not None and deployment["peak_allowance"] is not None:
-            week = weeks.get((deployment["deployment_id"], name))
-            rows.append({"usage_date": day, "workload": name} | _row(deployment, week, name not in on_an_api))
+            monday = workload["sampled_week_from_date"]
+            if is_named := monday is not None and monday + timedelta(days=_DAYS_PER_WEEK) <= day:
+                week = named.get((deployment["deployment_id"], name, monday))
+            else:
+                week = weeks.get((deployment["deployment_id"], name))
+            found = _row(deployment, week, is_all_self_hosted=name not in on_an_api, named=monday if is_named else None)
+            rows.append({"usage_date": day, "workload": name} | found)
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-def _row(deployment: Row, week: Row | None, is_all_self_hosted: bool) -> dict[str, Any]:
+def _row(deployment: Row, week: Row | None, *, is_all_self_hosted: bool, named: date | None) -> dict[str, Any]:
     sampled = None if week is None else _sampled(week)
     found = peak_allowance(
         declared=deployment["peak_allowance"] if deployment["is_peak_allowance_declared"] else None,
         assumed=deployment["peak_allowance"],
         week=sampled,
         is_all_self_hosted=is_all_self_hosted,
+        named_week=named,
     )
     measured = None if sampled is None else sampled.measured_ratio
     return {

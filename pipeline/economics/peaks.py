@@ -7,6 +7,7 @@ as the engines can do.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from typing import Literal
 
@@ -44,7 +45,7 @@ class SampledWeek:
 
 @dataclass(frozen=True, kw_only=True)
 class PeakAllowance:
-    """u_max in (0, 1], who says so, and why not the measured one where it is assumed."""
+    """u_max in (0, 1], who says so, and why not the measured one where it is assumed; or that its week was named."""
 
     ratio: Fraction
     basis: Literal["declared", "measured", "assumed"]
@@ -52,23 +53,31 @@ class PeakAllowance:
 
 
 def peak_allowance(
-    *, declared: Exact | None, assumed: Exact, week: SampledWeek | None, is_all_self_hosted: bool
+    *,
+    declared: Exact | None,
+    assumed: Exact,
+    week: SampledWeek | None,
+    is_all_self_hosted: bool,
+    named_week: date | None = None,
 ) -> PeakAllowance:
     """What counts: what is declared; else what was measured, if that holds for this traffic; else what is assumed.
 
     `is_all_self_hosted`: all of the workload's tokens of the window were served by the engines that were read; of
-    traffic on an API nobody has seen the minutes.
+    traffic on an API nobody has seen the minutes. `named_week`: the Monday of the week, where a person chose it.
     """
     if declared is not None:
         return PeakAllowance(ratio=exact_fraction(declared, "declared"), basis="declared")
-    problem = _why_not(week, is_all_self_hosted=is_all_self_hosted)
+    problem = _why_not(week, is_all_self_hosted=is_all_self_hosted, named_week=named_week)
     measured = None if week is None else week.measured_ratio
     if problem is None and measured is not None:
-        return PeakAllowance(ratio=measured, basis="measured")
+        chosen = None if named_week is None else "as `demand: sampled_week` names it"
+        return PeakAllowance(ratio=measured, basis="measured", reason=chosen)
     return PeakAllowance(ratio=exact_fraction(assumed, "assumed"), basis="assumed", reason=problem)
 
 
-def _why_not(week: SampledWeek | None, *, is_all_self_hosted: bool) -> str | None:
+def _why_not(week: SampledWeek | None, *, is_all_self_hosted: bool, named_week: date | None) -> str | None:
+    if week is None and named_week is not None:
+        return f"of the week from {named_week}, which `demand: sampled_week` names, nothing was served and settled"
     if week is None:
         return "no whole settled week of it was served"
     read = week.minute_hours - week.queued_hours

@@ -36,7 +36,8 @@ def _who_says(row: Mapping[str, Any]) -> str:
         read = f"{row['week_minute_hours_count']} of {row['week_served_hours_count']} hours read once a minute"
         week = f"week from {row['week_from_date']}, {read}"
     if row["peak_allowance_basis"] == "measured":
-        return f"measured: {week}"
+        chosen = f", {row['peak_allowance_reason']}" if row["peak_allowance_reason"] else ""
+        return f"measured: {week}{chosen}"
     seen = f"; measured {percent(row['measured_allowance_ratio'], 1)}: {week}" if week else ""
     why = f": {row['peak_allowance_reason']}" if row["peak_allowance_reason"] else ""
     return f"{row['peak_allowance_basis']}{why}{seen}"

@@ -35,7 +35,12 @@ def sampled(sunday: date, ppm: int, **fields: Any) -> Row:
 
 
 def allowance(
-    *weeks: Row, declared: bool = False, api_days: Sequence[date] = (), settled: Sequence[date] = DAYS
+    *weeks: Row,
+    declared: bool = False,
+    api_days: Sequence[date] = (),
+    settled: Sequence[date] = DAYS,
+    monday: date | None = None,
+    named: Sequence[Row] = (),
 ) -> dict[str, Any]:
     deployment = {
         "deployment_id": "llama", "peak_allowance": Decimal("0.7" if declared else "0.85"),
@@ -50,9 +55,10 @@ def allowance(
         "this_partition": pl.DataFrame({"from_date": [LAST]}),
         "config_deployments": [deployment],
         "config_workloads": [
-            {"workload": "chat", "deployment_id": "llama", **ALWAYS},
+            {"workload": "chat", "deployment_id": "llama", "sampled_week_from_date": monday, **ALWAYS},
             {"workload": "lost", "deployment_id": None, **ALWAYS},
         ],
+        "int_sampled_weeks": list(named),
     }
     for name, rows in dated.items():
         inputs[name] = {
@@ -72,6 +78,33 @@ def test_a_week_with_a_day_that_is_not_settled_is_passed_over() -> None:
     settled = [day for day in DAYS if day != SUNDAY - timedelta(days=3)]
     found = allowance(sampled(SUNDAY, 2_000_000), sampled(SUNDAY - timedelta(days=7), 4_000_000), settled=settled)
     assert found["peak_allowance_ratio"] == Decimal("0.25")
+
+
+def test_the_week_that_is_named_is_the_sampled_one_however_long_ago() -> None:
+    long_ago = SUNDAY - timedelta(days=28 * 7)
+    monday = long_ago - timedelta(days=6)
+    newest = sampled(SUNDAY, 2_000_000)
+    found = allowance(newest, monday=monday, named=[sampled(long_ago, 4_000_000)])
+    assert (found["peak_allowance_ratio"], found["week_from_date"]) == (Decimal("0.25"), monday)
+    assert (found["peak_allowance_basis"], found["reason"]) == ("measured", "as `demand: sampled_week` names it")
+    # Another that was named once, and none at all.
+    assert allowance(newest, named=[sampled(long_ago, 4_000_000)])["peak_allowance_ratio"] == Decimal("0.5")
+
+
+def test_a_named_week_that_nobody_served_is_replaced_by_no_other() -> None:
+    monday = SUNDAY - timedelta(days=6 + 70)
+    found = allowance(sampled(SUNDAY, 2_000_000), monday=monday)
+    assert (found["peak_allowance_ratio"], found["peak_allowance_basis"]) == (Decimal("0.85"), "assumed")
+    assert f"the week from {monday}" in found["reason"]
+    assert found["measured_allowance_ratio"] is None
+
+
+def test_a_named_week_says_nothing_before_it_is_over() -> None:
+    """LAST is a Tuesday: the week it is in is named, and the newest whole one still counts."""
+    found = allowance(sampled(SUNDAY, 2_000_000), monday=SUNDAY + timedelta(days=1))
+    assert (found["peak_allowance_ratio"], found["reason"]) == (Decimal("0.5"), None)
+    over = allowance(sampled(SUNDAY, 2_000_000), monday=SUNDAY - timedelta(days=6), named=[sampled(SUNDAY, 3_000_000)])
+    assert over["p99_minute_to_hour_ppm"] == 3_000_000
 
 
 def test_the_measured_share_stands_beside_a_declared_one() -> None:

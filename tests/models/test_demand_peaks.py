@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,32 @@ def peaks(cache: Path, scrapes: Sequence[Row], **tables: Any) -> dict[str, Any]:
     built = build_tables(cache, {**TABLES, SCRAPES: scrapes, **tables}, ("fct_demand_peaks_weekly",))
     (row,) = rows_of(built, "fct_demand_peaks_weekly")
     return row
+
+
+def test_a_named_week_is_there_once_each_of_its_days_is_settled() -> None:
+    """However often it was named, and no other week with it."""
+    wanted = (models_root() / "intermediate" / "int_sampled_weeks.sql").read_text(encoding="utf-8")
+    with duckdb.connect() as con:
+        con.execute("create table config_workloads (workload varchar, sampled_week_from_date date)")
+        con.execute("insert into config_workloads values ('support', ?), ('support', ?), ('other', null)", [DAY, DAY])
+        con.execute("create table fct_day_status_daily (usage_date date, status varchar, blocked_count bigint)")
+        con.execute(
+            "create table fct_demand_peaks_weekly as select *, 168 as served_hours_count, 168 as minute_hours_count, "
+            "0 as queued_hours_count, 80 as busy_hours_count, 15000 as longest_gap_milliseconds, "
+            "2000000 as p99_minute_to_hour_ppm, 1 as overflow_within_hours_ppm from (values "
+            "(?::date, 'chat', 'support', ?::date), (?, 'chat', 'other', ?), (?, 'chat', 'support', ?)) as weeks "
+            "(usage_date, deployment_id, workload, week_from_date)",
+            [SUNDAY, DAY, SUNDAY, DAY, SUNDAY - timedelta(days=7), DAY - timedelta(days=7)],
+        )
+        for back in range(16):
+            blocked = int(back == 3)
+            day = SUNDAY + timedelta(days=1 - back)
+            con.execute("insert into fct_day_status_daily values (?, 'settled', ?)", [day, blocked])
+        assert con.execute(wanted).fetchall() == []
+        con.execute("update fct_day_status_daily set blocked_count = 0")
+        assert [row[:4] for row in con.execute(wanted).fetchall()] == [(SUNDAY, "chat", "support", DAY)]
+        con.execute("delete from fct_day_status_daily where usage_date = ?", [DAY])
+        assert con.execute(wanted).fetchall() == []
 
 
 # --- the second route -------------------------------------------------------------------------------------------------
