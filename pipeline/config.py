@@ -167,7 +167,8 @@ class ModelWeights(_Section):
 
 class WorkloadMatch(_Section):
     """All named fields must match. A field left out matches anything. `workspace` and `project` are one vendor's or the
-    other's word for the same thing: a rule names one of them.
+    other's word for the same thing: a rule names one of them. `gateway_key` and `gateway_team` are a gateway's own: the
+    traffic that the other fields match is split by the gateway's count of each.
     """
 
     provider: str | None = None
@@ -175,6 +176,8 @@ class WorkloadMatch(_Section):
     workspace: str | None = None
     project: str | None = None
     api_key: str | None = None
+    gateway_key: str | None = None
+    gateway_team: str | None = None
     model: str | None = None
     served_name: str | None = None
     deployment: str | None = None

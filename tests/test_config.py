@@ -1,5 +1,6 @@
 """`breakeven.yaml`: errors name the key, the value and the fix."""
 
+from datetime import date
 from decimal import Decimal
 
 import pytest

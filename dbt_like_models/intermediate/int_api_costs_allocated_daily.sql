@@ -1,7 +1,8 @@
 -- One row per usage_date, account, sub_account_id, api_key_id, model, charge_kind, token_class, service_tier,
--- context_window, inference_geo, billing_currency, attribution.
+-- context_window, inference_geo, billing_currency, attribution, gateway_key_id, gateway_team_id.
 -- The book of record's charges with an API key: named by the bill (direct), split by the usage of the charge's own cell
--- (allocated), without any usage (unattributed); and usage that no bill charges (metered_only, its cost unknown).
+-- (allocated), that usage in turn by a gateway's count of whose it was (gateway), without any usage (unattributed); and
+-- usage that no bill charges (metered_only, its cost unknown).
 -- A split is exact: whole quanta of 10^-18 by largest remainder, ties by key, the sign put back last. A bill that names
 -- its keys keeps every amount where it put it; only the tokens beside it are looked for.
 -- partition: month
@@ -48,6 +49,30 @@ geographies as (
     having count(distinct inference_geo) = 1 and count(inference_geo) = count(*)
 ),
 
+days as (
+    select
+        usage_date,
+        provider,
+        issuer,
+        string_agg(distinct source, '+' order by source) as source,
+        account,
+        sub_account_id,
+        api_key_id,
+        model,
+        charge_kind,
+        token_class,
+        service_tier,
+        context_window,
+        inference_geo,
+        gateway_key_id,
+        gateway_team_id,
+        is_split_by_gateway,
+        cast(sum(tokens) as bigint) as tokens,
+        cast(sum(web_search_request_count) as bigint) as web_search_request_count
+    from int_api_usage_parts_hourly
+    group by all
+),
+
 placed as (
     select
         usage.usage_date,
@@ -63,9 +88,12 @@ placed as (
         usage.service_tier,
         usage.context_window,
         coalesce(usage.inference_geo, geographies.inference_geo) as inference_geo,
+        usage.gateway_key_id,
+        usage.gateway_team_id,
+        usage.is_split_by_gateway,
         cast(sum(usage.tokens) as bigint) as tokens,
         cast(sum(usage.web_search_request_count) as bigint) as web_search_request_count
-    from int_api_usage_daily as usage
+    from days as usage
     left join geographies
         on
             usage.usage_date = geographies.usage_date
@@ -97,7 +125,10 @@ metered as (
                 token_class,
                 service_tier,
                 context_window,
-                inference_geo
+                inference_geo,
+                gateway_key_id,
+                gateway_team_id,
+                is_split_by_gateway
         ) as usage_number
     from placed
 ),
@@ -107,6 +138,9 @@ matched as (
         charges.charge_number,
         metered.usage_number,
         metered.api_key_id,
+        metered.gateway_key_id,
+        metered.gateway_team_id,
+        metered.is_split_by_gateway,
         metered.weight,
         metered.tokens,
         metered.web_search_request_count,
@@ -160,6 +194,9 @@ split as (
         charge_number,
         usage_number,
         api_key_id,
+        gateway_key_id,
+        gateway_team_id,
+        is_split_by_gateway,
         case when charge_order = 1 then tokens end as tokens,
         case when charge_order = 1 then web_search_request_count end as web_search_request_count,
         share_quanta + case when remainder_order <= leftover_quanta then 1 else 0 end as quanta
@@ -400,9 +437,12 @@ charged as (
         case
             when charges.is_key_named then 'direct'
             when split.usage_number is null then 'unattributed'
+            when split.is_split_by_gateway then 'gateway'
             else 'allocated'
         end as attribution,
         charges.billing_currency,
+        split.gateway_key_id,
+        split.gateway_team_id,
         case
             when split.usage_number is not null then 'key'
             else named.tokens_matched_by
@@ -449,6 +489,8 @@ unbilled as (
         cast(null as varchar) as speed,
         'metered_only' as attribution,
         cast(null as varchar) as billing_currency,
+        metered.gateway_key_id,
+        metered.gateway_team_id,
         cast(null as varchar) as tokens_matched_by,
         metered.tokens,
         metered.web_search_request_count,

@@ -16,21 +16,23 @@ hourly as (
 
 daily as (
     select
-        int_api_usage_daily.usage_date,
+        int_api_usage_parts_hourly.usage_date,
         int_api_workloads_daily.workload,
-        int_api_usage_daily.model,
-        int_api_usage_daily.token_class,
-        cast(sum(int_api_usage_daily.tokens) as bigint) as tokens
-    from int_api_usage_daily
+        int_api_usage_parts_hourly.model,
+        int_api_usage_parts_hourly.token_class,
+        cast(sum(int_api_usage_parts_hourly.tokens) as bigint) as tokens
+    from int_api_usage_parts_hourly
     inner join int_api_workloads_daily
         on
-            int_api_usage_daily.usage_date = int_api_workloads_daily.usage_date
-            and int_api_usage_daily.provider = int_api_workloads_daily.provider
-            and int_api_usage_daily.account = int_api_workloads_daily.account
-            and int_api_usage_daily.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
-            and int_api_usage_daily.api_key_id is not distinct from int_api_workloads_daily.api_key_id
-            and int_api_usage_daily.model is not distinct from int_api_workloads_daily.model
-    where int_api_usage_daily.charge_kind = 'tokens'
+            int_api_usage_parts_hourly.usage_date = int_api_workloads_daily.usage_date
+            and int_api_usage_parts_hourly.provider = int_api_workloads_daily.provider
+            and int_api_usage_parts_hourly.account = int_api_workloads_daily.account
+            and int_api_usage_parts_hourly.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
+            and int_api_usage_parts_hourly.api_key_id is not distinct from int_api_workloads_daily.api_key_id
+            and int_api_usage_parts_hourly.model is not distinct from int_api_workloads_daily.model
+            and int_api_usage_parts_hourly.gateway_key_id is not distinct from int_api_workloads_daily.gateway_key_id
+            and int_api_usage_parts_hourly.gateway_team_id is not distinct from int_api_workloads_daily.gateway_team_id
+    where int_api_usage_parts_hourly.charge_kind = 'tokens'
     group by all
 ),
 

@@ -4,7 +4,7 @@
 -- partition: month
 with
 metered as (
-    select * from int_api_usage_hourly
+    select * from int_api_usage_parts_hourly
     where charge_kind = 'tokens' and usage_hour_at is not null
 ),
 
@@ -26,6 +26,8 @@ timed as (
             and metered.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and metered.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and metered.model is not distinct from int_api_workloads_daily.model
+            and metered.gateway_key_id is not distinct from int_api_workloads_daily.gateway_key_id
+            and metered.gateway_team_id is not distinct from int_api_workloads_daily.gateway_team_id
     union all
     select
         usage_date,

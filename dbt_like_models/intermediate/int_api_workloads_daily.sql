@@ -1,4 +1,4 @@
--- One row per usage_date, provider, account, sub_account_id, api_key_id, model.
+-- One row per usage_date, provider, account, sub_account_id, api_key_id, model, gateway_key_id, gateway_team_id.
 -- The one workload each API cell belongs to, by the rules in force that day. Cells claimed by no workload, or by two,
 -- are `unassigned`; `claiming_rules` says which rules spoke, and a check fails where they disagree.
 -- partition: month
@@ -10,7 +10,9 @@ cells as (
         account,
         sub_account_id,
         api_key_id,
-        model
+        model,
+        cast(null as varchar) as gateway_key_id,
+        cast(null as varchar) as gateway_team_id
     from int_api_charges_daily
     union
     select
@@ -19,8 +21,10 @@ cells as (
         account,
         sub_account_id,
         api_key_id,
-        model
-    from int_api_usage_daily
+        model,
+        gateway_key_id,
+        gateway_team_id
+    from int_api_usage_parts_hourly
 ),
 
 rules as (
@@ -40,6 +44,8 @@ claims as (
         cells.sub_account_id,
         cells.api_key_id,
         cells.model,
+        cells.gateway_key_id,
+        cells.gateway_team_id,
         count(distinct rules.workload) as claiming_workload_count,
         min(rules.workload) as claiming_workload,
         string_agg(distinct rules.rule_id, ', ' order by rules.rule_id) as claiming_rules
@@ -52,6 +58,8 @@ claims as (
             and (rules.account is null or cells.account = rules.account)
             and (rules.sub_account is null or coalesce(cells.sub_account_id, 'Default') = rules.sub_account)
             and (rules.api_key is null or cells.api_key_id = rules.api_key)
+            and (rules.gateway_key is null or cells.gateway_key_id = rules.gateway_key)
+            and (rules.gateway_team is null or cells.gateway_team_id = rules.gateway_team)
     left join model_aliases
         on
             rules.model = model_aliases.raw_name
@@ -85,6 +93,8 @@ final as (
         cells.sub_account_id,
         cells.api_key_id,
         cells.model,
+        cells.gateway_key_id,
+        cells.gateway_team_id,
         case when claims.claiming_workload_count = 1 then claims.claiming_workload else 'unassigned' end as workload,
         case when claims.claiming_workload_count = 1 and teams.team_count = 1 then teams.team end as team,
         coalesce(claims.claiming_workload_count, 0) as claiming_workload_count,
@@ -98,6 +108,8 @@ final as (
             and cells.sub_account_id is not distinct from claims.sub_account_id
             and cells.api_key_id is not distinct from claims.api_key_id
             and cells.model is not distinct from claims.model
+            and cells.gateway_key_id is not distinct from claims.gateway_key_id
+            and cells.gateway_team_id is not distinct from claims.gateway_team_id
     left join teams
         on
             claims.usage_date = teams.usage_date

@@ -1,5 +1,5 @@
 -- One row per usage_date, provider, issuer, account, sub_account_id, api_key_id, model, token_class, service_tier,
--- context_window, inference_geo, charge_kind, attribution, billing_currency.
+-- context_window, inference_geo, charge_kind, attribution, billing_currency, gateway_key_id, gateway_team_id.
 -- What API usage cost, as billed, with the list price of the same tokens beside it and the workload it belongs to.
 -- partition: month
 with
@@ -57,6 +57,8 @@ priced as (
             and costs.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and costs.api_key_id is not distinct from int_api_workloads_daily.api_key_id
             and costs.model is not distinct from int_api_workloads_daily.model
+            and costs.gateway_key_id is not distinct from int_api_workloads_daily.gateway_key_id
+            and costs.gateway_team_id is not distinct from int_api_workloads_daily.gateway_team_id
     left join list_prices
         on
             costs.provider = list_prices.provider
@@ -134,6 +136,8 @@ final as (
         charge_kind,
         attribution,
         billing_currency,
+        gateway_key_id,
+        gateway_team_id,
         source,
         price_mode,
         team,

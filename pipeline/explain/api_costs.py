@@ -53,7 +53,8 @@ def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
     usage = _counted(evidence.ask("api_usage_rows"))
     of_days = _counted(evidence.ask("api_day_usage_rows"))
     siblings = evidence.ask("api_cell_costs")
-    shares = _shares(cells, charges, usage, siblings)
+    parts = evidence.ask("api_gateway_parts")
+    shares = _shares(cells, charges, usage, siblings, parts)
     metered = list({_metered_key(row): row for row in (*of_days, *usage)}.values())
     kinds = {number: cell["token_class"] or cell["charge_kind"] for number, cell in cells.items()}
     return Explanation(
@@ -73,6 +74,7 @@ def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
         equalities=(
             *_money_equalities(chosen, charges, siblings, shares),
             *_token_equalities(chosen, siblings, usage, of_days, evidence.ask("api_day_costs")),
+            *_part_equalities(usage, parts),
             *_unit_cost_equalities(evidence, figure, chosen),
         ),
         outside_check=tuple(
@@ -90,16 +92,24 @@ def _without_number(row: Record) -> Record:
 
 @dataclass(frozen=True)
 class _Share:
-    """One key's part of a cell's charge: by weight, recomputed, beside what the mart says."""
+    """One user's part of a cell's charge: by weight, recomputed, beside what the mart says."""
 
     cell_number: int
-    api_key_id: str | None
+    user: "_User"
     row_number: int | None
     weight: int | None
     cell_quanta: int
     cell_weight: int | None
     quanta: int
     published: Decimal
+
+
+# Whose usage it is: the provider's key; where a gateway's count has split that, the gateway's key and team.
+_User = tuple[str | None, str | None, str | None]
+
+
+def _user(row: Record) -> _User:
+    return row["api_key_id"], row["gateway_key_id"], row["gateway_team_id"]
 
 
 def _counted(rows: Iterable[Record]) -> list[Record]:
@@ -117,56 +127,67 @@ def _count(row: Record) -> int:
 
 
 def _shares(
-    cells: Mapping[int, Record], charges: Sequence[Record], usage: Sequence[Record], siblings: Sequence[Record]
+    cells: Mapping[int, Record],
+    charges: Sequence[Record],
+    usage: Sequence[Record],
+    siblings: Sequence[Record],
+    parts_of_gateways: Sequence[Record],
 ) -> list[_Share]:
-    """Every billed mart row of the chosen cells, recomputed from landed lines and landed counts only."""
+    """Every billed mart row of the chosen cells, recomputed from landed lines and landed counts; which of these a
+    gateway's count has split, from its parts.
+    """
     totals: dict[int, Fraction] = defaultdict(Fraction)
     for row in charges:
         totals[row["cell_number"]] += stated_amount(row)
-    weights: dict[int, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+    weights: dict[int, dict[_User, int]] = defaultdict(lambda: defaultdict(int))
+    is_split_further = {(row["cell_number"], row["api_key_id"]) for row in parts_of_gateways}
     for row in usage:
-        weights[row["cell_number"]][row["api_key_id"]] += row["metered_count"]
+        if (row["cell_number"], row["api_key_id"]) not in is_split_further:
+            weights[row["cell_number"]][row["api_key_id"], None, None] += row["metered_count"]
+    for row in parts_of_gateways:
+        weights[row["cell_number"]][_user(row)] += row["tokens"]
     parts = {number: _split(cells[number], amount, weights[number]) for number, amount in totals.items()}
     shares = []
     for row in siblings:
         if row["billed_cost"] is None:
             continue
-        number, key = row["cell_number"], row["api_key_id"]
-        is_split = row["attribution"] == "allocated"
+        number, user = row["cell_number"], _user(row)
+        is_split = row["attribution"] in ("allocated", "gateway")
         share = _Share(
             cell_number=number,
-            api_key_id=key,
+            user=user,
             row_number=row["row_number"],
-            weight=weights[number].get(key) if is_split else None,
+            weight=weights[number].get(user) if is_split else None,
             cell_quanta=round(totals[number] * 10**18),
             cell_weight=sum(weights[number].values()) if is_split else None,
-            quanta=parts.get(number, {}).get(key, 0),
+            quanta=parts.get(number, {}).get(user, 0),
             published=row["billed_cost"],
         )
         shares.append(share)
     return shares
 
 
-def _split(cell: Record, amount: Fraction, weights: Mapping[str | None, int]) -> dict[str | None, int]:
-    """api key -> quanta. A cell that names its key, or has no usage, is not split."""
+def _split(cell: Record, amount: Fraction, weights: Mapping[_User, int]) -> dict[_User, int]:
+    """Whose -> quanta. A cell that names its key, or has no usage, is not split."""
     whole = round(amount * 10**18)
-    used = {key: weight for key, weight in weights.items() if weight > 0}
+    used = {user: weight for user, weight in weights.items() if weight > 0}
     if cell["is_key_named"]:
-        return {cell["direct_api_key_id"]: whole}
+        return {(cell["direct_api_key_id"], None, None): whole}
     if not used:
-        return {None: whole}
-    ordered = sorted(used, key=_key_order)
-    parts = split_exactly(whole, [used[key] for key in ordered], [_key_order(key) for key in ordered])
+        return {(None, None, None): whole}
+    ordered = sorted(used, key=_order)
+    parts = split_exactly(whole, [used[user] for user in ordered], [_order(user) for user in ordered])
     return dict(zip(ordered, parts, strict=True))
 
 
-def _key_order(key: str | None) -> str:
-    """Keys by code point and no key last, as the bill's split orders them."""
-    return "1" if key is None else f"0{key}"
+def _order(user: _User) -> str:
+    """Keys, then gateways' keys and teams, by code point and none last, as the bill's split orders them."""
+    return "\0".join("1" if name is None else f"0{name}" for name in user)
 
 
 def _allocation(cells: Mapping[int, Record], shares: Sequence[_Share]) -> Rows:
     """The arithmetic of the split for the figure's own rows."""
+    has_gateway = any(name is not None for share in shares for name in share.user[1:])
     rows = [
         {
             "usage_date": cells[share.cell_number]["usage_date"],
@@ -174,7 +195,8 @@ def _allocation(cells: Mapping[int, Record], shares: Sequence[_Share]) -> Rows:
             "token_class": cells[share.cell_number]["token_class"],
             "charge_of_the_cell": from_quanta(share.cell_quanta),
             "tokens_of_the_cell": share.cell_weight,
-            "api_key_id": share.api_key_id,
+            "api_key_id": share.user[0],
+            **({"gateway_key_id": share.user[1], "gateway_team_id": share.user[2]} if has_gateway else {}),
             "tokens_of_the_key": share.weight,
             "share": from_quanta(share.quanta),
         }
@@ -230,6 +252,11 @@ def _formula(chosen: Sequence[Record], shares: Sequence[_Share]) -> tuple[str, .
             "used: charge x tokens of the key / tokens of the cell, in units of 10^-18, leftover units to the largest "
             "remainders."
         )
+    if any(row["attribution"] == "gateway" for row in chosen):
+        lines.append(
+            "gateway: the tokens of the cell in turn split by a gateway's own count of its keys and teams, to the "
+            "token; the sums are the meter's and the bill's."
+        )
     if any(row["tokens_matched_by"] in _SHARED_BY for row in chosen):
         lines.append(
             "Where the bill spells keys otherwise than the meter, the metered tokens of the cell, or of the account's "
@@ -270,7 +297,11 @@ def _token_equalities(
     costs_of_days: Sequence[Record],
 ) -> Iterable[Equality]:
     """Tokens of rows that have their own; where charges share them, all of the days that share."""
-    own = {row["row_number"]: row for row in chosen if row["tokens_matched_by"] not in _SHARED_BY}
+    own = {
+        row["row_number"]: row
+        for row in chosen
+        if row["tokens_matched_by"] not in _SHARED_BY and row["attribution"] != "gateway"
+    }
     keys = {(row["cell_number"], row["api_key_id"]) for row in siblings if row["row_number"] in own}
     metered = [row for row in usage if (row["cell_number"], row["api_key_id"]) in keys]
     yield Equality(
@@ -278,11 +309,23 @@ def _token_equalities(
         sum(row["metered_count"] for row in metered),
         sum(map(_count, own.values())),
     )
-    if len(own) < len(chosen):
+    if any(row["tokens_matched_by"] in _SHARED_BY for row in chosen):
         yield Equality(
             f"{len(of_days)} metered counts of days whose charges share them = all tokens and requests of these days",
             sum(row["metered_count"] for row in of_days),
             sum(map(_count, costs_of_days)),
+        )
+
+
+def _part_equalities(usage: Sequence[Record], parts: Sequence[Record]) -> Iterable[Equality]:
+    """Of each key that a gateway's count has split, all parts, also those that the figure leaves out."""
+    split = {(row["cell_number"], row["api_key_id"]) for row in parts}
+    metered = [row for row in usage if (row["cell_number"], row["api_key_id"]) in split]
+    if split:
+        yield Equality(
+            f"{len(metered)} metered counts = all parts of them by the gateway's count",
+            sum(row["metered_count"] for row in metered),
+            sum(row["tokens"] for row in parts),
         )
 
 

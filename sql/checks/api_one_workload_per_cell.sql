@@ -11,13 +11,16 @@ conflicts as (
         sub_account_id,
         api_key_id,
         model,
+        gateway_key_id,
+        gateway_team_id,
         claiming_rules,
         count(*) as days_count,
         min(usage_date) as first_date,
         max(usage_date) as last_date
     from int_api_workloads_daily
     where claiming_workload_count > 1
-    group by provider, account, sub_account_id, api_key_id, model, claiming_rules
+    group by
+        provider, account, sub_account_id, api_key_id, model, gateway_key_id, gateway_team_id, claiming_rules
 ),
 
 rules as (
@@ -54,6 +57,8 @@ select
         coalesce(api_key_id, 'none'),
         ', model ',
         coalesce(model, 'none'),
+        case when gateway_key_id is not null then ', key ' || gateway_key_id || ' of the gateway' else '' end,
+        case when gateway_team_id is not null then ', team ' || gateway_team_id || ' of the gateway' else '' end,
         ') on ',
         days_count,
         ' days from ',

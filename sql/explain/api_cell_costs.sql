@@ -4,6 +4,8 @@ select
     chosen_costs.row_number,
     costs.usage_date,
     costs.api_key_id,
+    costs.gateway_key_id,
+    costs.gateway_team_id,
     costs.attribution,
     costs.tokens,
     costs.web_search_request_count,
@@ -39,4 +41,6 @@ left join chosen_costs
         and costs.context_window is not distinct from chosen_costs.context_window
         and costs.inference_geo is not distinct from chosen_costs.inference_geo
         and costs.billing_currency is not distinct from chosen_costs.billing_currency
-order by chosen_cells.cell_number, costs.api_key_id
+        and costs.gateway_key_id is not distinct from chosen_costs.gateway_key_id
+        and costs.gateway_team_id is not distinct from chosen_costs.gateway_team_id
+order by chosen_cells.cell_number, costs.api_key_id, costs.gateway_key_id, costs.gateway_team_id

@@ -14,7 +14,9 @@ select
             context_window,
             inference_geo,
             attribution,
-            billing_currency
+            billing_currency,
+            gateway_key_id,
+            gateway_team_id
     ) as row_number
 from fct_api_costs_daily
 where

@@ -62,6 +62,7 @@ API_TABLES = (
     "int_api_charges_daily",
     "int_api_usage_hourly",
     "int_api_usage_daily",
+    "int_api_usage_parts_hourly",
     "int_api_costs_allocated_daily",
     "int_api_workloads_daily",
     "int_api_models_seen",

@@ -392,6 +392,8 @@ def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], d
         cell.charge_kind,
         row.attribution,
         row.currency,
+        None,  # no rule of the demo names a gateway's key or team
+        None,
     )
     if key in costs:
         raise ValueError(f"two rows of {key}")

@@ -77,7 +77,7 @@ def _api_books(costs: Rows) -> Iterable[Stated]:
         day, _, issuer, account, _, _, model = key[:7]
         if row["billed_cost"] is not None:
             export = Export(issuer, account, row["source"], _DATASETS[row["source"]])
-            yield Stated(day, export, True, model, key[-1], row["billed_cost"])
+            yield Stated(day, export, True, model, key[13], row["billed_cost"])
 
 
 def openai_dashboard(lines: Iterable[openai.Line]) -> Iterator[Stated]:

@@ -1,14 +1,19 @@
 """A gateway's log from its inbox to the hours of a bill: what was said in it is nowhere in what a project keeps."""
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.doubts import print_grain
+from pipeline.decisions.graph import shipped_graph
+from pipeline.explain.api_costs import CostFigure, explain_cost
+from pipeline.explain.evidence import Evidence
 from pipeline.reports.questions import Questions
 
-from .small_project import USAGE_API, Answers, SmallProject, api_page, source, usage_result
+from .small_project import COST_API, USAGE_API, Answers, SmallProject, api_page, cost_result, source, usage_result
 
 GATEWAY = "litellm_spend_logs"
 SECRET, KEY = "tell nobody that the merger is off", "sk-live-abcdefghijklmnopqrstuvwxyz"
@@ -93,6 +98,49 @@ def test_openrouters_generations_give_a_day_its_hours(tmp_path: Path, warm_cache
     assert project.quarantine() == []
     assert hours(answers) == [(9, 30, "gateway"), (20, 60, "gateway")]
     assert SECRET.encode() not in kept_in(project)
+
+
+def test_a_bill_is_split_by_the_gateways_teams_and_each_share_is_explained(tmp_path: Path, warm_cache: Path) -> None:
+    """The provider bills two keys without naming them; the gateway behind both knows who asked."""
+    sources = [
+        source(COST_API, "main"),
+        source(USAGE_API, "main"),
+        source(GATEWAY, "gateway", settings={"bills": {"anthropic": "main"}}),
+    ]
+    teams = [
+        {"workload": name, "match": {"account": "main", "gateway_team": f"t-{name}"}} for name in ("chat", "search")
+    ]
+    project = SmallProject(tmp_path, sources, other_sections={"workloads": teams}, warm_cache=warm_cache)
+    used = [usage_result(output_tokens=count, api_key_id=key) for count, key in ((70, "key-1"), (33, "key-2"))]
+    project.drop(USAGE_API, "main", "usage_20261105T050000Z.json", api_page({"2026-11-02": used}))
+    project.drop(COST_API, "main", "cost_20261105T050000Z.json", api_page({"2026-11-02": [cost_result("1001")]}))
+    log = [
+        {**request(number, hour, 0, count), "team_id": team}
+        for number, (hour, count, team) in enumerate([(9, 51, "t-chat"), (10, 40, "t-search"), (11, 12, None)])
+    ]
+    project.drop(GATEWAY, "gateway", "log.json", json.dumps(log).encode())
+    answers = project.run()
+    assert project.quarantine() == []
+    told = answers.rows(
+        "select workload, attribution, sum(tokens) as tokens, sum(billed_cost) as cost from fct_api_costs_daily "
+        "group by all order by all"
+    )
+    assert [(row["workload"], row["attribution"], row["tokens"]) for row in told] == [
+        ("chat", "gateway", 51),
+        ("search", "gateway", 40),
+        ("unassigned", "gateway", 12),
+    ]
+    assert sum(row["cost"] for row in told) == Decimal("10.01")
+    opened, datasets = project.project, shipped_graph().datasets
+    days = {"from_date": date(2026, 11, 2), "to_date": date(2026, 11, 3)}
+    with Evidence(
+        answers.result.snapshot, landing=opened.landing, datasets=datasets, cache=opened.paths.cache
+    ) as evidence:
+        for workload in (None, "chat", "search", "unassigned"):
+            explanation = explain_cost(evidence, CostFigure(workload=workload, **days))
+            assert [equality for equality in explanation.equalities if not equality.holds] == []
+            assert any("gateway's own count" in line for line in explanation.formula)
+            assert any("all parts of them" in equality.claim for equality in explanation.equalities)
 
 
 def test_a_log_that_is_cut_is_quarantined_without_its_bytes(project: SmallProject) -> None:
