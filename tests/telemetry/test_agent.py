@@ -128,6 +128,26 @@ def test_a_lost_gpu_a_hang_and_a_driver_upgrade_are_recorded_while_it_runs(
     assert re.findall("GPUs are (?:not )?sampled", said)[-1] == "GPUs are sampled"
 
 
+def test_what_a_gpu_reports_and_how_it_fails_is_recorded_as_it_changes(start: Callable[..., Agent], stub: Stub) -> None:
+    """RESET_REQUIRED, a device that a container lost, an XID error and GPM, each switched while it runs."""
+    stub.set({"gpu0.gpm": 1, "gpu0.gpm_ms": 0, "gpu0.gpm_sm": 0})
+    agent = start()
+    agent.wait_for(is_sample)
+    for code, health in ((16, "reset_required"), (999, "unknown_error"), (15, "gpu_is_lost")):
+        stub.set({"gpu0.rc": code})
+        agent.wait_for(lambda record, health=health: is_sample(record) and record["health"] == health)  # type: ignore[misc]
+    stub.set({"gpu0.rc": None, "xid": "1 0 79"})
+    event = agent.wait_for(lambda record: record["record"] == "event")
+    assert (event["kind"], event["code"], event["gpu_uuid"]) == ("xid", 79, UUIDS[0])
+    last = agent.records()[-1]["seq"]
+    agent.wait_for(lambda record: is_sample(record) and record["health"] == "ok" and record["seq"] > last)
+    stub.set({"gpu0.gpm_ms": 1_000, "gpu0.gpm_sm": 250})
+    worked = agent.wait_for(lambda record: is_sample(record) and record["sm_active_ppm"] is not None)
+    assert worked["sm_active_ppm"] == 250_000
+    agent.stop()
+    assert [record["record"] for record in agent.records()].count("event") == 1
+
+
 def test_time_is_either_sampled_or_a_gap_and_never_both(start: Callable[..., Agent], stub: Stub) -> None:
     """Over a killed sampler and a killed agent: no time since the first sample is left out or told twice."""
     agent = start()
