@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.formats.spool import read_spool
+from pipeline.formats.spool import read_spool, split_spool
 from pipeline.sources.nvml_spool import AGENT_RECORDS, ENGINE_SCRAPES, GPU_SAMPLES, parse
 from tests.moto_s3 import S3Server
 from tests.telemetry.stub import Stub
@@ -41,6 +41,7 @@ def kill_agents(folder: Path, stub: Stub, server: S3Server, *, kills: int, seed:
     to = f"s3://{bucket}/gpu"
     whole: set[Key] = set()
     cut_lines = 0
+    known: set[str] = set()  # a file is cut once: what an agent has found on its disk is not lost on it later
     for _ in range(kills):
         agent = _agent(spool, environment, is_awaited=chance.random() < 0.9)
         shipper = _started("-m", "pipeline.telemetry.ship", str(spool), to, _HOST, environment=environment)
@@ -48,7 +49,8 @@ def kill_agents(folder: Path, stub: Stub, server: S3Server, *, kills: int, seed:
         for ends, process in sorted([(lives, agent), (ships, shipper)], key=lambda one: one[0]):
             time.sleep(max(began + ends - time.monotonic(), 0))
             _kill(process)
-        cut_lines += _cut(spool, chance) if chance.random() < 0.5 else 0
+        cut_lines += _cut(spool, chance, but=known) if chance.random() < 0.5 else 0
+        known |= {path.name for path in spool.glob("*.spool.open")}
         whole |= _on_disk(spool)
     _left_alone(spool, to, environment)
     found = _shipped(server, bucket)
@@ -97,16 +99,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=_LIMIT_SECONDS)
 
 
-def _cut(spool: Path, chance: random.Random) -> int:
+def _cut(spool: Path, chance: random.Random, *, but: set[str]) -> int:
     """Take bytes off the end of the file that was open: what the disk had not been given yet. 1 where a line is cut."""
     for path in spool.glob("*.spool.open"):
+        if path.name in but:
+            continue
         size = path.stat().st_size
         kept = size - chance.randint(1, min(size, 400)) if size else 0
         header = path.read_bytes().find(b"\n") + 1
         if not header <= kept < size:
             return 0
         os.truncate(path, kept)
-        return int(not path.read_bytes().endswith(b"\n"))
+        return int(split_spool(path.read_bytes()).torn_tail is not None)
     return 0
 
 

@@ -129,6 +129,11 @@ def test_sglang_is_summed_over_streaming_and_cache_tiers_and_read_once_per_rank(
     ]
 
 
+def test_what_waits_with_one_priority_is_not_all_that_waits() -> None:
+    partly = "".join(line for line in SGLANG.splitlines(keepends=True) if 'priority=""' not in line)
+    assert read_engine(partly)[0].requests_waiting is None
+
+
 def test_tgi_is_the_sum_of_its_histograms_and_of_the_model_that_its_address_names() -> None:
     expected = replace(
         NOTHING,

@@ -328,6 +328,22 @@ def test_a_mig_layout_is_recorded_with_each_slices_part_and_again_when_it_change
     assert next(reading for reading in later if reading["record"] == "gpu")["mig_slice_count"] == 1
 
 
+def test_a_slice_that_is_made_anew_under_the_same_number_has_no_mean_with_the_one_before(
+    stub: Stub, reads_of: ReadsOf
+) -> None:
+    only = {"gpu0.slice0": None, "gpu0.slice2": "5 2 32 20096"}
+    stub.set({**SLICES, **only, **worked("gpu0.gi5", ms=1_000)})
+    reads = reads_of(stub)
+    stub.set({"gpu0.slice0": "3 4 64 40320", "gpu0.slice2": None})
+    for _ in range(4):
+        reads.read(after_ms=15_000)  # the layout is looked at once a minute
+    stub.set({**only, **worked("gpu0.gi5", ms=2_000, sm=500)})
+    later = [reads.sample(after_ms=15_000)["sm_active_ppm"] for _ in range(4)]
+    assert later == [None] * 4
+    stub.set(worked("gpu0.gi5", ms=3_000, sm=1_500))
+    assert reads.sample()["sm_active_ppm"] == -(-1_000_000 * 2 // 7)
+
+
 def test_activity_under_mig_is_that_of_the_slices_by_their_size(stub: Stub, reads_of: ReadsOf) -> None:
     stub.set({**SLICES, **worked("gpu0.gi3", ms=1_000), **worked("gpu0.gi5", ms=1_000)})
     reads = reads_of(stub)
@@ -349,9 +365,10 @@ def test_where_one_slices_activity_is_not_known_the_gpus_is_unknown_and_never_id
     stub: Stub, reads_of: ReadsOf, unknown: dict[str, object]
 ) -> None:
     """B19: some drivers say 0 of a GPU in MIG."""
-    stub.set({**SLICES, **worked("gpu0.gi3", ms=1_000), **worked("gpu0.gi5", ms=1_000), **unknown})
+    counters = ("gpu0", "gpu0.gi3", "gpu0.gi5")
+    stub.set({**SLICES, **{name: one for of in counters for name, one in worked(of, ms=1_000).items()}, **unknown})
     reads = reads_of(stub)
-    stub.set({**worked("gpu0.gi3", ms=2_000), **worked("gpu0.gi5", ms=2_000)})
+    stub.set({name: one for of in counters for name, one in worked(of, ms=2_000).items()})
     sample = reads.sample()
     assert (*activity(sample), sample["util_gpu_pct"], sample["compute_process_count"]) == (None,) * 5
 
