@@ -214,7 +214,12 @@ Rules = Annotated[tuple[WorkloadMatch, ...], Field(min_length=1)]
 
 
 class Workload(_Section):
-    """Traffic that either lane could serve: what a decision is about."""
+    """Traffic that either lane could serve: what a decision is about.
+
+    `movable_share`: how much of it own GPUs could serve well enough; `tokens_per_api_token`: how many tokens they need
+    for one of the API's, for the same task. A verdict takes all of it, token for token; with these it is decided once
+    more.
+    """
 
     workload: Name
     team: str | None = None
@@ -225,6 +230,8 @@ class Workload(_Section):
     pinned_to: Literal["api", "self_host"] | None = None
     pin_reason: str | None = None
     migration: Migration | None = None
+    movable_share: Money | None = Field(default=None, gt=0, le=1)
+    tokens_per_api_token: Money | None = Field(default=None, gt=0)
     # Whole hours after the one in which a request came, until which it may be served; a batch of the APIs has 24.
     may_wait_hours: int | None = Field(default=None, ge=1, le=168)
 

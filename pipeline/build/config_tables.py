@@ -107,6 +107,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "migration_one_off_cost": _MONEY,
         "migration_payback_months": pl.Int64(),
         "may_wait_hours": pl.Int64(),
+        "movable_share_ratio": _MONEY,
+        "tokens_per_api_token": _MONEY,
         **_VALID,
     },
     "config_candidates": {
@@ -587,6 +589,8 @@ def _workloads(config: Config) -> Iterator[Row]:
             "migration_one_off_cost": workload.migration and workload.migration.one_off,
             "migration_payback_months": workload.migration and workload.migration.payback_months,
             "may_wait_hours": workload.may_wait_hours,
+            "movable_share_ratio": workload.movable_share,
+            "tokens_per_api_token": workload.tokens_per_api_token,
         }
 
 

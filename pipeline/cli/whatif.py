@@ -24,16 +24,8 @@ from pipeline.config import Config
 from pipeline.decisions.counterfactual_bill import BillLine, CounterfactualBill, counterfactual_bill, no_such_workload
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.offers import Compared, Offers, compare, daily_history, read_offers
-from pipeline.decisions.what_if import (
-    SUPPOSED_DEPLOYMENT,
-    Amount,
-    Case,
-    Outcome,
-    Supposed,
-    WhatIfError,
-    outcomes,
-    verdict_case,
-)
+from pipeline.decisions.supposing import SUPPOSED_DEPLOYMENT, Amount, Supposed, WhatIfError
+from pipeline.decisions.what_if import Case, Outcome, outcomes, verdict_case
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable

@@ -16,8 +16,9 @@ import duckdb
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
 from pipeline.decisions.api_side import committed_of
+from pipeline.decisions.supposing import Supposed, WhatIfError
 from pipeline.decisions.verdicts import Grounds, grounds_of
-from pipeline.decisions.what_if import Case, Supposed, WhatIfError, read_case, supposing
+from pipeline.decisions.what_if import Case, read_case, supposing
 from pipeline.decisions.window import Problem, Row
 from pipeline.economics.exact import to_places
 from pipeline.economics.hybrid import HybridAlternative

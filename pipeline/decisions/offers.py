@@ -19,8 +19,8 @@ from pydantic_core import PydanticCustomError
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Money
+from pipeline.decisions.supposing import WhatIfError
 from pipeline.decisions.verdicts import Grounds
-from pipeline.decisions.what_if import WhatIfError
 from pipeline.economics.breakeven_interval import nearest_rank_of
 from pipeline.economics.daily_demand import HOURS_PER_DAY, flattest
 from pipeline.economics.forecast import HORIZON_DAYS, Forecast, forecast

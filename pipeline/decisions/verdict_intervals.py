@@ -17,6 +17,7 @@ import polars as pl
 
 from pipeline.decisions import verdicts, window
 from pipeline.decisions.api_side import declared_prices, realized_prices
+from pipeline.decisions.supposing import Supposed, WhatIfError, with_supposed
 from pipeline.decisions.verdicts import Grounds
 from pipeline.decisions.window import QUANTA, WINDOW_DAYS, Evidence, Row, Rows, Served, evidence_on, valid_on
 from pipeline.economics.breakeven_interval import (
@@ -100,6 +101,14 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "migration_one_off_rc": pl.Decimal(38, 18),
     "migration_payback_months": pl.Int64(),
     "pays_back_probability_ratio": pl.Float64(),
+    "movable_share_ratio": pl.Decimal(38, 18),
+    "self_tokens_per_api_token": pl.Decimal(38, 18),
+    "quality_status": pl.String(),
+    "quality_reason": pl.String(),
+    "quality_recommendation": pl.String(),
+    "quality_best_replica_count": pl.Int64(),
+    "quality_breakeven_tokens_per_day": pl.Float64(),
+    "quality_saving_rc_per_month": pl.Decimal(38, 18),
     "pinned_to": pl.String(),
     "pinned_replica_count": pl.Int64(),
     "pin_cost_rc_per_month": pl.Float64(),
@@ -161,6 +170,8 @@ def _row(asked: _Asked) -> dict[str, Any]:
         "days_count": len(asked.evidence.window.settled),
         "pinned_to": asked.workload["pinned_to"],
     }
+    quality = _with_quality(asked)
+    row |= quality
     inputs = _inputs(asked)
     if isinstance(inputs, str):
         return row | {"status": "unknown", "reason": inputs}
@@ -170,12 +181,40 @@ def _row(asked: _Asked) -> dict[str, Any]:
     return (
         row
         | {"status": "known", "advised_replica_count": terms.replicas, "resample_count": interval.resamples}
-        | _of_interval(interval, terms, asked)
+        | _of_interval(interval, asked)
         | _of_tornado(interval, sensitivity, asked)
         | _of_exchange_rates(found, sensitivity, asked)
         | _of_overheads(sensitivity, terms, asked)
         | _of_pin(interval, terms, asked)
+        | {"is_sure": _is_sure(interval, terms, asked.verdict, quality)}
     )
+
+
+def _with_quality(asked: _Asked) -> dict[str, Any]:
+    """The verdict once more, of the share that may move and with as many own tokens as a task takes (economics.md 2).
+
+    Nothing where neither is declared.
+    """
+    share, tokens = asked.workload["movable_share_ratio"], asked.workload["tokens_per_api_token"]
+    if share is None and tokens is None:
+        return {}
+    said = {"movable_share_ratio": share, "self_tokens_per_api_token": tokens}
+    supposed = Supposed(
+        movable_share=None if share is None else Fraction(share),
+        self_tokens_per_api_token=None if tokens is None else Fraction(tokens),
+    )
+    try:
+        found = verdicts.verdict_of(*with_supposed(asked.workload, asked.deployment, asked.evidence, supposed))
+    except WhatIfError as error:
+        return said | {"quality_status": "unknown", "quality_reason": str(error)}
+    return said | {
+        "quality_status": found["status"],
+        "quality_reason": found["reason"],
+        "quality_recommendation": found["recommendation"],
+        "quality_best_replica_count": found["best_replica_count"],
+        "quality_breakeven_tokens_per_day": found["breakeven_first_tokens_per_day"],
+        "quality_saving_rc_per_month": found["saving_rc_per_month"],
+    }
 
 
 def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
@@ -341,7 +380,7 @@ def _needed_saving(asked: _Asked) -> Fraction:
     return Fraction(one_off) * QUANTA * month.days / limit_days
 
 
-def _of_interval(interval: BreakevenInterval, terms: Terms, asked: _Asked) -> dict[str, Any]:
+def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
     month, mtok = _Month.of(asked), _MTOK / QUANTA
     saving, best = interval.saving, interval.best_replicas
     return {
@@ -363,17 +402,18 @@ def _of_interval(interval: BreakevenInterval, terms: Terms, asked: _Asked) -> di
         **_spread_of("api_price", "rc_per_mtok", interval.api_price_per_token, mtok),
         **_spread_of("gpu_rate", "rc_per_gpu_hour", interval.gpu_hour_rate, 1 / QUANTA),
         **_spread_of("capacity", "tokens_per_replica_hour", interval.capacity_tokens_per_replica_hour),
-        "is_sure": _is_sure(interval, terms, asked.verdict),
         **_of_migration(interval, asked),
     }
 
 
-def _is_sure(interval: BreakevenInterval, terms: Terms, verdict: Row) -> bool | None:
+def _is_sure(interval: BreakevenInterval, terms: Terms, verdict: Row, quality: Mapping[str, Any]) -> bool | None:
     """A change has to save in four of five resamples, and at the 20% quantile to pay back what it costs once within the
-    limit declared; to stay, its side has to be as likely.
+    limit declared; to stay, its side has to be as likely. What is declared of quality must not turn it.
     """
     if verdict["recommendation"] is None:
         return None
+    if quality.get("quality_recommendation", verdict["recommendation"]) != verdict["recommendation"]:
+        return False
     if verdict["recommendation"] != "stay":
         cautious = interval.saving_cautious
         return interval.probability_saving >= LEAST_PROBABILITY and cautious > 0 and cautious >= terms.needed_saving

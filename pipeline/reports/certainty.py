@@ -27,14 +27,16 @@ def sentence(row: Answer, currency: str) -> str:
 
 
 def lines(row: Answer, currency: str) -> list[str]:
-    """Break-even, saving, what matters most, when it is crossed: each a line of its own."""
+    """Break-even, saving and what it depends on, what is declared of quality, the crossing: each a line of its own."""
+    with_quality = quality(row, currency)
+    declared = [] if with_quality is None else [with_quality]
     if row["status"] != "known":
-        return [f"no interval: {row['reason']}"]
+        return [f"no interval: {row['reason']}", *declared]
     said = [f"first break-even {breakeven(row)}; the next 30 days reach it in {reached(row)}"]
     sure = {True: ": sure enough", False: ": NOT SURE ENOUGH", None: ""}[row["is_sure"]]
     mattering = matters_most(row, currency)
     most = "" if mattering is None else f"; most depends on {mattering}"
-    return [*said, f"{advice(row, currency)}{sure}{most}", crossing(row)]
+    return [*said, f"{advice(row, currency)}{sure}{most}", *declared, crossing(row)]
 
 
 def breakeven(row: Answer) -> str:
@@ -81,6 +83,26 @@ def _paid_back(row: Answer, currency: str) -> str:
     after = f"after {float(one_off) / cautious:,.1f} months at its 20%" if cautious > 0 else "never at its 20%"
     months = figures.counted(limit, "month")
     return f"; {figures.priced(one_off, currency)} spent once is paid back within {months} in {likely}, {after}"
+
+
+def quality(row: Answer, currency: str) -> str | None:
+    """The verdict once more with what is declared of quality; None where nothing is."""
+    share, tokens = row["movable_share_ratio"], row["self_tokens_per_api_token"]
+    if share is None and tokens is None:
+        return None
+    terms = [
+        *([] if share is None else [f"{figures.percent(share, 1)} of it moving"]),
+        *([] if tokens is None else [f"{float(tokens):,.4g} own tokens for one of the API"]),
+    ]
+    told = f"with {' and '.join(terms)}, as declared"
+    if row["quality_best_replica_count"] is None:
+        return f"{told}: {row['quality_reason']}"
+    volume = row["quality_breakeven_tokens_per_day"]
+    first = "none at any volume" if volume is None else f"{figures.millions(volume)} million tokens a day"
+    best = figures.counted(row["quality_best_replica_count"], "replica")
+    saves = figures.priced(row["quality_saving_rc_per_month"], currency)
+    advised = str(row["quality_recommendation"] or row["quality_status"]).replace("_", " ")
+    return f"{told}: {advised}; first break-even {first}, {best} best, which saves {saves} a month"
 
 
 def pin(row: Answer, currency: str) -> str:

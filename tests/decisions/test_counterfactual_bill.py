@@ -7,8 +7,9 @@ import duckdb
 import pytest
 
 from pipeline.decisions.counterfactual_bill import _BILLS, Bill, BillLine, _actual, _counted
+from pipeline.decisions.supposing import Supposed
 from pipeline.decisions.verdicts import Grounds, grounds_of
-from pipeline.decisions.what_if import Case, Supposed, supposing
+from pipeline.decisions.what_if import Case, supposing
 from tests.decisions.test_contracts import contract
 from tests.decisions.test_verdict_conditions import on_api
 from tests.decisions.test_verdict_rates import DAYS, LAST, api_cost, inputs_with

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.decisions.offers import Compared, Offers, compare, read_offers
+from pipeline.decisions.supposing import Supposed, WhatIfError
 from pipeline.decisions.verdicts import Grounds, grounds_of
-from pipeline.decisions.what_if import Case, Supposed, WhatIfError, supposing
+from pipeline.decisions.what_if import Case, supposing
 from tests.decisions.test_verdict_conditions import on_api
 from tests.decisions.test_verdict_rates import LAST, inputs_with, verdict
 

@@ -1,7 +1,9 @@
 """What a workload says of moving: a pin has a cost in the stead of advice, and a move pays back what it costs once."""
 
 import re
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -49,14 +51,16 @@ def test_a_pin_whose_cost_is_not_known_is_still_told() -> None:
     assert told["recommendation"] is None
 
 
+SAID = ("migration_one_off_cost", "migration_payback_months", "movable_share_ratio", "tokens_per_api_token")
+
+
 def interval(**said: Any) -> dict[str, Any]:
     """How sure the verdict of a workload is that is billed so much more every day, and that says so much of moving."""
     costs = [
         {**api_cost(day), "billing_currency": "USD", "billed_cost_rc": Decimal(400 + 20 * number)}
         for number, day in enumerate(DAYS)
     ]
-    never = {"migration_one_off_cost": None, "migration_payback_months": None}
-    tables = {"config_workloads": pinned(None, **never | said), "fct_api_costs_daily": costs}
+    tables = {"config_workloads": pinned(None, **dict.fromkeys(SAID) | said), "fct_api_costs_daily": costs}
     tables["fct_gpu_costs_daily"] = [{**gpu_cost(day), "billing_currency": "USD"} for day in DAYS]
     inputs = inputs_with(**tables)
     [workload], [deployment] = inputs["config_workloads"], inputs["config_deployments"]
@@ -81,3 +85,52 @@ def test_what_does_not_move_pays_nothing_back() -> None:
     told = interval(pinned_to="api", pin_reason="x", migration_one_off_cost=Decimal(1), migration_payback_months=1)
     assert told["is_sure"] is None
     assert "migration_one_off_rc" not in told
+
+
+@pytest.mark.parametrize(("share", "tokens"), [("1", "1"), ("0.5", None), (None, "3"), ("0.25", "1.5")])
+def test_what_is_declared_of_quality_decides_once_more(share: str | None, tokens: str | None) -> None:
+    """The second route: other marts and another throughput, decided as they stand."""
+    told = interval(
+        movable_share_ratio=None if share is None else Decimal(share),
+        tokens_per_api_token=None if tokens is None else Decimal(tokens),
+    )
+    part = Fraction(share or 1)
+    [deployment] = inputs_with()["config_deployments"]
+    rates = {name: value / Decimal(tokens or 1) for name, value in deployment.items() if value and "per_second" in name}
+    asked = {
+        "config_deployments": [deployment | rates],
+        "fct_api_costs_daily": [
+            {**api_cost(day), "tokens": int(1_000_000 * part), "billed_cost_rc": cost * Decimal(share or 1)}
+            for day, cost in zip(DAYS, range(400, 400 + 20 * len(DAYS), 20), strict=True)
+        ],
+        "fct_demand_daily": [{**row, "tokens": int(row["tokens"] * part)} for row in demand_daily()],
+        "fct_demand_hourly": [{**row, "tokens": int(row["tokens"] * part)} for row in demand_hourly()],
+    }  # fmt: skip
+    expected = verdict(**asked)
+    assert told["quality_best_replica_count"] == expected["best_replica_count"]
+    assert told["quality_recommendation"] == expected["recommendation"]
+    assert told["quality_breakeven_tokens_per_day"] == pytest.approx(expected["breakeven_first_tokens_per_day"])
+    assert told["quality_saving_rc_per_month"] == pytest.approx(expected["saving_rc_per_month"], rel=Decimal("1e-9"))
+    if (share, tokens) == ("1", "1"):
+        free = interval()
+        assert free.items() <= told.items()
+
+
+def test_an_advice_that_quality_turns_is_not_sure() -> None:
+    assert interval()["is_sure"]
+    told = interval(tokens_per_api_token=Decimal(10_000))
+    assert told["quality_recommendation"] != "switch_to_self_host"
+    assert told["is_sure"] is False
+
+
+def demand_daily() -> list[dict[str, Any]]:
+    of_a_day = {"workload": "chat", "lane": "api", "token_class": "output", "tokens": 1_000_000, "evidence": "hourly"}
+    return [{"usage_date": day, **of_a_day} for day in DAYS]
+
+
+def demand_hourly() -> list[dict[str, Any]]:
+    at_noon = [datetime(day.year, day.month, day.day, 12) for day in DAYS]  # noqa: DTZ001 - marts hold UTC
+    return [
+        {"usage_date": at.date(), "usage_hour_at": at, "workload": "chat", "token_class": "output", "tokens": 1_000_000}
+        for at in at_noon
+    ]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.decisions.counterfactual_bill import counterfactual_bill
 from pipeline.decisions.graph import current_snapshot
-from pipeline.decisions.what_if import Amount, Case, Supposed, WhatIfError, outcomes, verdict_case
+from pipeline.decisions.supposing import Amount, Supposed, WhatIfError
+from pipeline.decisions.what_if import Case, outcomes, verdict_case
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from tests.decisions.test_contracts import contract, other_workload

@@ -38,6 +38,8 @@ def interval(**changes: Any) -> dict[str, Any]:
         "is_sure": False,
         "pinned_to": None,
         "migration_one_off_rc": None,
+        "movable_share_ratio": None,
+        "self_tokens_per_api_token": None,
         **{f"best_{share}_replica_count": 1 for share in ("p05", "p50", "p95", "at_fx_less", "at_fx_more")},
     }
     return row | changes
@@ -144,3 +146,19 @@ def test_what_a_move_costs_once_is_told_with_when_it_is_paid_back() -> None:
     assert certainty.advice(moved, "USD").endswith(end)
     never = certainty.advice({**moved, "saving_p20_rc_per_month": 0.0}, "USD")
     assert never.endswith("in 85.0%, never at its 20%")
+
+
+def test_what_is_declared_of_quality_has_a_line_of_its_own() -> None:
+    told = answer(
+        movable_share_ratio=Decimal("0.6"), self_tokens_per_api_token=Decimal("1.2"), quality_status="decided",
+        quality_recommendation="stay", quality_best_replica_count=0, quality_breakeven_tokens_per_day=150e6,
+        quality_saving_rc_per_month=Decimal(0),
+    )  # fmt: skip
+    assert certainty.lines(told, "USD")[2] == (
+        "with 60.0% of it moving and 1.2 own tokens for one of the API, as declared: stay; first break-even 150.00 "
+        "million tokens a day, 0 replicas best, which saves $0.00 a month"
+    )
+    unknown = {**told, "quality_best_replica_count": None, "quality_reason": "it is served by own GPUs"}
+    assert certainty.quality(unknown, "USD") == (
+        "with 60.0% of it moving and 1.2 own tokens for one of the API, as declared: it is served by own GPUs"
+    )

@@ -180,9 +180,11 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], beside:
 
 def _certainty(month: Month, sure: Answer) -> list[Fact]:
     """How sure the verdict is, and when traffic will be across."""
-    if sure["status"] != "known":
-        return [Fact("How sure", f"no interval: {figures.visible(sure['reason'], figures.TEXT_LIMIT)}")]
     currency = month.currency
+    with_quality = certainty.quality(sure, currency)
+    said = [] if with_quality is None else [Fact("Quality", figures.visible(with_quality, figures.TEXT_LIMIT))]
+    if sure["status"] != "known":
+        return [Fact("How sure", f"no interval: {figures.visible(sure['reason'], figures.TEXT_LIMIT)}"), *said]
     mattering, rates = certainty.matters_most(sure, currency), certainty.exchange_rates(sure)
     resampled = figures.counted(sure["resample_count"], "resample")
     return [
@@ -190,6 +192,7 @@ def _certainty(month: Month, sure: Answer) -> list[Fact]:
         Fact("First break-even, 5 to 95%", certainty.breakeven(sure)),
         Fact("The next 30 days reach it", f"in {certainty.reached(sure)}"),
         Fact("The advice", certainty.advice(sure, currency)),
+        *said,
         *([] if mattering is None else [Fact("What matters most", mattering)]),
         *([] if rates is None else [Fact("Exchange rates", rates)]),
         Fact("Overheads", certainty.overheads(sure, currency)),
