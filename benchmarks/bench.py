@@ -15,6 +15,7 @@ from benchmarks.detectors import table as detectors
 from benchmarks.fleet_hours import Fleet, measured_hours
 from benchmarks.measure import machine
 from benchmarks.results import Figures, keep
+from benchmarks.workloads import measured_workloads
 from benchmarks.year import Shape, Year
 from pipeline.landing.project import Project
 
@@ -39,6 +40,9 @@ def main() -> None:
                 figures[name] = measured_lines(Export(scratch / name, lines, months))
                 say(f"{name.replace('_', ' ')} {figures[name]['parse_and_build_over_bare_duckdb']:.2f} x bare")
                 shutil.rmtree(scratch / name)
+        if asked.only in (None, "workloads"):
+            figures["workloads"] = measured_workloads(count=asked.workloads)
+            say(f"one workload of a year {figures['workloads']['one_workload_of_a_year_cpu_seconds']:.2f} s")
         if asked.only in (None, "agent"):
             agent = {"agent_on_a_gpu_host": measured_agent(scratch / "agent")}
             say(f"wrote {keep('agent', on=date.today(), machine=before, figures=agent).name}")
@@ -67,11 +71,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=None, help="where scratch files lie (about 2 GB); cleaned up")
     parser.add_argument(
         "--only",
-        choices=("builds", "demo", "cur", "agent", "fleet", "detectors"),
+        choices=("builds", "demo", "cur", "workloads", "agent", "fleet", "detectors"),
         default=None,
         help="measure one part only",
     )
     parser.add_argument("--gpus", type=int, default=1000, help="GPUs of the fleet, sampled every 5 s for three days")
+    parser.add_argument("--workloads", type=int, default=1000, help="how many workloads are decided side by side")
     parser.add_argument("--years", type=int, default=1000, help="simulated years of each cell of the detectors")
     parser.add_argument(
         "--lines", type=int, nargs="+", default=[1_000_000, 20_000_000, 20_000_000], help="lines of each CUR export"

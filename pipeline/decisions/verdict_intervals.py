@@ -17,6 +17,7 @@ import polars as pl
 
 from pipeline.decisions import verdicts, window
 from pipeline.decisions.api_side import declared_prices, realized_prices
+from pipeline.decisions.side_by_side import side_by_side
 from pipeline.decisions.supposing import Supposed, WhatIfError, with_supposed
 from pipeline.decisions.verdicts import Grounds
 from pipeline.decisions.window import QUANTA, WINDOW_DAYS, Evidence, Row, Rows, Served, evidence_on, valid_on
@@ -39,6 +40,8 @@ INPUTS = (*window.INPUTS, _VERDICTS)
 LOOKBACK = window.LOOKBACK
 _FX_SHIFT = 0.05
 _MTOK = 1_000_000
+# A workload takes about ten milliseconds, another process half a second to begin (2026-11-29).
+_FEWEST_SIDE_BY_SIDE = 200
 READS: Mapping[str, str] = {
     **window.READS,
     _VERDICTS: """
@@ -117,6 +120,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
 }
 
 
+_Inputs = tuple[Grounds, WorkloadDays, Terms]
+
+
 @dataclass(frozen=True)
 class _Asked:
     """One workload on the day, what its verdict said, and the marts made ready by day."""
@@ -142,10 +148,18 @@ def build(frames: Mapping[str, Any]) -> pl.DataFrame:
         evidence = evidence_on(day, prepared)
         deployments = {row["deployment_id"]: row for row in valid_on(day, prepared["config_deployments"])}
         workloads = {row["workload"]: row for row in valid_on(day, prepared["config_workloads"])}
-        for verdict in said.filter(pl.col("usage_date") == day).sort("workload").to_dicts():
-            workload = workloads[verdict["workload"]]
-            asked = _Asked(workload, deployments.get(workload["deployment_id"]), verdict, evidence, prepared)
-            rows.append(dict.fromkeys(SCHEMA) | _row(asked))
+        every = [
+            _Asked(workload, deployments.get(workload["deployment_id"]), verdict, evidence, prepared)
+            for verdict in said.filter(pl.col("usage_date") == day).sort("workload").to_dicts()
+            for workload in (workloads[verdict["workload"]],)
+        ]
+        inputs = [_inputs(asked) for asked in every]
+        drawn = [(days, terms) for found in inputs if not isinstance(found, str) for _, days, terms in (found,)]
+        intervals = iter(side_by_side(breakeven_interval, drawn, fewest=_FEWEST_SIDE_BY_SIDE))
+        rows = [
+            dict.fromkeys(SCHEMA) | _row(asked, found, None if isinstance(found, str) else next(intervals))
+            for asked, found in zip(every, inputs, strict=True)
+        ]
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
@@ -163,7 +177,7 @@ def _prepared(frames: Mapping[str, Any], day: date) -> dict[str, Any]:
     return prepared
 
 
-def _row(asked: _Asked) -> dict[str, Any]:
+def _row(asked: _Asked, inputs: _Inputs | str, interval: BreakevenInterval | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "usage_date": asked.evidence.window.day,
         "workload": asked.workload["workload"],
@@ -172,11 +186,9 @@ def _row(asked: _Asked) -> dict[str, Any]:
     }
     quality = _with_quality(asked)
     row |= quality
-    inputs = _inputs(asked)
-    if isinstance(inputs, str):
+    if isinstance(inputs, str) or interval is None:
         return row | {"status": "unknown", "reason": inputs}
     found, days, terms = inputs
-    interval = breakeven_interval(days, terms)
     sensitivity = Sensitivity(days, terms, interval.point)
     return (
         row
@@ -217,7 +229,7 @@ def _with_quality(asked: _Asked) -> dict[str, Any]:
     }
 
 
-def _inputs(asked: _Asked) -> tuple[Grounds, WorkloadDays, Terms] | str:
+def _inputs(asked: _Asked) -> _Inputs | str:
     """The verdict's inputs day by day; or why there is no interval."""
     name, evidence = str(asked.workload["workload"]), asked.evidence
     if asked.verdict["best_replica_count"] is None:
