@@ -153,13 +153,7 @@ def build(frames: Mapping[str, Any]) -> pl.DataFrame:
             for verdict in said.filter(pl.col("usage_date") == day).sort("workload").to_dicts()
             for workload in (workloads[verdict["workload"]],)
         ]
-        inputs = [_inputs(asked) for asked in every]
-        drawn = [(days, terms) for found in inputs if not isinstance(found, str) for _, days, terms in (found,)]
-        intervals = iter(side_by_side(breakeven_interval, drawn, fewest=_FEWEST_SIDE_BY_SIDE))
-        rows = [
-            dict.fromkeys(SCHEMA) | _row(asked, found, None if isinstance(found, str) else next(intervals))
-            for asked, found in zip(every, inputs, strict=True)
-        ]
+        rows = [dict.fromkeys(SCHEMA) | row for row in _rows(every)]
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
@@ -175,6 +169,16 @@ def _prepared(frames: Mapping[str, Any], day: date) -> dict[str, Any]:
         days = frame.filter(pl.col("usage_date").is_between(since, day)).partition_by("usage_date", as_dict=True)
         prepared[name] = {found: prepare(days[key]) for key in sorted(days) for found in key}
     return prepared
+
+
+def _rows(every: Sequence[_Asked]) -> list[dict[str, Any]]:
+    inputs = [_inputs(asked) for asked in every]
+    drawn = [(days, terms) for found in inputs if not isinstance(found, str) for _, days, terms in (found,)]
+    intervals = iter(side_by_side(breakeven_interval, drawn, fewest=_FEWEST_SIDE_BY_SIDE))
+    return [
+        _row(asked, found, None if isinstance(found, str) else next(intervals))
+        for asked, found in zip(every, inputs, strict=True)
+    ]
 
 
 def _row(asked: _Asked, inputs: _Inputs | str, interval: BreakevenInterval | None) -> dict[str, Any]:

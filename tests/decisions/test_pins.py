@@ -65,7 +65,8 @@ def interval(**said: Any) -> dict[str, Any]:
     inputs = inputs_with(**tables)
     [workload], [deployment] = inputs["config_workloads"], inputs["config_deployments"]
     asked = verdict_intervals._Asked(workload, deployment, verdict(**tables), evidence_on(LAST, inputs), inputs)
-    return verdict_intervals._row(asked)
+    [row] = verdict_intervals._rows([asked])
+    return row
 
 
 def test_a_move_is_sure_where_the_cautious_saving_pays_it_back_in_time() -> None:
