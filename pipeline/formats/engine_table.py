@@ -23,7 +23,7 @@ class EngineMetric:
 
     `delivered` prompt tokens are the prompts' length, cache hits included; `computed` ones are without them.
     `says`: a word that its HELP must hold, where the body has one: a name has changed its unit before.
-    `versions`: in which releases of the engine the name is known to mean this.
+    `versions`: in which releases the name was seen to mean this, in the engine's own source or in what it printed.
     """
 
     engine: str
@@ -61,7 +61,7 @@ def _of(
 ENGINE_METRICS: tuple[EngineMetric, ...] = (
     *_of(
         "vllm",
-        "0.4 and later",
+        "V0 and V1",
         _VLLM,
         ("prompt_tokens_delivered", "vllm:prompt_tokens_total", "counter", "token"),
         ("generation_tokens", "vllm:generation_tokens_total", "counter", "token"),
@@ -71,14 +71,14 @@ ENGINE_METRICS: tuple[EngineMetric, ...] = (
     ),
     *_of(
         "vllm",
-        "where printed: by_source 0.13, cached later",
+        "V1, where printed",
         _VLLM,
         ("prompt_tokens_cached", "vllm:prompt_tokens_cached_total", "counter", "token"),
         ("prompt_tokens_cached", "vllm:prompt_tokens_by_source_total", "counter", "token"),
     ),
     *_of(
         "sglang",
-        "0.4 and later; counted when a request ends",
+        "since pull request 1853 of November 2024; counted when a request ends",
         _SGLANG,
         ("prompt_tokens_delivered", "sglang:prompt_tokens_total", "counter", "token"),
         ("prompt_tokens_cached", "sglang:cached_tokens_total", "counter", "token"),
@@ -89,7 +89,7 @@ ENGINE_METRICS: tuple[EngineMetric, ...] = (
     ),
     *_of(
         "tgi",
-        "1.0 to 3.3; cache hits are not told; counted when a request is taken and when it ends",
+        "1 to 3; cache hits are not told; counted when a request is taken and when it ends",
         _TGI,
         ("prompt_tokens_delivered", "tgi_request_input_length", "histogram", None),
         ("generation_tokens", "tgi_request_generated_tokens", "histogram", "token"),
@@ -99,7 +99,7 @@ ENGINE_METRICS: tuple[EngineMetric, ...] = (
     ),
     *_of(
         "trtllm",
-        "1.3 and later, at /prometheus/metrics with return_perf_metrics; 1.2 and before have no token counters",
+        "1.3 (seen in 1.3.0rc29), at /prometheus/metrics with return_perf_metrics; 1.2.1 has no token counters",
         _TRTLLM,
         ("prompt_tokens_delivered", "trtllm_prompt_tokens_total", "counter", "token"),
         ("prompt_tokens_cached", "trtllm_prompt_cached_tokens_total", "counter", "token"),

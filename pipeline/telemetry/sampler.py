@@ -4,6 +4,7 @@ A call that the driver does not know is asked once and is null for ever, never 0
 is null this time. Meaning and units of each call: https://docs.nvidia.com/deploy/nvml-api/.
 """
 
+import ctypes
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -408,10 +409,12 @@ class Sampler:
         for _ in range(_MOST_EVENTS if self._events is not None else 0):
             try:
                 event = nvml.nvmlEventSetWait_v2(self._events, 0)
-                uuid = _text(nvml.nvmlDeviceGetUUID(event.device))
             except nvml.NVMLError as error:
                 self._raise_driver(error)
-                return  # none is there; or a lost GPU, which its sample says
+                return  # none is there
+            # Not asked of the driver: a GPU that fell off its bus (XID 79) answers nothing any more.
+            uuids = {_address(device.handle): device.uuid for device in self._devices}
+            uuid = uuids.get(_address(event.device), "unknown")
             yield Event(gpu_uuid=uuid, kind="xid", code=int(event.eventData), reason=f"XID {int(event.eventData)}")
 
     # --- calls -------------------------------------------------------------------------------------------------------
@@ -455,6 +458,11 @@ def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | N
     if count is None or device.is_mig or (count > 0 and not is_active_known):
         return None
     return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
+
+
+def _address(handle: Any) -> int | None:
+    """Of what a handle points to: two handles of one GPU are equal in this alone."""
+    return ctypes.cast(handle, ctypes.c_void_p).value
 
 
 def _slice_record(device: _Device, found: Slice) -> MigSlice:

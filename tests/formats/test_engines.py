@@ -173,7 +173,7 @@ def test_trtllm_before_its_token_counters_has_unknown_tokens_and_not_zero() -> N
 
 
 def test_llamacpp_counts_computed_tokens_until_it_tells_its_cache_hits() -> None:
-    """B20: tokens computed are not tokens delivered; which of the two a counter is, is said."""
+    """Tokens computed are not tokens delivered; which of the two a counter is, is said."""
     before = replace(
         NOTHING,
         engine="llamacpp",

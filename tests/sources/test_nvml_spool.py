@@ -120,7 +120,7 @@ def test_each_engine_of_a_scrape_is_a_row_under_one_sequence_number() -> None:
 
 
 def test_a_scrape_of_another_engine_says_which_and_what_its_prompt_tokens_count() -> None:
-    """The agent of an earlier release called every engine vllm; its body says what it is. B20."""
+    """The agent of an earlier release called every engine vllm; its body says what it is."""
     body = "# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total 70\n"
     body += "# TYPE llamacpp:tokens_predicted_total counter\nllamacpp:tokens_predicted_total 9\n"
     row = one(parsed(line(SCRAPE, 1, body=body, engine="vllm", served_model="m.gguf"))["engine_scrapes"])
