@@ -283,7 +283,9 @@ def test_a_gap_in_the_scrapes_is_named_and_its_tokens_untimed(evidence: Evidence
     explanation = explain_tokens(evidence, deployment="search-qwen", usage_date=date(2026, 10, 22))
     gaps = [row for row in _records(explanation, "Resets") if row["is_timed"] is False]
     assert [row["counted_from_at"].hour for row in gaps] == [13, 13]
-    untimed = sum(row["of_which_untimed_tokens"] for row in _records(explanation, "Counters"))
+    processes = _records(explanation, "Counters")
+    assert {(row["engine"], row["prompt_tokens_are"]) for row in processes} == {("vllm", "delivered")}
+    untimed = sum(row["of_which_untimed_tokens"] for row in processes)
     assert untimed == sum(row["prompt_tokens"] + row["output_tokens"] for row in gaps) > 0
 
 

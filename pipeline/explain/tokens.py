@@ -166,6 +166,8 @@ def _process_row(held: Sequence[_Increment]) -> Record:
         "host": first["host"],
         "target": first["target"],
         "replica_id": first["replica_id"],
+        "engine": last.scrape["engine"],
+        "prompt_tokens_are": last.scrape["prompt_counts"],  # delivered or computed, as its engine counts
         "process_started_at": first["process_started_at"],
         "first_reading_at": (begin or held[0].scrape)["scraped_at"],
         "first_prompt_tokens": (begin or held[0].scrape)["prompt_tokens"],
