@@ -54,13 +54,7 @@ behind as (
 metered as (
     select
         usage.*,
-        case when usage.token_class like 'output%' then 'completion' else 'prompt' end as side,
-        row_number() over (
-            order by
-                usage.usage_date, usage.usage_hour_at, usage.source, usage.account, usage.activity,
-                usage.sub_account_id, usage.api_key_id, usage.model, usage.token_class, usage.service_tier,
-                usage.context_window, usage.inference_geo
-        ) as usage_number
+        case when usage.token_class like 'output%' then 'completion' else 'prompt' end as side
     from usage
     inner join behind
         on
@@ -179,10 +173,43 @@ known_hours as (
     where part_hour_at is not null
 ),
 
+split_cells as (
+    select
+        behind.*,
+        models.issuer
+    from behind
+    inner join (
+        select distinct
+            metered.usage_date,
+            metered.provider,
+            metered.issuer,
+            metered.account,
+            metered.model
+        from metered
+        inner join covered
+            on
+                metered.usage_date = covered.usage_date
+                and metered.issuer = covered.issuer
+                and metered.account = covered.account
+                and metered.model = covered.model
+    ) as models
+        on
+            behind.usage_date = models.usage_date
+            and behind.provider = models.provider
+            and behind.account = models.account
+            and behind.model = models.model
+),
+
 split_rows as (
     select
         metered.*,
-        known_hours.part_hour_at
+        known_hours.part_hour_at,
+        row_number() over (
+            order by
+                metered.usage_date, metered.usage_hour_at, metered.source, metered.account, metered.activity,
+                metered.sub_account_id, metered.api_key_id, metered.model, metered.token_class,
+                metered.service_tier, metered.context_window, metered.inference_geo
+        ) as usage_number
     from metered
     inner join covered
         on
@@ -289,22 +316,16 @@ final as (
         usage.tokens,
         usage.web_search_request_count
     from usage
-    left join split_rows
+    left join split_cells
         on
-            usage.usage_date = split_rows.usage_date
-            and usage.source = split_rows.source
-            and usage.account = split_rows.account
-            and usage.activity = split_rows.activity
-            and usage.model = split_rows.model
-            and usage.charge_kind = split_rows.charge_kind
-            and usage.token_class = split_rows.token_class
-            and usage.usage_hour_at is not distinct from split_rows.usage_hour_at
-            and usage.sub_account_id is not distinct from split_rows.sub_account_id
-            and usage.api_key_id is not distinct from split_rows.api_key_id
-            and usage.service_tier is not distinct from split_rows.service_tier
-            and usage.context_window is not distinct from split_rows.context_window
-            and usage.inference_geo is not distinct from split_rows.inference_geo
-    where split_rows.usage_number is null
+            usage.usage_date = split_cells.usage_date
+            and usage.provider = split_cells.provider
+            and usage.issuer = split_cells.issuer
+            and usage.account = split_cells.account
+            and usage.model = split_cells.model
+            and usage.sub_account_id is not distinct from split_cells.sub_account_id
+            and usage.api_key_id is not distinct from split_cells.api_key_id
+    where split_cells.model is null or usage.charge_kind != 'tokens' or coalesce(usage.tokens = 0, true)
 )
 
 select * from final
