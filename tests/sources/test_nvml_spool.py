@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.spool import Gap, Gpu, Header, Loss, Record, Sample, Scrape, encode_record
+from pipeline.formats.spool import Event, Gap, Gpu, Header, Loss, MigSlice, Record, Sample, Scrape, encode_record
 from pipeline.landing.dataset import Frames
 from pipeline.sources import nvml_spool
 from pipeline.sources.nvml_spool import AGENT_RECORDS, ENGINE_SCRAPES, GPU_SAMPLES, SOURCE, SPOOL, parse
@@ -186,6 +186,29 @@ def test_what_the_agent_says_about_itself_is_kept() -> None:
         None,
         '{"lost_records":12}',
     ]
+
+
+def test_the_slices_of_a_gpu_and_what_it_reports_are_kept_with_whose_they_are() -> None:
+    part = MigSlice(
+        gpu_uuid="GPU-1",
+        slice_uuid="MIG-1",
+        gpu_instance_id=3,
+        slice_count=4,
+        of_slice_count=7,
+        multiprocessor_count=64,
+        memory_bytes=1024,
+    )
+    rows = parsed(line(part, 1), line(Event(gpu_uuid="GPU-1", kind="xid", code=79, reason="XID 79"), 2))[
+        "agent_records"
+    ]
+    said = [row for row in rows.to_dicts() if row["record"] != "header"]
+    assert [(row["record"], row["gpu_uuid"], row["reason"]) for row in said] == [
+        ("mig_slice", "GPU-1", None),
+        ("event", "GPU-1", "XID 79"),
+    ]
+    slice_detail, event_detail = (json.loads(row["detail"]) for row in said)
+    assert (slice_detail["slice_uuid"], slice_detail["slice_count"], slice_detail["of_slice_count"]) == ("MIG-1", 4, 7)
+    assert event_detail == {"kind": "xid", "code": 79}
 
 
 def test_unknown_fields_and_kinds_of_record_are_kept() -> None:
