@@ -4,7 +4,8 @@
 -- time than passed, go through a sort. A sample's last seconds may fall on the next day: usage_hour_at says so.
 -- partition: day
 with
-gpu_samples as (
+-- Read twice, and the second time for contested hours alone: kept in memory it would be most of what a build takes.
+gpu_samples as not materialized (
     select * from landed_nvml_spool__gpu_samples
 ),
 
