@@ -166,13 +166,14 @@ class _SamplesOnDisk:
         return [file for held in self._files.values() for file in held][:1]
 
 
-def _model() -> SqlModel:
+def hours_model() -> SqlModel:
+    """The shipped one."""
     return next(model for model in load_models(models_root() / "staging") if model.name == _MODEL)
 
 
 def built(fleet: Fleet, cache: Path) -> str:
     """The hours as a SELECT of the built node."""
-    runner = Runner(models=[_model()], relations={_VIEW: fleet.relation}, cache=cache)
+    runner = Runner(models=[hours_model()], relations={_VIEW: fleet.relation}, cache=cache)
     return runner.build().nodes[_MODEL].sql(None)
 
 
@@ -199,7 +200,7 @@ def _ours(fleet: Fleet) -> dict[str, float]:
 
 def _same_sql(fleet: Fleet) -> dict[str, float]:
     with took() as querying:
-        alone(fleet, _model().sql).close()
+        alone(fleet, hours_model().sql).close()
     return _figures("same_sql", querying.wall_seconds, querying.cpu_seconds)
 
 
@@ -218,7 +219,7 @@ _STEPS: Mapping[str, Callable[[Fleet], dict[str, float]]] = {"ours": _ours, "sam
 
 def differences(fleet: Fleet, cache: Path) -> int:
     """Hours in which the built node, the same SQL and the plain aggregate differ: there must be none."""
-    hours, connection = built(fleet, cache), alone(fleet, _model().sql)
+    hours, connection = built(fleet, cache), alone(fleet, hours_model().sql)
     shown = "gpu_uuid, usage_hour_at, observed_milliseconds, healthy_milliseconds, busy_milliseconds, held_milliseconds"
     plain = f"select {shown} from ({_PLAIN})"
     both = f"(from hours except all ({hours})) union all (({hours}) except all from hours)"
