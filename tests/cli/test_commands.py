@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import _COMMANDS, group
-from pipeline.cli.summary import messages_so_far, print_answers, print_told
+from pipeline.cli.summary import messages_so_far, print_answers, print_told, told_by_snapshot
 from pipeline.decisions.graph import build_project, current_snapshot
 from pipeline.demo import AS_OF
 from pipeline.landing.project import Project
@@ -63,7 +63,7 @@ def test_waste_is_the_whole_gpu_bill(demo_folder):
 
 def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
     print_answers(Project(demo_folder))
-    print_told(Project(demo_folder), before=())
+    print_told(Project(demo_folder), told_by_snapshot(Project(demo_folder)), before=())
     printed = capsys.readouterr().out
     for words in (
         "What a million tokens really cost",
@@ -81,7 +81,7 @@ def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
 def test_a_message_is_shown_by_the_run_that_made_it_and_by_no_later_one(demo_folder, capsys):
     """Who runs it each morning reads what is new; what was said before is in landing."""
     project = Project(demo_folder)
-    print_told(project, before=messages_so_far(project))
+    print_told(project, told_by_snapshot(project), before=messages_so_far(project))
     printed = capsys.readouterr().out
     assert "Nothing new to tell Slack." in printed
     assert "Slack would be told" not in printed

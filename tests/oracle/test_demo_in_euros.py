@@ -198,13 +198,13 @@ def test_what_is_printed_says_euros(euros: Demo, command: str) -> None:
 
 def test_messages_summary_and_report_are_in_euros(euros: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     """B23"""
-    from pipeline.cli.summary import print_answers, print_told
+    from pipeline.cli.summary import print_answers, print_told, told_by_snapshot
 
     messages = [str(event.body["plain"]) for event in euros.project.landing.events(PRINTED)]
     assert messages
     assert all("€" in message and "$" not in message for message in messages)
     print_answers(euros.project)
-    print_told(euros.project, before=())
+    print_told(euros.project, told_by_snapshot(euros.project), before=())
     summary = capsys.readouterr().out
     assert "€" in summary
     assert "full €/1M" in summary
