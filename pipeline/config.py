@@ -137,6 +137,18 @@ class TokenCosts(_Section):
     output: Money | None = Field(default=None, ge=0)
 
 
+class Rent(_Section):
+    """How a deployment's GPUs could be rented otherwise than they are billed: by the hour, bound for the whole time,
+    started and stopped. `start_cost` is of one replica, beyond its rent while it warms up.
+    """
+
+    on_demand_gpu_hour: Money = Field(ge=0)
+    reserved_gpu_hour: Money | None = Field(default=None, ge=0)
+    warm_up_minutes: int | None = Field(default=None, ge=0, le=60)
+    start_cost: Money = Field(default=Decimal(0), ge=0)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+
+
 class Deployment(_Served):
     """One LLM served on a set of GPUs. A replica is `gpus_per_replica` of them serving one copy."""
 
@@ -149,6 +161,7 @@ class Deployment(_Served):
     minimum_replicas: int = Field(default=1, ge=0, le=1024)
     spare_replicas: int = Field(default=0, ge=0, le=1024)
     token_costs: TokenCosts = TokenCosts()
+    rent: Rent | None = None
     valid_from: Day | None = Field(default=None, alias="from")
 
 
@@ -535,6 +548,13 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")
+        rent = deployment.rent
+        if rent is not None and rent.reserved_gpu_hour is None and rent.warm_up_minutes is None:
+            fix = "Say what to weigh it against: reserved_gpu_hour, or warm_up_minutes of a replica that is started."
+            yield _problem("deployments", index, "rent", value="on demand alone", fix=fix)
+        if rent is not None and rent.start_cost and rent.warm_up_minutes is None:
+            fix = "Say in warm_up_minutes how long a replica that starts serves nothing; 0 is an answer."
+            yield _problem("deployments", index, "rent", "start_cost", value=rent.start_cost, fix=fix)
     for index, contract in enumerate(config.contracts):
         yield from _unknown_in_contract(index, contract)
     for index, overhead in enumerate(config.overheads):

@@ -59,6 +59,17 @@ def test_a_rate_written_with_a_point_is_exactly_what_was_written():
             ["workloads.0.may_wait_hours", "24", "name in `deployment` the one"],
         ),
         (
+            MINIMAL
+            + "deployments:\n  - {deployment: d, model: m, gpus_per_replica: 1, rent: {on_demand_gpu_hour: 2}}\n",
+            ["deployments.0.rent", "on demand alone", "reserved_gpu_hour, or warm_up_minutes"],
+        ),
+        (
+            MINIMAL
+            + "deployments:\n  - {deployment: d, model: m, gpus_per_replica: 1, "
+            + "rent: {on_demand_gpu_hour: 2, reserved_gpu_hour: 1, start_cost: 3}}\n",
+            ["deployments.0.rent.start_cost", "3", "warm_up_minutes"],
+        ),
+        (
             MINIMAL + "workloads:\n  - {workload: chat, may_wait_hours: 1000, match: [{account: a}]}\n",
             ["workloads.0.may_wait_hours", "1000", "168"],
         ),

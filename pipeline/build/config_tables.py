@@ -93,6 +93,15 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "output_weight_ratio": _MONEY,
         **_VALID,
     },
+    "config_rents": {
+        "deployment_id": pl.String(),
+        "on_demand_gpu_hour_rate": _MONEY,
+        "reserved_gpu_hour_rate": _MONEY,
+        "warm_up_minutes": pl.Int64(),
+        "start_cost": _MONEY,
+        "currency": pl.String(),
+        **_VALID,
+    },
     "config_deployment_hosts": {"deployment_id": pl.String(), "host": pl.String(), **_VALID},
     "config_deployment_served_names": {"deployment_id": pl.String(), "served_name": pl.String(), **_VALID},
     "config_workloads": {
@@ -541,6 +550,20 @@ def _deployments(config: Config) -> Iterator[Row]:
         }
 
 
+def _rents(config: Config) -> Iterator[Row]:
+    for deployment in config.deployments:
+        if deployment.rent is not None:
+            yield {
+                "deployment_id": deployment.deployment,
+                "on_demand_gpu_hour_rate": deployment.rent.on_demand_gpu_hour,
+                "reserved_gpu_hour_rate": deployment.rent.reserved_gpu_hour,
+                "warm_up_minutes": deployment.rent.warm_up_minutes,
+                "start_cost": deployment.rent.start_cost,
+                "currency": deployment.rent.currency,
+                "valid_from_date": deployment.valid_from,
+            }
+
+
 def served_row(said: Deployment | Candidate) -> Row:
     """Hardware and model of a replica."""
     return {
@@ -704,6 +727,7 @@ def _company(config: Config) -> Iterator[Row]:
 _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_gpu_resources": _gpu_resources,
     "config_deployments": _deployments,
+    "config_rents": _rents,
     "config_deployment_hosts": _deployment_hosts,
     "config_deployment_served_names": _deployment_served_names,
     "config_workloads": _workloads,

@@ -69,9 +69,15 @@ def print_matches(questions: Questions, *, only: Collection[str] | None = None) 
 
 
 def print_plans(questions: Questions) -> None:
-    """What is best for all workloads of a deployment together, where that is more than a verdict of one says."""
+    """What is best for all workloads of a deployment together, where that is more than a verdict of one says; and what
+    other ways to rent its GPUs would come to, where they are declared.
+    """
     for row in questions.ask("deployment_plans", to_date=date.max).to_dicts():
         said = f"All of {row['deployment_id']} together, {row['usage_date']}: {row['reason']}"
+        console().print(printable(said), markup=False)
+    for row in questions.ask("rental_plans", to_date=date.max).to_dicts():
+        rented = "reserved" if row["plan"] == "reserved" else "started and stopped"
+        said = f"{row['workload']} on {row['deployment_id']} {rented}, {row['usage_date']}: {row['reason']}"
         console().print(printable(said), markup=False)
 
 

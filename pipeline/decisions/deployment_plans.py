@@ -56,13 +56,13 @@ READS: Mapping[str, str] = {
     "fct_verdicts_daily": """
         select
             usage_date, workload, reason, window_days_count, api_price_rc_per_mtok, api_committed_cost_rc,
-            replica_cost_rc, fixed_cost_rc
+            replica_cost_rc, fixed_cost_rc, best_cost_rc
         from fct_verdicts_daily""",
 }
 
 
 @dataclass(frozen=True)
-class _DayTokens:
+class DayTokens:
     """Of one day and workload: the tokens of each class in each hour."""
 
     by_class: Mapping[str, Sequence[int]]
@@ -77,10 +77,10 @@ class _DayTokens:
         return self._work[scale]
 
 
-_NOTHING = _DayTokens(by_class={})
+NOTHING = DayTokens(by_class={})
 
 
-def _demand(frame: pl.DataFrame) -> dict[str, _DayTokens]:
+def _demand(frame: pl.DataFrame) -> dict[str, DayTokens]:
     """By workload."""
     found: dict[str, dict[str, Sequence[int]]] = {}
     for workload, token_class, *listed in frame.select("workload", "token_class", "hours", "tokens").iter_rows():
@@ -88,7 +88,7 @@ def _demand(frame: pl.DataFrame) -> dict[str, _DayTokens]:
         for hour, count in zip(*listed, strict=True):
             of_day[hour] += count
         found.setdefault(workload, {})[token_class] = of_day
-    return {workload: _DayTokens(by_class=by_class) for workload, by_class in found.items()}
+    return {workload: DayTokens(by_class=by_class) for workload, by_class in found.items()}
 
 
 def _names(frame: pl.DataFrame) -> frozenset[str]:
@@ -179,7 +179,7 @@ def _rows(deployment: Row, naming: Sequence[Row], window: Window, inputs: Mappin
     verdicts = inputs["fct_verdicts_daily"].get(window.day, {})
     demand = {
         row["workload"]: [
-            inputs["fct_demand_hourly"].get(found, {}).get(row["workload"], _NOTHING) for found in window.settled
+            inputs["fct_demand_hourly"].get(found, {}).get(row["workload"], NOTHING) for found in window.settled
         ]
         for row in rows
     }
@@ -194,10 +194,10 @@ def _rows(deployment: Row, naming: Sequence[Row], window: Window, inputs: Mappin
             moving.append(row)
     if not moving:
         return rows
-    why_not = _why_unknown(moving, verdicts, window, inputs)
+    why_not = why_unknown(moving, verdicts, window, inputs)
     if any(workload["pinned_to"] == "self_host" for workload in naming):
         why_not = "a workload of it is pinned to self_host, so how many replicas it has is no question of cost"
-    capacity = None if why_not else _capacity(deployment, moving, window, inputs)
+    capacity = None if why_not else shared_capacity(deployment, moving, window, inputs)
     if isinstance(capacity, str) or capacity is None:
         return [row if row["status"] else row | {"status": "unknown", "reason": why_not or capacity} for row in rows]
     scopes = inputs["fct_commitment_scopes_daily"].get(window.day, {})
@@ -208,7 +208,7 @@ def _rows(deployment: Row, naming: Sequence[Row], window: Window, inputs: Mappin
     return [row if row["status"] else row | plan.of_workload(row["workload"], window) for row in rows]
 
 
-def _why_unknown(
+def why_unknown(
     moving: Sequence[Row], verdicts: Mapping[str, Row], window: Window, inputs: Mapping[str, Any]
 ) -> str | None:
     """Why the workloads of a deployment cannot be weighed together; None where they can."""
@@ -220,11 +220,13 @@ def _why_unknown(
         if found["api_price_rc_per_mtok"] < 0:
             return f"the API cost of {name} is below zero: credits exceed what was billed"
         if any(name in inputs["fct_demand_daily"].get(day, ()) for day in window.settled):
-            return f"{name} is known by the day only, and who goes first is a matter of hours"
+            return f"{name} is known by the day only, and such a plan is a matter of hours"
     return None
 
 
-def _capacity(deployment: Row, moving: Sequence[Row], window: Window, inputs: Mapping[str, Any]) -> Capacity | str:
+def shared_capacity(
+    deployment: Row, moving: Sequence[Row], window: Window, inputs: Mapping[str, Any]
+) -> Capacity | str:
     """As the verdicts have it; of each hour the least share that the peaks of any of the workloads leave."""
     allowances = inputs["fct_peak_allowances_daily"].get(window.day, {})
     shares = [allowances[row["workload"]]["peak_allowance_ratio"] for row in moving if row["workload"] in allowances]
@@ -262,7 +264,7 @@ class _Plan:
         moving: Sequence[Row],
         capacity: Capacity,
         verdicts: Mapping[str, Row],
-        demand: Mapping[str, Sequence[_DayTokens]],
+        demand: Mapping[str, Sequence[DayTokens]],
         scopes: Mapping[str, Scope],
         window: Window,
         left_out: Sequence[str],
@@ -274,7 +276,7 @@ class _Plan:
         committed = (
             scopes[names[0]].committed_beside(names) * len(window.settled) if names[0] in scopes else Fraction(0)
         )
-        mixes = {name: _mix(demand[name]) for name in names}
+        mixes = {name: mix_of(demand[name]) for name in names}
         rates = capacity.tokens_per_second_by_class
         lacking = sorted({one for mix in mixes.values() for one in mix if rates is not None and one not in rates})
         if lacking:
@@ -284,7 +286,7 @@ class _Plan:
             row["workload"]: RequestClass(
                 name=row["workload"],
                 hourly_work=[units for day in demand[row["workload"]] for units in day.work(scale)],
-                price_per_unit=_price(verdicts[row["workload"]], mixes[row["workload"]], scale),
+                price_per_unit=unit_price(verdicts[row["workload"]], mixes[row["workload"]], scale),
                 deadline_hours=row["may_wait_hours"] or 0,
             )
             for row in moving
@@ -366,7 +368,7 @@ def _share(found: ServedClass) -> str:
     return f"{found.name} {float(served / whole):.0%}"
 
 
-def _mix(days: Sequence[_DayTokens]) -> dict[str, int]:
+def mix_of(days: Sequence[DayTokens]) -> dict[str, int]:
     """Tokens by class of all their hours."""
     total: Counter[str] = Counter()
     for day in days:
@@ -374,7 +376,7 @@ def _mix(days: Sequence[_DayTokens]) -> dict[str, int]:
     return dict(total)
 
 
-def _price(verdict: Row, mix: Mapping[str, int], scale: WorkScale) -> Fraction:
+def unit_price(verdict: Row, mix: Mapping[str, int], scale: WorkScale) -> Fraction:
     """Of a unit of work at the workload's own mix."""
     whole = Fraction(verdict["api_price_rc_per_mtok"]) / _MTOK * sum(mix.values())
     return whole / scale.units([mix])[0]
