@@ -21,6 +21,7 @@ from pipeline.decisions import (
     list_prices,
     model_matches,
     peak_allowances,
+    rental_plans,
     scale_downs,
     token_class_weights,
     verdict_intervals,
@@ -64,6 +65,7 @@ PYTHON_MODELS = (
     _node("fct_commitment_scopes_daily", commitment_scopes, "day"),
     _node("fct_idle_fill_daily", idle_fills, "day"),
     _node("fct_deployment_plans_daily", deployment_plans, "day"),
+    _node("fct_rental_plans_daily", rental_plans, "day"),
     _node("fct_alert_states_daily", alert_states, "none"),
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
 )
