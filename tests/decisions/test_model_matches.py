@@ -234,21 +234,23 @@ def test_a_model_has_its_prices_under_each_of_its_names_agreed_ones_too(name: st
     assert Decimal(4) in {row["cost_per_mtok"] for row in under(name)}
 
 
-def test_an_alias_prices_only_the_days_on_which_it_is_one() -> None:
+def haiku(ends: date) -> list[tuple[date, date, Decimal]]:
+    """From when to when it costs what, under a name that is an alias from March to a day. In June a contract begins."""
     alias = {
         "provider": "anthropic", "raw_name": "haiku", "model": "claude-haiku-4-5",
-        "valid_from_date": date(2026, 3, 1), "valid_to_date": date(2026, 8, 1),
+        "valid_from_date": date(2026, 3, 1), "valid_to_date": ends,
     }  # fmt: skip
-    rows = [row for row in prices_of(CONTRACT % "haiku", [HAIKU], [alias]) if row["model"] == "haiku"]
-    output = sorted(
+    return sorted(
         (row["valid_from_date"], row["valid_to_date"], row["cost_per_mtok"])
-        for row in rows
-        if row["token_class"] == "output" and row["mode"] == "standard"
+        for row in prices_of(CONTRACT % "haiku", [HAIKU], [alias])
+        if (row["model"], row["token_class"], row["mode"]) == ("haiku", "output", "standard")
     )
-    assert output == [
-        (date(2026, 3, 1), date(2026, 6, 1), Decimal(5)),
-        (date(2026, 6, 1), date(2026, 8, 1), Decimal(4)),
-    ]
+
+
+def test_an_alias_prices_only_the_days_on_which_it_is_one() -> None:
+    june, august = date(2026, 6, 1), date(2026, 8, 1)
+    assert haiku(august) == [(date(2026, 3, 1), june, Decimal(5)), (june, august, Decimal(4))]
+    assert haiku(june) == [(date(2026, 3, 1), june, Decimal(5))], "of a price that begins when it ends nothing is left"
 
 
 def test_a_name_that_is_a_models_own_is_no_alias() -> None:
