@@ -64,8 +64,7 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_token_class_weights_daily": weight_rows(project, spool.scrapes, served_days),
         # The demo has no Prometheus beside its agents; tests/models/test_telemetry_differences.py has.
         "fct_telemetry_differences_daily": {},
-        # Its bills have lines of tokens only: others the oracle refuses; tests/models/test_other_charges.py has them.
-        "fct_api_other_charges_daily": {},
+        "fct_api_other_charges_daily": openai.other_charges(project),
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
     }
     tables["fct_control_differences_daily"] = control_rows(

@@ -10,11 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tests.oracle.cells import Cell, Charge, Metered
 from tests.oracle.landed import Project, counting_days
 from tests.oracle.money import nearest_quanta
+from tests.oracle.rules import api_owner
 
 PROVIDER = "openai"
 COSTS, USAGE, DASHBOARD = "openai_costs_api", "openai_usage_api", "openai_dashboard_csv"
@@ -58,6 +60,32 @@ def charges(project: Project) -> dict[tuple[Cell, str], Charge]:
             Charge(source=COSTS, currency=line.currency, api_key_id=None, list_quanta=None, speeds={"standard"}),
         )
         charge.quanta += line.quanta
+    return found
+
+
+def other_charges(project: Project) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """fct_api_other_charges_daily: what the book charges for anything but tokens; in the demo that is storage alone."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for account, start, _, result in _results(project, "costs"):
+        amount, text, unit, place = result["amount"], result["line_item"], result["quantity_unit"], result["project_id"]
+        line = _line(start.date(), account, place, text, str(amount["value"]), amount["currency"], unit=unit)
+        if line.model is not None:
+            continue
+        if (text, unit) != ("Vector storage", "gibibyte_hours"):
+            raise ValueError(f"{text} in {unit}: the oracle knows storage only")
+        owner = api_owner(project, provider=PROVIDER, account=account, workspace=place, api_key=None, model=None)
+        row = found.setdefault(
+            (line.usage_date, COSTS, account, place, text, unit, line.currency),
+            {
+                "other_kind": "other",
+                "workload": owner.workload,
+                "billed_cost": Fraction(0),
+                "billed_quantity": Fraction(0),
+                **dict.fromkeys(("unit", "quantity_per_unit", "billed_cost_per_unit")),
+            },
+        )
+        row["billed_cost"] += Fraction(line.quanta, 10**18)
+        row["billed_quantity"] += Fraction(str(result["quantity"]))
     return found
 
 
