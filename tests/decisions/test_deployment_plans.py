@@ -185,6 +185,13 @@ def test_the_sentence_says_who_goes_first_and_what_waiting_changes() -> None:
     assert waiting["code"]["served_replica_seconds"] == waiting["code"]["demand_replica_seconds"]
 
 
+def test_of_an_hour_the_least_share_that_any_workloads_peaks_leave_is_filled() -> None:
+    shares = (("chat", "0.5"), ("code", "0.9"))
+    allowed = [{"usage_date": LAST, "workload": name, "peak_allowance_ratio": Decimal(share)} for name, share in shares]
+    row = plans(fct_peak_allowances_daily=allowed)["code"]
+    assert (row["capacity_replica_seconds_per_hour"], row["peak_allowance_ratio"]) == (1800, Decimal("0.5"))
+
+
 def test_a_workload_alone_that_may_not_wait_is_left_to_its_verdict() -> None:
     assert plans(config_workloads=[workload("chat")]) == {}
 
