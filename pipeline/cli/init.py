@@ -17,7 +17,7 @@ from pipeline.config import parse_config
 from pipeline.config_schema import SCHEMA_FILE, config_schema
 from pipeline.doctor.discover import Found, discover
 from pipeline.doctor.examine import secrets_of
-from pipeline.doctor.first_look import FirstLook, look_at, put_into
+from pipeline.doctor.first_look import FirstLook, look_at, put_into, seen_since
 from pipeline.doctor.inputs import in_words
 from pipeline.doctor.proposal import (
     Entry,
@@ -137,6 +137,7 @@ def _looked_at(
         return None, Proposals()
     reporting = "" if currency == _CURRENCY else f"reporting_currency: {currency}\n"
     look = look_at(folder, asked, now=now, environment=os.environ, more=reporting)
+    look = seen_since(look, asked, now=now, environment=os.environ, since=_horizon(now))
     issuer = next((one.said["account"] for one in asked if one.said["source"] == "invoice_csv"), "gpu-cloud")
     proposals = proposals_of(
         look.api, look.hosts, currency=currency, rate_per_gpu_hour=rate, rate_currency=currency, issuer=issuer

@@ -1,5 +1,6 @@
 """`demo`, `run`, `rebuild`: bring everything up to date and say what is so."""
 
+import math
 import os
 import shutil
 import time
@@ -20,6 +21,8 @@ from pipeline.decisions.plausible import land_config
 from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
+from pipeline.landing.records import Delivery
+from pipeline.landing.times import DAY
 from pipeline.reports.figures import counted
 from pipeline.reports.monthly import write_report
 from pipeline.sources.ingest import Ingested, ingest
@@ -99,7 +102,7 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
     land_config(project, now)
     before = messages_so_far(project)
     with DailyJob() as daily:
-        brought = [] if offline else ingest(project, now=now, environment=os.environ, sleep=time.sleep)
+        brought = [] if offline else ingest_with_progress(project, now=now)
         for source in brought:
             _print_ingested(source)
         last = now.date() - timedelta(days=1)
@@ -129,6 +132,30 @@ def _print_ingested(brought: Ingested) -> None:
         deliveries = counted(len(brought.deliveries), "delivery", "deliveries")
         objects = counted(sum(len(delivery.objects) for delivery in brought.deliveries), "object")
         out.print(f"  landed {name}: {deliveries}, {objects}", style="dim", markup=False)
+
+
+def ingest_with_progress(project: Project, *, now: datetime) -> list[Ingested]:
+    """Fetch and poll: on a terminal a bar for what comes day by day, in a pipe nothing."""
+    out = console()
+    if not out.is_terminal:
+        return ingest(project, now=now, environment=os.environ, sleep=time.sleep)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("fetching", total=None)
+        firsts: dict[str, datetime] = {}
+
+        def landed(delivery: Delivery) -> None:
+            name = f"{delivery.source}/{delivery.account} {delivery.dataset}"
+            if name not in firsts:
+                bar.reset(task, total=None, description=name)
+            if delivery.from_at is None or delivery.to_at is None:
+                return
+            first = firsts.setdefault(name, delivery.from_at)
+            done, all_of_it = delivery.to_at - first, max(delivery.to_at, now) - first
+            total = math.ceil(all_of_it / DAY)
+            bar.update(task, description=f"{name}, days", completed=math.ceil(done / DAY), total=total)
+
+        return ingest(project, now=now, environment=os.environ, sleep=time.sleep, landed=landed)
 
 
 def build_with_progress(project: Project, *, now: datetime, anew: bool = False) -> BuildResult:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +19,12 @@ from pipeline.doctor.figures import DAYS
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.inputs import next_input
 from pipeline.doctor.proposal import Entry, Proposals, yaml_text
+from pipeline.errors import BreakevenError
 from pipeline.landing.project import CONFIG_FILE, Project
 from pipeline.reports.questions import Questions
 from pipeline.sources.ingest import ingest
+from pipeline.sources.prometheus import gpu_hosts_since
+from pipeline.sources.source import FetchContext
 
 # What is content-addressed: made here, it is not made again by the first run.
 _SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")
@@ -70,6 +73,35 @@ def look_at(
                 # Of an API only the bill was fetched: what breakeven.yaml will name is not what is missing.
                 following=next_input(questions, meant, **days),
             )
+
+
+def seen_since(
+    look: FirstLook, entries: Sequence[Entry], *, now: datetime, environment: Mapping[str, str], since: date
+) -> FirstLook:
+    """The same, where a host that a Prometheus has kept for longer is seen since then (not before `since`): what its
+    GPUs cost is owed for those days too, which the first run brings."""
+    firsts: dict[str, date] = {}
+    for entry in entries:
+        if entry.said["source"] != "prometheus":
+            continue
+        context = FetchContext(
+            account=entry.said["account"],
+            settings={"base_url": entry.said["base_url"], **entry.said.get("settings", {})},
+            from_at=None,
+            to_at=now,
+            now=now,
+            environment=environment,
+            sleep=_shortly,
+        )
+        # The look itself said already what the server does not answer.
+        with suppress(BreakevenError):
+            for host, day in gpu_hosts_since(context, since=since).items():
+                firsts[host] = min(day, firsts.get(host, day))
+    hosts = [
+        {**row, "first_seen_date": min(row["first_seen_date"], firsts.get(row["host"], row["first_seen_date"]))}
+        for row in look.hosts
+    ]
+    return replace(look, hosts=hosts)
 
 
 def _shortly(seconds: float) -> None:

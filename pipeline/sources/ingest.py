@@ -68,6 +68,10 @@ def land_config(project: Project, now: datetime) -> bool:
     return project.land_config(now)
 
 
+def unwatched(delivery: Delivery) -> None:
+    """Nobody watches."""
+
+
 def ingest(
     project: Project,
     *,
@@ -77,11 +81,13 @@ def ingest(
     from_at: datetime | None = None,
     to_at: datetime | None = None,
     only: Iterable[SourceConfig] | None = None,
+    landed: Callable[[Delivery], None] = unwatched,
 ) -> list[Ingested]:
     """Every configured source once: its dropped files, then its API.
 
     An API is asked from its watermark until now. With a window [from_at, to_at): from the watermark or `from_at`,
     whichever is earlier, so that no day in between is left out; days before the horizon are not asked for.
+    `landed` is told of each delivery once it is landed.
     """
     check_sources(project.config)
     results = []
@@ -93,6 +99,7 @@ def ingest(
                 project, configured, now=now, environment=environment, sleep=sleep, from_at=from_at, to_at=to_at
             ):
                 deliveries.append(delivery)
+                landed(delivery)
         except BreakevenError as error:
             problem = str(error)
         results.append(Ingested(configured.source, configured.account, tuple(deliveries), problem))

@@ -254,6 +254,23 @@ def _has_samples(server: Prometheus, selector: str, start: datetime, stop: datet
     return bool(labels_of(said.data))
 
 
+def gpu_hosts_since(context: FetchContext, *, since: date) -> dict[str, date]:
+    """Host -> the first day from `since` on at whose end the server had samples of its GPUs. A small question a day,
+    asked once: what it does not answer is not known. Raises ConfigError, SourceError."""
+    server = server_of(context, attempts=1, seconds=10.0)
+    named = labels_named(context.settings)
+    gpus = f"{selector_of([DCGM.known_by], context.settings)}[{_HOUR // _MILLISECOND}ms]"
+    question = f"count by ({','.join(tables.host_labels(named))}) (last_over_time({gpus}))"
+    found: dict[str, date] = {}
+    for day in days_between(since, as_utc(context.now).date()):
+        said = ask(server, question, at=day_start(day) + DAY - _MILLISECOND)
+        for labels in labels_of(said.data):
+            host = tables.gpu_host(labels, named)
+            if host is not None:
+                found.setdefault(host, day)
+    return found
+
+
 def _day(context: FetchContext, server: Prometheus, series: _Series, day: datetime, stop: datetime) -> Fetched:
     """One day's answers, an hour each. `first_sample_ms` of its request: the first sample of any series, or null."""
     settings = context.settings

@@ -383,6 +383,17 @@ def _gpu_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | None
     }
 
 
+def host_labels(named: Labels) -> tuple[str, ...]:
+    """The labels that say on which host a GPU is, the first that is there first."""
+    return named.node, _NODE, "Hostname", "instance"
+
+
+def gpu_host(labels: Mapping[str, str], named: Labels) -> str | None:
+    """The host of a series of dcgm-exporter, by the name that its staging model gives it."""
+    *own, address = host_labels(named)
+    return _text(labels, *own) or labels.get(address, "").partition(":")[0] or None
+
+
 _GPU_TEXTS = ("gpu_uuid", "gpu_instance_id", "cluster", "node", "hostname", "instance", "replica", "model_name")
 _HOLDER = ("cluster", "node", "hostname", "instance", "gpu_uuid", "namespace", "pod", "container")
 

@@ -1,6 +1,7 @@
 -- Hosts whose GPUs were seen and that no deployment declares: their GPU time by state, what their engines served, what
 -- Kubernetes says made these, and what they cost where that is known. A price is of the days on which tokens were
--- counted; a cost of which a part is unknown is unknown (NULL).
+-- counted; a cost of which a part is unknown is unknown (NULL). What a day costs is known once it is over: the day
+-- under way counts only where a host was seen on no other.
 with
 seen as (
     select
@@ -66,6 +67,7 @@ costs as (
 
 days as (
     select
+        coalesce(statuses.status = 'open', false) as is_open,
         seen.usage_date,
         seen.host,
         seen.gpu_count,
@@ -80,6 +82,12 @@ days as (
     left join states on seen.usage_date = states.usage_date and seen.host = states.host
     left join served on seen.usage_date = served.usage_date and seen.host = served.host
     left join costs on seen.usage_date = costs.usage_date and seen.host = costs.host
+    left join fct_day_status_daily as statuses on seen.usage_date = statuses.usage_date
+),
+
+counted_days as (
+    select * from days
+    qualify not is_open or bool_and(is_open) over (partition by host)
 ),
 
 summed as (
@@ -97,7 +105,7 @@ summed as (
             when count(tokens) = count(cost_rc) filter (where tokens is not null)
                 then sum(cost_rc) filter (where tokens is not null)
         end as counted_cost_rc
-    from days
+    from counted_days
     group by host
     having not bool_or(is_declared)
 )

@@ -292,7 +292,8 @@ def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path
     )
     with serving(PrometheusApi(series=fleet.series())) as api:
         done = init(folder, "--prometheus", api.base_url)
-        days = {int(float(asked["time"])) // 86_400 for path, asked in api.asked if path.endswith("/query")}
+        fetched = [asked for path, asked in api.asked if path.endswith("/query") and "count by" not in asked["query"]]
+        days = {int(float(asked["time"])) // 86_400 for asked in fetched}
     assert done.exit_code == 0, done.output
     assert "Prometheus at http://127.0.0.1" in done.output
     assert f"serves {engine.model_name}; nodes node-1" in done.output
@@ -306,6 +307,21 @@ def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path
     assert (source.source, source.base_url, source.horizon) == ("prometheus", api.base_url, None)
     gone = init(folder, "--print", "--prometheus", "http://127.0.0.1:1")
     assert parse_config(gone.output).sources[0].base_url == "http://127.0.0.1:1"
+
+
+def test_a_rate_holds_from_the_first_day_that_a_prometheus_has_kept_of_a_host(folder: Path) -> None:
+    """B6: its last day is looked at, and the first run brings days before that one, which cost as much. A host that
+    came later costs from when it came."""
+    old, new = GpuSeries("GPU-1"), GpuSeries("GPU-2", hostname="node-2", instance="10.0.9.2:9400")
+    kept = [
+        *Fleet(start=NOW - timedelta(days=20), stop=NOW, gpus=[old], every_ms=900_000).series(),
+        *Fleet(start=NOW - timedelta(days=4), stop=NOW, gpus=[new], every_ms=900_000).series(),
+    ]
+    with serving(PrometheusApi(series=kept)) as api:
+        done = init(folder, "--prometheus", api.base_url, "--gpu-hour", "2.69")
+    assert done.exit_code == 0, done.output
+    found = load_config(folder / "breakeven.yaml").gpu_resources
+    assert {one.host: one.valid_from.isoformat() for one in found} == {"node-1": "2026-10-16", "node-2": "2026-11-01"}
 
 
 def test_an_aws_account_and_a_kubernetes_context_are_asked_what_they_have(

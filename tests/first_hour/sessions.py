@@ -1,4 +1,4 @@
-"""The six kinds of first hour, recorded: what a newcomer has, types and sees.
+"""The kinds of first hour, recorded: what a newcomer has, types and sees.
 
 `python -m tests.first_hour.sessions` writes them anew. Whoever types has a fixed clock, and no Dagster that records.
 """
@@ -6,9 +6,11 @@
 import os
 import re
 import shlex
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,21 @@ from click.testing import CliRunner
 from pipeline.cli import group
 from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Gpu, Header, Record, Sample, Scrape, encode_record
+from pipeline.sources import prometheus
 from tests.check.vllm_server import vllm_body
 from tests.cli.no_daily_job import nobody_records
 from tests.pipeline.small_project import cost_result, usage_result
 from tests.sources import litellm
 from tests.sources.admin_api import KEY, AdminApi, Answer, serving
+from tests.sources.prometheus_api import PrometheusApi
+from tests.sources.prometheus_fleet import Engine, Fleet, Pod
+from tests.sources.prometheus_fleet import Gpu as GpuSeries
 
 FOLDER = Path(__file__).parent / "sessions"
 NOW = datetime(2026, 11, 5, 6, tzinfo=UTC)
 DAY = datetime(2026, 11, 3, tzinfo=UTC)
+# Each day that is kept costs half a second here; fourteen are what a verdict wants.
+KEPT = timedelta(days=15)
 SHARED_CACHE = ("lineage", "schemas", "nodes", "inputs", "parsed")
 _HAS_A_CLOCK = ("init", "run", "doctor")
 _MASKS = (
@@ -86,6 +94,11 @@ def cat(file: Path) -> str:
     return masked(f"$ cat {file.name}\n{file.read_text(encoding='utf-8')}\n")
 
 
+def shell(command: str) -> str:
+    subprocess.run(command, shell=True, check=True)
+    return f"$ {command}\n"
+
+
 def first_hour(folder: Path, init: str) -> str:
     """Found, written, read, run, asked."""
     begun = typed(init)
@@ -95,33 +108,38 @@ def first_hour(folder: Path, init: str) -> str:
 # --- what they have ---------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class BothReports(AdminApi):
-    """Costs by day and usage by hour of two workspaces."""
+    """Costs by day and usage by hour of two workspaces. `times`: as much as in the other recordings."""
+
+    since: datetime = DAY - timedelta(days=2)
+    until: datetime = DAY + timedelta(days=1)
+    times: int = 1
 
     def answer(self, path: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> Answer:
-        self.results = _costs if path.endswith("cost_report") else _usage
+        rows = _costs if path.endswith("cost_report") else _usage
+        self.results = lambda at: rows(self.times) if self.since <= at < self.until else []
         return super().answer(path, params, headers)
 
 
-def _is_busy(moment: datetime) -> bool:
-    return DAY - timedelta(days=2) <= moment < DAY + timedelta(days=1)
+def _nothing(moment: datetime) -> list[dict[str, Any]]:
+    return []
 
 
-def _costs(day: datetime) -> list[dict[str, Any]]:
-    if not _is_busy(day):
-        return []
+def _costs(times: int) -> list[dict[str, Any]]:
     return [
-        cost_result(cents, workspace_id=name, token_type=kind, description=f"Claude Haiku 4.5 Usage - {words} Tokens")
-        for name, cents in (("wrkspc_support", "480"), ("wrkspc_coding", "144"))
+        cost_result(
+            str(cents * times), workspace_id=name, token_type=kind,
+            description=f"Claude Haiku 4.5 Usage - {words} Tokens",
+        )
+        for name, cents in (("wrkspc_support", 480), ("wrkspc_coding", 144))
         for kind, words in (("uncached_input_tokens", "Input"), ("output_tokens", "Output"))
-    ]
+    ]  # fmt: skip
 
 
-def _usage(hour: datetime) -> list[dict[str, Any]]:
-    if not _is_busy(hour):
-        return []
+def _usage(times: int) -> list[dict[str, Any]]:
     return [
-        usage_result(workspace_id=name, uncached_input_tokens=tokens, output_tokens=tokens // 5)
+        usage_result(workspace_id=name, uncached_input_tokens=tokens * times, output_tokens=tokens * times // 5)
         for name, tokens in (("wrkspc_support", 200_000), ("wrkspc_coding", 60_000))
     ]
 
@@ -193,11 +211,11 @@ def put_gateway_export(folder: Path) -> None:
     (folder / litellm.window_name("2026-11-03", "2026-11-04")).write_bytes(litellm.export_csv(rows))
 
 
-# --- the six kinds ----------------------------------------------------------------------------------------------------
+# --- the kinds ----------------------------------------------------------------------------------------------------
 
 
 def api_only(cache: Path) -> str:
-    with serving(BothReports(_costs)) as api, a_newcomer(cache, ANTHROPIC_ADMIN_KEY=KEY) as folder:
+    with serving(BothReports(_nothing)) as api, a_newcomer(cache, ANTHROPIC_ADMIN_KEY=KEY) as folder:
         return first_hour(folder, f"breakeven init --base-url anthropic={api.base_url}")
 
 
@@ -226,16 +244,38 @@ def telemetry_only(cache: Path) -> str:
 
 
 def everything(cache: Path) -> str:
-    with serving(BothReports(_costs)) as api, a_newcomer(cache, ANTHROPIC_ADMIN_KEY=KEY) as folder:
+    with serving(BothReports(_nothing)) as api, a_newcomer(cache, ANTHROPIC_ADMIN_KEY=KEY) as folder:
         put_spool(folder)
         put_invoice(folder)
         put_gateway_export(folder)
         return first_hour(folder, f"breakeven init --base-url anthropic={api.base_url}")
 
 
+def prometheus_and_bill(cache: Path) -> str:
+    """What a Prometheus has kept: the first run lands all of it, and the first verdict is of these days."""
+    began = NOW - KEPT
+    fleet = Fleet(
+        start=began, stop=NOW, every_ms=900_000, gpus=[GpuSeries("GPU-1")],
+        engines=[Engine(started=began, ended=NOW + timedelta(days=1), per_second=900, model_name="Qwen/Qwen3-32B")],
+        pods=[Pod(created=began, owner=("ReplicaSet", "qwen3-32b-7c9d8f6b5"))],
+    )  # fmt: skip
+    with ExitStack() as held:
+        held.enter_context(patch.object(prometheus, "_HOUR", timedelta(days=1)))
+        kept = held.enter_context(serving(PrometheusApi(series=fleet.series())))
+        api = held.enter_context(serving(BothReports(_nothing, since=NOW - timedelta(days=40), until=NOW, times=12)))
+        folder = held.enter_context(a_newcomer(cache, ANTHROPIC_ADMIN_KEY=KEY))
+        begun = typed(
+            f"breakeven init --prometheus {kept.base_url} --gpu-hour 2.69 --base-url anthropic={api.base_url}"
+        )
+        taken = shell(r"sed -i -E 's/^# (workloads|deployments|  - )/\1/; s/team: support,/& deployment: qwen3-32b,/' "
+                      "breakeven.yaml")  # fmt: skip
+        shown = cat(folder / "breakeven.yaml")
+        return f"{begun}\n{taken}{shown}{typed('breakeven run', 'breakeven verdict')}"
+
+
 SESSIONS: Mapping[str, Callable[[Path], str]] = {
     f"{kind.__name__}.txt": kind
-    for kind in (api_only, engine_and_rate, invoice_only, gateway_only, telemetry_only, everything)
+    for kind in (api_only, engine_and_rate, invoice_only, gateway_only, telemetry_only, everything, prometheus_and_bill)
 }
 
 

@@ -1,15 +1,19 @@
 """A company with a Prometheus and an invoice, and no agent: what a million tokens cost, what was wasted, and why."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
+from pipeline.cli import run
 from pipeline.decisions.graph import shipped_graph
 from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
@@ -167,6 +171,23 @@ def test_a_second_run_asks_only_for_days_that_may_still_change(tmp_path: Path) -
         # 4 and 5 November: the day under way, and the day before it only until it was over for two hours.
         windows = {float(asked["time"]) for path, asked in api.asked if path.endswith("/query")}
     assert min(windows) > (STOP + timedelta(days=0)).timestamp()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_an_import_shows_on_a_terminal_which_day_it_is_at_and_in_a_pipe_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    shown = StringIO()
+    monkeypatch.setattr(run, "console", lambda: Console(file=shown, force_terminal=is_terminal, width=100))
+    monkeypatch.setattr(prometheus, "_HOUR", timedelta(days=1))
+    monkeypatch.setenv("PROM_TOKEN", TOKEN)
+    with serving(PrometheusApi(series=FLEET.series(), token=TOKEN, tenant="ml")) as api:
+        brought = run.ingest_with_progress(_project(tmp_path / "one", api).project, now=STOP + timedelta(hours=1))
+    assert [len(one.deliveries) for one in brought] == [1, 8]
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+    bars = re.findall(r"prometheus/main (vllm|dcgm), days \S+ (\d+)/(\d+)", plain)
+    assert bars[-1:] == ([("dcgm", "4", "4")] if is_terminal else [])
+    assert shown.getvalue() == "" or is_terminal
 
 
 def _disagreeing(explanation: Explanation) -> list[Any]:

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ Samples = Sequence[tuple[int, str | None]]
 
 _RANGE = re.compile(r"^(.*)\[(\d+)ms\]$", re.DOTALL)
 _COUNT = re.compile(r"^count\(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
+_HOSTS = re.compile(r"^count by \(([\w,]+)\) \(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _PODS = re.compile(
     r"^\(last_over_time\((.*?)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*?)\[\d+ms\]\)\)"
     r" \* on \(([\w,]+)\) group_left \(\) max by \(\5\) \(last_over_time\((.*?)\[\d+ms\]\)\) or \(.*\)$",
@@ -92,6 +94,9 @@ class PrometheusApi:
             ]
             result = [{"metric": {}, "value": [at_ms / 1000, str(len(there))]}] if there else []
             return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
+        hosts = _HOSTS.match(query)
+        if hosts is not None:
+            return self._hosts(hosts[1].split(","), hosts[2], at_ms - int(hosts[3]), at_ms)
         grown = _GROWN.match(query)
         if grown is not None:
             return self._grown(grown[1], grown[2].split(","), grown[3], at_ms - int(grown[4]), at_ms)
@@ -114,6 +119,16 @@ class PrometheusApi:
                 "query processing would load too many samples into memory in query execution",
             )
         return self._success({"resultType": "matrix", "result": result}, {"accept-encoding": "gzip"})
+
+    def _hosts(self, by: list[str], selector: str, start_ms: int, at_ms: int) -> Answer:
+        """`count by (by) (last_over_time(selector))`: a label that is empty is not there."""
+        counts = Counter(
+            tuple((name, labels[name]) for name in by if labels.get(name))
+            for labels, held in self.series
+            if selects(selector, labels) and _within(held, start_ms + 1, at_ms)
+        )
+        result = [{"metric": dict(key), "value": [at_ms / 1000, str(count)]} for key, count in counts.items()]
+        return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
 
     def _pods(
         self, info: str, on: list[str], other: str, by: list[str], made: str, start_ms: int, at_ms: int
