@@ -147,6 +147,7 @@ floored as (
         cells.workload,
         cells.gateway_key_id,
         cells.gateway_team_id,
+        cells.is_split_by_gateway,
         cells.model,
         cells.token_class,
         cells.tokens as day_tokens,
@@ -190,13 +191,13 @@ shared as (
             when
                 row_number() over (
                     partition by
-                        usage_date, provider, issuer, account, workload, gateway_key_id, gateway_team_id, model,
-                        token_class
+                        usage_date, provider, issuer, account, workload, gateway_key_id, gateway_team_id,
+                        is_split_by_gateway, model, token_class
                     order by remainder desc, usage_hour_at asc
                 ) <= day_tokens - sum(floor_tokens) over (
                     partition by
-                        usage_date, provider, issuer, account, workload, gateway_key_id, gateway_team_id, model,
-                        token_class
+                        usage_date, provider, issuer, account, workload, gateway_key_id, gateway_team_id,
+                        is_split_by_gateway, model, token_class
                 )
                 then 1
             else 0

@@ -51,6 +51,8 @@ claims as (
             and rules.account is null
             and rules.sub_account is null
             and rules.api_key is null
+            and rules.gateway_key is null
+            and rules.gateway_team is null
             and (rules.model is null or named.model = rules.model)
             and (rules.served_name is null or named.model_name = rules.served_name)
             and (rules.deployment_id is null or named.deployment_id = rules.deployment_id)

@@ -120,6 +120,8 @@ final as (
             and units.account = int_api_workloads_daily.account
             and units.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and int_api_workloads_daily.api_key_id is null
+            and int_api_workloads_daily.gateway_key_id is null
+            and int_api_workloads_daily.gateway_team_id is null
             and units.model is not distinct from int_api_workloads_daily.model
     where units.other_kind != 'tokens'
 )

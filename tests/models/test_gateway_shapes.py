@@ -197,6 +197,19 @@ def test_two_gateways_before_one_bill_shape_it_together(cache: Path) -> None:
     assert hours(found) == {9: 40, 20: 60}
 
 
+def test_what_a_gateways_count_leaves_and_what_it_does_not_split_have_hours_of_their_own(cache: Path) -> None:
+    """Of one workload, a key that is split by teams and one that is not: each is laid out to its last token."""
+    rules = [
+        {"rule_id": "w#1", "workload": "w", "account": "acme"},
+        {"rule_id": "w#2", "workload": "w", "account": "acme", "api_key": "key-a", "gateway_team": "t-search"},
+    ]
+    usage = [day_sum(0, 1000, api_key_id="key-a"), day_sum(0, 100, api_key_id="key-b")]
+    logs = [request(hour, hour, 0, 41 + hour % 3, team_id="t-search" if hour % 2 else "t-chat") for hour in range(24)]
+    found = demand(cache, usage, logs, config_workload_rules=rules)
+    assert sum(hours(found).values()) == 1100
+    assert evidence(found) == {"gateway_shape"}
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     day=st.tuples(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12)),

@@ -225,6 +225,21 @@ def test_tokens_go_to_the_one_workload_whose_rule_names_them(cache: Path) -> Non
     assert broken_laws(built) == []
 
 
+@pytest.mark.parametrize("of_a_gateway", [{"gateway_team": "t-search"}, {"gateway_key": "a" * 64}])
+def test_a_rule_of_a_gateways_traffic_claims_no_engine(cache: Path, of_a_gateway: Row) -> None:
+    """Neither alone, nor beside the rule of the workload whose tokens they are."""
+    searching = {"rule_id": "search#1", "workload": "search", **of_a_gateway}
+    chatting = {"rule_id": "chat#1", "workload": "chat", "served_name": "llama"}
+    for rules, owner in (([searching], "unassigned"), ([searching, chatting], "chat")):
+        tables = {
+            SCRAPES: [minute_scrape(10, 0, 0), minute_scrape(11, 100, 7)],
+            "config_workload_rules": rules,
+            "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+        }
+        built = build_tables(cache, tables, ("fct_self_host_tokens_daily",))
+        assert {row["workload"] for row in rows_of(built, "fct_self_host_tokens_daily")} == {owner}
+
+
 def test_tokens_that_two_workloads_claim_are_unassigned_and_named(cache: Path) -> None:
     """Both rules are named, and the law is broken for each who loses them and for no other workload. B12."""
     rules = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.models.api_harness import build_tables, days_until, rows_of, utc
-from tests.models.openai_rows import COSTS, CSV_COSTS, MODEL, charge, openai_sources
+from tests.models.openai_rows import COMPLETIONS, COSTS, CSV_COSTS, MODEL, charge, openai_sources, used
+from tests.models.test_gateway_shapes import BILLS, LOGS, request
 
 TABLE = "fct_api_other_charges_daily"
 DAY = date(2026, 11, 3)
@@ -75,6 +76,31 @@ def test_the_kinds_and_the_tokens_of_requests_are_the_whole_bill_of_the_book(row
     requests = sum(Decimal(amount) for *_, amount in REQUESTS)
     assert sum(by_kind.values()) + requests == sum(Decimal(line[3]) for line in LINES) + requests
     assert by_kind["fine_tune_training"] == Decimal(87)
+
+
+def test_a_charge_of_a_model_whose_tokens_a_gateway_splits_is_there_once(tmp_path: Path) -> None:
+    """Two teams share the model's tokens: its training is no request of either."""
+    of_team = {"account": "acme", "gateway_team": "t-search"}
+    tables = {
+        COSTS: [charge(DAY, "75.00", f"{MODEL}, training", project_id="p"), charge(DAY, "2", project_id="p")],
+        COMPLETIONS: [used(DAY, hours=24, project_id="p", output_tokens=100)],
+        LOGS: [
+            request(number, 9, 0, 50, custom_llm_provider="openai", model=MODEL, team_id=team, day=DAY)
+            for number, team in enumerate(("t-search", "t-chat"))
+        ],
+        "config_estimated_bills": [BILLS[0] | {"provider": "openai", "bill_issuer": "openai"}],
+        "config_sources": openai_sources(),
+        "calendar": days_until(DAY, as_of=utc("2026-11-05 06:00")),
+        "config_workload_rules": [
+            {"rule_id": "search#1", "workload": "search", **of_team},
+            {"rule_id": "chat#1", "workload": "chat", **of_team, "gateway_team": "t-chat"},
+        ],
+        "config_workloads": [{"workload": "search"}, {"workload": "chat"}],
+    }
+    built = build_tables(tmp_path, tables, [TABLE, "fct_api_costs_daily"])
+    assert {row["workload"] for row in rows_of(built, "fct_api_costs_daily") if row["tokens"]} == {"search", "chat"}
+    [row] = rows_of(built, TABLE)
+    assert (row["workload"], row["billed_cost"]) == ("unassigned", Decimal(75))
 
 
 def test_without_any_bill_there_is_no_row(tmp_path: Path) -> None:

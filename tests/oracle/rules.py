@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tests.oracle.landed import Project
 
 UNASSIGNED = "unassigned"
-_API_ONLY = ("provider", "account", "workspace", "project", "api_key")
+_API_ONLY = ("provider", "account", "workspace", "project", "api_key", "gateway_key", "gateway_team")
 _SERVED_ONLY = ("served_name", "deployment")
 
 
