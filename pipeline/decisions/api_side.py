@@ -190,7 +190,7 @@ def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
     """What of its account's commitment the rest of what is billed leaves unused, over the window's settled days.
 
     The rest is other traffic, and what the workload is billed beside its tokens: an invoiced shortfall too goes against
-    the commitment, so that it is counted once.
+    the commitment, so that it is counted once, of its period as much as the window is of it.
     """
     scopes = _commitments(workload, evidence)
     if not scopes:
@@ -213,9 +213,23 @@ def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
     unconverted = unconverted_in(others, evidence)
     if unconverted is not None:
         return Problem(f"what else is bought from {named_contract(contract)} is not converted: {unconverted}")
-    quanta = sum(row["billed_cost_quanta"] or 0 for row in others)
+    share = share_of_period(contract, evidence.price_day, days)
+    quanta = sum((used_quanta(row, share) for row in others), Fraction(0))
     floor = floor_per_day(contract, evidence.price_day) * days * unit
-    return uncovered(floor=floor, others=max(Fraction(0), Fraction(quanta, QUANTA)))
+    return uncovered(floor=floor, others=max(Fraction(0), quanta / QUANTA))
+
+
+def used_quanta(row: Row, share: Fraction) -> Fraction:
+    """What of a commitment a billed row uses up. A line of a period, such as an invoiced shortfall, is of all its days.
+
+    `share`: the window's, of a period.
+    """
+    return (row["billed_cost_quanta"] or 0) * (share if row["is_of_a_period"] else Fraction(1))
+
+
+def share_of_period(contract: Row, day: date, days: int) -> Fraction:
+    """How much of a commitment period so many days are, all of it at most."""
+    return min(Fraction(1), Fraction(days, period_days(contract, day)))
 
 
 def _commitments(workload: Row, evidence: Evidence) -> list[Row]:

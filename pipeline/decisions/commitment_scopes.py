@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
-from pipeline.decisions.api_side import floor_per_day, named_contract, scope_of
+from pipeline.decisions.api_side import floor_per_day, named_contract, scope_of, share_of_period, used_quanta
 from pipeline.decisions.rates import Rates
 from pipeline.decisions.window import QUANTA, WINDOW_DAYS, Row, Rows, in_quanta, status_row, valid_on, window_on
 from pipeline.decisions.window import READS as VERDICT_READS
@@ -31,9 +31,10 @@ READS: Mapping[str, str] = {
             usage_date, workload, provider, account,
             count(*) filter (where billed_cost is not null and billed_cost_rc is null) as unconverted_count,
             coalesce(tokens, 0) != 0 and token_class is not null as is_of_tokens,
+            charge_kind = 'other' and model is null as is_of_a_period,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc
         from fct_api_costs_daily
-        group by usage_date, workload, provider, account, is_of_tokens""",
+        group by usage_date, workload, provider, account, is_of_tokens, is_of_a_period""",
     "fct_day_status_daily": VERDICT_READS["fct_day_status_daily"],
     "int_fx_rates_daily": rates.READ,
 }
@@ -67,8 +68,8 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     """One row per commitment in force on the partition's day and workload that was billed under it; `unassigned` too.
 
     token_billed_cost_rc: of tokens that are known, which leaves with them; other_billed_cost_rc: the rest, which stays
-    and goes against the commitment too, an invoiced shortfall included. due_cost_rc: of the whole commitment, over the
-    settled days; NULL where its currency has no rate that day.
+    and goes against the commitment too, of what is billed for a period, such as a shortfall, as much as the settled
+    days are of it. due_cost_rc: of the whole commitment, over the settled days; NULL where its currency has no rate.
     """
     day: date = inputs["this_partition"]["from_date"][0]
     contracts = valid_on(day, inputs["config_contracts"])
@@ -85,6 +86,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
 def _rows(contract: Row, contracts: Rows, costs: Rows, on: Rates, *, day: date, days: int) -> list[dict[str, Any]]:
     floor, unit = floor_per_day(contract, day) * days, on.on(day, contract["currency"])
+    share = share_of_period(contract, day, days)
     billed: dict[str, list[Row]] = {}
     for row in costs if floor else ():
         if scope_of(row["provider"], row["account"], contracts) is contract:
@@ -96,16 +98,16 @@ def _rows(contract: Row, contracts: Rows, costs: Rows, on: Rates, *, day: date, 
             "workload": workload,
             "window_days_count": days,
             "due_cost_rc": None if unit is None else to_places(floor * unit, _PLACES),
-            "token_billed_cost_rc": _sum(row for row in found if row["is_of_tokens"]),
-            "other_billed_cost_rc": _sum(row for row in found if not row["is_of_tokens"]),
+            "token_billed_cost_rc": _sum((row for row in found if row["is_of_tokens"]), share),
+            "other_billed_cost_rc": _sum((row for row in found if not row["is_of_tokens"]), share),
             "unconverted_count": sum(row["unconverted_count"] for row in found),
         }
         for workload, found in sorted(billed.items())
     ]
 
 
-def _sum(rows: Iterable[Row]) -> Decimal:
-    return to_places(Fraction(sum(row["billed_cost_quanta"] or 0 for row in rows), QUANTA), _PLACES)
+def _sum(rows: Iterable[Row], share: Fraction) -> Decimal:
+    return to_places(sum((used_quanta(row, share) for row in rows), Fraction(0)) / QUANTA, _PLACES)
 
 
 @dataclass(frozen=True, kw_only=True)

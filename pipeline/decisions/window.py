@@ -49,6 +49,7 @@ INPUTS = tuple(sorted((*_DATED, _OF_ITS_DAY, *_UNDATED)))
 LOOKBACK = {**dict.fromkeys(_DATED, WINDOW_DAYS - 1), _OF_ITS_DAY: 0}
 # What a verdict reads of the wide marts, added up within a day so that a window of them is short. Amounts of opposite
 # sign, and unknown ones, stay apart: what adds up to nothing has still happened, and what is unknown stays unknown.
+# A charge that names neither a model nor a known kind of use, as an invoiced shortfall does, is taken as of a period.
 READS: Mapping[str, str] = {
     "fct_api_costs_daily": """
         select
@@ -56,12 +57,13 @@ READS: Mapping[str, str] = {
             billing_currency,
             case when billed_cost is not null and billed_cost_rc is null then billing_currency end
                 as unconverted_currency,
+            charge_kind = 'other' and model is null as is_of_a_period,
             cast(sum(tokens) as bigint) as tokens,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc
         from fct_api_costs_daily
         group by
             usage_date, workload, provider, account, model, token_class, price_mode, context_window, inference_geo,
-            billing_currency, unconverted_currency, sign(tokens), sign(billed_cost_rc)""",
+            billing_currency, unconverted_currency, is_of_a_period, sign(tokens), sign(billed_cost_rc)""",
     "fct_day_status_daily": "select usage_date, status, blocked_count from fct_day_status_daily",
     "fct_demand_daily": "select usage_date, workload, lane, token_class, tokens, evidence from fct_demand_daily",
     "fct_demand_hourly": """

@@ -170,7 +170,13 @@ def _committed(done: Arithmetic, inputs: VerdictInputs, api_only: Fraction) -> F
         return None
     length, days = commitment_period_days(contract, inputs.day), len(inputs.days)
     amount, minimum = Fraction(contract["commitment_cost"] or 0), Fraction(contract["minimum_monthly_cost"] or 0)
-    others = max(Fraction(0), Fraction(contract["others_billed_cost_rc"] or 0))
+    others = Fraction(contract["others_billed_cost_rc"] or 0)
+    of_period, share = Fraction(contract["period_billed_cost_rc"] or 0), min(Fraction(1), Fraction(days, length))
+    if of_period:
+        spelled = f"{_n(others)} + {_n(of_period)} x {share.numerator} / {share.denominator}"
+        others += of_period * share
+        done.step("what others use up of it, of what is billed for a period the window's share", spelled, others)
+    others = max(Fraction(0), others)
     floor = max(amount / length, minimum / days_in_month(inputs.day)) * days * unit
     of = contract["provider"] if contract["account"] is None else f"{contract['provider']}/{contract['account']}"
     rate = "" if unit == 1 else f" x {_n(unit)}"

@@ -1,6 +1,6 @@
 -- The contract in force that day with a commitment or a minimum that a workload's API traffic is under, or would be;
--- and what else than the workload's tokens was billed under it on the settled days. At most one row: several leave a
--- verdict open.
+-- and what else than the workload's tokens was billed under it on the settled days; apart, what is billed for a period,
+-- such as a shortfall. At most one row: several leave a verdict open.
 with
 in_force as (
     select *
@@ -56,7 +56,10 @@ others as (
             select min(own.account) from in_force as own
             where own.provider = costs.provider and own.account = costs.account
         ) as contract_account,
-        sum(costs.billed_cost_rc) as others_billed_cost_rc
+        sum(costs.billed_cost_rc) filter (where not (costs.charge_kind = 'other' and costs.model is null))
+            as others_billed_cost_rc,
+        sum(costs.billed_cost_rc) filter (where costs.charge_kind = 'other' and costs.model is null)
+            as period_billed_cost_rc
     from fct_api_costs_daily as costs
     where
         (costs.workload != $workload or coalesce(costs.tokens, 0) = 0 or costs.token_class is null)
@@ -66,7 +69,8 @@ others as (
 
 select
     in_force.*,
-    others.others_billed_cost_rc
+    others.others_billed_cost_rc,
+    others.period_billed_cost_rc
 from in_force
 inner join scopes
     on in_force.provider = scopes.provider and in_force.account is not distinct from scopes.contract_account

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.decisions import commitment_scopes
 from pipeline.decisions.commitment_scopes import Scope, scopes_by_workload
-from tests.decisions.test_contracts import contract, other_workload
+from tests.decisions.test_contracts import contract, invoiced_shortfall, other_workload
 from tests.decisions.test_verdict_conditions import FLAT, on_api
 from tests.decisions.test_verdict_rates import DAYS, LAST, Row, rates, verdict
 
@@ -90,6 +90,16 @@ def test_what_is_due_beside_one_workload_is_what_its_verdict_keeps(
     assert abs(
         everyone - Fraction(due, 30) * rate * len(DAYS) + min(Fraction(due, 30) * rate, searches) * len(DAYS)
     ) < Fraction(1, 10**15)
+
+
+def test_a_shortfall_of_a_quarter_is_none_of_its_28_days_alone() -> None:
+    """500 a day of 92 are due, 360 used, 92 x 140 invoiced: of the 28 days' 14,000 the invoice uses up 28 x 140."""
+    agreed = contract(commitment_cost=Decimal(46_000), commitment_period="quarter")
+    costs = [*on_api(FLAT)["fct_api_costs_daily"], invoiced_shortfall(date(2026, 11, 1), str(92 * 140))]
+    rows = rows_of(costs, [agreed])
+    assert {row["workload"]: row["other_billed_cost_rc"] for row in rows} == {"chat": 0, "unassigned": 28 * 140}
+    found = scopes(rows)["chat"]
+    assert (found.due_per_day, found.committed_beside(["chat"])) == (500, 360)
 
 
 def test_a_commitment_without_a_rate_has_no_amount_and_is_no_scope() -> None:

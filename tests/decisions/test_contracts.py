@@ -276,6 +276,23 @@ def test_a_minimum_is_due_as_a_commitment_is() -> None:
     assert minimum == committed
 
 
+def invoiced_shortfall(day: date, cost: str, workload: str = "unassigned") -> Row:
+    """A line of a whole period on one day's bill."""
+    of_nothing = dict.fromkeys(("model", "token_class", "price_mode", "tokens"))
+    money = {"billed_cost_rc": Decimal(cost), "is_of_a_period": True, "charge_kind": "other"}
+    return {**api_cost(day), **of_nothing, **money, "workload": workload}
+
+
+@pytest.mark.parametrize("owner", ["unassigned", "chat"])
+def test_a_shortfall_of_a_quarter_uses_up_of_it_as_much_as_the_window_is_of_the_quarter(owner: str) -> None:
+    """500 a day of 92 are due and 360 used: 92 x 140 invoiced in November are no 28 days' use, which is 28 x 140."""
+    agreed = contract(commitment_cost=Decimal(46_000), commitment_period="quarter")
+    costs = [*on_api(FLAT)["fct_api_costs_daily"], invoiced_shortfall(date(2026, 11, 1), str(92 * 140), owner)]
+    found = verdict(**{**on_api(FLAT), "fct_api_costs_daily": costs}, config_contracts=[agreed])
+    assert (found["api_committed_cost_rc"], found["api_only_cost_rc"]) == (28 * 360, 28 * 360)
+    assert (found["recommendation"], found["best_replica_count"]) == ("stay", 0)
+
+
 def test_two_commitments_leave_a_verdict_open() -> None:
     costs = [*on_api(FLAT)["fct_api_costs_daily"], {**api_cost(LAST), "account": "labs"}]
     agreed = [contract(account=name, commitment_cost=Decimal(100)) for name in ("main", "labs")]

@@ -57,6 +57,7 @@ def api_cost(day: date, *, unconverted: str | None = None) -> Row:
         "context_window": "0-200k",
         "inference_geo": None,
         "unconverted_currency": unconverted,
+        "is_of_a_period": False,
         "tokens": 1_000_000,
         "billed_cost_rc": Decimal("15") if unconverted is None else None,
     }

@@ -52,10 +52,17 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
         for row in candidates
     ]
     deployments = tables.get("config_deployments", ())
-    others = [row["billed_cost_rc"] for row in tables["fct_api_costs_daily"] if row["workload"] != "chat"]
+    others = [row for row in tables["fct_api_costs_daily"] if row["workload"] != "chat" or row["is_of_a_period"]]
     return VerdictInputs(
         commitments=[
-            {**row, "others_billed_cost_rc": sum(others, Decimal(0))} for row in tables.get("config_contracts", ())
+            {
+                **row,
+                **{
+                    name: sum((one["billed_cost_rc"] for one in others if one["is_of_a_period"] == is_it), Decimal(0))
+                    for name, is_it in (("others_billed_cost_rc", False), ("period_billed_cost_rc", True))
+                },
+            }
+            for row in tables.get("config_contracts", ())
         ],
         row=verdict(**tables),
         days=DAYS,

@@ -22,7 +22,7 @@ from pipeline.decisions import api_prices
 from pipeline.explain.verdict_arithmetic import write_out
 from pipeline.explain.verdict_inputs import VerdictInputs
 from pipeline.paths import sql_root
-from tests.decisions.test_contracts import contract, other_workload
+from tests.decisions.test_contracts import contract, invoiced_shortfall, other_workload
 from tests.decisions.test_verdict_conditions import on_api
 from tests.decisions.test_verdict_rates import ALWAYS, DAYS, LAST, Row, api_cost, inputs_with, listed
 from tests.explain.test_condition_arithmetic import inputs_of
@@ -36,7 +36,7 @@ _SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     "config_workloads": SCHEMAS["config_workloads"],
     "fct_api_costs_daily": {
         **dict.fromkeys(("workload", "provider", "account", "model", "token_class", "price_mode"), pl.String()),
-        **dict.fromkeys(("context_window", "inference_geo"), pl.String()),
+        **dict.fromkeys(("charge_kind", "context_window", "inference_geo"), pl.String()),
         "usage_date": pl.Date(),
         "tokens": pl.Int64(),
         "billed_cost_rc": pl.Decimal(38, 18),
@@ -145,6 +145,16 @@ def test_every_number_of_a_verdict_under_a_contract_is_in_the_printed_lines(
     )
     if commitment:
         assert _close(steps["K, what of it other traffic does not use up"], committed)
+
+
+def test_what_is_billed_for_a_period_is_written_out_as_the_windows_share_of_it() -> None:
+    """Of a quarter's shortfall, 92 x 140, 28 days' part goes against what is due."""
+    costs = [*on_api([1_000_000] * 24)["fct_api_costs_daily"], invoiced_shortfall(DAYS[18], str(92 * 140), "others")]
+    agreed = contract(commitment_cost=Decimal(46_000), commitment_period="quarter")
+    tables = {**on_api([1_000_000] * 24), "fct_api_costs_daily": costs, "config_contracts": [agreed]}
+    lines, row, _ = explained(tables)
+    assert _close(recomputed(lines)["K, what of it other traffic does not use up"], row["api_committed_cost_rc"])
+    assert row["api_committed_cost_rc"] == 28 * 360
 
 
 def test_a_commitment_that_is_a_little_off_does_not_recompute() -> None:
