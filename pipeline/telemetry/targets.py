@@ -18,6 +18,7 @@ _MOST_SECONDS = 10.0
 # An interval of more than this is a pause of the host: the scrape speaks for no more of it.
 _LATE_SCRAPES = 3
 # Who an engine says it is is asked again after so many scrapes, and after each that failed: it may be a new process.
+# Until it answers, its model has the name it had: a second name would make a second series of the same counters.
 _SCRAPES_AN_IDENTITY = 240
 # Where each engine tells its version, and where its model; those that are not here name it in their metrics.
 # vLLM api_server.py /version · SGLang http_server.py /get_server_info · TGI router /info · TensorRT-LLM
@@ -109,6 +110,8 @@ class _Asked:
         self._clock = clock
         self._identity = _Identity()
         self._known_for = 0
+        # As it was last told: by which engine, and which model.
+        self._told: tuple[str | None, str | None] = (None, None)
 
     def scrape(self, *, interval_ms: int, began: Instant) -> Scrape:
         body: str | None = None
@@ -143,20 +146,23 @@ class _Asked:
             self._identity, self._known_for = _Identity(), 0
             return
         self._known_for -= 1
-        if self._known_for <= 0 or engine != self._identity.engine:
-            self._known_for = _SCRAPES_AN_IDENTITY
-            self._identity = _identity(self._target, engine, seconds=self._seconds)
+        if self._known_for > 0 and engine == self._identity.engine:
+            return
+        path, field = _VERSION_AT.get(engine, ("", ""))
+        version = _json_of(self._target, path, seconds=self._seconds).get(field) if path else None
+        names = _models(self._target, seconds=self._seconds) if engine in _NAMES_NO_MODEL else []
+        is_told = bool(names) or engine not in _NAMES_NO_MODEL
+        if is_told or engine != self._told[0]:
+            # Of several it is not known whose tokens these are.
+            self._told = (engine, _said(names[0]) if len(names) == 1 else None)
+        self._known_for = _SCRAPES_AN_IDENTITY if is_told else 0
+        self._identity = _Identity(engine, _said(version), self._told[1])
 
 
-def _identity(target: Target, engine: str, *, seconds: float) -> _Identity:
-    path, field = _VERSION_AT.get(engine, ("", ""))
-    version = _json_of(target, path, seconds=seconds).get(field) if path else None
-    model: object = None
-    if engine in _NAMES_NO_MODEL:
-        listed = _json_of(target, "/v1/models", seconds=seconds).get("data")
-        names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        model = names[0] if len(names) == 1 else None  # of several it is not known whose tokens these are
-    return _Identity(engine, _said(version), _said(model))
+def _models(target: Target, *, seconds: float) -> list[object]:
+    """The models that it lists; none where it does not answer."""
+    listed = _json_of(target, "/v1/models", seconds=seconds).get("data")
+    return [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _json_of(target: Target, path: str, *, seconds: float) -> dict[str, Any]:

@@ -109,3 +109,52 @@ def test_another_engine_behind_the_same_address_is_not_called_by_the_first_ones_
     assert (first.engine, first.engine_version, first.served_model) == ("tgi", "3.3.4", "org/m")
     assert (second.engine, second.engine_version, second.served_model) == ("sglang", None, None)
     assert read_engine(second.body or "")[0].model_name == "chat"
+
+
+NAMED = '{"data": [{"id": "m.gguf"}]}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "models"),
+    [
+        # A probe fails after a scrape that failed: the counters are of the same series still, and it is asked again.
+        ([{"/metrics": ""}, {"/metrics": LLAMA, "/v1/models": ""}], ["m.gguf", None, "m.gguf"]),
+        # It lists none yet, as one that loads its model.
+        ([{"/metrics": ""}, {"/metrics": LLAMA, "/v1/models": '{"data": []}'}], ["m.gguf", None, "m.gguf"]),
+        (
+            [{"/metrics": ""}, {"/metrics": LLAMA, "/v1/models": ""}, {"/v1/models": '{"data": [{"id": "other"}]}'}],
+            ["m.gguf", None, "m.gguf", "other"],
+        ),
+        # What is answered holds, also where it names no single model.
+        (
+            [{"/metrics": ""}, {"/metrics": LLAMA, "/v1/models": '{"data": [{"id": "one"}, {"id": "two"}]}'}],
+            ["m.gguf", None, None],
+        ),
+        # Nor is another engine called by the name of the one before it.
+        ([{"/metrics": TGI, "/v1/models": ""}], ["m.gguf", None]),
+    ],
+)
+def test_a_model_keeps_its_name_while_its_engine_cannot_be_asked(
+    answers: list[dict[str, str]], models: list[str | None]
+) -> None:
+    pages = {"/metrics": LLAMA, "/v1/models": NAMED}
+    changes = iter(answers)
+    with served(pages) as url:
+        found = scraped(f"{url}/metrics", until=len(models), then=lambda: pages.update(next(changes, {})))
+    assert [one.served_model for one in found] == models
+
+
+def test_an_engine_that_has_not_said_its_model_yet_is_asked_at_each_scrape() -> None:
+    pages = {"/metrics": LLAMA}
+    with served(pages) as url:
+        found = scraped(f"{url}/metrics", until=2, then=lambda: pages.update({"/v1/models": NAMED}))
+    assert [one.served_model for one in found] == [None, "m.gguf"]
+
+
+def test_a_due_question_that_fails_takes_no_name_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any scrape that failed: of a day of scrapes every 240th asks again."""
+    monkeypatch.setattr("pipeline.telemetry.targets._SCRAPES_AN_IDENTITY", 1)
+    pages = {"/metrics": LLAMA, "/v1/models": NAMED}
+    with served(pages) as url:
+        found = scraped(f"{url}/metrics", until=2, then=lambda: pages.update({"/v1/models": ""}))
+    assert [one.served_model for one in found] == ["m.gguf", "m.gguf"]
