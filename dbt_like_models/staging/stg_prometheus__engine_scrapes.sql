@@ -1,7 +1,8 @@
 -- One row per usage_date, account, agent_start_id, model_name, engine_rank, sequence_number.
 -- Every scrape of an engine that a Prometheus kept. Its host and GPUs are those that dcgm-exporter names for its pod;
--- without one, its host is its node as a label or kube-state-metrics has it, else its own address. However often an
--- engine is scraped, and by how many, its host, target and process are the same: all its readings are one series.
+-- without one, its host is its node as a label or kube-state-metrics has it, else its own address, and of each GPU of
+-- its node it has the part that its pod's request is of all of them: which of them it holds, nobody says. However often
+-- an engine is scraped, and by how many, its host, target and process are the same: all its readings are one series.
 -- partition: day
 with
 engine_samples as (
@@ -23,6 +24,7 @@ gpu_samples as (
     select distinct
         usage_date,
         cluster,
+        gpu_uuid,
         split_part(instance, ':', 1) as exporter_address,
         coalesce(node, hostname, split_part(instance, ':', 1)) as host
     from landed_prometheus__gpu_samples
@@ -78,9 +80,61 @@ pod_nodes as (
         namespace,
         pod,
         case when count(distinct node) = 1 then min(node) end as node,
-        case when count(distinct owner) = 1 then min(owner) end as owner
+        case when count(distinct owner) = 1 then min(owner) end as owner,
+        case when count(distinct requested_gpus_ppm) = 1 then min(requested_gpus_ppm) end as requested_gpus_ppm
     from owned_pods
     group by usage_date, cluster, namespace, pod
+),
+
+node_gpus as (
+    select
+        usage_date,
+        cluster,
+        host,
+        count(distinct gpu_uuid) as gpu_count,
+        '["' || string_agg(distinct gpu_uuid, '","' order by gpu_uuid) || '"]' as gpu_uuids_json
+    from gpu_samples
+    group by usage_date, cluster, host
+),
+
+-- Engines of one pod, each at its port, share what it asked for.
+pod_engines as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        count(distinct split_part(instance, ':', 2)) as engine_count
+    from engine_samples
+    where pod is not null
+    group by usage_date, cluster, namespace, pod
+),
+
+requests as (
+    select
+        pod_nodes.usage_date,
+        pod_nodes.cluster,
+        pod_nodes.namespace,
+        pod_nodes.pod,
+        pod_nodes.node,
+        node_gpus.gpu_uuids_json,
+        node_gpus.gpu_count,
+        least(
+            pod_nodes.requested_gpus_ppm // (node_gpus.gpu_count * pod_engines.engine_count), 1000000
+        ) as share_ppm
+    from pod_nodes
+    inner join pod_engines
+        on
+            pod_nodes.usage_date = pod_engines.usage_date
+            and pod_nodes.cluster is not distinct from pod_engines.cluster
+            and pod_nodes.namespace is not distinct from pod_engines.namespace
+            and pod_nodes.pod = pod_engines.pod
+    inner join node_gpus
+        on
+            pod_nodes.usage_date = node_gpus.usage_date
+            and pod_nodes.cluster is not distinct from node_gpus.cluster
+            and pod_nodes.node = node_gpus.host
+    where pod_nodes.requested_gpus_ppm is not null
 ),
 
 -- Outside of Kubernetes an exporter and an engine on one machine are reached under one address.
@@ -142,9 +196,12 @@ final as (
         engine_samples.requests_success as requests_since_start,
         engine_samples.requests_running as requests_running_count,
         engine_samples.requests_waiting as requests_waiting_count,
-        pods.gpu_uuids_json,
-        cast(null as varchar) as gpu_shares_ppm_json,
-        case when pods.gpu_uuids_json is not null then 'dcgm_pod' end as gpu_method,
+        coalesce(pods.gpu_uuids_json, requests.gpu_uuids_json) as gpu_uuids_json,
+        '[' || rtrim(repeat(requests.share_ppm || ',', requests.gpu_count), ',') || ']' as gpu_shares_ppm_json,
+        case
+            when pods.gpu_uuids_json is not null then 'dcgm_pod'
+            when requests.gpu_uuids_json is not null then 'requested'
+        end as gpu_method,
         cast(null as varchar) as scrape_error,
         engine_samples.prompt_tokens is not null and engine_samples.generation_tokens is not null as is_valid
     from engine_samples
@@ -169,6 +226,14 @@ final as (
             and engine_samples.cluster is not distinct from pod_nodes.cluster
             and engine_samples.namespace is not distinct from pod_nodes.namespace
             and engine_samples.pod = pod_nodes.pod
+    left join requests
+        on
+            engine_samples.usage_date = requests.usage_date
+            and engine_samples.cluster is not distinct from requests.cluster
+            and engine_samples.namespace is not distinct from requests.namespace
+            and engine_samples.pod = requests.pod
+            and coalesce(engine_samples.node, requests.node) = requests.node
+            and pods.gpu_uuids_json is null
     left join machines
         on
             engine_samples.usage_date = machines.usage_date

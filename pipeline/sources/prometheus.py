@@ -1,5 +1,5 @@
 """vLLM and dcgm-exporter series that a Prometheus-compatible server has kept: as scraped, for its whole retention; and
-from kube-state-metrics, hour by hour, on which node each pod ran that asked for GPUs.
+from kube-state-metrics, hour by hour, on which node each pod ran that asked for GPUs, and for how many.
 
 An object is one hour's answer as it came, below a line that says what was asked and for which window (both gzipped).
 A day is a bucket; it is asked for again until an answer given two hours after its end is landed, and then no more: a
@@ -322,7 +322,7 @@ def _pod_hours(server: Prometheus, settings: Mapping[str, Any], day: datetime, s
 
 def pods_expression(settings: Mapping[str, Any], range_ms: int) -> str:
     """The pods of the last so many milliseconds that asked for GPUs, or for parts of them: when each was made, in
-    seconds since the epoch, or 1 where that is not kept."""
+    seconds since the epoch, or 1 where that is not kept; and, with the label `resource`, how many each asked for."""
     info = selector_of(["kube_pod_info"], settings)
     requests = selector_of(["kube_pod_container_resource_requests"], settings, more='resource=~".*(gpu|mig).*"')
     created = selector_of(["kube_pod_created"], settings)
@@ -330,7 +330,9 @@ def pods_expression(settings: Mapping[str, Any], range_ms: int) -> str:
     # Each of them is kept by as many servers and exporters as look.
     pods = f"(last_over_time({info}[{range_ms}ms]) and on ({name}) last_over_time({requests}[{range_ms}ms]))"
     made = f"max by ({name},uid) (last_over_time({created}[{range_ms}ms]))"
-    return f"{pods} * on ({name},uid) group_left () {made} or {pods}"
+    whose = f"{name},uid,container,exported_namespace,exported_pod,exported_container,resource"
+    asked = f"max by ({whose}) (last_over_time({requests}[{range_ms}ms]))"
+    return f"{pods} * on ({name},uid) group_left () {made} or {pods} or {asked}"
 
 
 def _firsts(series: _Series, said: Said, start: datetime, stop: datetime) -> list[int]:

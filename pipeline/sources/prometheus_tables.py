@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import chain
 from typing import Any
 
@@ -74,6 +75,12 @@ GPU_METRICS = {
 _BLANK_FROM = 2_147_483_632.0
 _WHOLE_TO = 2.0**53
 
+# Which resources of a pod are GPUs or parts of them, as kube-state-metrics spells them (nvidia.com/mig-1g.10gb).
+_ASKS_FOR_GPUS = re.compile("gpu|mig")
+_MIG_SLICE = re.compile(r"nvidia_com_mig_((?P<compute>\d)c_)?(?P<profile>(?P<instance>\d)g_\d+gb)(_me.*)?")
+# A GPU has seven compute slices, but for the A30 and the RTX PRO 6000 (MIG user guide, supported profiles, 2026).
+_OF_FOUR_SLICES = frozenset({"1g_6gb", "2g_12gb", "4g_24gb", "1g_24gb", "2g_48gb", "4g_96gb"})
+
 ENGINE_SAMPLES = Table(
     name="engine_samples",
     columns={
@@ -129,7 +136,7 @@ GPU_PODS = Table(
 )
 
 
-# Where a pod that asked for GPUs ran in an hour of the day.
+# Where a pod that asked for GPUs ran in an hour of the day, and for how much of them it asked: a million a GPU.
 PODS = Table(
     name="pods",
     columns={
@@ -141,6 +148,7 @@ PODS = Table(
         "created_by_kind": _TEXT,
         "created_by_name": _TEXT,
         "created_at": _INSTANT,
+        "requested_gpus_ppm": _COUNT,
     },
 )
 
@@ -450,15 +458,60 @@ def parse_pods(content: bytes, settings: Settings) -> Frames:
     named = labels_named(settings)
     start_ms, _, answer = _opened(content, KUBE)
     day = (datetime(1970, 1, 1, tzinfo=UTC) + start_ms * _MILLISECOND).date()
-    found = {_pod(labels, value, named) for labels, value in values_of(data_in(answer))}
+    said = values_of(data_in(answer))
+    requested = _requested(said, named)
+    found = {
+        (*pod, requested.get(pod[:4], requested.get((*pod[:3], None))))
+        for pod in (_pod(labels, value, named) for labels, value in said if not _is_request(labels))
+    }
     rows = [(day.isoformat(), day, *pod, None) for pod in found if pod[2] is not None]
     frame = pl.DataFrame(rows, schema=PODS.schema, orient="row")
     return {PODS.name: frame.sort(*PODS.columns, nulls_last=True)}
 
 
-def _pod(labels: Mapping[str, str], value: float, named: Labels) -> tuple[str | datetime | None, ...]:
+_PodKey = tuple[str | datetime | None, ...]
+
+
+def _name_labels(labels: Mapping[str, str]) -> tuple[str, str]:
     is_renamed = bool(labels.get("exported_pod"))
-    namespace, pod = ("exported_namespace", "exported_pod") if is_renamed else ("namespace", "pod")
-    said = (_text(labels, name) for name in (named.cluster, namespace, pod, *list(PODS.columns)[3:-1]))
+    return ("exported_namespace", "exported_pod") if is_renamed else ("namespace", "pod")
+
+
+def _is_request(labels: Mapping[str, str]) -> bool:
+    return _ASKS_FOR_GPUS.search(labels.get("resource", "")) is not None
+
+
+def _requested(said: Iterable[tuple[Mapping[str, str], float]], named: Labels) -> dict[_PodKey, int | None]:
+    """(cluster, namespace, pod, uid) -> the GPUs that its containers ask for together, in ppm of one; null where what
+    one of them asks for is no known part of a GPU, as a time slice is none."""
+    asked: dict[_PodKey, list[Fraction | None]] = {}
+    for labels, value in said:
+        if _is_request(labels):
+            key = tuple(_text(labels, name) for name in (named.cluster, *_name_labels(labels), "uid"))
+            asked.setdefault(key, []).append(_gpus(labels["resource"], value))
+    return {
+        key: int(1_000_000 * sum((part for part in parts if part is not None), Fraction())) or None
+        if None not in parts
+        else None
+        for key, parts in asked.items()
+    }
+
+
+def _gpus(resource: str, count: float) -> Fraction | None:
+    """How many GPUs so many of a resource are; a MIG slice is its part of a GPU's compute."""
+    if not (math.isfinite(count) and count >= 0 and count.is_integer()):
+        return None
+    if resource == "nvidia_com_gpu":
+        return Fraction(int(count))
+    slice_of = _MIG_SLICE.fullmatch(resource)
+    if slice_of is None:
+        return None
+    instance, profile = slice_of["instance"], slice_of["profile"]
+    part = Fraction(int(slice_of["compute"] or instance), 4 if profile in _OF_FOUR_SLICES else 7)
+    return int(count) * min(part, Fraction(1))
+
+
+def _pod(labels: Mapping[str, str], value: float, named: Labels) -> _PodKey:
+    said = (_text(labels, name) for name in (named.cluster, *_name_labels(labels), *list(PODS.columns)[3:-2]))
     # Where nobody says when a pod was made, its value is that of kube_pod_info: 1.
     return (*said, instant(Decimal(repr(value))) if math.isfinite(value) and value > 1 else None)

@@ -174,6 +174,66 @@ def test_where_dcgm_names_no_pods_kube_state_says_on_which_node_an_engine_runs(
     assert {row["gpu_uuid"] for row in rows_of(built, "int_engine_hours")} == ({UUID} if host == "node-1" else set())
 
 
+@settings(max_examples=4, deadline=None)
+@given(gpu_count=st.integers(1, 8), asked=st.lists(st.integers(1, 8), min_size=1, max_size=4))
+def test_an_engine_whose_gpus_nobody_names_has_of_its_node_what_its_pod_asked_for(
+    cache: Path, gpu_count: int, asked: list[int]
+) -> None:
+    """B18: N of a node's M GPUs are N/M of each, no second of one is had twice, and the method says how it is known."""
+    engines = [replace(ENGINE, pod=f"vllm-{n}", instance=f"10.0.0.{n}:8000") for n in range(len(asked))]
+    pods = [Pod(f"vllm-{n}", uid=f"uid-{n}", gpus=count) for n, count in enumerate(asked)]
+    gpus = [Gpu(f"GPU-{n}", pods=()) for n in range(gpu_count)]
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=engines, gpus=gpus, pods=pods, every_ms=60_000)
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours", "int_engine_scrapes"))
+    assert {row["gpu_method"] for row in rows_of(built, "int_engine_scrapes")} == {"requested"}
+    had: dict[str, int] = {}
+    of_gpu: dict[tuple[str, datetime], int] = {}
+    for row in rows_of(built, "int_engine_hours"):
+        claimed = sum(row[f"{state}_milliseconds"] for state in ("serving", "loaded_idle", "starting"))
+        had[row["target"]] = had.get(row["target"], 0) + claimed
+        hour = row["gpu_uuid"], row["usage_hour_at"]
+        of_gpu[hour] = of_gpu.get(hour, 0) + claimed
+    assert max(of_gpu.values()) <= 3_600_000
+    # A pod alone cannot have more than there is; what all asked for beyond that is cut in proportion.
+    wanted = [min(count, gpu_count) for count in asked]
+    part = min(1, gpu_count / sum(wanted))
+    # An hour scraped each minute, less the first scrape's own.
+    length = 59 * 60_000
+    for number, count in enumerate(wanted):
+        assert had[f"llm/vllm-{number}:8000"] == pytest.approx(count * part * length, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("pod", "gpu_pods", "method", "shares"),
+    [
+        (Pod(resource="nvidia_com_mig_1g_10gb"), (), "requested", "[71428,71428]"),
+        (Pod(gpus=2), (), "requested", "[1000000,1000000]"),
+        (Pod(gpus=2, resource="nvidia_com_gpu_shared"), (), None, None),
+        (Pod(gpus=2), ("vllm-0",), "dcgm_pod", None),
+    ],
+)
+def test_a_request_tells_of_gpus_only_where_nobody_names_them(
+    cache: Path, pod: Pod, gpu_pods: tuple[str, ...], method: str | None, shares: str | None
+) -> None:
+    gpus = [Gpu("GPU-1", pods=gpu_pods), Gpu("GPU-2", pods=gpu_pods)]
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=gpus, pods=[pod], every_ms=60_000)
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_scrapes",))
+    (told,) = {(row["gpu_method"], row["gpu_shares_ppm_json"]) for row in rows_of(built, "int_engine_scrapes")}
+    assert told == (method, shares)
+
+
+def test_engines_of_one_pod_share_what_it_asked_for(cache: Path) -> None:
+    engines = [replace(ENGINE, instance=f"10.0.0.5:{port}") for port in (8000, 8001)]
+    fleet = Fleet(
+        start=_at(10), stop=_at(11), engines=engines, gpus=[Gpu(f"GPU-{n}", pods=()) for n in range(4)],
+        pods=[Pod(gpus=2)], every_ms=60_000,
+    )  # fmt: skip
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_scrapes",))
+    assert {row["gpu_shares_ppm_json"] for row in rows_of(built, "int_engine_scrapes")} == {
+        "[250000,250000,250000,250000]"
+    }
+
+
 def test_the_labels_of_prometheus_own_example_name_pods_too(cache: Path) -> None:
     fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID)])
     renamed = {"namespace": "kubernetes_namespace", "pod": "kubernetes_pod_name"}

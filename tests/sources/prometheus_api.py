@@ -23,7 +23,8 @@ _COUNT = re.compile(r"^count\(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _HOSTS = re.compile(r"^count by \(([\w,]+)\) \(last_over_time\((.*)\[(\d+)ms\]\)\)$", re.DOTALL)
 _PODS = re.compile(
     r"^\(last_over_time\((.*?)\[(\d+)ms\]\) and on \(([\w,]+)\) last_over_time\((.*?)\[\d+ms\]\)\)"
-    r" \* on \(([\w,]+)\) group_left \(\) max by \(\5\) \(last_over_time\((.*?)\[\d+ms\]\)\) or \(.*\)$",
+    r" \* on \(([\w,]+)\) group_left \(\) max by \(\5\) \(last_over_time\((.*?)\[\d+ms\]\)\) or \(.*\)"
+    r" or max by \(([\w,]+)\) \(last_over_time\((.*)\[\d+ms\]\)\)$",
     re.DOTALL,
 )
 _GROWN = re.compile(r"^max by \((\w*)\) \(sum by \(([\w,]+)\) \(increase\((.*)\[(\d+)ms\]\)\)\)$", re.DOTALL)
@@ -83,9 +84,10 @@ class PrometheusApi:
     def _query(self, query: str, at_ms: int) -> Answer:
         pods = _PODS.match(query)
         if pods is not None:
-            return self._pods(
-                pods[1], pods[3].split(","), pods[4], pods[5].split(","), pods[6], at_ms - int(pods[2]), at_ms
-            )
+            start_ms = at_ms - int(pods[2])
+            there = self._pods(pods[1], pods[3].split(","), pods[4], pods[5].split(","), pods[6], start_ms, at_ms)
+            asked = self._most(pods[7].split(","), pods[8], start_ms, at_ms)
+            return self._success({"resultType": "vector", "result": [*there, *asked]}, {"accept-encoding": "gzip"})
         counted = _COUNT.match(query)
         if counted is not None:
             start_ms = at_ms - int(counted[2]) + 1
@@ -132,7 +134,7 @@ class PrometheusApi:
 
     def _pods(
         self, info: str, on: list[str], other: str, by: list[str], made: str, start_ms: int, at_ms: int
-    ) -> Answer:
+    ) -> list[dict[str, Any]]:
         """`(info and on (...) other) * on (by) group_left () max by (by) (made) or (info and ...)`, each the last."""
         there = [(labels, held) for labels, seen in self.series if (held := _within(seen, start_ms + 1, at_ms))]
         wanted = {tuple(labels.get(name, "") for name in on) for labels, _ in there if selects(other, labels)}
@@ -141,7 +143,7 @@ class PrometheusApi:
             if selects(made, labels):
                 key = tuple(labels.get(name, "") for name in by)
                 most[key] = max(most.get(key, 0.0), float(held[-1][1] or "nan"))
-        result = [
+        return [
             {
                 "metric": {name: text for name, text in labels.items() if name != "__name__"},
                 "value": [at_ms / 1000, f"{most.get(tuple(labels.get(name, '') for name in by), 1):.15g}"],
@@ -149,7 +151,16 @@ class PrometheusApi:
             for labels, _ in there
             if selects(info, labels) and tuple(labels.get(name, "") for name in on) in wanted
         ]
-        return self._success({"resultType": "vector", "result": result}, {"accept-encoding": "gzip"})
+
+    def _most(self, by: list[str], selector: str, start_ms: int, at_ms: int) -> list[dict[str, Any]]:
+        """`max by (by) (last_over_time(selector))`."""
+        most: dict[tuple[tuple[str, str], ...], float] = {}
+        for labels, seen in self.series:
+            held = _within(seen, start_ms + 1, at_ms)
+            if held and selects(selector, labels):
+                key = tuple((name, labels[name]) for name in by if labels.get(name))
+                most[key] = max(most.get(key, 0.0), float(held[-1][1] or "nan"))
+        return [{"metric": dict(key), "value": [at_ms / 1000, f"{value:g}"]} for key, value in most.items()]
 
     def _grown(self, outer: str, inner: list[str], selector: str, start_ms: int, at_ms: int) -> Answer:
         """`max by (outer) (sum by (inner) (increase(selector[d])))`, without its extrapolation: a fall is a restart."""

@@ -111,6 +111,7 @@ class Pod:
     node: str = "node-1"
     uid: str = "0b5a"
     gpus: int = 1
+    resource: str = "nvidia_com_gpu"
     created: datetime | None = None
     owner: tuple[str, str] = ("StatefulSet", "vllm")
 
@@ -119,7 +120,7 @@ class Pod:
         info = {"node": self.node, "host_ip": "10.0.9.1", "created_by_kind": self.owner[0],
                 "created_by_name": self.owner[1]}  # fmt: skip
         made = "" if self.created is None else f"{self.created.timestamp():.15g}"
-        asked = [("cpu", "8"), *([("nvidia_com_gpu", str(self.gpus))] if self.gpus else [])]
+        asked = [("cpu", "8"), *([(self.resource, str(self.gpus))] if self.gpus else [])]
         return [
             ({"__name__": "kube_pod_info", **own, **info}, [(at, "1") for at in scrapes]),
             *([({"__name__": "kube_pod_created", **own}, [(at, made) for at in scrapes])] if made else []),

@@ -377,6 +377,34 @@ def test_a_pod_that_asks_for_gpus_is_a_row_an_hour_and_every_other_none() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "ppm"),
+    [
+        ([("nvidia_com_gpu", 2)], 2_000_000),
+        ([("nvidia_com_gpu", 1), ("nvidia_com_gpu", 1)], 2_000_000),
+        ([("nvidia_com_mig_1g_10gb", 1)], 142_857),
+        ([("nvidia_com_mig_3g_20gb", 2)], 857_142),
+        ([("nvidia_com_mig_1g_6gb", 1)], 250_000),
+        ([("nvidia_com_mig_1c_3g_20gb", 1)], 142_857),
+        ([("nvidia_com_mig_1g_10gb_me", 1)], 142_857),
+        ([("nvidia_com_gpu_shared", 1)], None),
+        ([("nvidia_com_gpu", 1), ("nvidia_com_gpumem", 3000)], None),
+    ],
+)
+def test_a_pod_is_told_with_what_of_gpus_its_containers_ask_for(asked: list[tuple[str, int]], ppm: int | None) -> None:
+    """B18: a slice is a part of a GPU; a time slice or an amount of memory is no known one."""
+    series = _fleet(1, pods=[Pod(gpus=0)]).series()
+    request = next(labels for labels, _ in series if labels.get("resource") == "cpu")
+    for number, (resource, count) in enumerate(asked):
+        labels = {**request, "resource": resource, "container": f"c{number}"}
+        series.append((labels, [(at, str(count)) for at in range(ms(FIRST), ms(NOW), 600_000)]))
+    pair = [({**labels, "prometheus_replica": name}, held) for name in ("a", "b") for labels, held in series]
+    with serving(PrometheusApi(series=pair)) as api:
+        rows = _rows([one for one in _fetch(_context(api)) if one.dataset == "kube"], "pods")
+    assert set(rows.filter(pl.col("node").is_not_null())["requested_gpus_ppm"]) == {ppm}
+    assert rows["node"].null_count() == 0
+
+
 def test_pods_alone_are_no_engines() -> None:
     api = PrometheusApi(series=_fleet(1, engines=(), pods=[Pod()]).series())
     with serving(api), pytest.raises(SourceError, match="has no vLLM and no dcgm-exporter series of"):
