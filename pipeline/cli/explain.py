@@ -251,7 +251,7 @@ def plan(
 ) -> None:
     """How many replicas pay for all workloads of a deployment together, who goes first, and what waiting changes.
 
-    
+    \b
     Example:
       breakeven explain plan chat-llama --date 2026-11-14
     """

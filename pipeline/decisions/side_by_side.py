@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from pipeline.build.parsed import begin_worker
+
 Result = TypeVar("Result")
 
 _CHUNKS_PER_CORE = 4
@@ -27,7 +29,8 @@ def side_by_side(
     chunk = -(-len(asked) // (cores * _CHUNKS_PER_CORE))
     try:
         # Not forked: other threads of this process may be inside DuckDB.
-        with ProcessPoolExecutor(max_workers=cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        spawned = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(max_workers=cores, mp_context=spawned, initializer=begin_worker) as pool:
             return list(pool.map(function, *zip(*asked, strict=True), chunksize=chunk))
     except (BrokenProcessPool, OSError):
         return [function(*each) for each in asked]

@@ -120,6 +120,8 @@ def _headers(user: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], lis
             token = (folder / str(user["tokenFile"])).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SourceError(f"the token's file of the kubeconfig cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise SourceError("the token's file of the kubeconfig holds no text") from None
     headers = {"Accept": "application/json", "User-Agent": "breakeven-init"}
     if not token:
         return headers, []

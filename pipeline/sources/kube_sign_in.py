@@ -9,8 +9,10 @@ client.authentication.k8s.io v1 and v1beta1: https://kubernetes.io/docs/referenc
 import base64
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from pipeline.errors import SourceError
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _INFO = "KUBERNETES_EXEC_INFO"
 _SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+_MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,20 @@ def signed_in(
     command = str(said["command"])
     if said.get("interactiveMode") == "Always":
         raise SourceError(f"{command} signs in by asking a person, which cannot be done here: use another context")
-    words = [str(folder / command) if os.sep in command else command, *map(str, said.get("args") or ())]
+    words = [str(folder / command) if os.sep in command else command, *map(str, _listed(said, "args"))]
     environment = {**agreed.environment, **_variables(said), _INFO: _info(said, cluster, version=version)}
     return {**_without_exec(user), **_credential(_printed(words, environment, agreed.seconds), version, command)}
 
 
+def _listed(said: Mapping[str, Any], name: str) -> list[Any]:
+    found = said.get(name) or []
+    if not isinstance(found, list):
+        raise SourceError(f"`{name}` of the program by which its context signs in is no list")
+    return found
+
+
 def _variables(said: Mapping[str, Any]) -> dict[str, str]:
-    pairs = [one for one in said.get("env") or () if isinstance(one, Mapping)]
+    pairs = [one for one in _listed(said, "env") if isinstance(one, Mapping)]
     return {str(one["name"]): str(one.get("value", "")) for one in pairs if one.get("name")}
 
 
@@ -72,11 +83,11 @@ def _info(said: Mapping[str, Any], cluster: Mapping[str, Any], *, version: str) 
     if said.get("provideClusterInfo") is True:
         names = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data")
         spec["cluster"] = {name: cluster[name] for name in names if name in cluster}
-    return json.dumps({"apiVersion": version, "kind": "ExecCredential", "spec": spec})
+    return json.dumps({"apiVersion": version, "kind": "ExecCredential", "spec": spec}, default=str)
 
 
 def _printed(words: list[str], environment: Mapping[str, str], seconds: float) -> bytes:
-    """What the program writes. It and what it started end with it or with the time."""
+    """What the program writes until it ends. It ends with the time, and with it what is still of its group."""
     command = words[0]
     try:
         process = subprocess.Popen(
@@ -87,19 +98,39 @@ def _printed(words: list[str], environment: Mapping[str, str], seconds: float) -
         said = error.strerror if isinstance(error, OSError) else "it is no command"
         raise SourceError(f"{command}, by which its context signs in, cannot be run ({said})") from None
     try:
-        content, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
+        content = _read(process, command, until=time.monotonic() + seconds)
+        process.wait(timeout=seconds)
+    except (TimeoutError, subprocess.TimeoutExpired):
         raise SourceError(f"{command}, by which its context signs in, took longer than {seconds:g} s") from None
     finally:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        assert process.stdout is not None, "it was asked for"
+        process.stdout.close()
     if process.returncode:
         raise SourceError(
             f"{command}, by which its context signs in, ended with status {process.returncode}: run "
             "`kubectl get nodes` to see why"
         )
     return content
+
+
+def _read(process: subprocess.Popen[bytes], command: str, *, until: float) -> bytes:
+    """To the end of what it writes or of itself: what it left running may hold the pipe. TimeoutError at `until`."""
+    assert process.stdout is not None, "it was asked for"
+    content = b""
+    while True:
+        has_ended = process.poll() is not None
+        ready, _, _ = select.select([process.stdout], [], [], 0 if has_ended else _LOOK_SECONDS)
+        part = os.read(process.stdout.fileno(), _MOST_BYTES) if ready else b""
+        content += part
+        if len(content) > _MOST_BYTES:
+            raise SourceError(f"{command}, by which its context signs in, printed more than an ExecCredential can be")
+        if (ready or has_ended) and not part:
+            return content
+        if time.monotonic() > until:
+            raise TimeoutError
 
 
 def _credential(content: bytes, version: str, command: str) -> dict[str, Any]:

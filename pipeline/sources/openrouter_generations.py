@@ -18,6 +18,7 @@ reasoning of the completion. Files come with their columns in several orders.
 Not read: `/activity` of the API and the aggregated export, one row a UTC day, which is no shape.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -63,6 +64,9 @@ def recognise(name: str, head: bytes) -> str | None:
     return DATASET if {"generation_id", "created_at", "model_permaslug"} <= set(csv_header(head)) else None
 
 
+_KEY = re.compile(r"sk-", re.IGNORECASE)
+
+
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped export as what may be kept of it. Never raises: what cannot be read becomes a note of why."""
     return gateway_log.dropped(name, content, dataset=DATASET, form=_FORMAT, reduce=reduced)
@@ -100,7 +104,7 @@ def _request(row: Mapping[str, str], *, where: str) -> dict[str, Any]:
 def _key_name(row: Mapping[str, str], where: str) -> str | None:
     """The name that somebody gave the key. Whoever pasted the key itself there must not find it in a landing."""
     name = gateway_log.text(row, "api_key_name", where)
-    return gateway_log.hashed(name) if name is not None and name.startswith("sk-") else name
+    return gateway_log.hashed(name) if name is not None and _KEY.search(name) else name
 
 
 def _is_own_key(said: str, where: str) -> bool:

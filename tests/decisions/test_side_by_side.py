@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,12 @@ from tests.economics.test_breakeven_interval import workload
 def who_doubles(number: int, place: str) -> tuple[int, int]:
     Path(place, str(os.getpid())).touch()
     return os.getpid(), 2 * number
+
+
+def waits(number: int, place: str) -> int:
+    Path(place, str(os.getpid())).touch()
+    time.sleep(60)
+    return number
 
 
 def refuses(number: int) -> int:
@@ -54,6 +63,29 @@ def test_what_the_function_raises_is_raised():
 def test_where_a_process_is_lost_this_one_does_all():
     own = os.getpid()
     assert side_by_side(ends_its_process, [(number, own) for number in range(10)], fewest=2, cores=2) == [*range(10)]
+
+
+def test_processes_end_with_the_one_that_asked_them(tmp_path):
+    """Killed, it tells them nothing."""
+    script = (
+        "from pathlib import Path; import time; from tests.decisions.test_side_by_side import waits; "
+        "from pipeline.decisions.side_by_side import side_by_side; "
+        f"side_by_side(waits, [(number, {str(tmp_path)!r}) for number in range(2)], fewest=1, cores=2)"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        until = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        processes = [int(path.name) for path in tmp_path.iterdir()]
+    finally:
+        asking.kill()
+        asking.wait()
+    assert len(processes) == 2
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [process for process in processes if Path(f"/proc/{process}").exists()]
 
 
 def test_an_interval_is_the_same_wherever_it_is_drawn():

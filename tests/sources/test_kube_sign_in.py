@@ -99,6 +99,8 @@ def test_nothing_is_run_unless_it_was_agreed_to(tmp_path: Path) -> None:
         (credential(), {"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "known here: "),
         (credential(), {"interactiveMode": "Always"}, "by asking a person"),
         (credential(), {"command": ""}, "names no command"),
+        (credential(), {"args": 5}, "`args` of the program"),
+        (credential(), {"env": 5}, "`env` of the program"),
         (credential(), {"command": "no-such-program-anywhere"}, "cannot be run"),
         (credential(f"{V1}beta1"), {}, "did not answer with an ExecCredential"),
         (f"Your code is {KUBE_TOKEN}", {}, "did not answer with an ExecCredential"),
@@ -134,6 +136,25 @@ def test_a_program_that_fails_or_hangs_is_ended_with_all_that_it_started(tmp_pat
     assert KUBE_TOKEN not in str(refused.value)
     assert time.monotonic() - started < 10
     assert _is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_what_it_leaves_running_keeps_nobody_waiting_and_what_it_prints_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "answer").write_text(json.dumps(credential()))
+    program(tmp_path, f"setsid sleep 5 & cat '{tmp_path}/answer'")
+    started = time.monotonic()
+    with serving(API) as api:
+        assert nodes(signing_in(api), tmp_path) == 1
+        assert time.monotonic() - started < 4
+        program(tmp_path, "head -c 2000000000 /dev/zero")
+        with pytest.raises(SourceError, match="more than an ExecCredential can be"):
+            nodes(signing_in(api), tmp_path)
+
+
+def test_a_tokens_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    kubeconfig = {**API.kubeconfig, "users": [{"name": "u", "user": {"tokenFile": "token"}}]}
+    with pytest.raises(SourceError, match="holds no text"):
+        nodes(kubeconfig, tmp_path)
 
 
 def _is_gone(pid: int) -> bool:

@@ -87,9 +87,10 @@ def test_a_generation_is_read_whatever_the_order_of_its_columns(last: tuple[str,
     assert recognise_bytes("x.csv", exported(row, last=last)).source == "openrouter_generations"
 
 
-def test_no_user_no_app_and_no_key_lands() -> None:
-    kept = landed(exported(generation(api_key_name=KEY)))
-    for secret in (SECRET, KEY, "gen-1793700902-AbC"):
+@pytest.mark.parametrize("named", [KEY, f" {KEY}", f"my key {KEY}", KEY.upper()])
+def test_no_user_no_app_and_no_key_lands(named: str) -> None:
+    kept = landed(exported(generation(api_key_name=named)))
+    for secret in (SECRET, KEY, KEY.upper(), "gen-1793700902-AbC"):
         assert secret.encode() not in kept
     assert {"user", "app_name", "cost_total"} <= set(json.loads(kept.split(b"\n")[0])["left_out"])
     assert recognise("x", kept) == "generations"
