@@ -545,6 +545,8 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     if week is not None and week.isoweekday() != 1:
         fix = f"A week is named by its Monday: {week - timedelta(days=week.isoweekday() - 1)}."
         yield _problem("demand", "sampled_week", value=week.isoformat(), fix=fix)
+    if week is not None and not 2000 <= week.year < 2100:
+        yield _problem("demand", "sampled_week", value=week.isoformat(), fix="Name a week that is or will be sampled.")
     for index, deployment in enumerate(config.deployments):
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")

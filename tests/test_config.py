@@ -127,6 +127,8 @@ def test_a_sampled_week_is_named_by_its_monday():
     assert named.demand.sampled_week == date(2026, 10, 12)
     with pytest.raises(ConfigError, match="by its Monday: 2026-10-12"):
         parse_config("company: x\ndemand: {sampled_week: 2026-10-15}\n")
+    with pytest.raises(ConfigError, match="is or will be sampled"):
+        parse_config("company: x\ndemand: {sampled_week: 9999-12-27}\n")
 
 
 def test_an_undated_edit_applies_from_the_day_it_was_landed_and_history_keeps_the_old_value():
