@@ -20,6 +20,7 @@ _LATE_SCRAPES = 3
 # Who an engine says it is is asked again after so many scrapes, and after each that failed: it may be a new process.
 # Until it answers, its model has the name it had: a second name would make a second series of the same counters.
 _SCRAPES_AN_IDENTITY = 240
+_LONGEST_NAME = 200
 # Where each engine tells its version, and where its model; those that are not here name it in their metrics.
 # vLLM api_server.py /version · SGLang http_server.py /get_server_info · TGI router /info · TensorRT-LLM
 # openai_server.py /version · llama.cpp tools/server README /props; /v1/models is the OpenAI API's.
@@ -176,4 +177,7 @@ def _json_of(target: Target, path: str, *, seconds: float) -> dict[str, Any]:
 
 
 def _said(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+    """A name in one line, as it is kept in every scrape. Half a surrogate pair could not be written at all."""
+    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_NAME:
+        return None
+    return value if value.isprintable() else None

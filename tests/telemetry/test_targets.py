@@ -4,12 +4,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from pipeline.formats.engines import read_engine
-from pipeline.formats.spool import Record, Scrape
+from pipeline.formats.spool import Record, Scrape, encode_record
 from pipeline.telemetry.clock import Instant, steady_clock
 from pipeline.telemetry.targets import Target, start_scraping
 from tests.formats.test_engines import LLAMA, SGLANG, TGI, TRTLLM
@@ -88,6 +89,12 @@ def scraped(url: str, *, until: int = 1, then: Callable[[], None] = lambda: None
         ),
         (LLAMA, {"/v1/models": {"data": [{"id": "one"}, {"id": "two"}]}}, ("llamacpp", None, None)),
         (LLAMA, {"/props": ["not an object"]}, ("llamacpp", None, None)),
+        (VLLM, {"/version": {"version": "v" * 201}}, ("vllm", None, None)),
+        (
+            TGI,
+            {"/info": {"version": "\ud800"}, "/v1/models": {"data": [{"id": "m\ud800"}]}},
+            ("tgi", None, None),
+        ),
         ("# TYPE python_info gauge\npython_info 1\n", {}, (None, None, None)),
     ],
 )
@@ -98,6 +105,7 @@ def test_an_engine_is_recorded_with_its_release_and_the_model_that_its_metrics_d
         (found,) = scraped(f"{url}/metrics")
     assert (found.engine, found.engine_version, found.served_model) == identity
     assert (found.body, found.http_status, found.error) == (body, 200, None)
+    assert encode_record(found, seq=0, at=datetime(2026, 11, 1, tzinfo=UTC), mono_ms=0)
 
 
 def test_another_engine_behind_the_same_address_is_not_called_by_the_first_ones_release() -> None:
