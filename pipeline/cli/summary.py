@@ -211,7 +211,9 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
 def _best(row: dict[str, Any], currency: str) -> str:
     if row["best_cost_rc"] is None:
         return "—"
-    return f"{money(row['best_cost_rc'], currency)} ({row['best_replica_count']} replicas)"
+    cost, count = money(row["best_cost_rc"], currency), row["best_replica_count"]
+    # Two spreads of a day may cost the same with another count each.
+    return cost if count is None else f"{cost} ({counted(count, 'replica')})"
 
 
 def _advice(row: dict[str, Any]) -> str:
