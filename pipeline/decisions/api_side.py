@@ -199,6 +199,11 @@ def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
         named = " and ".join(sorted(named_contract(contract) for contract in scopes))
         return Problem(f"its API traffic is under {len(scopes)} commitments, of {named}: split the workload by account")
     contract, days = scopes[0], len(evidence.window.settled)
+    if any(scope_of(*bought, evidence.contracts) is not contract for bought in _bought(workload, evidence)):
+        named = named_contract(contract)
+        return Problem(
+            f"a part of its API traffic is not under the commitment to {named}: split the workload by account"
+        )
     unit = evidence.rates.on(evidence.window.day, contract["currency"])
     if unit is None:
         lacking = evidence.rates.lacking(contract["currency"], [evidence.window.day])
@@ -236,16 +241,19 @@ def _commitments(workload: Row, evidence: Evidence) -> list[Row]:
     """The contracts with a commitment that the workload's API traffic is, or would be, under."""
     if not evidence.contracts:
         return []
-    rows = evidence.api_costs.get(str(workload["workload"]), ())
-    bought = {(row["provider"], row["account"]) for row in rows}
-    if not bought:
-        bought = {(price.key.provider, price.key.account) for price in declared_prices(workload, evidence)}
     found: list[Row] = []
-    for provider, account in sorted(bought, key=str):
+    for provider, account in sorted(_bought(workload, evidence), key=str):
         contract = scope_of(provider, account, evidence.contracts)
         if contract is not None and contract not in found and floor_per_day(contract, evidence.price_day):
             found.append(contract)
     return found
+
+
+def _bought(workload: Row, evidence: Evidence) -> set[tuple[str, str | None]]:
+    """Provider and account of all that the workload was billed or metered by; else of what it would buy."""
+    rows = evidence.api_costs.get(str(workload["workload"]), ())
+    bought = {(row["provider"], row["account"]) for row in rows}
+    return bought or {(price.key.provider, price.key.account) for price in declared_prices(workload, evidence)}
 
 
 def scope_of(provider: str, account: str | None, contracts: Rows) -> Row | None:

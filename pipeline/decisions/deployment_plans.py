@@ -55,7 +55,7 @@ READS: Mapping[str, str] = {
         from fct_scale_downs_daily""",
     "fct_verdicts_daily": """
         select
-            usage_date, workload, reason, window_days_count, api_price_rc_per_mtok, api_committed_cost_rc,
+            usage_date, workload, status, reason, window_days_count, api_price_rc_per_mtok, api_committed_cost_rc,
             replica_cost_rc, fixed_cost_rc, best_cost_rc
         from fct_verdicts_daily""",
 }
@@ -217,6 +217,8 @@ def why_unknown(
         found = verdicts.get(name)
         if found is None or found["replica_cost_rc"] is None or found["api_price_rc_per_mtok"] is None:
             return f"{name} has no verdict to weigh it by: {'none that day' if found is None else found['reason']}"
+        if found["status"] == "bracketed":
+            return f"the verdict on {name} is bracketed: {found['reason']}"
         if found["api_price_rc_per_mtok"] < 0:
             return f"the API cost of {name} is below zero: credits exceed what was billed"
         if any(name in inputs["fct_demand_daily"].get(day, ()) for day in window.settled):
@@ -270,6 +272,9 @@ class _Plan:
         left_out: Sequence[str],
     ) -> "_Plan | str":
         names = [row["workload"] for row in moving]
+        for name in names:
+            if name not in scopes and verdicts[name]["api_committed_cost_rc"]:
+                return f"{name} would come under a commitment and is not billed under it yet: see its own verdict"
         under = {scopes[name].name if name in scopes else None for name in names}
         if len(under) > 1:
             return "not all of its workloads are billed under one commitment: what each avoids is in its own verdict"

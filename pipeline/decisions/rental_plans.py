@@ -8,7 +8,7 @@ Formulas: economics.md section 4, computed in `pipeline.economics.reserved` and 
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -97,11 +97,23 @@ def _rows(
     found = _grounds(common, workload, deployment, rent, window, inputs)
     for plan in plans:
         row = common | {"plan": plan}
+        lacking = _between(window) if plan == "start_stop" else None
         if isinstance(found, str):
             status = "unknown" if window.status_of_day == "settled" else "not_settled"
             yield row | {"status": status, "reason": found}
+        elif lacking is not None:
+            yield row | {"status": "unknown", "reason": lacking}
         else:
             yield row | found.plan(plan, window)
+
+
+def _between(window: Window) -> str | None:
+    """Why replicas cannot be followed from hour to hour: a day between two settled ones is not. None where none is."""
+    after = [day + timedelta(days=1) for day in window.settled[:-1]]
+    lacking = [day for day, following in zip(after, window.settled[1:], strict=True) if day != following]
+    if not lacking:
+        return None
+    return f"{lacking[0]} is not settled, and what starts and stops is followed from hour to hour without a gap"
 
 
 def _grounds(

@@ -134,6 +134,10 @@ def _prices(done: Arithmetic, inputs: VerdictInputs, demand: Mapping[str, int]) 
     done.step("all of the window's tokens on the API", expression, api_only)
     whole = sum(demand.values())
     done.step("API price at this mix", f"({expression}) / {whole} x {_MTOK}", api_only / whole * _MTOK, "per 1M tokens")
+    if _is_left_open(inputs):
+        done.lines.append("a commitment leaves the price open: what of it leaves with these tokens is not known")
+        done.check("api_price_rc_per_mtok", None, inputs.row["api_price_rc_per_mtok"])
+        return None
     done.check("api_price_rc_per_mtok", api_only / whole * _MTOK, inputs.row["api_price_rc_per_mtok"])
     if inputs.row["api_price_without_cache_rc_per_mtok"] is not None:
         dearer, spelled = _without_cache(inputs, demand, api_only)
@@ -158,16 +162,21 @@ def _repriced(done: Arithmetic, inputs: VerdictInputs, cell: Mapping[str, Any], 
     )
 
 
-def _committed(done: Arithmetic, inputs: VerdictInputs, api_only: Fraction) -> Fraction | None:
-    """K, what a commitment makes due whatever moves; None where several leave the verdict open."""
-    if len(inputs.commitments) > 1:
-        return None
+def _is_left_open(inputs: VerdictInputs) -> bool:
+    """Whether several commitments, one of a part of the traffic, or one without a rate leave the verdict open."""
+    return len(inputs.commitments) > 1 or any(
+        contract["elsewhere_count"] or inputs.rate(inputs.day, contract["currency"]) is None
+        for contract in inputs.commitments
+    )
+
+
+def _committed(done: Arithmetic, inputs: VerdictInputs, api_only: Fraction) -> Fraction:
+    """K, what a commitment makes due whatever moves."""
     if not inputs.commitments:
         return Fraction(0)
     (contract,) = inputs.commitments
     unit = inputs.rate(inputs.day, contract["currency"])
-    if unit is None:
-        return None
+    assert unit is not None
     length, days = commitment_period_days(contract, inputs.day), len(inputs.days)
     amount, minimum = Fraction(contract["commitment_cost"] or 0), Fraction(contract["minimum_monthly_cost"] or 0)
     others = Fraction(contract["others_billed_cost_rc"] or 0)

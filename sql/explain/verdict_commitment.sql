@@ -1,6 +1,7 @@
 -- The contract in force that day with a commitment or a minimum that a workload's API traffic is under, or would be;
 -- and what else than the workload's tokens was billed under it on the settled days; apart, what is billed for a period,
--- such as a shortfall. At most one row: several leave a verdict open.
+-- such as a shortfall. At most one row: several leave a verdict open, and so does
+-- traffic elsewhere.
 with
 in_force as (
     select *
@@ -70,7 +71,11 @@ others as (
 select
     in_force.*,
     others.others_billed_cost_rc,
-    others.period_billed_cost_rc
+    others.period_billed_cost_rc,
+    (
+        select count(*) from scopes as elsewhere
+        where elsewhere.provider != in_force.provider or elsewhere.contract_account is distinct from in_force.account
+    ) as elsewhere_count
 from in_force
 inner join scopes
     on in_force.provider = scopes.provider and in_force.account is not distinct from scopes.contract_account

@@ -301,6 +301,24 @@ def test_two_commitments_leave_a_verdict_open() -> None:
     assert "under 2 commitments, of anthropic/labs and anthropic/main" in found["reason"]
 
 
+@pytest.mark.parametrize("elsewhere", [{"provider": "openai"}, {"account": "labs"}])
+def test_a_commitment_to_a_part_of_a_workloads_traffic_leaves_its_verdict_open(elsewhere: Row) -> None:
+    """180 a day under 300 due and 180 elsewhere: 13,440 are paid, 5,040 of it avoidable, and no count says how."""
+    half = [
+        {**row, "tokens": 12_000_000, "billed_cost_rc": Decimal(180)} for row in on_api(FLAT)["fct_api_costs_daily"]
+    ]
+    costs = [*half, *({**row, **elsewhere} for row in half)]
+    agreed = contract(account="main", commitment_cost=Decimal(9000))
+    found = verdict(**{**on_api(FLAT), "fct_api_costs_daily": costs}, config_contracts=[agreed])
+    assert (found["status"], found["api_price_rc_per_mtok"], found["api_committed_cost_rc"]) == (
+        "prices_only",
+        None,
+        None,
+    )
+    said = "a part of its API traffic is not under the commitment to anthropic/main: split the workload by account"
+    assert said in found["reason"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     tokens=st.lists(st.integers(0, 3_000_000), min_size=24, max_size=24).filter(any),

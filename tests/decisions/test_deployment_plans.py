@@ -29,6 +29,7 @@ def verdict(name: str, per_mtok: str, rent: int, fixed: int = 0) -> Row:
     return {
         "usage_date": LAST,
         "workload": name,
+        "status": "decided",
         "reason": "no GPU cost of llama in the window",
         "window_days_count": 28,
         "api_price_rc_per_mtok": Decimal(per_mtok),
@@ -219,6 +220,20 @@ def test_what_is_pinned_or_has_no_traffic_is_left_out_and_what_is_unknown_leaves
             "code is known by the day only, and such a plan is a matter of hours",
         ),
         ({"fct_commitment_scopes_daily": [billed("code", "9", due="5")]}, "not all of its workloads are billed under"),
+        (
+            {
+                "fct_commitment_scopes_daily": [billed("others", "280", due="2800")],
+                "fct_verdicts_daily": [
+                    {**verdict(name, "1000000", 1344), "api_committed_cost_rc": Decimal(2520)}
+                    for name in ("chat", "code")
+                ],
+            },
+            "chat would come under a commitment and is not billed under it yet",
+        ),
+        (
+            {"fct_verdicts_daily": [verdict("chat", "1", 1), {**verdict("code", "1", 1), "status": "bracketed"}]},
+            "the verdict on code is bracketed: ",
+        ),
         ({"config_deployments": [deployment(tokens_per_second=None)]}, "what a replica of llama sustains is unknown"),
     ],
 )

@@ -1,6 +1,7 @@
 """Rents otherwise than billed: every count tried by hand, and every path of counts, over one day's hours."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
@@ -141,6 +142,10 @@ def test_a_rent_in_another_currency_counts_at_the_rate_of_the_day() -> None:
             {"fct_verdicts_daily": [{**verdict("chat", "1", 1), "api_committed_cost_rc": Decimal(3)}]},
             "its API traffic is under a commitment",
         ),
+        (
+            {"fct_verdicts_daily": [{**verdict("chat", "1", 1), "status": "bracketed"}]},
+            "the verdict on chat is bracketed: ",
+        ),
         ({"int_fx_rates_daily": []}, "the rent of llama is in USD, which has no rate on 2026-11-10"),
         ({"config_workloads": [workload("chat", pinned_to="api", pin_reason="residency")]}, "pinned to api: residency"),
         ({"config_deployments": [deployment(tokens_per_second=None)]}, "what a replica of llama sustains is unknown"),
@@ -150,3 +155,11 @@ def test_what_cannot_be_rented_otherwise_says_why(tables: Mapping[str, Sequence[
     row = plans([9], rent(), **tables)["reserved"]
     assert (row["status"], row["total_cost_rc"]) == ("unknown", None)
     assert row["reason"].startswith(reason)
+
+
+def test_days_that_do_not_follow_one_another_are_no_hours_in_a_row() -> None:
+    """The hours after a missing day are no next hours: nothing is said of starts; a reservation needs no order."""
+    settled = [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in (LAST - timedelta(days=2), LAST)]
+    found = plans([9] * HOURS, rent(warm_up_minutes=20), fct_day_status_daily=settled)
+    assert (found["reserved"]["status"], found["start_stop"]["status"]) == ("decided", "unknown")
+    assert found["start_stop"]["reason"].startswith("2026-11-09 is not settled, and what starts and stops is followed ")

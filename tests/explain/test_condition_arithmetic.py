@@ -57,6 +57,7 @@ def inputs_of(**tables: Rows) -> VerdictInputs:
         commitments=[
             {
                 **row,
+                "elsewhere_count": 0,
                 **{
                     name: sum((one["billed_cost_rc"] for one in others if one["is_of_a_period"] == is_it), Decimal(0))
                     for name, is_it in (("others_billed_cost_rc", False), ("period_billed_cost_rc", True))

@@ -147,6 +147,25 @@ def test_every_number_of_a_verdict_under_a_contract_is_in_the_printed_lines(
         assert _close(steps["K, what of it other traffic does not use up"], committed)
 
 
+@pytest.mark.parametrize(
+    "agreed",
+    [
+        [contract(commitment_cost=Decimal(9000))],
+        [contract(commitment_cost=Decimal(9)), contract(provider="openai", commitment_cost=Decimal(9))],
+        [contract(commitment_cost=Decimal(9), currency="SEK")],
+    ],
+    ids=["a part", "several", "no rate"],
+)
+def test_a_verdict_that_a_commitment_leaves_open_is_explained_as_open(agreed: list[Row]) -> None:
+    costs = on_api([500_000] * 24)["fct_api_costs_daily"]
+    elsewhere = [{**row, "provider": "openai"} for row in costs]
+    tables = {**on_api([500_000] * 24), "fct_api_costs_daily": [*costs, *elsewhere], "config_contracts": agreed}
+    lines, row, _ = explained(tables)
+    assert row["api_price_rc_per_mtok"] is None
+    assert any(line.startswith("a commitment leaves the price open") for line in lines)
+    assert not any(line.startswith("K, ") for line in lines)
+
+
 def test_what_is_billed_for_a_period_is_written_out_as_the_windows_share_of_it() -> None:
     """Of a quarter's shortfall, 92 x 140, 28 days' part goes against what is due."""
     costs = [*on_api([1_000_000] * 24)["fct_api_costs_daily"], invoiced_shortfall(DAYS[18], str(92 * 140), "others")]
