@@ -1,7 +1,7 @@
 """`agent`: what runs on a GPU host. A base install is enough, so nothing heavy is imported here."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import click
@@ -120,7 +120,7 @@ def run(
     from pipeline.telemetry.spool import Limits
 
     name = host or running.this_host()
-    _refuse_bad_engines(engines, host=name)
+    replicas = _replicas(engines, host=name)
     if to is not None:
         from pipeline.telemetry.ship import refuse_bad_place
 
@@ -130,7 +130,7 @@ def run(
         host=name,
         provider_resource_id=resource_id,
         asks_provider=ask_provider,
-        gpus=_held(held),
+        gpus=_held(held, replicas=replicas),
         cadence_ms=round(cadence * 1000),
         patience_ms=round(patience * 1000),
         engines=engines,
@@ -229,7 +229,7 @@ def _line(gpu: str, refused: Mapping[str, str], is_mig: bool, health: str | None
     return f"{gpu}: {', '.join(told)}{lacks}"
 
 
-def _held(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _held(texts: tuple[str, ...], *, replicas: Collection[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for text in texts:
         replica, _, gpus = text.partition("=")
@@ -238,13 +238,21 @@ def _held(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
             raise click.BadParameter(
                 f"{text!r}: name each replica once, with its GPUs: chat-0=0,1 or chat-0=GPU-....", param_hint="--gpus"
             )
+        if replica.strip() not in replicas:
+            scraped = ", ".join(replicas) or "none"
+            raise click.BadParameter(
+                f"{replica.strip()} is no replica that is scraped ({scraped}): name it as --engine does, "
+                f"--engine {replica.strip()}=http://....",
+                param_hint="--gpus",
+            )
         found[replica.strip()] = named
     return found
 
 
-def _refuse_bad_engines(engines: tuple[str, ...], *, host: str) -> None:
+def _replicas(engines: tuple[str, ...], *, host: str) -> Collection[str]:
+    """Who is scraped. BadParameter where an engine is no address, or is there twice."""
     if not engines:
-        return
+        return ()
     from pipeline.telemetry.targets import parse_target
 
     named: dict[str, str] = {}
@@ -257,3 +265,4 @@ def _refuse_bad_engines(engines: tuple[str, ...], *, host: str) -> None:
             raise click.BadParameter(
                 f"{target.replica_id} is there twice: name each replica once, as REPLICA=URL.", param_hint="--engine"
             )
+    return named

@@ -80,7 +80,9 @@ class Gpm:
     def _is_supported(self, ask: Ask, handle: Any, brackets: Brackets) -> bool:
         if brackets.is_supported is None:
             answer = ask(SUPPORT, handle)
-            brackets.is_supported = answer is not None and answer.isSupportedDevice == 1
+            if answer is None:
+                return False  # for now: only an answer is remembered
+            brackets.is_supported = answer.isSupportedDevice == 1
         return brackets.is_supported
 
     def _of_instance(self, ask: Ask, handle: Any, brackets: Brackets, number: int | None) -> Activity:

@@ -97,9 +97,19 @@ def _answer(address: tuple[str, int], method: str, path: str, headers: Mapping[s
                 content += chunk
         head, found, body = content.partition(b"\r\n\r\n")
         status = head.split(b"\r\n", 1)[0].split(b" ")
-        if found and len(status) > 1 and status[1] == b"200" and len(content) <= _MOST_BYTES:
+        is_whole = bool(found) and len(content) <= _MOST_BYTES and _announced(head) in (None, len(body))
+        if is_whole and len(status) > 1 and status[1] == b"200":
             return body.decode("ascii").strip()
     return ""
+
+
+def _announced(head: bytes) -> int | None:
+    """How long the body is said to be, in bytes; None where that is not said. ValueError where it is no length."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, said = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(said)
+    return None
 
 
 def _left(deadline: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Sample
 from pipeline.telemetry.clock import Clock, Instant
-from pipeline.telemetry.gpm import GET, Activity, Brackets, Gpm, Slice
+from pipeline.telemetry.gpm import GET, SUPPORT, Activity, Brackets, Gpm, Slice
 
 # nvml.h, nvmlReturn_t.
 _UNINITIALIZED, _NOT_SUPPORTED, _NO_PERMISSION, _DRIVER_NOT_LOADED = 1, 3, 4, 9
@@ -320,7 +320,7 @@ class Sampler:
             return self._ask(device, name, *arguments)
 
         found = self._gpm.activity(ask, device.handle, device.brackets, device.slices, is_whole=is_whole)
-        if device.brackets.is_supported is False:
+        if device.brackets.is_supported is False or SUPPORT in device.refused:
             device.refused.setdefault(GET, _NEVER[_NOT_SUPPORTED])
         return found
 

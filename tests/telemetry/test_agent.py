@@ -221,7 +221,7 @@ def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
     """The engine is a thread of this process; of two GPUs the driver lists it on the second one."""
     stub.set({"count": 2, "gpu0.processes": 1, "gpu0.pid": 1, "gpu1.processes": 1, "gpu1.pid": os.getpid()})
     with engine() as (address, _):
-        agent = start("--engine", f"http://{address}", "--scrape-every", "0.2", "--gpus", "other=0")
+        agent = start("--engine", f"http://{address}", "--scrape-every", "0.2")
         found = agent.wait_for(lambda record: record["record"] == "scrape" and record["gpu_uuids"] is not None)
         agent.stop()
     assert (found["gpu_uuids"], found["gpu_shares_ppm"], found["gpu_method"]) == (
@@ -289,12 +289,13 @@ def test_check_without_a_driver_says_what_to_do(stub: Stub) -> None:
     assert "modprobe nvidia" in ran.stderr
 
 
-def test_an_engine_that_is_no_address_or_named_twice_is_refused_before_anything_runs(
+def test_an_engine_that_is_no_address_or_named_twice_or_not_at_all_is_refused_before_anything_runs(
     stub: Stub, tmp_path: Path
 ) -> None:
     for options, said in [
         (["--engine", "gpu-1:8000"], "is no address"),
         (["--engine", "a=http://h:1", "--engine", "a=http://h:2"], "a is there twice"),
+        (["--engine", "chat-0=http://h:1", "--gpus", "chat-O=0"], "chat-O is no replica that is scraped (chat-0)"),
         (["--to", "gs://b"], "neither a folder nor s3://"),
     ]:
         command = [*CLI, "run", "--spool", str(tmp_path / "spool"), *options]

@@ -17,8 +17,9 @@ AZURE_ID = "/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtua
 
 
 @contextmanager
-def metadata(answer: Answer) -> Iterator[tuple[str, int]]:
-    """A metadata server: `answer` of the first line and the headers of each request."""
+def metadata(answer: Answer, *, length: int | None = None) -> Iterator[tuple[str, int]]:
+    """A metadata server: `answer` of the first line and the headers of each request. `length`: as it announces it."""
+    announced = "" if length is None else f"content-length: {length}\r\n"
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -31,7 +32,7 @@ def metadata(answer: Answer) -> Iterator[tuple[str, int]]:
                 first, *lines = connection.recv(4_096).decode().split("\r\n\r\n")[0].split("\r\n")
                 headers = dict(line.split(": ", 1) for line in lines)
                 status, body = answer(first.rsplit(" ", 1)[0], headers)
-                connection.sendall(f"HTTP/1.1 {status} whatever\r\nServer: x\r\n\r\n{body}".encode())
+                connection.sendall(f"HTTP/1.1 {status} whatever\r\nServer: x\r\n{announced}\r\n{body}".encode())
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -113,6 +114,12 @@ def test_only_the_provider_that_the_firmware_names_is_asked(tmp_path: Path) -> N
 def test_what_is_no_identifier_is_nothing(tmp_path: Path, said: tuple[int, str]) -> None:
     with metadata(lambda *_: said) as address:
         assert provider_resource({}, dmi=firmware(tmp_path, "Google"), address=address) is None
+
+
+def test_an_answer_that_is_shorter_than_announced_names_no_machine(tmp_path: Path) -> None:
+    for length, expected in ((19, None), (6, Resource("452003", "gcp"))):
+        with metadata(lambda *_: (200, "452003"), length=length) as address:
+            assert provider_resource({}, dmi=firmware(tmp_path, "Google"), address=address) == expected
 
 
 def test_a_pod_whose_question_is_not_answered_reads_the_firmware_of_a_nitro_machine(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What the agent says of itself on loopback: counts that tie to its records, and nothing that did not happen."""
 
 import socket
+import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,4 +87,31 @@ def test_it_is_answered_over_http_on_loopback_alone_and_a_silent_client_blocks_n
         with pytest.raises(MetricsError, match="another port"):
             MetricsServer(server.port, lambda: "")
     finally:
+        server.close()
+
+
+def test_a_client_that_sends_its_request_byte_by_byte_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and the whole request never."""
+    monkeypatch.setattr("pipeline.telemetry.own_metrics._CLIENT_SECONDS", 0.3)
+    found, done = told(tmp_path), threading.Event()
+    server = MetricsServer(0, lambda: found.exposition(START))
+    dripping = socket.create_connection(("127.0.0.1", server.port))
+
+    def drip() -> None:
+        with suppress(OSError):
+            while not done.wait(0.02):
+                dripping.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    try:
+        with dripping:
+            thread.start()
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
+                assert answer.read().decode() == found.exposition(START)
+            done.set()
+            thread.join()
+    finally:
+        done.set()
         server.close()

@@ -284,6 +284,16 @@ def test_without_gpm_activity_is_null_for_ever_and_the_rest_is_read(
     assert [sample["util_gpu_pct"] for sample in found] == [37, 37]
 
 
+def test_a_driver_that_once_does_not_say_whether_there_is_gpm_is_asked_again(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({"gpu0.gpm": 1, "rc.nvmlGpmQueryDeviceSupport": 10, **worked("gpu0", ms=1_000)})
+    reads = reads_of(stub)
+    assert activity(reads.sample()) == (None, None, None)
+    stub.set({"rc.nvmlGpmQueryDeviceSupport": None})
+    reads.sample()
+    stub.set(worked("gpu0", ms=6_000, sm=1_250))
+    assert reads.sample()["sm_active_ppm"] == 250_000
+
+
 def test_an_interval_in_which_the_gpu_was_lost_or_the_sampler_paused_has_no_mean(stub: Stub, reads_of: ReadsOf) -> None:
     """A mean over more than the sample's own interval would be of a time that the sample does not speak for."""
     stub.set({"gpu0.gpm": 1, **worked("gpu0", ms=1_000)})
