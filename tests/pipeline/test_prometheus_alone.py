@@ -1,7 +1,12 @@
 """A company with a Prometheus and an invoice, and no agent: what a million tokens cost, what was wasted, and why."""
 
+import os
 import re
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -23,8 +28,8 @@ from pipeline.measure.likeness import likeness
 from pipeline.paths import models_root
 from pipeline.reports.questions import Questions
 from pipeline.sources import prometheus
-from tests.pipeline.small_project import INVOICE, Answers, SmallProject, invoice_csv, source
-from tests.sources.admin_api import serving
+from tests.pipeline.small_project import INVOICE, NOW, Answers, SmallProject, invoice_csv, source
+from tests.sources.admin_api import Answer, serving
 from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu
 from tests.sources.test_prometheus_lengths import lengths
@@ -171,6 +176,61 @@ def test_a_second_run_asks_only_for_days_that_may_still_change(tmp_path: Path) -
         # 4 and 5 November: the day under way, and the day before it only until it was over for two hours.
         windows = {float(asked["time"]) for path, asked in api.asked if path.endswith("/query")}
     assert min(windows) > (STOP + timedelta(days=0)).timestamp()
+
+
+IMPORT = """
+import os, sys, time
+from datetime import datetime
+from pathlib import Path
+from pipeline.landing.project import Project
+from pipeline.sources.ingest import ingest
+ingest(Project(Path(sys.argv[1])), now=datetime.fromisoformat(sys.argv[2]), environment=os.environ, sleep=time.sleep)
+"""
+
+
+@dataclass
+class Killing(PrometheusApi):
+    """Kills who asks, once it is asked for samples of the second day."""
+
+    asker: subprocess.Popen[bytes] | None = None
+
+    def answer(self, path: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> Answer:
+        if self.asker is not None and _is_of_samples(path, dict(params), since=START + timedelta(days=1)):
+            self.asker.kill()
+        return super().answer(path, params, headers)
+
+
+def _is_of_samples(path: str, asked: Mapping[str, str], *, since: datetime) -> bool:
+    return path.endswith("/query") and asked["query"].startswith("{") and float(asked["time"]) >= since.timestamp()
+
+
+def test_an_import_that_is_killed_has_landed_the_days_before_and_goes_on_there(tmp_path: Path) -> None:
+    """B9: each day of each dataset is landed once, and none that was landed is asked for again."""
+    with serving(Killing(series=FLEET.series(), token=TOKEN, tenant="ml")) as api:
+        made = _project(tmp_path / "one", api)
+        command = [sys.executable, "-c", IMPORT, str(made.folder), NOW.isoformat()]
+        api.asker = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PROM_TOKEN": TOKEN}
+        )
+        try:
+            assert api.asker.wait(timeout=60) == -signal.SIGKILL
+        finally:
+            api.asker.kill()
+        before = _landed_days(made)
+        api.asker, api.asked = None, []
+        _ingested(made)
+        again = [asked for path, asked in api.asked if _is_of_samples(path, asked, since=START - timedelta(days=1))]
+    engines = [asked for asked in again if "vllm" in asked["query"]]
+    assert before == [("vllm", START - timedelta(days=1)), ("vllm", START)]
+    assert engines
+    assert not [asked for asked in engines if float(asked["time"]) < (START + timedelta(days=1)).timestamp()]
+    days = [(name, START + timedelta(days=day)) for name in ("dcgm", "vllm") for day in range(-1, 3)]
+    assert _landed_days(made) == days
+
+
+def _landed_days(project: SmallProject) -> list[tuple[str, datetime | None]]:
+    landed = project.project.landing.contents().deliveries
+    return sorted((one.dataset, one.from_at) for one in landed if one.source == "prometheus")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
