@@ -122,10 +122,13 @@ class Scope:
     tokens_per_day: Mapping[str, Fraction]
     others_per_day: Fraction
 
-    def committed_beside(self, moving: Sequence[str]) -> Fraction:
-        """What is due for a day however much of the traffic of `moving` leaves: what all others do not use up."""
+    def committed_beside(self, moving: Sequence[str], *, staying_per_day: Fraction = Fraction(0)) -> Fraction:
+        """What is due for a day however much of the traffic of `moving` leaves: what all others do not use up.
+
+        `staying_per_day`: of the cost of `moving`, what does not leave either.
+        """
         tokens = (cost for name, cost in self.tokens_per_day.items() if name not in moving)
-        staying = sum(tokens, self.others_per_day)
+        staying = sum(tokens, self.others_per_day + staying_per_day)
         return max(Fraction(0), self.due_per_day - max(Fraction(0), staying))
 
 

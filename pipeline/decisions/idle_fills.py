@@ -32,7 +32,7 @@ from pipeline.economics.work import Capacity, Provenance, WorkScale, replica_hou
 WINDOW_DAYS = 7
 _MTOK = 1_000_000
 _PLACES = 18
-_DATED = ("fct_day_status_daily", "fct_demand_hourly", "int_self_host_tokens_hourly")
+_DATED = ("fct_day_status_daily", "fct_demand_daily", "fct_demand_hourly", "int_self_host_tokens_hourly")
 INPUTS = (
     "config_deployments",
     "config_workloads",
@@ -44,6 +44,12 @@ INPUTS = (
 LOOKBACK = dict.fromkeys(_DATED, WINDOW_DAYS - 1)
 READS: Mapping[str, str] = {
     "fct_day_status_daily": VERDICT_READS["fct_day_status_daily"],
+    # Of tokens whose hour nobody says there are more than by the hour.
+    "fct_demand_daily": """
+        select usage_date, workload, cast(sum(tokens) as bigint) as tokens
+        from fct_demand_daily
+        where lane = 'api' and workload is not null
+        group by usage_date, workload""",
     "fct_demand_hourly": """
         select usage_date, workload, usage_hour_at, token_class, cast(sum(tokens) as bigint) as tokens
         from fct_demand_hourly
@@ -66,6 +72,11 @@ def _demand(frame: pl.DataFrame) -> dict[str, HourlyTokens]:
     return demand_by_workload(frame.select("workload", "usage_hour_at", "token_class", "tokens"))
 
 
+def _summed(frame: pl.DataFrame) -> dict[str, int]:
+    """By workload."""
+    return dict(frame.select("workload", "tokens").iter_rows())
+
+
 def _prices(frame: pl.DataFrame) -> dict[str, Fraction]:
     """Of a token at the workload's own mix, by workload, of one day."""
     return {row["workload"]: Fraction(row["api_price_rc_per_mtok"]) / _MTOK for row in frame.to_dicts()}
@@ -76,6 +87,7 @@ PREPARE = {
     "config_workloads": pl.DataFrame.to_dicts,
     "fct_commitment_scopes_daily": scopes_by_workload,
     "fct_day_status_daily": status_row,
+    "fct_demand_daily": _summed,
     "fct_demand_hourly": _demand,
     "fct_scale_downs_daily": pl.DataFrame.to_dicts,
     "fct_verdicts_daily": _prices,
@@ -132,7 +144,11 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     for deployment in sorted(valid_on(day, inputs["config_deployments"]), key=lambda row: str(row["deployment_id"])):
         name = str(deployment["deployment_id"])
         asking = [
-            _Asking(workload, [demand.get(found, {}).get(workload["workload"], _NOTHING) for found in window.settled])
+            _Asking(
+                workload,
+                [demand.get(found, {}).get(workload["workload"], _NOTHING) for found in window.settled],
+                sum(inputs["fct_demand_daily"].get(found, {}).get(workload["workload"], 0) for found in window.settled),
+            )
             for workload in workloads
             if workload["deployment_id"] == name
         ]
@@ -150,10 +166,11 @@ _NOTHING = HourlyTokens(hours=({},) * 24, by_workload=Counter())
 
 @dataclass(frozen=True)
 class _Asking:
-    """A workload that names the deployment, and its traffic on an API on the settled days."""
+    """A workload that names the deployment, and its traffic on an API on the settled days: by the hour, and in all."""
 
     workload: Row
     days: Sequence[HourlyTokens]
+    all_tokens: int
 
     @property
     def name(self) -> str:
@@ -166,6 +183,10 @@ class _Asking:
     @property
     def tokens(self) -> int:
         return sum(self.mix.values())
+
+    @property
+    def tokens_without_hour(self) -> int:
+        return max(0, self.all_tokens - self.tokens)
 
 
 @dataclass(frozen=True)
@@ -266,7 +287,10 @@ def _why_it_cannot(
 
 @dataclass(frozen=True)
 class _Moving:
-    """The workloads of one deployment that may move, in its work. `prices`: of a unit of it at the API."""
+    """The workloads of one deployment that may move, in its work. `prices`: of a unit of it at the API.
+
+    `staying`: what their tokens come to at the API whose hour nobody says, so that none of them is seen to fit.
+    """
 
     scale: WorkScale
     per_hour: Fraction
@@ -276,6 +300,7 @@ class _Moving:
     hours: Mapping[str, Sequence[LoadHour]]
     work: Mapping[str, int]
     prices: Mapping[str, Fraction]
+    staying: Mapping[str, Fraction]
 
     @classmethod
     def of(
@@ -299,10 +324,11 @@ class _Moving:
             hours={one.name: [hour for day in one.days for hour in _hours(day, scale)] for one in moving},
             work=work,
             prices={one.name: prices[one.name] * one.tokens / work[one.name] for one in moving},
+            staying={one.name: prices[one.name] * one.tokens_without_hour for one in moving},
         )
 
     def cost(self, name: str) -> Fraction:
-        """What all of a workload's tokens come to at the API."""
+        """What all of a workload's tokens whose hour is known come to at the API."""
         return self.prices[name] * self.work[name]
 
 
@@ -323,7 +349,14 @@ class _Bills:
         costs = {name: found.cost(name) for found in moving for name in found.work}
         under = {scope.name: scope for name, scope in scopes.items() if name in costs}
         theirs = {found: [name for name in costs if name in scope.tokens_per_day] for found, scope in under.items()}
-        committed = {name: under[name].committed_beside(theirs[name]) * days for name in under}
+        staying = {name: cost for found in moving for name, cost in found.staying.items()}
+        committed = {
+            name: scope.committed_beside(
+                theirs[name], staying_per_day=sum((staying[one] for one in theirs[name]), Fraction(0)) / days
+            )
+            * days
+            for name, scope in under.items()
+        }
         headroom = {
             name: avoidable(floor=due, others=0, moved=sum((costs[one] for one in theirs[name]), Fraction(0)))
             for name, due in committed.items()

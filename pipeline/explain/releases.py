@@ -319,7 +319,12 @@ def _write_fill(
         done.check(f"{row['workload']} {column}", prices[row["workload"]], row[column])
         if row["commitment"] is None:
             done.check(f"{row['workload']} api_committed_cost_rc", Fraction(0), row["api_committed_cost_rc"])
-    shared = evidence.ask("fill_commitments", deployment=release["deployment_id"], usage_date=release["usage_date"])
+    shared = evidence.ask(
+        "fill_commitments",
+        deployment=release["deployment_id"],
+        usage_date=release["usage_date"],
+        days=list(load.days),
+    )
     bills = {
         name: _Bill.written(done, [found for found in shared if found["commitment"] == name], moving)
         for name in sorted({found["commitment"] for found in shared})
@@ -392,13 +397,22 @@ class _Bill:
         due, of_window = Fraction(rows[0]["due_cost_rc"]), int(rows[0]["window_days_count"])
         staying = [row["token_billed_cost_rc"] for row in rows if row["deployment_id"] is None]
         others = sum(map(Fraction, [*staying, *(row["other_billed_cost_rc"] for row in rows)]), Fraction(0))
+        asking = [row for row in rows if row["deployment_id"] is not None]
+        for row in (row for row in asking if row["tokens_without_hour"]):
+            price, tokens = Fraction(row["api_price_rc_per_mtok"]), int(row["tokens_without_hour"])
+            stays = price * tokens / 1_000_000 / days * of_window
+            done.step(
+                f"what stays of {row['workload']}, as tokens whose hour nobody says",
+                f"{exact_text(price)} x {tokens} / 1000000 / {days} x {of_window}",
+                stays,
+            )
+            others += stays
         committed = max(Fraction(0), due - max(Fraction(0), others)) / of_window * days
         done.step(
             f"K of {name}, due whatever moves",
             f"max(0, {exact_text(due)} - max(0, {exact_text(others)})) / {of_window} x {days}",
             committed,
         )
-        asking = [row for row in rows if row["deployment_id"] is not None]
         whole = sum((Fraction(row["api_price_rc_per_mtok"]) * row["api_tokens"] for row in asking), Fraction(0))
         parts = " + ".join(f"{exact_text(row['api_price_rc_per_mtok'])} x {row['api_tokens']}" for row in asking)
         headroom = max(committed, whole / 1_000_000) - committed

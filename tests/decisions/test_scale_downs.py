@@ -1,5 +1,6 @@
 """Releases and fillings as nodes: what makes them refuse, be unknown, or leave a workload where it is."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -254,6 +255,12 @@ def fills(**tables: Sequence[Row]) -> dict[str, dict[str, Any]]:
         "int_self_host_tokens_hourly": [row for day in DAYS[-7:] for row in served(day, hours(700))],
         **tables,
     }
+    # All of it is known by the hour, where a test does not say more of a day.
+    by_day: Counter[tuple[date, str]] = Counter()
+    for row in given["fct_demand_hourly"]:
+        by_day[row["usage_date"], row["workload"]] += row["tokens"]
+    daily = [{"usage_date": day, "workload": name, "tokens": count} for (day, name), count in by_day.items()]
+    given = {"fct_demand_daily": daily, **given}
     undated = ("config_deployments", "config_workloads")
     inputs = _inputs(idle_fills, given, [name for name in given if name not in undated])
     return {row["workload"]: row for row in idle_fills.build(inputs).to_dicts()}
@@ -294,6 +301,20 @@ def test_what_is_committed_is_not_avoided() -> None:
     assert (row["commitment"], row["api_committed_cost_rc"], row["api_headroom_cost_rc"]) == ("anthropic", 224, 336)
     assert row["avoided_cost_rc"] == row["avoided_alone_cost_rc"] == row["avoided_under_commitment_cost_rc"] == 336
     assert "336.00 above what is due: of 406.00 that fits, no more is avoided." in row["reason"]
+
+
+def test_what_is_known_by_the_day_only_stays_and_uses_up_the_commitment() -> None:
+    """80 a day of which 40 are due; of three days of seven the hours are known: the 58 that fit in each are avoided."""
+    scopes = [{**billed("mail", "2241", due="1120"), "other_billed_cost_rc": Decimal(0)}]
+    row = fills(
+        fct_commitment_scopes_daily=scopes,
+        fct_demand_daily=[{"usage_date": day, "workload": "mail", "tokens": 4000} for day in DAYS[-7:]],
+        fct_demand_hourly=[asked(day, "mail", 4000) for day in DAYS[-3:]],
+    )["mail"]
+    assert (row["api_committed_cost_rc"], row["avoided_cost_rc"]) == (0, 174)
+    # A week that has less than the window's days have on the average leaves nothing of it.
+    few = fills(fct_commitment_scopes_daily=scopes, fct_demand_hourly=[asked(day, "mail", 2000) for day in DAYS[-7:]])
+    assert (few["mail"]["api_committed_cost_rc"], few["mail"]["avoided_cost_rc"]) == (280, 0)
 
 
 def test_a_commitment_in_a_currency_without_a_rate_is_left_to_the_verdict() -> None:

@@ -43,6 +43,12 @@ def tables() -> dict[str, Sequence[Row]]:
             for name, cost in (("chat", "91"), ("code", "200"), ("mail", "77"), ("unassigned", "33.35"))
         ],
         "fct_day_status_daily": [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS[-7:]],
+        # Of mail more is known by the day than by the hour.
+        "fct_demand_daily": [
+            {"usage_date": day, "workload": name, "lane": "api", "tokens": 1700 if name == "mail" else 1400}
+            for day in DAYS[-7:]
+            for name in PLACES
+        ],
         "fct_demand_hourly": [{**asked(day, name, 1400), "lane": "api"} for day in DAYS[-7:] for name in PLACES],
         "fct_scale_downs_daily": [
             {"usage_date": LAST, **_RELEASE, "deployment_id": name} for name in ("llama", "qwen")
@@ -77,6 +83,7 @@ def test_parts_of_a_commitment_on_two_deployments_recompute_and_add_up(tmp_path:
         for asking in (one for one, place in PLACES.items() if place == name):
             assert f"{asking} avoided_under_commitment_cost_rc" in claims
             assert f"{asking} api_headroom_cost_rc" in claims
+    assert any(line.startswith("what stays of mail, as tokens whose hour nobody says = ") for line in found.formula)
     assert any(line.startswith("what deployments before qwen leave of it = ") for line in found.formula)
     # Something of it is left to the second deployment, and less than it would avoid alone.
     assert 0 < rows["mail"]["avoided_cost_rc"] < rows["mail"]["avoided_alone_cost_rc"]
