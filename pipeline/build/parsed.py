@@ -23,7 +23,7 @@ from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
 from pipeline.build.known import KnownObjects
 from pipeline.errors import QuarantineError
-from pipeline.landing.dataset import Dataset, InPlace, Money, Table
+from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Table
 from pipeline.landing.landing import Landing
 from pipeline.landing.records import LandedObject, digest
 from pipeline.landing.shared import SharedFiles
@@ -40,6 +40,7 @@ _INDEX_FILE = "parsed.json"
 _PARSED_FOLDER = "parsed"
 # Of an object that is read in place, days of no more rows than this are known by what these say.
 _FEW_ROWS = 10_000
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _tables(unread: Unread, content: bytes, lies_at: Path | None) -> dict[str, P
     dataset = unread.dataset
     in_place = dataset.in_place(content, unread.settings) if dataset.in_place is not None else None
     if in_place is None:
-        frames = dataset.parse(content, unread.settings)
+        frames = _frames(dataset, content, unread.settings)
         _check_frames(frames, dataset)
         return {table.name: _write_table(unread.folder, table, frames[table.name]) for table in dataset.tables}
     file = unread.folder / _OBJECT_FILE
@@ -260,6 +261,18 @@ def _tables(unread: Unread, content: bytes, lies_at: Path | None) -> dict[str, P
         table.name: index_in_place(file, dataset, table, in_place[table.name], landed=unread.landed)
         for table in dataset.tables
     }
+
+
+def _frames(dataset: Dataset, content: bytes, settings: Mapping[str, Any]) -> Frames:
+    """What the reader says. One file with a figure or a date that nothing can hold must not stop every build."""
+    try:
+        return dataset.parse(content, settings)
+    except (TypeError, OverflowError) as error:
+        said = str(error).partition("\n")[0][:_LONGEST_REASON]
+        raise QuarantineError(
+            f"{dataset.source}/{dataset.name}: it holds what its reader cannot take ({type(error).__name__}: {said}). "
+            "Export it again; if it is so at its source, this is an error of breakeven's: report it."
+        ) from None
 
 
 def _put_beside(content: bytes, lies_at: Path | None, target: Path) -> None:

@@ -26,7 +26,8 @@ _NUMBER = re.compile(
 _WITH_TIMESTAMP = re.compile(r"(.*\S)[ \t]+(\S+)[ \t]+(-?[0-9]+)[ \t]*")
 _TYPES = frozenset({"counter", "gauge", "histogram", "summary", "untyped", "unknown", "info", "stateset"})
 
-_INT64_MAX = 2**63 - 1
+# A thousand tokens a millisecond for thirty years. Thousands of such counts can be added up in 64 bits.
+_MOST_COUNTED = 10**15
 # dcgm_structs.h: DCGM_INT64_BLANK and its three reasons (not found, not supported, not permissioned); a Go float
 # prints them rounded up, so everything from the first one on is blank. No counter of ours gets there.
 _INT64_BLANK = 0x7FFFFFFFFFFFFFF0
@@ -435,15 +436,16 @@ def whole_count(sample: Sample) -> int | None:
     if text.endswith(".0") and text[:-2].isdigit() and len(text) < 18:
         return int(text[:-2])
     value = sample.value
-    if value is not None and (not isinstance(value, int) or not 0 <= value <= _INT64_MAX):
-        raise ExpositionError(f"{_shown(sample.series.key)} is {sample.text}, not a count")
+    if value is not None and (not isinstance(value, int) or not 0 <= value <= _MOST_COUNTED):
+        raise ExpositionError(f"{_shown(sample.series.key)} is {sample.text}, not a count of at most 10^15")
     return value
 
 
 @lru_cache(maxsize=1_024)
 def instant(seconds: int | Decimal | None) -> datetime | None:
     """Seconds since the epoch as naive UTC, rounded to microseconds; null where it is no date."""
-    if seconds is None or not 0 < seconds < 253_402_300_800:  # 10000-01-01
+    # 9999-12-31T23:59:59: what is rounded up from the last second would be in a year that is no date's.
+    if seconds is None or not 0 < seconds < 253_402_300_799:
         return None
     microseconds = int((Decimal(seconds) * 1_000_000).to_integral_value(ROUND_HALF_EVEN))
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).replace(tzinfo=None)

@@ -18,7 +18,12 @@ from pipeline.landing.dataset import Table
 from pipeline.sources.source import Fetched, Payload
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,18}(?:\.0)?", re.ASCII)
+# A request has fewer tokens. Thousands of such counts can be weighted and added up in 64 bits.
+_COUNT_DIGITS = 12
+_WHOLE = re.compile(rf"[0-9]{{1,{_COUNT_DIGITS}}}(?:\.0)?", re.ASCII)
+# A moment outside of them is a mistake, and a day of it would have every day until then built.
+_YEARS = range(2000, 2101)
+_TOO_MANY = 10**_COUNT_DIGITS
 _LONGEST_TEXT = 200
 _TRUE, _FALSE = frozenset({"true", "t", "1"}), frozenset({"false", "f", "0", "", "none", "null"})
 
@@ -64,9 +69,15 @@ def parsed(content: bytes, table: Table, *, form: str, refusal: str) -> pl.DataF
 
 def _frame(requests: Iterable[Mapping[str, Any]], table: Table) -> pl.DataFrame:
     found = []
-    for request in requests:
+    for number, request in enumerate(requests, start=1):
         started_at = datetime.fromisoformat(request["started_at"])
         day = started_at.date()
+        # What an older release made of a log was bounded less.
+        if day.year not in _YEARS or any(isinstance(said, int) and said >= _TOO_MANY for said in request.values()):
+            raise QuarantineError(
+                f"request {number}: it is not of the years {_YEARS[0]} to {_YEARS[-1]}, or counts more tokens than "
+                f"{_COUNT_DIGITS} digits say. Export the log again without it."
+            )
         values = (started_at if name == "started_at" else request[name] for name in table.columns)
         found.append((day.isoformat(), day, *values, None))
     return pl.DataFrame(found, schema=table.schema, orient="row")
@@ -91,7 +102,7 @@ def count(row: Mapping[str, Any], name: str, where: str) -> int:
     """A whole number of tokens. Raises QuarantineError without the value."""
     said = str(row[name])
     if isinstance(row[name], bool) or _WHOLE.fullmatch(said) is None:
-        raise QuarantineError(f"{where}: {name} is not a count.")
+        raise QuarantineError(f"{where}: {name} is not a count of at most {_COUNT_DIGITS} digits.")
     return int(said.removesuffix(".0"))
 
 
@@ -110,7 +121,10 @@ def moment(row: Mapping[str, Any], name: str, where: str) -> datetime:
         found = datetime.fromisoformat(value) if isinstance(value, str) and len(value) > len("2026-10-01") else None
         if found is not None:
             found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-            return found.replace(tzinfo=None)
+            if found.year in _YEARS:
+                return found.replace(tzinfo=None)
     except (ValueError, OverflowError):
         pass
-    raise QuarantineError(f"{where}: {name} is not a moment, as 2026-10-01T12:00:00.000Z.")
+    raise QuarantineError(
+        f"{where}: {name} is not a moment of the years {_YEARS[0]} to {_YEARS[-1]}, as 2026-10-01T12:00:00.000Z."
+    )

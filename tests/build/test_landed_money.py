@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.landed_tables import Landed, read_landed
-from pipeline.build.parsed import Stated, index_parquet
+from pipeline.build.parsed import Stated, Unread, index_parquet, parse_object
 from pipeline.errors import BuildError, QuarantineError
-from pipeline.landing.dataset import Money, Table
+from pipeline.landing.dataset import Frames, Money, Table
 from pipeline.landing.fetched import Fetched, Payload
+from pipeline.landing.records import LandedObject
 from tests.build.small_graph import BILLS, COSTS, SmallProject, noon
 
 DOLLARS = Money(home="api", amount="amount", currency="USD")
@@ -168,6 +169,18 @@ def test_only_the_rows_that_count_are_money(tmp_path: Path) -> None:
     assert money_of(landed_of(project)) == [row(1, "acme", "10"), row(1, "labs", "3"), row(2, "acme", "3.5")]
     before = money_of(landed_of(project, as_of="2026-11-06"))
     assert before == [row(1, "acme", "10"), row(1, "labs", "3"), row(2, "acme", "5")]
+
+
+@pytest.mark.parametrize("error", [TypeError("no Int64"), OverflowError("date value out of range")])
+def test_an_object_that_no_reader_foresaw_is_quarantined_and_ends_nothing(tmp_path: Path, error: Exception) -> None:
+    def parse(content: bytes, settings: object) -> Frames:
+        raise error
+
+    landed = LandedObject(sha256="0" * 64, size_bytes=1, name="bill", media_type="")
+    unread = Unread(landed=landed, dataset=replace(BILLS, parse=parse), settings={}, folder=tmp_path / "0")
+    said = parse_object(unread, b"x")
+    assert said.tables == {}
+    assert f"{type(error).__name__}: {error}" in str(said.error)
 
 
 def test_an_object_with_an_inexact_amount_is_quarantined_and_the_others_count(tmp_path: Path) -> None:

@@ -206,6 +206,8 @@ def test_triton_tells_requests_of_each_model_and_no_tokens() -> None:
         (LLAMA.replace(" 6886", " -3"), "not a count"),
         (LLAMA.replace(" 6886", " 6886.5"), "not a count"),
         (LLAMA[:-2], "the body is cut"),
+        (SGLANG.replace(" 900.0", " 9e18").replace(" 100.0", " 9e18"), "is 9e18, not a count of at most"),
+        (LLAMA.replace(" 6886", f" {10**15 + 1}"), "not a count of at most"),
     ],
 )
 def test_a_body_that_says_nothing_sure_is_refused(body: str, reason: str) -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.formats.exposition import ExpositionError, VllmRow, number, parse_exposition, read_dcgm, read_vllm
+from pipeline.formats.exposition import (
+    ExpositionError,
+    VllmRow,
+    instant,
+    number,
+    parse_exposition,
+    read_dcgm,
+    read_vllm,
+)
 
 V1 = """\
 # HELP process_start_time_seconds Start time of the process since unix epoch in seconds.
@@ -161,6 +169,7 @@ def test_what_is_not_one_whole_body_is_refused_with_its_reason(body: str, reason
         ("# HELP vllm:prompt_tokens_total Number of prefill blocks.\n" + V0, "only read as tokens"),
         (V0.replace("12.0", "12.5"), "is 12.5, not a count"),
         (V0.replace("12.0", "-12"), "is -12, not a count"),
+        (V0.replace("12.0", "9e+18"), r"is 9e\+18, not a count of at most 10"),
         (V0.replace('model_name="m"', 'name="m"'), "no label model_name"),
         (V0 + 'vllm:prompt_tokens_total{model_name="m",pod="b"} 9.0\n', "two series of vllm:prompt_tokens_total"),
         (V0 + 'vllm:num_requests_running{model_name="m",engine="0"} 1.0\n', "names no engine beside others"),
@@ -194,6 +203,18 @@ def test_a_printed_value_is_exact_and_a_blank_is_null(text: str, value: int | De
     """B17: DCGM's blank is no reading of nine quintillion."""
     assert number(text) == value
     assert parse_exposition(f"x {text}\n").samples[0].value == value
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at"),
+    [
+        ("253402300798.9999999", datetime(9999, 12, 31, 23, 59, 59)),  # noqa: DTZ001 - UTC
+        ("253402300799.9999999", None),
+        ("0", None),
+    ],
+)
+def test_what_a_process_began_at_is_a_date_or_nothing(seconds: str, at: datetime | None) -> None:
+    assert instant(Decimal(seconds)) == at
 
 
 def test_a_null_counter_stays_null_and_is_not_zero() -> None:

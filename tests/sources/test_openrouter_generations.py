@@ -111,6 +111,9 @@ def test_only_what_went_out_with_a_key_of_ones_own_is_on_a_providers_bill(said: 
         (exported(generation(tokens_prompt=SECRET)), "row 2: tokens_prompt is not a count"),
         (exported(generation(tokens_completion="")), "row 2: no tokens_completion"),
         (exported(generation(created_at="2026-11-03")), "row 2: created_at is not a moment"),
+        (exported(generation(created_at="9999-12-31 23:59:59")), "row 2: created_at is not a moment"),
+        (exported(generation(created_at="1999-12-31 23:59:59")), "row 2: created_at is not a moment"),
+        (exported(generation(tokens_prompt=10**12)), "row 2: tokens_prompt is not a count"),
         (exported(generation(byok_usage_inference="NaN")), "row 2: byok_usage_inference is not an amount"),
         (exported(generation(byok_usage_inference=SECRET)), "row 2: byok_usage_inference is not an amount"),
         (exported(generation(model_permaslug="x" * 300)), "row 2: model_permaslug is no text"),
@@ -125,6 +128,15 @@ def test_an_export_that_cannot_be_read_is_refused_without_a_word_of_it(content: 
     assert why in str(refused.value)
 
 
+@pytest.mark.parametrize("more", [{"started_at": "9999-12-31T00:00:00.000"}, {"tokens_prompt": 10**17}])
+def test_what_an_older_release_made_of_an_export_is_refused_where_no_figure_of_it_could_be_held(
+    more: dict[str, Any],
+) -> None:
+    header, row = landed(exported(generation())).splitlines(keepends=True)
+    with pytest.raises(QuarantineError, match="request 1: it is not of the years 2000 to 2100, or counts more"):
+        parse(header + json.dumps({**json.loads(row), **more}).encode(), {})
+
+
 def test_what_is_no_export_is_refused_by_its_reader() -> None:
     for content in (b"", exported(generation()), b'{"format": "breakeven.openrouter_generations/9"}\n'):
         with pytest.raises(QuarantineError, match="not OpenRouter's activity"):
@@ -133,8 +145,8 @@ def test_what_is_no_export_is_refused_by_its_reader() -> None:
 
 
 @given(
-    prompt=st.integers(0, 10**17),
-    completion=st.integers(0, 10**17),
+    prompt=st.integers(0, 10**12 - 1),
+    completion=st.integers(0, 10**12 - 1),
     moment=st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2030, 1, 1)),  # noqa: DTZ001 - UTC
 )
 def test_counters_and_moments_come_through(prompt: int, completion: int, moment: datetime) -> None:
