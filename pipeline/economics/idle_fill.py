@@ -81,7 +81,10 @@ def idle_fill(
 
     Dearest is what avoids most for a unit were all of it to move after the dearer ones of its scope, so that what is
     committed anyway comes last; equal ones in the order of their names. `headroom`: by scope, what its bill over these
-    hours is above what is due whatever moves; all of a scope avoid no more than that.
+    hours is above what is due whatever moves; all of a scope avoid no more than that. One order for all hours is a
+    heuristic under a headroom, not the best split: where little fits, a workload whose first units are the dearest may
+    stand behind one of a lower price, since its mean counts its committed units too. Then more could be avoided, and
+    never less than is said. Without a headroom it is the best.
     `served` is the work of each hour on the replicas, None where nobody watched: that is not idle, and nothing fits
     there. The room of an hour is (replicas - spare) c - served. All work is in one unit. Raises ValueError for a
     negative number, a capacity of 0, hours that are not as many, or a scope without headroom. Source: economics.md 0.4,

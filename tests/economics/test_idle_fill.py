@@ -67,6 +67,14 @@ def test_what_is_committed_anyway_is_not_avoided_and_goes_last() -> None:
     assert filled_under(0, [0], committed).avoided_cost == 0
 
 
+def test_a_mean_over_committed_units_may_stand_behind_what_avoids_less_and_nothing_is_overstated() -> None:
+    """Two units at 10 of which 10 are due, one free unit at 6, room for one: 6 is said and avoided, 10 could be."""
+    asking = under("deal", "a", [2], 10), under(None, "b", [1], 6)
+    found = filled_under(10, [19], *asking)
+    assert [(one.work, one.avoided_cost) for one in found.filled] == [(0, 0), (1, 6)]
+    assert filled_under(10, [19], asking[0]).avoided_cost == 10
+
+
 def test_two_workloads_under_one_commitment_avoid_what_is_above_it_once() -> None:
     """80 and 80 on a bill of which 100 are due: each alone avoids 60, both together no more than that."""
     one, other = under("deal", "a", [20], 4), under("deal", "b", [20], 4)
