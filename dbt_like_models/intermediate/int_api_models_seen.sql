@@ -18,6 +18,23 @@ providers as (
     select unnest(['anthropic', 'cerebras', 'fireworks', 'groq', 'openai', 'together']) as provider
 ),
 
+names as (
+    -- A workload names no provider: whose model it is, the price book knows.
+    select
+        providers.provider,
+        declared.name as model
+    from declared
+    cross join providers
+    union
+    -- Or it does: `groq/llama-3.3-70b-versatile`.
+    select
+        providers.provider,
+        substr(declared.name, length(providers.provider) + 2) as model
+    from declared
+    inner join providers
+        on starts_with(declared.name, providers.provider || '/')
+),
+
 final as (
     select
         provider,
@@ -33,31 +50,27 @@ final as (
     from int_api_usage_daily
     where charge_kind = 'tokens' and model is not null
     union
-    -- A workload names no provider: whose model it is, the price book knows.
     select
-        providers.provider,
-        declared.name as model,
+        provider,
+        model,
         '0-200k' as context_window
-    from declared
-    cross join providers
+    from names
     union
-    -- Or it does: `groq/llama-3.3-70b-versatile`.
+    -- A dated snapshot, and the latest of them, as what a bill would call it.
     select
-        providers.provider,
-        substr(declared.name, length(providers.provider) + 2) as model,
+        provider,
+        regexp_replace(model, '-(20[0-9]{6}|20[0-9]{2}-[0-9]{2}-[0-9]{2}|latest)$', '') as model,
         '0-200k' as context_window
-    from declared
-    inner join providers
-        on starts_with(declared.name, providers.provider || '/')
+    from names
     union
-    -- A display name, a moving alias, a dated snapshot.
+    -- A display name, a moving alias.
     select
         model_aliases.provider,
         model_aliases.model,
         '0-200k' as context_window
-    from declared
+    from names
     inner join model_aliases
-        on declared.name = model_aliases.raw_name
+        on names.provider = model_aliases.provider and names.model = model_aliases.raw_name
 )
 
 select * from final

@@ -2,16 +2,20 @@
 
 The list price of `list_prices`, and what `contracts` of breakeven.yaml makes of it, for all accounts together and for
 each account with a contract of its own. What has no price has no row: it is unpriced, not free. A model that a workload
-names otherwise (`provider/model`, or an alias, on the days it is one) has its prices under that name too.
+names otherwise (`provider/model`, a dated snapshot, or an alias, on the days it is one) has its prices under that name
+too.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise, product
 from typing import Any
 
 import polars as pl
 
+from pipeline.decisions.price_book import find_model
 from pipeline.economics.prices import (
     Contract,
     ContractRate,
@@ -60,27 +64,73 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     )
     workloads = frames["config_workloads"].select("api_model", "comparator_model")
     names = {name for row in workloads.iter_rows() for name in row if name is not None}
-    prices.extend(_renamed(prices, sorted(names), frames["model_aliases"].to_dicts()))
-    return pl.DataFrame([_row(price) for price in prices], schema=dict(SCHEMA), orient="row")
+    found = _under_declared_names(prices, sorted(names), frames["model_aliases"].to_dicts())
+    return pl.DataFrame([_row(price) for price in found], schema=dict(SCHEMA), orient="row")
 
 
-def _renamed(prices: Sequence[DatedPrice], names: Iterable[str], aliases: Sequence[Row]) -> Iterator[DatedPrice]:
-    """The prices of models that are declared under another name, under that name. A model's own name means itself."""
+def _under_declared_names(
+    prices: Sequence[DatedPrice], names: Iterable[str], aliases: Sequence[Row]
+) -> Iterator[DatedPrice]:
+    """The prices, and those of models that are declared under another name under that name, in place of any of its own.
+
+    A name means what it does on a bill (int_api_model_names_daily), except that one with an agreed rate means itself.
+    """
     by_model: dict[tuple[str, str], list[DatedPrice]] = {}
     for price in prices:
         by_model.setdefault((price.key.provider, price.key.model), []).append(price)
-    providers = sorted({provider for provider, _ in by_model})
-    for name in names:
-        for provider in providers:
-            if (provider, name) in by_model:
-                continue
-            seller, _, model = name.partition("/")
-            if seller == provider:
-                yield from (_as(name, price) for price in by_model.get((provider, model), ()))
-            for alias in aliases:
-                if (alias["provider"], alias["raw_name"]) == (provider, name):
-                    for price in by_model.get((provider, alias["model"]), ()):
-                        yield from _within(_as(name, price), alias["valid_from_date"], alias["valid_to_date"])
+    under = dict(by_model)
+    for provider, name in product(sorted({provider for provider, _ in by_model}), names):
+        own = by_model.get((provider, name), [])
+        if any(price.basis == "rate" for price in own):
+            continue
+        renamed: list[DatedPrice] = []
+        for model, start, end in _meanings(provider, name, aliases):
+            meant = by_model.get((provider, model), own)
+            renamed.extend(piece for price in meant for piece in _within(_as(name, price), start, end))
+        under[provider, name] = renamed
+    for found in under.values():
+        yield from found
+
+
+def _meanings(provider: str, name: str, aliases: Sequence[Row]) -> list[tuple[str, date | None, date | None]]:
+    """(model, from, to): which model of a provider a declared name is, on the days [from, to)."""
+    raw_name = name.removeprefix(f"{provider}/")
+    named = [alias for alias in aliases if (alias["provider"], alias["raw_name"]) == (provider, raw_name)]
+    bounds = {bound for alias in named for bound in (alias["valid_from_date"], alias["valid_to_date"])}
+    cuts = [date.min, *sorted(bound for bound in bounds if bound is not None), date.max]
+    found: list[tuple[str, date | None, date | None]] = []
+    for start, end in pairwise(cuts):
+        models = {alias["model"] for alias in named if _holds(alias, start)}
+        model = _undated(provider, raw_name) if not models else models.pop() if len(models) == 1 else raw_name
+        until = None if end == date.max else end
+        if found and found[-1][0] == model:
+            found[-1] = (model, found[-1][1], until)
+        else:
+            found.append((model, None if start == date.min else start, until))
+    return found
+
+
+def _holds(alias: Row, day: date) -> bool:
+    start, end = alias["valid_from_date"] or date.min, alias["valid_to_date"] or date.max
+    return bool(start <= day < end)
+
+
+def _undated(provider: str, name: str) -> str:
+    """A name less its snapshot date, as its provider writes dates; less `-latest` where the book says it is one model.
+
+    A bill names the snapshot that was the latest.
+    """
+    latest = name.removesuffix("-latest")
+    if latest != name:
+        book_model = find_model(provider, latest)
+        return latest if book_model is not None and book_model is find_model(provider, name) else name
+    if provider != "openai":
+        return re.sub(r"-20[0-9]{6}$", "", name)
+    dated = re.search(r"-(20[0-9]{2}-[0-9]{2}-[0-9]{2})$", name)
+    try:
+        return name if dated is None or not date.fromisoformat(dated[1]) else name[: dated.start()]
+    except ValueError:
+        return name
 
 
 def _as(name: str, price: DatedPrice) -> DatedPrice:

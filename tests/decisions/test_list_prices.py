@@ -1,5 +1,6 @@
 """List prices from the bundled price book: dated, by class and mode, and none where the book has none."""
 
+import csv
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
@@ -13,6 +14,8 @@ import polars as pl
 import pytest
 
 from pipeline.decisions import list_prices, price_book
+from pipeline.decisions.api_prices import _meanings
+from pipeline.paths import models_root
 from tests.models.api_harness import build_tables, rows_of
 from tests.models.openai_rows import COMPLETIONS, used
 
@@ -215,6 +218,8 @@ def test_every_dated_name_of_the_book_means_the_model_that_our_tables_call_it(tm
     assert len(names) > 30
     usage = [used(date(2026, 11, 3), model=name, output_tokens=1) for name in names]
     built = build_tables(tmp_path, {COMPLETIONS: usage}, ["int_api_model_names_daily"])
+    with (models_root() / "seeds" / "model_aliases.csv").open(newline="", encoding="utf-8") as handle:
+        aliases = [{key: value or None for key, value in row.items()} for row in csv.DictReader(handle)]
     for row in rows_of(built, "int_api_model_names_daily"):
         named, dated = (
             price_book.find_model("openai", row["model"]),
@@ -222,3 +227,6 @@ def test_every_dated_name_of_the_book_means_the_model_that_our_tables_call_it(tm
         )
         assert named is not None
         assert named is dated, row["raw_model"]
+        # Declared for a workload it means what it does on a bill.
+        [(model, _, _)] = _meanings("openai", row["raw_model"], aliases)
+        assert model == row["model"]

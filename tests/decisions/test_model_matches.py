@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 import yaml
@@ -213,6 +215,24 @@ def prices_of(text: str, seen: Sequence[tuple[str, str]], aliases: Sequence[Mapp
     ).to_dicts()
 
 
+def models_seen(text: str, folder: Path) -> list[tuple[str, str]]:
+    """(provider, model) of int_api_models_seen before anything is billed or metered."""
+    used = {name: pl.String() for name in ("provider", "model", "context_window", "charge_kind")}
+    aliases = seed("model_aliases")
+    tables = {
+        "config_workloads": frames_of(text)["config_workloads"],
+        "int_api_charges_daily": pl.DataFrame(schema=used),
+        "int_api_usage_daily": pl.DataFrame(schema=used),
+        "model_aliases": pl.DataFrame(aliases, schema=dict.fromkeys(aliases[0], pl.String())),
+    }
+    with duckdb.connect() as connection:
+        for name, frame in tables.items():
+            frame.write_parquet(folder / f"{name}.parquet")
+            connection.execute(f"create view {name} as from '{folder / name}.parquet'")
+        sql = (models_root() / "intermediate" / "int_api_models_seen.sql").read_text(encoding="utf-8")
+        return connection.execute(f"select provider, model from ({sql})").fetchall()
+
+
 HAIKU = ("anthropic", "claude-haiku-4-5")
 CONTRACT = """
 workloads: [{workload: chat, api_model: %s, match: [{account: main}]}]
@@ -223,15 +243,44 @@ contracts:
 """
 
 
-@pytest.mark.parametrize("name", ["Claude Haiku 4.5", "anthropic/claude-haiku-4-5"])
-def test_a_model_has_its_prices_under_each_of_its_names_agreed_ones_too(name: str) -> None:
-    rows = prices_of(CONTRACT % name, [HAIKU], seed("model_aliases"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Claude Haiku 4.5",
+        "anthropic/Claude Haiku 4.5",
+        "anthropic/claude-haiku-4-5",
+        "claude-haiku-4-5-20251001",
+        "anthropic/claude-haiku-4-5-20251001",
+        "claude-haiku-4-5-latest",
+        "anthropic/claude-haiku-4-5-latest",
+    ],
+)
+def test_a_model_has_its_prices_under_each_of_its_names_agreed_ones_too(name: str, tmp_path: Path) -> None:
+    """A snapshot has list prices of its own in the book, and the model's on a bill."""
+    rows = prices_of(CONTRACT % name, models_seen(CONTRACT % name, tmp_path), seed("model_aliases"))
 
     def under(model: str) -> list[dict[str, Any]]:
-        return [{**row, "model": None} for row in rows if row["model"] == model]
+        return [{**row, "model": None} for row in rows if (row["provider"], row["model"]) == ("anthropic", model)]
 
     assert under(name) == under("claude-haiku-4-5")
-    assert Decimal(4) in {row["cost_per_mtok"] for row in under(name)}
+    assert {row["cost_per_mtok"] for row in under(name) if row["price_basis"] == "rate"} == {Decimal(4)}
+    assert {row["token_class"] for row in under(name)} > {"input_uncached", "output"}
+
+
+def test_a_snapshot_that_a_contract_names_has_the_rate_of_the_snapshot() -> None:
+    snapshot = "claude-haiku-4-5-20251001"
+    text = (CONTRACT % snapshot).replace("4}]\n", f"4}}, {{model: {snapshot}, token_class: output, per_mtok: 3}}]\n")
+    rows = prices_of(text, [HAIKU, (HAIKU[0], snapshot)], [])
+    rates = {(row["model"], row["cost_per_mtok"]) for row in rows if row["price_basis"] == "rate"}
+    assert rates == {(HAIKU[1], Decimal(4)), (snapshot, Decimal(3))}
+
+
+def test_a_name_that_ends_in_latest_and_is_no_other_models_is_a_model() -> None:
+    """The book knows chatgpt-4o-latest, and no chatgpt-4o that it could be the latest of."""
+    own = ("openai", "chatgpt-4o-latest")
+    text = (CONTRACT % own[1]).replace("claude-haiku-4-5", "chatgpt-4o").replace("anthropic", "openai")
+    rows = prices_of(text, [own], [])
+    assert {row["price_basis"] for row in rows if row["model"] == own[1]} == {"list"}
 
 
 def haiku(ends: date) -> list[tuple[date, date, Decimal]]:
