@@ -231,7 +231,7 @@ class Workload(_Section):
 
     `movable_share`: how much of it own GPUs could serve well enough; `tokens_per_api_token`: how many tokens they need
     for one of the API's, for the same task. A verdict takes all of it, token for token; with these it is decided once
-    more.
+    more, where it is on an API alone: of tokens that own GPUs served neither is known, and no verdict sure.
     """
 
     workload: Name

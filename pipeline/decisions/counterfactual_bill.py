@@ -15,11 +15,11 @@ import duckdb
 
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
-from pipeline.decisions.api_side import committed_of
-from pipeline.decisions.supposing import Supposed, WhatIfError
+from pipeline.decisions.api_side import committed_of, realized_prices
+from pipeline.decisions.supposing import Supposed, WhatIfError, staying_part
 from pipeline.decisions.verdicts import Grounds, grounds_of
 from pipeline.decisions.what_if import Case, read_case, supposing
-from pipeline.decisions.window import Problem, Row
+from pipeline.decisions.window import Evidence, Problem, Row
 from pipeline.economics.exact import to_places
 from pipeline.economics.hybrid import HybridAlternative
 from pipeline.landing.project import Project
@@ -219,7 +219,7 @@ def counterfactual_bill(
     grounds = _not_settled(unsettled) or grounds_of(subject, deployment, evidence)
     counted: tuple[BillLine, ...] = ()
     if not isinstance(grounds, str):
-        counted = _counted(grounds, actual.other_cost)
+        counted = _counted(grounds, _sum(actual.other_cost, _staying(evidence, workload)))
     _, summed = evidence.demand_of(workload)
     return CounterfactualBill(
         workload=workload,
@@ -270,6 +270,12 @@ def _overheads_of(grounds: Grounds | str, *, is_served: bool) -> Decimal | None:
     if not is_served:
         return Decimal(0)
     return None if isinstance(grounds, str) else grounds.fixed_cost
+
+
+def _staying(evidence: Evidence, workload: str) -> Decimal:
+    """What the tokens cost that are supposed not to move, at the prices of the counted rows."""
+    prices = realized_prices(evidence.api_costs.get(staying_part(workload), ()), evidence)
+    return to_places(sum((found.now for found in prices.values()), Fraction(0)), _PLACES)
 
 
 def _unused(committed: Fraction | Problem, api: Decimal) -> Decimal | None:

@@ -75,8 +75,7 @@ def with_supposed(
     Raises WhatIfError where something is supposed of a workload that cannot be.
     """
     name = str(workload["workload"])
-    if supposed.self_tokens_per_api_token is not None:
-        _refuse_self_hosted(name, evidence)
+    _refuse_self_hosted(name, evidence, supposed)
     evidence = _with_traffic(evidence, name, supposed)
     evidence = _with_prices(evidence, workload, supposed)
     workload, deployment, evidence = _with_gpus(workload, deployment, evidence, supposed)
@@ -85,19 +84,35 @@ def with_supposed(
     return workload, deployment, evidence
 
 
-def _refuse_self_hosted(name: str, evidence: Evidence) -> None:
-    """Tokens that an own engine counted are self-hosted tokens already."""
-    lanes = {row["lane"] for row in evidence.daily.get(name, ()) if row["tokens"]}
-    if "self_host" in lanes:
+def _refuse_self_hosted(name: str, evidence: Evidence, supposed: Supposed) -> None:
+    """Tokens that an own engine counted are self-hosted tokens already, and those that may not move are among them."""
+    if "self_host" not in {row["lane"] for row in evidence.daily.get(name, ()) if row["tokens"]}:
+        return
+    if supposed.self_tokens_per_api_token is not None:
         raise WhatIfError(
             f"{name} is served by GPUs of yours in the window: its tokens are counted as these serve them. Suppose "
             "self tokens per API token of a workload that is on an API only."
         )
+    if supposed.movable_share not in (None, 1):
+        raise WhatIfError(
+            f"{name} is served by GPUs of yours in the window: what of it may not move is served there too, and which "
+            "tokens these are is not known. Suppose a movable share of a workload that is on an API only."
+        )
+
+
+def staying_part(name: str) -> str:
+    """Whose the bill of what of a workload may not move is: a name that no declared workload can have."""
+    return f"{name}, what may not move"
 
 
 def _with_traffic(evidence: Evidence, name: str, supposed: Supposed) -> Evidence:
-    """Other volumes and another mix. A replica's observed capacity is what it was."""
-    times = (Fraction(1) if supposed.volume is None else supposed.volume) * (supposed.movable_share or 1)
+    """Other volumes and another mix. A replica's observed capacity is what it was; what may not move stays billed."""
+    volume = Fraction(1) if supposed.volume is None else supposed.volume
+    times = volume * (1 if supposed.movable_share is None else supposed.movable_share)
+    billed = evidence.api_costs.get(name, ())
+    if times != volume:
+        staying = [_cost_left(row, volume, times) for row in billed]
+        evidence = replace(evidence, api_costs={**evidence.api_costs, staying_part(name): staying})
     if times != 1:
         evidence = replace(
             evidence,
@@ -133,6 +148,13 @@ def _row_times(row: Row, times: Fraction) -> Row:
 def _cost_times(row: Row, times: Fraction) -> Row:
     quanta = row["billed_cost_quanta"]
     return {**_row_times(row, times), "billed_cost_quanta": None if quanta is None else round(quanta * times)}
+
+
+def _cost_left(row: Row, volume: Fraction, times: Fraction) -> Row:
+    """What `times` of a row leaves of `volume` times it."""
+    whole, part = _cost_times(row, volume), _cost_times(row, times)
+    left = {name: whole[name] - part[name] for name in ("tokens", "billed_cost_quanta") if row[name] is not None}
+    return {**whole, **left}
 
 
 def _served_times(served: Served, name: str, times: Fraction) -> Served:
@@ -199,9 +221,12 @@ def _with_prices(evidence: Evidence, workload: Row, supposed: Supposed) -> Evide
             return replace(price, per_mtok=to_places(amount.absolute / rate, _PLACES))
         return replace(price, per_mtok=to_places(Fraction(price.per_mtok) * amount.factor, _PLACES))
 
+    names = (name, staying_part(name))
     return replace(
         evidence,
-        api_costs=_of(evidence.api_costs, name, lambda rows: [billed(row) for row in rows]),
+        api_costs={
+            key: [billed(row) for row in rows] if key in names else rows for key, rows in evidence.api_costs.items()
+        },
         api_prices=PriceList(listed(price) for price in evidence.api_prices),
     )
 

@@ -424,11 +424,12 @@ def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
 
 def _is_sure(interval: BreakevenInterval, terms: Terms, verdict: Row, quality: Mapping[str, Any]) -> bool | None:
     """A change has to save in four of five resamples, and at the 20% quantile to pay back what it costs once within the
-    limit declared; to stay, its side has to be as likely. What is declared of quality must not turn it.
+    limit declared; to stay, its side has to be as likely. What is declared of quality must not turn it, nor be beyond
+    deciding.
     """
     if verdict["recommendation"] is None:
         return None
-    if quality.get("quality_recommendation", verdict["recommendation"]) != verdict["recommendation"]:
+    if quality and quality.get("quality_recommendation") != verdict["recommendation"]:
         return False
     if verdict["recommendation"] != "stay":
         cautious = interval.saving_cautious

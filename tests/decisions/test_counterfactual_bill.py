@@ -2,11 +2,12 @@
 
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 import duckdb
 import pytest
 
-from pipeline.decisions.counterfactual_bill import _BILLS, Bill, BillLine, _actual, _counted
+from pipeline.decisions.counterfactual_bill import _BILLS, Bill, BillLine, _actual, _counted, _staying
 from pipeline.decisions.supposing import Supposed
 from pipeline.decisions.verdicts import Grounds, grounds_of
 from pipeline.decisions.what_if import Case, supposing
@@ -65,7 +66,9 @@ def test_a_bill_without_an_account_is_one_bill() -> None:
     assert found[None].is_equal
 
 
-def rows_under(commitment_a_day: int, *, shortfall_a_day: int = 0, owner: str = "chat") -> list[BillLine]:
+def rows_under(
+    commitment_a_day: int, *, shortfall_a_day: int = 0, owner: str = "chat", movable_share: Fraction = Fraction(1)
+) -> list[BillLine]:
     """As it was, and by replicas: a workload of 360 a day, and nobody else, for 28 days of a 30-day month.
 
     A shortfall that is invoiced is a line without tokens, and may be anybody's.
@@ -76,12 +79,13 @@ def rows_under(commitment_a_day: int, *, shortfall_a_day: int = 0, owner: str = 
     tables["fct_api_costs_daily"] = [*tables["fct_api_costs_daily"], *({**api_cost(day), **line} for day in DAYS)]
     case = Case(LAST, inputs_with(**tables, config_contracts=agreed))
     [workload] = case.workloads()
-    found = grounds_of(*supposing(case, workload, Supposed()))
+    subject, deployment, evidence = supposing(case, workload, Supposed(movable_share=movable_share))
+    found = grounds_of(subject, deployment, evidence)
     assert isinstance(found, Grounds)
     spent = Decimal(360 * len(DAYS))
     everything = spent + 77 + shortfall_a_day * len(DAYS)
     actual = _actual(case, workload, everything, spent, Decimal(0))
-    return [actual, *_counted(found, actual.other_cost)]
+    return [actual, *_counted(found, actual.other_cost + _staying(evidence, "chat"))]
 
 
 def test_what_a_commitment_leaves_unused_is_in_every_row_and_in_the_actual_one() -> None:
@@ -116,3 +120,12 @@ def test_a_commitment_that_is_used_up_leaves_nothing_unused_until_traffic_leaves
     assert actual.unused_commitment_cost == counted[0].unused_commitment_cost == 0
     assert counted[-1].unused_commitment_cost == 300 * 28
     assert all(line.unused_commitment_cost == 0 for line in rows_under(0))
+
+
+@pytest.mark.parametrize("commitment_a_day", [0, 300, 720])
+def test_what_is_supposed_not_to_move_is_billed_in_every_row(commitment_a_day: int) -> None:
+    """A quarter may move: without a replica the month is what it was, and no replica avoids the other 270 a day."""
+    actual, *counted = rows_under(commitment_a_day, movable_share=Fraction(1, 4))
+    assert (counted[0].billed_cost, counted[0].total_cost) == (actual.billed_cost, actual.total_cost)
+    assert counted[-1].api_cost == 0
+    assert {line.other_cost for line in counted} == {270 * 28 + 77}

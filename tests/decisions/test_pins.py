@@ -1,6 +1,7 @@
 """What a workload says of moving: a pin has a cost in the stead of advice, and a move pays back what it costs once."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline.decisions import verdict_intervals
 from pipeline.decisions.window import evidence_on
+from tests.decisions.test_verdict_conditions import on_gpus_tables
 from tests.decisions.test_verdict_rates import DAYS, LAST, api_cost, gpu_cost, inputs_with, verdict
 
 
@@ -60,8 +62,15 @@ def interval(**said: Any) -> dict[str, Any]:
         {**api_cost(day), "billing_currency": "USD", "billed_cost_rc": Decimal(400 + 20 * number)}
         for number, day in enumerate(DAYS)
     ]
-    tables = {"config_workloads": pinned(None, **dict.fromkeys(SAID) | said), "fct_api_costs_daily": costs}
-    tables["fct_gpu_costs_daily"] = [{**gpu_cost(day), "billing_currency": "USD"} for day in DAYS]
+    return interval_of({"config_workloads": pinned(None), "fct_api_costs_daily": costs}, **said)
+
+
+def interval_of(tables: Mapping[str, Sequence[Any]], **said: Any) -> dict[str, Any]:
+    """The same of a workload that these marts are of."""
+    [workload] = tables["config_workloads"]
+    billed = [{**gpu_cost(day), "billing_currency": "USD"} for day in DAYS]
+    changed = [{**workload, **dict.fromkeys(SAID), **said}]
+    tables = {**tables, "config_workloads": changed, "fct_gpu_costs_daily": billed}
     inputs = inputs_with(**tables)
     [workload], [deployment] = inputs["config_workloads"], inputs["config_deployments"]
     asked = verdict_intervals._Asked(workload, deployment, verdict(**tables), evidence_on(LAST, inputs), inputs)
@@ -122,6 +131,24 @@ def test_an_advice_that_quality_turns_is_not_sure() -> None:
     told = interval(tokens_per_api_token=Decimal(10_000))
     assert told["quality_recommendation"] != "switch_to_self_host"
     assert told["is_sure"] is False
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"movable_share_ratio": Decimal("0.5")}, "what of it may not move is served there too"),
+        ({"tokens_per_api_token": Decimal(3)}, "its tokens are counted as these serve them"),
+        ({"movable_share_ratio": Decimal("0.01"), "tokens_per_api_token": Decimal(1)}, "counted as these serve them"),
+    ],
+)
+def test_a_verdict_whose_quality_cannot_be_decided_is_not_sure(said: dict[str, Any], why: str) -> None:
+    """All of it on one own replica at 1,344, which an API serves for 1,545.60: half of it needs the replica too."""
+    free = interval_of(on_gpus_tables())
+    assert (free["is_sure"], free["best_p50_replica_count"]) == (True, 1)
+    told = interval_of(on_gpus_tables(), **said)
+    assert (told["is_sure"], told["quality_status"]) == (False, "unknown")
+    assert why in told["quality_reason"]
+    assert "quality_best_replica_count" not in told
 
 
 def demand_daily() -> list[dict[str, Any]]:

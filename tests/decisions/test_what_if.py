@@ -151,6 +151,20 @@ def test_a_share_that_may_not_move_is_left_out_of_what_is_weighed() -> None:
     assert movable == verdict(**on_api(BUSY))
 
 
+def test_the_share_that_may_not_move_still_uses_up_a_commitment() -> None:
+    """216 a day are due and 180 stay: 36 are left of it, 1,008 over the window. As if another workload were billed."""
+    agreed = [contract(commitment_cost=Decimal(216 * 30))]
+    found = supposing(Supposed(movable_share=Fraction(1, 2)), **on_api(FLAT), config_contracts=agreed)
+    assert (found["api_committed_cost_rc"], found["recommendation"]) == (1008, "fill")
+    assert (found["best_replica_count"], found["saving_rc_per_month"]) == (1, Decimal("1864.80"))
+    for supposed, price in ((Supposed(), 15), (Supposed(api_prices={"": Amount(factor=Fraction(2))}), 30)):
+        half = on_api([500_000] * 24, price_per_mtok=price)
+        costs = [*half["fct_api_costs_daily"], *(other_workload(day, str(12 * price)) for day in DAYS)]
+        apart = verdict(**half | {"fct_api_costs_daily": costs}, config_contracts=agreed)
+        share = replace(supposed, movable_share=Fraction(1, 2))
+        assert supposing(share, **on_api(FLAT), config_contracts=agreed) == apart
+
+
 def test_gpus_that_do_not_exist_are_decided_once_rate_and_throughput_are_supposed() -> None:
     """Of those it has nothing of, a replica is not there to be filled; and nothing is known that nobody supposed."""
     tables = {**on_api(FLAT), "config_deployments": [], "fct_gpu_costs_daily": [], "config_workloads": [workload()]}
@@ -179,6 +193,9 @@ def test_another_gpu_has_no_throughput_until_somebody_says_it() -> None:
 def test_what_makes_no_sense_is_refused_with_what_to_suppose_instead() -> None:
     with pytest.raises(WhatIfError, match="counted as these serve them"):
         supposing(Supposed(self_tokens_per_api_token=Fraction(2)), **on_gpus_tables())
+    with pytest.raises(WhatIfError, match="what of it may not move is served there too"):
+        supposing(Supposed(movable_share=Fraction(1, 2)), **on_gpus_tables())
+    assert supposing(Supposed(movable_share=Fraction(1)), **on_gpus_tables()) == verdict(**on_gpus_tables())
     nothing_known = {
         **on_api(FLAT),
         "config_deployments": [],
