@@ -130,11 +130,19 @@ class PriceList:
         return replace(key, account=account, region=region)
 
     def of_model(self, day: date, *, model: str, account: str | None) -> list[DatedPrice]:
-        """What a model's tokens would cost that day, bought one by one for requests of ordinary length, anywhere."""
+        """What a model's tokens would cost that day, bought one by one for requests of ordinary length, anywhere.
+
+        Of several sellers that is the one with which a contract agrees the model's price that day, if it is only one.
+        """
+        named = [key for key in self._by_key if key.model == model]
+        agreed = {
+            key.provider for key in named if any(price.basis == "rate" and day in price for price in self._by_key[key])
+        }
         keys = {
             self.held(replace(key, account=account))
-            for key in self._by_key
-            if (key.model, key.mode, key.context_window, key.region) == (model, "standard", "0-200k", None)
+            for key in named
+            if (key.mode, key.context_window, key.region) == ("standard", "0-200k", None)
+            and (len(agreed) != 1 or key.provider in agreed)
         }
         found = (self.on(day, key) for key in sorted(keys, key=str))
         return [price for price in found if price is not None]

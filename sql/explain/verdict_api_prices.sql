@@ -33,6 +33,19 @@ billed_by as (
     select case when count(distinct account) = 1 then min(account) end as account
     from fct_api_costs_daily
     where workload = $workload and list_contains($days, usage_date)
+),
+
+-- Of several sellers the one with which a contract agrees the model's price that day, if it is only one.
+agreed as (
+    select min(prices.provider) as provider
+    from api_prices as prices
+    inner join models
+        on prices.model = models.model
+    where
+        prices.price_basis = 'rate'
+        and cast($usage_date as date) >= coalesce(prices.valid_from_date, cast($usage_date as date))
+        and cast($usage_date as date) < coalesce(prices.valid_to_date, cast($usage_date as date) + 1)
+    having count(distinct prices.provider) = 1
 )
 
 select
@@ -53,6 +66,7 @@ where
     prices.mode = 'standard'
     and prices.context_window = '0-200k'
     and prices.region is null
+    and prices.provider = coalesce((select agreed.provider from agreed), prices.provider)
     and prices.account is not distinct from (
         select min(own.account)
         from api_prices as own

@@ -19,18 +19,38 @@ bought as (
     where workload = $workload and list_contains($days, usage_date)
 ),
 
+models as (
+    select coalesce(api_model, comparator_model) as model
+    from config_workloads
+    where
+        workload = $workload
+        and cast($usage_date as date) >= coalesce(valid_from_date, cast($usage_date as date))
+        and cast($usage_date as date) < coalesce(valid_to_date, cast($usage_date as date) + 1)
+),
+
+-- Of several sellers the one with which a contract agrees the model's price that day, if it is only one.
+agreed as (
+    select min(prices.provider) as provider
+    from api_prices as prices
+    inner join models
+        on prices.model = models.model
+    where
+        prices.price_basis = 'rate'
+        and cast($usage_date as date) >= coalesce(prices.valid_from_date, cast($usage_date as date))
+        and cast($usage_date as date) < coalesce(prices.valid_to_date, cast($usage_date as date) + 1)
+    having count(distinct prices.provider) = 1
+),
+
 -- A workload that no API bills would buy its model.
 would_buy as (
     select distinct
         prices.provider,
         cast(null as varchar) as account
     from api_prices as prices
-    inner join config_workloads
-        on prices.model = coalesce(config_workloads.api_model, config_workloads.comparator_model)
+    inner join models
+        on prices.model = models.model
     where
-        config_workloads.workload = $workload
-        and cast($usage_date as date) >= coalesce(config_workloads.valid_from_date, cast($usage_date as date))
-        and cast($usage_date as date) < coalesce(config_workloads.valid_to_date, cast($usage_date as date) + 1)
+        prices.provider = coalesce((select agreed.provider from agreed), prices.provider)
         and not exists (select 1 from bought)
 ),
 

@@ -239,6 +239,35 @@ def test_a_model_that_two_providers_sell_is_not_priced_by_either() -> None:
     assert "claude-opus-4-8 is sold by anthropic and groq" in found["reason"]
 
 
+def agreed_with(provider: str, per_mtok: str = "0.79", **said: Any) -> Row:
+    return {**listed("USD", per_mtok), "provider": provider, "price_basis": "rate", "list_cost_per_mtok": None} | said
+
+
+def test_of_several_sellers_the_one_that_a_contract_agrees_the_model_with_is_meant() -> None:
+    """Of another class of it, too: then what else it sells has its own price, or none."""
+    for_sale = [agreed_with("groq"), {**listed("USD", "9"), "provider": "cerebras"}]
+    found = verdict(fct_api_costs_daily=unbilled(), api_prices=for_sale)
+    assert (found["api_price_rc_per_mtok"], found["api_price_basis"]) == (Decimal("0.79"), "rate")
+    of_input = [agreed_with("groq", token_class="input_uncached"), for_sale[1]]
+    assert "no API price for output" in verdict(fct_api_costs_daily=unbilled(), api_prices=of_input)["reason"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # Two contracts name it.
+        agreed_with("cerebras", "0.5"),
+        # The only one that does has ended.
+        {**agreed_with("cerebras", "0.5"), "valid_to_date": DAYS[3]},
+    ],
+)
+def test_sellers_that_no_one_contract_tells_apart_leave_the_price_open(other: Row) -> None:
+    first = agreed_with("groq") if other["valid_to_date"] is None else {**listed("USD"), "provider": "groq"}
+    also = {**listed("USD", "9"), "provider": "together"}
+    found = verdict(fct_api_costs_daily=unbilled(), api_prices=[first, other, also])
+    assert "claude-opus-4-8 is sold by" in found["reason"]
+
+
 # --- commitments -----------------------------------------------------------------------------------------------------
 
 

@@ -221,3 +221,17 @@ def test_an_unbilled_workload_is_explained_at_the_agreed_price() -> None:
     lines, row, _ = explained({**demand, "fct_api_costs_daily": costs, "api_prices": prices})
     assert row["api_price_basis"] == "rate"
     assert recomputed(lines)["price of output (rate)"] == 20
+
+
+def test_of_several_sellers_the_prices_and_the_commitment_are_of_the_one_that_a_contract_names() -> None:
+    agreed = {**listed("USD", "2"), "provider": "groq", "price_basis": "rate", "price_source": "contract with groq"}
+    bound = [contract(provider=name, commitment_cost=Decimal(300)) for name in ("cerebras", "groq")]
+    tables = {
+        "api_prices": [agreed, {**listed("USD", "9"), "provider": "cerebras"}],
+        "config_contracts": bound,
+        "config_workloads": inputs_with()["config_workloads"],
+        "fct_api_costs_daily": [],
+        "fct_demand_daily": [{"usage_date": LAST, "workload": "chat", "lane": "self_host", "tokens": 1}],
+    }
+    assert [row["provider"] for row in asked("verdict_api_prices", tables)] == ["groq"]
+    assert [row["provider"] for row in asked("verdict_commitment", tables)] == ["groq"]
