@@ -1,5 +1,5 @@
 -- What to do, in the order in which to do it: fill what is paid for, release what nothing needs, switch, buy; then what
--- is pinned to a lane, and what that costs. Of each deployment and workload its newest settled day before the one given.
+-- is pinned to a lane, and its cost. Of each deployment and workload the newest settled day before the day given.
 -- A release is what may go beside the filling. A refusal stays, without an amount. What one line saves is not what it
 -- saves after another: they do not add up.
 with
