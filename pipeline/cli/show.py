@@ -84,7 +84,8 @@ def _answer(
                 for text in splits_in_words(questions.ask("token_class_weights", **period_of).to_dicts()):
                     console().print(printable(text), markup=False)
         if question.startswith("unit_costs"):
-            beside = in_words(questions.ask("api_other_charges", **period_of).to_dicts())
+            charges = questions.ask("api_other_charges", **period_of).to_dicts()
+            beside = in_words(charges, reporting_currency=config.reporting_currency)
             if beside is not None:
                 console().print(printable(beside), markup=False)
         print_unconverted(unconverted(questions, config, **period_of))
