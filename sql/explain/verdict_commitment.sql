@@ -83,7 +83,7 @@ others as (
             as period_billed_cost_rc
     from fct_api_costs_daily as costs
     where
-        (costs.workload != $workload or coalesce(costs.tokens, 0) = 0 or costs.token_class is null)
+        (costs.workload != $workload or costs.tokens is null or costs.tokens = 0 or costs.token_class is null)
         and list_contains($days, costs.usage_date)
     group by all
 )
