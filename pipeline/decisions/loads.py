@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -48,6 +49,14 @@ class HourlyTokens:
     def classes(self) -> frozenset[str]:
         """Of which there are tokens."""
         return frozenset(name for tokens in self.hours if tokens for name, count in tokens.items() if count)
+
+    @cached_property
+    def by_class(self) -> Counter[str]:
+        """Tokens of all its hours, worked out once for all partitions that read the day."""
+        total: Counter[str] = Counter()
+        for tokens in self.hours:
+            total.update(tokens or {})
+        return total
 
     def load(self, scale: WorkScale) -> tuple[LoadHour | None, ...]:
         """Work in units of a scale, and tokens, worked out once for all partitions that use the scale."""
@@ -109,6 +118,5 @@ def summed(days: Sequence[HourlyTokens]) -> dict[str, int]:
     """Tokens by class of all their hours, classes without any left out."""
     total: Counter[str] = Counter()
     for found in days:
-        for tokens in found.hours:
-            total.update(tokens or {})
+        total.update(found.by_class)
     return {name: count for name, count in sorted(total.items()) if count}

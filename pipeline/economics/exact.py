@@ -1,5 +1,7 @@
 """Exact numbers at the border of the economics: Decimal, int or Fraction in, Fraction inside, Decimal out."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 
@@ -7,6 +9,7 @@ Exact = Decimal | int | Fraction
 
 # 60 significant digits: 22 more than DECIMAL(38,18) holds, so storing a result is the only rounding that shows.
 _RESULT_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_BITS = 64
 
 
 def exact_fraction(value: Exact, name: str) -> Fraction:
@@ -31,12 +34,38 @@ def not_negative(value: Exact, name: str) -> Fraction:
     return fraction
 
 
+def not_negative_ratio(value: Exact, name: str) -> tuple[int, int]:
+    """The number as (numerator, denominator); ValueError when it is below zero. Of a whole number this is fast."""
+    if type(value) is int and value >= 0:
+        return value, 1
+    return not_negative(value, name).as_integer_ratio()
+
+
 def positive(value: Exact, name: str) -> Fraction:
     """The number as a Fraction; ValueError when it is zero or below."""
     fraction = exact_fraction(value, name)
     if fraction <= 0:
         raise ValueError(f"{name} is {value}, not above zero: pass a number above zero.")
     return fraction
+
+
+def exact_sum(terms: Iterable[tuple[int, int]]) -> Fraction:
+    """The sum of quotients (numerator, denominator): those of one denominator as whole numbers, which is far faster."""
+    by_denominator: Counter[int] = Counter()
+    for numerator, denominator in terms:
+        by_denominator[denominator] += numerator
+    return sum((Fraction(numerator, denominator) for denominator, numerator in by_denominator.items()), Fraction(0))
+
+
+def rounded_sum(terms: Sequence[tuple[int, int]]) -> int:
+    """The sum of quotients (numerator, denominator), rounded half to even.
+
+    As `round(exact_sum(terms))`, whose denominators multiply where no two are alike: each quotient is rounded down at
+    64 binary digits, and only where that leaves two answers is the sum worked out.
+    """
+    least = sum((numerator << _BITS) // denominator for numerator, denominator in terms)
+    said = {round(Fraction(least + error, 1 << _BITS)) for error in (0, len(terms))}
+    return said.pop() if len(said) == 1 else round(exact_sum(terms))
 
 
 def whole_count(value: int, name: str) -> int:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 
-from pipeline.economics.exact import Exact, not_negative, positive, whole_count
-from pipeline.economics.request_classes import fill_hour
+from pipeline.economics.exact import Exact, exact_sum, not_negative, not_negative_ratio, positive, whole_count
 from pipeline.economics.scale_down import LoadHour
 
 
@@ -93,42 +93,62 @@ def idle_fill(
     capacity = positive(capacity_per_replica_hour, "capacity_per_replica_hour")
     ready = max(0, whole_count(replicas, "replicas") - whole_count(spare_replicas, "spare_replicas"))
     ranked = _ranked(movable, headroom or {})
-    dearest = dict(ranked)
     for found in movable:
         if len(found.hours) != len(served):
             raise ValueError(
                 f"{found.name} has {len(found.hours)} hours and the replicas {len(served)}: pass the same hours."
             )
-    rooms = [
-        None if load is None else max(ready * capacity - not_negative(load, f"served[{hour}]"), Fraction(0))
-        for hour, load in enumerate(served)
-    ]
-    fits = [
-        {}
-        if room is None
-        else fill_hour(work=[(one.name, one.hours[hour].work, dearest[one.name]) for one in movable], capacity=room)
-        for hour, room in enumerate(rooms)
-    ]
+    loads = [None if load is None else not_negative_ratio(load, f"served[{hour}]") for hour, load in enumerate(served)]
+    works = {one.name: [not_negative_ratio(hour.work, f"work of {one.name}") for hour in one.hours] for one in movable}
+    # Whole numbers of one small part of a unit from here on: there are hundreds of hours, and counts to try.
+    most = (ready * capacity).as_integer_ratio()
+    parts = math.lcm(*{ratio[1] for ratio in chain([most], loads, *works.values()) if ratio is not None})
+
+    def in_parts(ratio: tuple[int, int]) -> int:
+        return ratio[0] * (parts // ratio[1])
+
+    rooms = [None if load is None else max(in_parts(most) - in_parts(load), 0) for load in loads]
+    of_hours = {name: [in_parts(work) for work in works[name]] for name in ranked}
+    fits = _fits(rooms, of_hours)
     tokens = [
-        {one.name: _tokens(one.hours[hour], fitting[one.name]) for one in movable if fitting.get(one.name)}
+        {
+            one.name: one.hours[hour].tokens * fitting[one.name] // of_hours[one.name][hour]
+            for one in movable
+            if fitting.get(one.name)
+        }
         for hour, fitting in enumerate(fits)
     ]
     return IdleFill(
-        filled=_filled(movable, [name for name, _ in ranked], headroom or {}, fits, tokens),
-        hours=tuple(HourFilled(room=room, tokens=found) for room, found in zip(rooms, tokens, strict=True)),
+        filled=_filled(movable, ranked, headroom or {}, fits, tokens, parts=parts),
+        hours=tuple(
+            HourFilled(room=None if room is None else Fraction(room, parts), tokens=found)
+            for room, found in zip(rooms, tokens, strict=True)
+        ),
     )
 
 
-def _ranked(movable: Sequence[Movable], headroom: Mapping[str, Exact]) -> list[tuple[str, Fraction]]:
-    """Each name with what a unit of its work avoids were all of it to move, the one that goes first first."""
+def _fits(rooms: Sequence[int | None], work: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
+    """What fits of each hour, of the first named first. None: nobody watched, and nothing fits."""
+    fits: list[dict[str, int]] = []
+    for hour, room in enumerate(rooms):
+        left, fitting = room or 0, {}
+        for name, of_hours in work.items():
+            fitting[name] = min(of_hours[hour], left)
+            left -= fitting[name]
+        fits.append(fitting)
+    return fits
+
+
+def _ranked(movable: Sequence[Movable], headroom: Mapping[str, Exact]) -> list[str]:
+    """Names, the one that goes first first: by what a unit of their work avoids were all of it to move."""
     left = _Left(headroom)
     found: list[tuple[str, Fraction]] = []
     by_price = sorted(movable, key=lambda one: (-not_negative(one.price_per_unit, f"price of {one.name}"), one.name))
     for one in by_price:
-        work = sum((Fraction(hour.work) for hour in one.hours), Fraction(0))
+        work = exact_sum(hour.work.as_integer_ratio() for hour in one.hours)
         avoided = left.take(one, work * Fraction(one.price_per_unit))
         found.append((one.name, avoided / work if work else Fraction(0)))
-    return sorted(found, key=lambda one: (-one[1], one[0]))
+    return [name for name, _ in sorted(found, key=lambda one: (-one[1], one[0]))]
 
 
 class _Left:
@@ -147,20 +167,18 @@ class _Left:
         return taken
 
 
-def _tokens(whole: LoadHour, fitting: Fraction) -> int:
-    return math.floor(whole.tokens * fitting / Fraction(whole.work))
-
-
 def _filled(
     movable: Sequence[Movable],
     ranked: Sequence[str],
     headroom: Mapping[str, Exact],
-    fits: Sequence[Mapping[str, Fraction]],
+    fits: Sequence[Mapping[str, int]],
     tokens: Sequence[Mapping[str, int]],
+    *,
+    parts: int,
 ) -> tuple[Filled, ...]:
     by_name, left, filled = {one.name: one for one in movable}, _Left(headroom), {}
     for name in ranked:
-        work = sum((fitting.get(name, Fraction(0)) for fitting in fits), Fraction(0))
+        work = Fraction(sum(fitting[name] for fitting in fits), parts)
         moved = work * Fraction(by_name[name].price_per_unit)
         filled[name] = Filled(
             name=name,

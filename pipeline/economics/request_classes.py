@@ -15,7 +15,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from pipeline.economics.deferrable import Waiting, most_served
-from pipeline.economics.exact import Exact, exact_fraction, not_negative, positive, to_decimal, whole_count
+from pipeline.economics.exact import Exact, not_negative, positive, to_decimal, whole_count
 from pipeline.economics.load_curve import LoadCurve, load_curve
 from pipeline.economics.marginal import MarginalReplica, SelfHostCosts, best_count, why_no_more
 
@@ -211,17 +211,3 @@ def _alternative(layers: _Layers, costs: SelfHostCosts, api: Fraction, replicas:
             for name, price, work, served in rows
         ),
     )
-
-
-def fill_hour(*, work: Sequence[tuple[str, Exact, Exact]], capacity: Exact) -> dict[str, Fraction]:
-    """What fits of one hour into a capacity, the dearest work first; equal prices in the order of their names.
-
-    `work`: (name, units, API price of a unit). A capacity below zero takes nothing. Raises ValueError for a negative
-    amount of work. The units served by name.
-    """
-    left = max(exact_fraction(capacity, "capacity"), Fraction(0))
-    served: dict[str, Fraction] = {}
-    for name, units, _ in sorted(work, key=lambda found: (-exact_fraction(found[2], f"price of {found[0]}"), found[0])):
-        served[name] = min(not_negative(units, f"work of {name}"), left)
-        left -= served[name]
-    return served

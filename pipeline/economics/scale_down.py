@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 from pipeline.economics.exact import (
     Exact,
     exact_fraction,
+    exact_sum,
     money_text,
     not_negative,
     positive,
+    rounded_sum,
     to_decimal,
     to_places,
     whole_count,
@@ -214,11 +216,16 @@ class _Rule:
 
     def above(self, hours: Sequence[LoadHour], count: int) -> tuple[int, Fraction, int]:
         """Of hours, the busiest first: those above so many replicas, the work above them, and the tokens of it."""
-        limit = count * self.capacity
-        over = list(takewhile(lambda hour: hour.work > limit, hours))
-        parts = [(Fraction(hour.work) - limit, hour) for hour in over]
-        tokens = sum((part / Fraction(hour.work) * hour.tokens for part, hour in parts), Fraction(0))
-        return len(over), sum((part for part, _ in parts), Fraction(0)), round(tokens)
+        limit, parts = (count * self.capacity).as_integer_ratio()
+        over: list[tuple[int, int, int, int]] = []
+        for hour in hours:
+            work, of_work = hour.work.as_integer_ratio()
+            above = work * parts - limit * of_work
+            if above <= 0:
+                break
+            over.append((above, work, of_work, hour.tokens))
+        tokens = rounded_sum([(count * above, work * parts) for above, work, _, count in over])
+        return len(over), exact_sum((above, of_work * parts) for above, _, of_work, _ in over), tokens
 
     def kept(
         self,

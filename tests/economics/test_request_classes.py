@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.economics.hybrid import optimal_hybrid
-from pipeline.economics.request_classes import RequestClass, fill_hour, hybrid_of_classes
+from pipeline.economics.request_classes import RequestClass, hybrid_of_classes
 
 small = st.integers(0, 60).map(lambda tenths: Decimal(tenths) / 10)
 
@@ -117,12 +117,6 @@ def test_the_requests_that_displace_most_per_replica_second_move_first() -> None
     assert (plan.best.replicas, plan.best.total_cost) == (1, 40 + 16)
     assert [(part.name, part.served_units) for part in plan.best.classes] == [("long", 20), ("short", 4)]
     assert plan.next_replica.explanation == "Replica 2 would displace 16.00 of API cost for 40.00 of rent."
-
-
-def test_an_hour_is_filled_with_the_dearest_work_first_and_never_beyond_its_room() -> None:
-    work = [("cheap", 5, 1), ("dear", 3, 2), ("equal", 5, 1)]
-    assert fill_hour(work=work, capacity=7) == {"dear": 3, "cheap": 4, "equal": 0}
-    assert fill_hour(work=work, capacity=-1) == {"dear": 0, "cheap": 0, "equal": 0}
 
 
 @pytest.mark.parametrize(
