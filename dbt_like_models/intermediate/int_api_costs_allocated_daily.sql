@@ -5,7 +5,7 @@
 -- usage that no bill charges (metered_only, its cost unknown).
 -- A split is exact: whole quanta of 10^-18 by largest remainder, ties by key, the sign put back last. A bill that names
 -- its keys keeps every amount where it put it; only the tokens beside it are looked for.
--- partition: month
+-- partition: day, days apart
 with
 charges as (
     select

@@ -3,7 +3,7 @@
 -- What every API metered, providers united, in the same cells as the bills: a dimension that the bill does not state is
 -- NULL. A search is not billed per model, so its model and the dimensions that belong to one are NULL too.
 -- An activity of a day is counted by one source: an export beside the API counts on days the API does not vouch for.
--- partition: day
+-- partition: day, days apart
 with
 stated as (
     select

@@ -5,7 +5,7 @@
 -- where it has that hour, else the day's, by largest remainder. So the meter's sum stands, to the token.
 -- Split are only an account's models of which the gateway saw, on that day, all that these cells were metered (prompt
 -- and completion tokens each within a tenth): a part of it says nothing of the rest.
--- partition: month
+-- partition: day, days apart
 with
 usage as (
     select * from int_api_usage_hourly

@@ -1,7 +1,7 @@
 -- One row per usage_date, usage_hour_at, deployment_id.
 -- What each deployment's engines did in an hour: GPU time with a request, tokens by class, and how often a reading
 -- found requests that wait. Saturated: at nine of ten readings some waited, and the GPUs served 95% of the hour.
--- partition: day
+-- partition: day, days apart
 with
 engine_hours as (
     select * from int_engine_hours

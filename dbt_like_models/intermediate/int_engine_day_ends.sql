@@ -2,7 +2,7 @@
 -- Each engine process's last scrape of the day, and each target's last failed one: where the next day's count begins.
 -- Of a process that says when it began the last one is where its counters stand highest, whoever's clock stamped it.
 -- Of one that does not, no reading below one of the minute before it is the last: it is late, or the next day tells.
--- partition: day
+-- partition: day, days apart
 with
 engine_scrapes as (
     select * from int_engine_scrapes

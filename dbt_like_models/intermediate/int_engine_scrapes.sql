@@ -2,7 +2,7 @@
 -- Every scrape that counts of every engine. An engine process that an agent read on a day is told by the agent alone
 -- that day: what a Prometheus kept of it is the same tokens again. The two know one process by when it began, and where
 -- nobody says when, by its host.
--- partition: day
+-- partition: day, days apart
 with
 agent_scrapes as (
     select * from stg_nvml_spool__engine_scrapes

@@ -1,7 +1,7 @@
 -- One row per usage_date, usage_hour_at, account, every dimension the usage report states, charge_kind, token_class.
 -- Anthropic's metered usage with one row a token class: its uncached input excludes cache reads and writes, so the five
 -- classes are disjoint as they come. Zero counts are left out; a bucket longer than an hour has no hour.
--- partition: day
+-- partition: day, days apart
 with
 results as (
     select * from landed_anthropic_usage_api__usage

@@ -1,7 +1,7 @@
 -- One row per usage_date, agent_start_id, sequence_number.
 -- What agents said about themselves: file headers, GPU inventory, MIG slices, XID errors, gaps with their reason,
 -- lost records, torn lines.
--- partition: month
+-- partition: day, days apart
 with
 agent_records as (
     select * from landed_nvml_spool__agent_records

@@ -1,6 +1,6 @@
 -- One row per usage_date, agent_start_id, model_name, engine_rank, sequence_number.
 -- Every scrape of an engine's metrics, also the failed ones: counters as the engine stated them since its start.
--- partition: day
+-- partition: day, days apart
 with
 engine_scrapes as (
     select * from landed_nvml_spool__engine_scrapes

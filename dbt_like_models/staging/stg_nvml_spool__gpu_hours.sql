@@ -2,7 +2,7 @@
 -- What the samples prove about each GPU, by hour: the time their intervals cover, never their count. The bulk rows are
 -- read here and nowhere else, in one plain aggregate; only hours that two agents cover, or that claim to cover more
 -- time than passed, go through a sort. A sample's last seconds may fall on the next day: usage_hour_at says so.
--- partition: day
+-- partition: day, days apart
 with
 -- Read twice, and the second time for contested hours alone: kept in memory it would be most of what a build takes.
 gpu_samples as not materialized (

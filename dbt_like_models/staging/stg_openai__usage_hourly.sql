@@ -7,7 +7,7 @@
 -- uncached part, are not believed: such input stays whole, as class `input`.
 -- Audio, and images that are made, are classes of their own where they fit into their class. Image input stays with
 -- text, as on the bill. Reasoning is inside output. Zero counts are left out; a bucket longer than an hour has no hour.
--- partition: month
+-- partition: day, days apart
 with
 results as (
     select

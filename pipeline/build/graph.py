@@ -11,7 +11,7 @@ from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.build.publish import published_tables
 from pipeline.build.relations import FrameRelation, NodePart, Relation
-from pipeline.build.runner import ENGINE, Model, Progress, PythonModel, Runner, known_parts, silent
+from pipeline.build.runner import ENGINE, Model, Progress, PythonModel, Runner, TellBuilt, known_parts, silent, untold
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import SNAPSHOT_FORMAT, Snapshot, Snapshots
 from pipeline.build.sql_models import load_models
@@ -84,6 +84,7 @@ def build(
     paths: StatePaths,
     as_of: datetime,
     progress: Progress = silent,
+    built: TellBuilt = untold,
     threads: int | None = None,
     make_current: bool = True,
     shared: SharedFiles | None = None,
@@ -91,12 +92,13 @@ def build(
 ) -> BuildResult:
     """Bring the snapshot up to date with landing as of a moment and make it current. `publish` is for who calls.
 
+    `built` is told of every node as soon as it is there, where anything is built at all.
     `make_current=False` (a look back with `--as-of`) keeps the snapshot but does not move CURRENT.
     `shared`: the cache of all machines of this project: what one of them has built, the others take from it.
     `anew`: take nothing from it, but tell it. A build does that by itself where it lacks what it should have.
     """
     snapshots = Snapshots(folder=paths.snapshots, cache=paths.cache, shared=shared)
-    make = _Build(graph, landing, paths, as_of, progress, threads, make_current, snapshots)
+    make = _Build(graph, landing, paths, as_of, progress, built, threads, make_current, snapshots)
     if anew:
         result = make.brought_up_to_date(anew=True)
     else:
@@ -119,6 +121,7 @@ class _Build:
     paths: StatePaths
     as_of: datetime
     progress: Progress
+    built: TellBuilt
     threads: int | None
     make_current: bool
     snapshots: Snapshots
@@ -159,6 +162,7 @@ class _Build:
             cache=cache,
             known={} if anew else {**_known(elsewhere), **_known(before)},
             progress=self.progress,
+            built=self.built,
             threads=self.threads,
             shared=shared,
             is_shared=is_shared,

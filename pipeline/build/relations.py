@@ -358,7 +358,11 @@ class NodeRelation:
         return [(partition, self.file_of(partition)) for partition, part in self._chosen(days) if part.rows]
 
     def file_of(self, partition: str) -> Path:
-        return self.folder / "nodes" / self.name / f"{self.parts[partition].key}.parquet"
+        return self._own_folder / f"{self.parts[partition].key}.parquet"
+
+    @cached_property
+    def _own_folder(self) -> Path:
+        return self.folder / "nodes" / self.name
 
     def sql(self, days: DateRange | None) -> str:
         files = self.files(days)

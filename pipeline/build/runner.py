@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -40,6 +41,8 @@ from pipeline.landing.shared import SharedFiles
 ENGINE = f"duckdb {duckdb.__version__}"
 _NODE_FORMAT = "breakeven.node/2"
 _FEW_ROWS = 10_000
+# One query for a week takes little more than one for a day, and not much memory; a year would take both.
+_MOST_DAYS_TOGETHER = 7
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,16 @@ def silent(*, node: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
+class TellBuilt(Protocol):
+    """Told of every node that is there, after those that it reads: its folder, and which partitions had to run."""
+
+    def __call__(self, node: NodeRelation, folder: str, ran: Sequence[str]) -> None: ...
+
+
+def untold(node: NodeRelation, folder: str, ran: Sequence[str]) -> None:
+    """Nobody wants to know before everything is there."""
+
+
 @dataclass
 class Built:
     """What a build yielded: every node as a relation, and which partitions really ran."""
@@ -105,6 +118,7 @@ class Runner:
     cache: Path
     known: Mapping[str, NodePart] = field(default_factory=dict)
     progress: Progress = silent
+    built: TellBuilt = untold
     threads: int | None = None
     shared: SharedFiles | None = None
     is_shared: bool = False
@@ -121,17 +135,20 @@ class Runner:
         nodes: dict[str, NodeRelation] = {}
         ran: dict[str, list[str]] = {}
         under_way: dict[str, _UnderWay] = {}
+        readings = _Readings(self.models)
         with Workers[_Parts](self.threads or os.cpu_count() or 1, folder=self.cache) as workers:
             while waiting.is_active():
                 for name in waiting.get_ready():
                     self.progress(node=name, done=len(nodes), total=len(order))
                     readable = {**self.relations, **nodes}
                     inputs = {table: readable[table] for table in by_name[name].inputs}
-                    under_way[name] = self._begin(workers, by_name[name], inputs)
+                    under_way[name] = self._begin(workers, by_name[name], inputs, readings)
                 complete = [name for name, node in under_way.items() if node.missing <= node.parts.keys()]
                 for name in complete:
                     node = under_way.pop(name)
                     nodes[name], ran[name] = node.relation(self.cache, self.shared), sorted(node.missing)
+                    self.built(nodes[name], node.model.folder, ran[name])
+                    readings.done(node.model)
                     waiting.done(name)
                 if not complete:
                     name, parts = workers.next_result()
@@ -139,18 +156,20 @@ class Runner:
         # In the order of what reads what, however they ended.
         return Built(nodes={name: nodes[name] for name in order}, ran={name: ran[name] for name in order if ran[name]})
 
-    def _begin(self, workers: Workers[_Parts], model: Model, inputs: Mapping[str, Relation]) -> "_UnderWay":
+    def _begin(
+        self, workers: Workers[_Parts], model: Model, inputs: Mapping[str, Relation], readings: "_Readings"
+    ) -> "_UnderWay":
         """Find what is there of a model, and have the rest made."""
         columns = self._columns(workers, model, inputs)
         keys = _part_keys(model, inputs)
         found = {partition: self.known.get(key) or self._remembered(model.name, key) for partition, key in keys.items()}
         missing = {partition: keys[partition] for partition, part in found.items() if part is None}
         if isinstance(model, SqlModel):
-            for partition, key in missing.items():
-                workers.submit(model.name, partial(self._run_sql, model, partition, key, inputs, columns))
+            for together in _run_together(model, missing):
+                workers.submit(model.name, partial(self._run_sql, model, together, inputs, columns))
         elif missing:
             # Its partitions share what it reads, and it holds the interpreter: one job makes them all.
-            workers.submit(model.name, partial(self._run_python, model, missing, inputs, columns))
+            workers.submit(model.name, partial(self._run_python, model, missing, inputs, columns, readings))
         parts = {partition: part for partition, part in found.items() if part is not None}
         return _UnderWay(model=model, columns=columns, missing=missing.keys(), parts=parts)
 
@@ -194,14 +213,13 @@ class Runner:
     def _run_sql(
         self,
         model: SqlModel,
-        partition: str,
-        key: str,
+        keys: Mapping[str, str],
         inputs: Mapping[str, Relation],
         columns: Columns,
         connection: duckdb.DuckDBPyConnection,
     ) -> _Parts:
-        """Run one partition of a SQL model and keep its result under its key."""
-        window = partition_range(partition)
+        """Run one partition of a SQL model, or several days in a row, and keep each result under its key."""
+        window = DateRange(partition_range(min(keys)).from_date, partition_range(max(keys)).to_date)
         try:
             for name in model.inputs:
                 days = _days_read(model, inputs[name], window)
@@ -209,18 +227,20 @@ class Runner:
             _set_partition(connection, window)
             connection.execute(f"create or replace temp table result as {model.sql}")
             found = _hashed(connection, model, columns, "result")
-            _refuse_outside(model, partition, found)
-            part = _part(key, columns, found)
-            if part.rows:
-                with written_once(self._file(model.name, part.key)) as aside:
-                    written = f"format parquet, compression {_compression(part.rows)}"
-                    connection.execute(f"copy result to {literal(str(aside))} ({written})")
+            day, parts = quoted(model.date_column), _parts(model, keys, columns, found)
+            for partition, part in parts.items():
+                if part.rows:
+                    rows = "result" if len(parts) == 1 else f"(from result where {day} = date '{partition}')"
+                    with written_once(self._file(model.name, part.key)) as aside:
+                        written = f"format parquet, compression {_compression(part.rows)}"
+                        connection.execute(f"copy {rows} to {literal(str(aside))} ({written})")
         except duckdb.Error as error:
-            raise BuildError(f"{model.name}, partition {partition}: {_own_words(error)}") from None
+            raise BuildError(f"{model.name}, {_named(keys)}: {_own_words(error)}") from None
         finally:
             connection.execute("drop table if exists result")
-        self._announce(model.name, part)
-        return {partition: part}
+        for part in parts.values():
+            self._announce(model.name, part)
+        return parts
 
     def _run_python(
         self,
@@ -228,12 +248,13 @@ class Runner:
         keys: Mapping[str, str],
         inputs: Mapping[str, Relation],
         columns: Columns,
+        readings: "_Readings",
         connection: duckdb.DuckDBPyConnection,
     ) -> _Parts:
         """Run the missing partitions of a Python model. Their rows are few, so they are hashed all at once."""
         try:
-            frames = _Frames(model, inputs, list(keys))
-            made = {partition: _made(model, partition, frames.of(connection, partition)) for partition in keys}
+            frames = _Frames(model, inputs, list(keys), readings, connection)
+            made = {partition: _made(model, partition, frames.of(partition)) for partition in keys}
             files = {partition: self._file(model.name, keys[partition]) for partition in keys if len(made[partition])}
             for partition, file in files.items():
                 with written_once(file) as aside:
@@ -242,10 +263,7 @@ class Runner:
             found = _hashed(connection, model, columns, f"({rows})")
         except duckdb.Error as error:
             raise BuildError(f"{model.name}: {_own_words(error)}") from None
-        said: dict[str, _Said] = {partition: {} for partition in keys}
-        for day, says in found.items():
-            said["all" if day is None else partition_of(day, model.partition_by)][day] = says
-        parts = {partition: _part(key, columns, said[partition]) for partition, key in keys.items()}
+        parts = _parts(model, keys, columns, found)
         for part in parts.values():
             self._announce(model.name, part)
         return parts
@@ -301,6 +319,37 @@ def _hashed(connection: duckdb.DuckDBPyConnection, model: Model, columns: Column
     return {found: (count, f"{count}.{total:x}.{mixed:x}") for found, count, total, mixed in rows}
 
 
+def _run_together(model: SqlModel, missing: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """Partitions, with their keys, that one query makes: days in a row where the model keeps its days apart."""
+    together: dict[str, str] = {}
+    for partition, key in sorted(missing.items()):
+        begins = partition_range(partition).from_date
+        is_next = together and begins == partition_range(max(together)).to_date
+        if together and not (model.days_are_apart and is_next and len(together) < _MOST_DAYS_TOGETHER):
+            yield together
+            together = {}
+        together[partition] = key
+    if together:
+        yield together
+
+
+def _parts(model: Model, keys: Mapping[str, str], columns: Columns, found: _Said) -> _Parts:
+    """What was found of each partition. BuildError where there are rows of none of them."""
+    said: dict[str, _Said] = {partition: {} for partition in keys}
+    for day, says in found.items():
+        partition = (
+            "all" if model.partition_by == "none" else "" if day is None else partition_of(day, model.partition_by)
+        )
+        if partition not in said:
+            raise BuildError(f"{model.name}, {_named(keys)}: rows of {day} are outside it.")
+        said[partition][day] = says
+    return {partition: _part(key, columns, said[partition]) for partition, key in keys.items()}
+
+
+def _named(keys: Mapping[str, str]) -> str:
+    return f"partition {min(keys)}" if len(keys) == 1 else f"partitions {min(keys)} to {max(keys)}"
+
+
 def _part(key: str, columns: Columns, found: _Said) -> NodePart:
     """Rows and content hash, by day where the model has days."""
     return NodePart(
@@ -349,42 +398,131 @@ class _Asked(Mapping[str, Any]):
         return len(self._found_by)
 
 
+class _Readings:
+    """What the Python models of one build read. Where two ask alike it is read, and made ready, once for both.
+
+    Kept as long as a model that asks for it is still to run. Who comes second may ask for fewer days.
+    """
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._left = Counter(asked for model in models if isinstance(model, PythonModel) for asked in _asked(model))
+        self._kept: dict[_Asking, list[tuple[DateRange | None, _Cuts]]] = {}
+
+    def of(
+        self, model: PythonModel, relation: Relation, connection: duckdb.DuckDBPyConnection, days: DateRange | None
+    ) -> "_Cuts":
+        """An input of a model, of these days at least."""
+        kept = self._kept.setdefault(_asking(model, relation.name), [])
+        found = next((cuts for of_days, cuts in kept if _holds(of_days, days)), None)
+        if found is None:
+            found = _Cuts(*_read(model, relation, connection, days), model.prepare.get(relation.name))
+            kept.append((days, found))
+        return found
+
+    def done(self, model: Model) -> None:
+        """The model asks for nothing more."""
+        for asked in _asked(model) if isinstance(model, PythonModel) else ():
+            self._left[asked] -= 1
+            if not self._left[asked]:
+                self._kept.pop(asked, None)
+
+
+# An input, how it is read, and what is made of it.
+_Asking = tuple[str, str | None, Callable[[pl.DataFrame], Any] | None]
+
+
+def _asking(model: PythonModel, name: str) -> _Asking:
+    return name, model.reads.get(name), model.prepare.get(name)
+
+
+def _asked(model: PythonModel) -> list[_Asking]:
+    return [_asking(model, name) for name in model.inputs]
+
+
+def _holds(kept: DateRange | None, wanted: DateRange | None) -> bool:
+    if kept is None or wanted is None:
+        return kept is wanted
+    return kept.from_date <= wanted.from_date and wanted.to_date <= kept.to_date
+
+
+def _read(
+    model: PythonModel, relation: Relation, connection: duckdb.DuckDBPyConnection, days: DateRange | None
+) -> tuple[pl.DataFrame, list[date]]:
+    """Rows of an input in the order of their days, and the day of each."""
+    connection.execute(f"create or replace temp view {quoted(relation.name)} as {relation.sql(days)}")
+    frame = pl.DataFrame(connection.sql(model.reads.get(relation.name, f"select * from {quoted(relation.name)}")))
+    if days is None or relation.date_column is None:
+        return frame, []
+    frame = frame.sort(relation.date_column)
+    return frame, frame[relation.date_column].to_list()
+
+
+class DaysOf(Mapping[date, Any]):
+    """What was made of an input, by day. It is read when it is first looked at."""
+
+    def __init__(self, found: Callable[[], Mapping[date, Any]], of: Callable[[DateRange], Mapping[date, Any]]) -> None:
+        self._found = found
+        self._of = of
+
+    @cached_property
+    def _by_day(self) -> Mapping[date, Any]:
+        return self._found()
+
+    def between(self, first: date, last: date) -> Mapping[date, Any]:
+        """The days from `first` to `last`, and nothing read of any other."""
+        return self._of(DateRange(first, last + timedelta(days=1)))
+
+    def __getitem__(self, day: date) -> Any:
+        return self._by_day[day]
+
+    def __iter__(self) -> Iterator[date]:
+        return iter(self._by_day)
+
+    def __len__(self) -> int:
+        return len(self._by_day)
+
+
 class _Frames:
     """Inputs of a Python model: each is read once for all partitions that miss, and cut for each of them."""
 
-    def __init__(self, model: PythonModel, inputs: Mapping[str, Relation], partitions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: PythonModel,
+        inputs: Mapping[str, Relation],
+        partitions: Sequence[str],
+        readings: _Readings,
+        connection: duckdb.DuckDBPyConnection,
+    ) -> None:
         self._model = model
         self._inputs = inputs
         self._windows = [partition_range(partition) for partition in partitions]
-        self._read: dict[str, _Cuts] = {}
+        self._readings = readings
+        self._connection = connection
 
-    def of(self, connection: duckdb.DuckDBPyConnection, partition: str) -> Mapping[str, Any]:
+    def of(self, partition: str) -> Mapping[str, Any]:
         """What a partition reads of each input, and `this_partition`. An input is read when it is first asked for."""
         window = partition_range(partition)
         this = pl.DataFrame({"from_date": [window.from_date], "to_date": [window.to_date]})
-        asked = {name: partial(self._cut, connection, relation, window) for name, relation in self._inputs.items()}
+        asked = {name: partial(self._cut, relation, window) for name, relation in self._inputs.items()}
         return _Asked({**asked, "this_partition": lambda: this})
 
-    def _cut(self, connection: duckdb.DuckDBPyConnection, relation: Relation, window: DateRange) -> Any:
-        if relation.name not in self._read:
-            frame, days = self._whole(connection, relation)
-            self._read[relation.name] = _Cuts(frame, days, self._model.prepare.get(relation.name))
-        return self._read[relation.name].of(_days_read(self._model, relation, window))
+    def _cut(self, relation: Relation, window: DateRange) -> Any:
+        wanted = _days_read(self._model, relation, window)
+        if wanted is None or relation.name not in self._model.prepare:
+            return self._whole(relation).of(wanted)
+        return DaysOf(lambda: self._whole(relation).of(wanted), lambda days: self._of_days(relation, days).of(days))
 
-    def _whole(self, connection: duckdb.DuckDBPyConnection, relation: Relation) -> tuple[pl.DataFrame, list[date]]:
-        """What any of the partitions reads of an input, in the order of its days."""
+    def _whole(self, relation: Relation) -> "_Cuts":
+        """What any of the partitions reads of an input."""
         ranges = [_days_read(self._model, relation, window) for window in self._windows]
         dated = [days for days in ranges if days is not None]
         hull: DateRange | None = None
         if len(dated) == len(ranges):
             hull = DateRange(min(days.from_date for days in dated), max(days.to_date for days in dated))
-        connection.execute(f"create or replace temp view {quoted(relation.name)} as {relation.sql(hull)}")
-        wanted = self._model.reads.get(relation.name, f"select * from {quoted(relation.name)}")
-        frame = pl.DataFrame(connection.sql(wanted))
-        if hull is None or relation.date_column is None:
-            return frame, []
-        frame = frame.sort(relation.date_column)
-        return frame, frame[relation.date_column].to_list()
+        return self._of_days(relation, hull)
+
+    def _of_days(self, relation: Relation, days: DateRange | None) -> "_Cuts":
+        return self._readings.of(self._model, relation, self._connection, days)
 
 
 class _Cuts:

@@ -24,6 +24,7 @@ class SqlModel:
     """One SELECT = one table. `inputs` are the tables it reads; `lookback` days of an input before the partition.
 
     `days_of`: the input whose days alone have partitions, where another reaches back further; None: those of all.
+    `days_are_apart`: each row is made of rows of its own day alone, so that one query may make several days.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SqlModel:
     date_column: str = "usage_date"
     folder: str = ""
     days_of: str | None = None
+    days_are_apart: bool = False
 
     @property
     def code_hash(self) -> str:
@@ -68,9 +70,13 @@ def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
     header: dict[str, list[str]] = {}
     for match in _HEADER.finditer(sql):
         header.setdefault(match["key"], []).append(match["value"])
-    partition = header.get("partition", ["missing"])[0].split()[0]
+    partition, _, days = header.get("partition", ["missing"])[0].partition(", ")
     if partition not in ("day", "month", "none"):
         raise BuildError(f"{path.name}: the header says partition {partition!r}. It must be day, month or none.")
+    if days and (days != "days apart" or partition != "day" or "lookback" in header):
+        raise BuildError(
+            f"{path.name}: the header says `, {days}`. Only days without a lookback can be `, days apart`."
+        )
     inputs = _tables_read(sql, cache=cache, name=path.name)
     days_of = header["days"][0] if "days" in header else None
     if days_of is not None and days_of not in inputs:
@@ -81,6 +87,7 @@ def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
         partition_by=partition,  # type: ignore[arg-type]  # checked above
         inputs=inputs,
         days_of=days_of,
+        days_are_apart=bool(days),
         lookback=dict(_lookback(path.name, line) for line in header.get("lookback", [])),
         date_column=header.get("date", ["usage_date"])[0],
         folder=path.parent.name,

@@ -7,7 +7,7 @@ from types import ModuleType
 from pipeline.build.config_tables import config_versions
 from pipeline.build.graph import BuildResult, Graph, build
 from pipeline.build.redactions import finish_redactions
-from pipeline.build.runner import Progress, PythonModel, silent
+from pipeline.build.runner import Progress, PythonModel, TellBuilt, silent, untold
 from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.build.sql_models import PartitionBy
 from pipeline.config import Config
@@ -82,6 +82,7 @@ def build_project(
     *,
     as_of: datetime,
     progress: Progress = silent,
+    built: TellBuilt = untold,
     make_current: bool = True,
     anew: bool = False,
 ) -> BuildResult:
@@ -92,6 +93,7 @@ def build_project(
         paths=project.paths,
         as_of=as_of,
         progress=progress,
+        built=built,
         make_current=make_current,
         shared=project.shared,
         anew=anew,

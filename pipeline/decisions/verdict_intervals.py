@@ -38,6 +38,7 @@ from pipeline.economics.work import replica_hour_work_seconds, work_scale
 _VERDICTS = "fct_verdicts_daily"
 INPUTS = (*window.INPUTS, _VERDICTS)
 LOOKBACK = window.LOOKBACK
+PREPARE = window.PREPARE
 _FX_SHIFT = 0.05
 _MTOK = 1_000_000
 # A workload takes about ten milliseconds, another process half a second to begin (2026-11-29).
@@ -158,17 +159,11 @@ def build(frames: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _prepared(frames: Mapping[str, Any], day: date) -> dict[str, Any]:
-    """As the window prepares them, of the days that the verdict of `day` reads alone."""
+    """What the window makes of its inputs, of the days that the verdict of `day` reads alone."""
     since = day - timedelta(days=WINDOW_DAYS - 1)
-    prepared: dict[str, Any] = {}
-    for name in window.INPUTS:
-        prepare, frame = window.PREPARE[name], frames[name]
-        if name not in window.LOOKBACK:
-            prepared[name] = prepare(frame)
-            continue
-        days = frame.filter(pl.col("usage_date").is_between(since, day)).partition_by("usage_date", as_dict=True)
-        prepared[name] = {found: prepare(days[key]) for key in sorted(days) for found in key}
-    return prepared
+    return {
+        name: frames[name].between(since, day) if name in window.LOOKBACK else frames[name] for name in window.INPUTS
+    }
 
 
 def _rows(every: Sequence[_Asked]) -> list[dict[str, Any]]:

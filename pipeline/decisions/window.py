@@ -127,10 +127,6 @@ class Problem:
     is_open: bool = False
 
 
-def _rows(frame: pl.DataFrame) -> Rows:
-    return frame.to_dicts()
-
-
 def _price_list(frame: pl.DataFrame) -> PriceList:
     return price_list(frame.to_dicts())
 
@@ -200,7 +196,7 @@ def _served(frame: pl.DataFrame) -> dict[str, Served]:
 
 # What is made of an input: of each day's rows where it has days, else of all its rows.
 PREPARE: Mapping[str, Callable[[pl.DataFrame], Any]] = {
-    **dict.fromkeys(_UNDATED, _rows),
+    **dict.fromkeys(_UNDATED, pl.DataFrame.to_dicts),
     "api_prices": _price_list,
     "fct_api_costs_daily": _api_costs,
     "fct_day_status_daily": status_row,

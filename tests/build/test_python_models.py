@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.relations import FrameRelation, NodeRelation
+from pipeline.build.relations import DateRange, FrameRelation, NodeRelation
 from pipeline.build.runner import PythonModel, Runner
 from pipeline.build.sql_models import SqlModel
 from pipeline.errors import BuildError
@@ -136,3 +136,64 @@ def test_columns_that_were_not_declared_are_refused(tmp_path):
     model = python_model(lambda inputs: inputs["rows"].drop("share"))
     with pytest.raises(BuildError, match="fct_rows returned columns"):
         built(model, frame([(0, "a", None, None)]), tmp_path)
+
+
+def test_two_models_that_ask_alike_are_handed_what_was_read_once(tmp_path, monkeypatch):
+    """The second may ask for fewer days. Who reads or prepares otherwise reads for itself; then nothing is kept."""
+    read: list[DateRange | None] = []
+    prepared: list[date] = []
+    really = FrameRelation.sql
+    monkeypatch.setattr(FrameRelation, "sql", lambda self, days: read.append(days) or really(self, days))
+
+    def items(rows: pl.DataFrame) -> list[str]:
+        prepared.append(rows["usage_date"][0])
+        return rows["item"].to_list()
+
+    def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
+        day = inputs["this_partition"]["from_date"][0]
+        return frame([((day - FIRST).days, "".join(chain(*inputs["rows"].values())), None, None)])
+
+    rows = frame([(day, item, None, None) for day, item in enumerate("abcd")])
+    relation = FrameRelation(name="rows", frame=rows, folder=tmp_path, date_column="usage_date")
+    alike = {"prepare": {"rows": items}, "reads": {"rows": "select usage_date, item from rows"}}
+    two = [
+        python_model(build, **alike, lookback={"rows": 2}),
+        python_model(build, name="fct_after", inputs=("rows", "fct_rows"), **alike, lookback={"rows": 1}),
+    ]
+    result = Runner(models=two, relations={"rows": relation}, cache=tmp_path, threads=1).build()
+    assert len([days for days in read if days is not None]) == 1
+    assert sorted(prepared) == [FIRST + timedelta(days=day) for day in range(4)]
+    found = {
+        name: pl.read_parquet([file for _, file in node.files(None)]).sort("usage_date")["item"].to_list()
+        for name, node in result.nodes.items()
+    }
+    assert found == {"fct_rows": ["a", "ab", "abc", "bcd"], "fct_after": ["a", "ab", "bc", "cd"]}
+
+    read.clear()
+    other = {**alike, "reads": {"rows": "select usage_date, item from rows where item < 'd'"}}
+    two[1] = python_model(build, name="fct_after", inputs=("rows", "fct_rows"), **other, lookback={"rows": 1})
+    Runner(models=two, relations={"rows": relation}, cache=tmp_path / "other", threads=1).build()
+    assert len([days for days in read if days is not None]) == 2
+
+
+def test_of_a_long_input_only_the_days_between_are_read(tmp_path, monkeypatch):
+    read: list[DateRange | None] = []
+    really = FrameRelation.sql
+    monkeypatch.setattr(FrameRelation, "sql", lambda self, days: read.append(days) or really(self, days))
+
+    last = FIRST + timedelta(days=30)
+
+    def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
+        if inputs["this_partition"]["to_date"][0] <= last:
+            return frame([])
+        found = inputs["rows"].between(last - timedelta(days=1), last)
+        return frame([(30, "".join(found.values()), None, None)])
+
+    rows = frame([(day, str(day % 10), None, None) for day in range(32)])
+    digits = {"rows": lambda of_day: of_day["item"][0]}
+    model = python_model(build, partition_by="month", lookback={"rows": 27}, prepare=digits)
+    node, _ = built(model, rows, tmp_path)
+    assert {days for days in read if days is not None} == {
+        DateRange(last - timedelta(days=1), last + timedelta(days=1))
+    }
+    assert pl.read_parquet([file for _, file in node.files(None)])["item"].to_list() == ["90"]
