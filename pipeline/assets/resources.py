@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.build.relations import Columns, NodeRelation
 from pipeline.landing.project import Project
 from pipeline.sources.ingest import Ingested
 
@@ -15,6 +16,23 @@ from pipeline.sources.ingest import Ingested
 AS_OF_TAG = "breakeven/as_of"
 
 _NOTHING: Mapping[tuple[str, str], Ingested] = {}
+
+
+@dataclass(frozen=True)
+class BuiltTable:
+    """A table that is there. `says`: equal for equal rows. `rebuilt`: how many of its partitions had to run."""
+
+    name: str
+    folder: str
+    columns: Columns
+    rows: int
+    says: str
+    rebuilt: int
+
+    @classmethod
+    def of(cls, node: NodeRelation, folder: str, ran: Sequence[str]) -> "BuiltTable":
+        rows = sum(part.rows for part in node.parts.values())
+        return cls(node.name, folder, node.columns, rows, node.content(None), len(ran))
 
 
 @dataclass(frozen=True)
@@ -29,13 +47,14 @@ class Built:
 class ProjectResource:
     """A folder with a `breakeven.yaml`.
 
-    `brought`: (source, account) -> what was fetched for this run. `built`: what was built for it, as soon as it is: who
-    asks waits; None: the run builds. It raises BuildError where what was to be built could not be.
+    `brought`: (source, account) -> what was fetched for this run. `built`: tables as they are built for it, each after
+    what it reads, as far as they are told, and in the end what was built; who asks waits. None: the run builds. It
+    raises BuildError where what was to be built could not be.
     """
 
     folder: Path
     brought: Mapping[tuple[str, str], Ingested] = field(default_factory=lambda: _NOTHING)
-    built: Callable[[], Built | None] = lambda: None
+    built: Callable[[], Iterator[BuiltTable | Built] | None] = lambda: None
 
     @cached_property
     def project(self) -> Project:

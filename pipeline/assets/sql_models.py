@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,12 @@ import dagster as dg
 import yaml
 
 from pipeline.assets.markdown import markdown_table
-from pipeline.assets.resources import ProjectResource, moment_of
+from pipeline.assets.resources import Built, BuiltTable, ProjectResource, moment_of
 from pipeline.build.graph import BuildResult
 from pipeline.build.lineage import column_lineage
 from pipeline.build.publish import publish
 from pipeline.build.relations import Columns, duckdb_type
 from pipeline.build.runner import Model
-from pipeline.build.snapshot import Snapshot
 from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.check_results import CHECK_PREFIX, CheckResult, check_results, law_of
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
@@ -69,27 +69,48 @@ def sql_graph(
         context: dg.AssetExecutionContext,
         project: dg.ResourceParam[ProjectResource],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
-        now = moment_of(context.run.tags)
-        built = project.built()
-        if built is None:
-            land_config(project.project, now)
-            result = build_project(project.project, as_of=now)
-            publish(result.snapshot, project.project.paths.published)
-        else:
-            snapshot = kept_snapshot(project.project, built.snapshot_id)
-            result = BuildResult(snapshot=snapshot, ran=built.ran, landed=None)
+        columns: dict[str, Columns] = {}
+        for table in _tables(project, moment_of(context.run.tags)):
+            if isinstance(table, BuildResult):
+                result = table
+                continue
+            columns[table.name] = table.columns
+            if (key := model_key(table.name, table.folder)) in context.selected_asset_keys:
+                lineage = _lineage(sql_models.get(table.name), columns, landed, folders, cache)
+                yield _materialized(key, table, documented.get(table.name, {}), lineage)
         for note in result.notes:
             context.log.warning(note)
-        # In the order in which they were built: Dagster wants every asset after what it reads.
-        for name in result.snapshot.nodes:
-            if (key := model_key(name, result.snapshot.folders[name])) in context.selected_asset_keys:
-                lineage = _lineage(sql_models.get(name), result.snapshot, landed, folders)
-                yield _materialized(key, result, documented.get(name, {}), lineage)
         outcomes = check_results(result.snapshot)
         for check in sorted(context.selected_asset_check_keys):
             yield _law_result(check, [row for row in outcomes if row.law == check.name and not row.passed])
 
     return build_graph
+
+
+def _tables(project: ProjectResource, now: datetime) -> Iterator[BuiltTable | BuildResult]:
+    """Every table after what it reads (Dagster wants that), those that are told as soon as they are built; then the
+    build that they are of.
+    """
+    told = project.built()
+    named: set[str] = set()
+    if told is None:
+        land_config(project.project, now)
+        result = build_project(project.project, as_of=now)
+        publish(result.snapshot, project.project.paths.published)
+    else:
+        for found in told:
+            if isinstance(found, Built):
+                snapshot = kept_snapshot(project.project, found.snapshot_id)
+                result = BuildResult(snapshot=snapshot, ran=found.ran, landed=None)
+            elif found.name not in named:
+                # A build that lost a file of the shared cache begins again, and tells again.
+                named.add(found.name)
+                yield found
+    snapshot = result.snapshot
+    for name in snapshot.nodes:
+        if name not in named:
+            yield BuiltTable.of(snapshot.node(name), snapshot.folders[name], result.ran.get(name, ()))
+    yield result
 
 
 @dataclass(frozen=True)
@@ -175,35 +196,39 @@ def _subject(model: Model, folders: Mapping[str, str]) -> dg.AssetKey:
 
 
 def _materialized(
-    key: dg.AssetKey, result: BuildResult, documented: Mapping[str, str], lineage: dg.TableColumnLineage | None
+    key: dg.AssetKey, table: BuiltTable, documented: Mapping[str, str], lineage: dg.TableColumnLineage | None
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    node = result.snapshot.node(key.path[-1])
     metadata: dict[str, Any] = {
-        "dagster/row_count": sum(part.rows for part in node.parts.values()),
-        "partitions rebuilt": len(result.ran.get(node.name, ())),
-        "snapshot": result.snapshot.snapshot_id,
+        "dagster/row_count": table.rows,
+        "partitions rebuilt": table.rebuilt,
         "dagster/column_schema": dg.TableSchema(
             columns=[
                 dg.TableColumn(name=column, type=kind, description=documented.get(column))
-                for column, kind in node.columns
+                for column, kind in table.columns
             ]
         ),
     }
     if lineage is not None:
         metadata["dagster/column_lineage"] = lineage
-    return dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(node.content(None)[:32]), metadata=metadata)
+    return dg.MaterializeResult(asset_key=key, data_version=dg.DataVersion(table.says[:32]), metadata=metadata)
 
 
 def _lineage(
-    model: SqlModel | None, snapshot: Snapshot, landed: Mapping[str, _Landed], folders: Mapping[str, str]
+    model: SqlModel | None,
+    columns: Mapping[str, Columns],
+    landed: Mapping[str, _Landed],
+    folders: Mapping[str, str],
+    cache: Path,
 ) -> dg.TableColumnLineage | None:
-    """Where each column comes from, as far as that is an asset; configuration and seeds are not."""
+    """Where each column comes from, as far as that is an asset; configuration and seeds are not.
+
+    `columns`: of every table so far.
+    """
     if model is None:
         return None
-    node = snapshot.node(model.name)
     known = {name: table.columns for name, table in landed.items()}
-    known.update({name: snapshot.node(name).columns for name in model.inputs if name in snapshot.nodes})
-    traced = column_lineage(model, node.columns, inputs=known, cache=node.folder)
+    known.update({name: columns[name] for name in model.inputs if name in columns})
+    traced = column_lineage(model, columns[model.name], inputs=known, cache=cache)
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for column, sources in traced.items():
         # Tables that one source brings have columns of one name and are one asset: it is named once.

@@ -1,5 +1,5 @@
 """The daily job in a process of its own: it imports Dagster while this one lands, begins and records what landed while
-this one builds, and waits there for what was built.
+this one builds, and each table as it is built.
 
 Two cores are then used where one was, and tables are printed while the job records what was built. The other process
 ends with this one, however this one ends.
@@ -15,15 +15,16 @@ import threading
 import time
 import traceback
 from _thread import interrupt_main
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, NoReturn
 
-from pipeline.assets.resources import Built
+from pipeline.assets.resources import Built, BuiltTable
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.sources.ingest import Ingested
 
@@ -51,7 +52,8 @@ class _Refused:
 
 
 class DailyJob:
-    """Made, it gets itself ready; `begin` once it is known what was brought, `go_on` once everything is built.
+    """Made, it gets itself ready; `begin` once it is known what was brought, `tell` of each table as it is built, and
+    `go_on` once all are.
 
     Where Dagster has been imported already a second process would gain nothing: the job runs in this one.
     """
@@ -61,7 +63,7 @@ class DailyJob:
         self._held = ExitStack()
         self.process_id: int | None = None
         self._order: DailyOrder | None = None
-        self._built: Built | _Refused | None = None
+        self._told: list[BuiltTable | Built | _Refused | None] = []
         self._orders: IO[bytes] | None = None
         self._answers: IO[bytes] | None = None
 
@@ -82,24 +84,26 @@ class DailyJob:
     def begin(self, order: DailyOrder) -> None:
         """Have the job run over these days, as far as it can while this process builds."""
         self._order = order
-        self._tell(order)
+        self._send(order)
+
+    def tell(self, table: BuiltTable) -> None:
+        """Have the job record a table while the next ones are built."""
+        self._say(table)
 
     def go_on(self, built: Built | None) -> None:
-        """Have the job record what was built (None: it builds), while this process does something else."""
-        self._built = built
-        self._tell(built)
+        """Have the job record all that was built (None: it builds), while this process does something else."""
+        self._say(built)
 
     def give_up(self, error: BreakevenError) -> None:
         """Have the job record that nothing could be built, and why: whoever looks in Dagster sees it there too."""
-        self._built = _Refused(str(error))
-        self._tell(self._built)
+        self._say(_Refused(str(error)))
         with suppress(BuildError):
             self.result()
 
     def result(self) -> list[str]:
         """What `run_daily` returns; BuildError where a step failed or the other process was ended from outside."""
         if self._answers is None:
-            return _run_here(self._order, self._built)
+            return _run_here(self._order, iter(self._told))
         try:
             answer = pickle.load(self._answers)
         except (EOFError, pickle.UnpicklingError):
@@ -111,7 +115,11 @@ class DailyJob:
         problems: list[str] = answer
         return problems
 
-    def _tell(self, order: object) -> None:
+    def _say(self, told: BuiltTable | Built | _Refused | None) -> None:
+        self._told.append(told)
+        self._send(told)
+
+    def _send(self, order: object) -> None:
         # Whether the other process still listens is found out when its answer is read.
         with suppress(BrokenPipeError):
             if self._orders is not None:
@@ -131,22 +139,34 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()  # type: ignore[union-attr]
 
 
-def _run_here(order: DailyOrder | None, built: Built | _Refused | None) -> list[str]:
+def _run_here(order: DailyOrder | None, told: Iterator[BuiltTable | Built | _Refused | None]) -> list[str]:
     from pipeline.cli.in_process import ready_to_run
 
     assert order is not None, "begin() comes first"
     with ready_to_run(order) as job:
-        return job(lambda: _built(built))
+        return job(lambda: _what_is_built(told))
 
 
-def _built(told: Built | _Refused | None) -> Built | None:
-    if isinstance(told, _Refused):
-        raise BuildError(told.reason)
-    return told
+def _what_is_built(told: Iterator[BuiltTable | Built | _Refused | None]) -> Iterator[BuiltTable | Built] | None:
+    """As `ProjectResource.built` says it. Who asks waits for the first that is told."""
+    first = next(told)
+    return None if first is None else _until_built(first, told)
+
+
+def _until_built(
+    first: BuiltTable | Built | _Refused, others: Iterator[BuiltTable | Built | _Refused | None]
+) -> Iterator[BuiltTable | Built]:
+    for found in chain([first], others):
+        if isinstance(found, _Refused):
+            raise BuildError(found.reason)
+        assert found is not None, "who has told of a table builds the others too"
+        yield found
+        if isinstance(found, Built):
+            return
 
 
 def serve() -> NoReturn:
-    """The other process: one order, one word to go on, one answer. Whatever Dagster prints goes to stderr."""
+    """The other process: one order, words of what is built, one answer. Whatever Dagster prints goes to stderr."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
@@ -173,7 +193,7 @@ def _answer() -> object:
     with ready_to_run(_read(orders.get())) as job:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         running.set()
-        problems = job(lambda: _built(_read(orders.get())))
+        problems = job(lambda: _what_is_built(_read(order) for order in iter(orders.get, None)))
         running.clear()
     return problems
 

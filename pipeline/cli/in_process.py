@@ -15,7 +15,7 @@ from dagster import AssetCheckEvaluation
 from dagster._core.instance.ref import InstanceRef
 
 from pipeline.assets.landing import FETCHED
-from pipeline.assets.resources import AS_OF_TAG, Built, ProjectResource
+from pipeline.assets.resources import AS_OF_TAG, Built, BuiltTable, ProjectResource
 from pipeline.cli.beside import DailyOrder
 from pipeline.definitions import DAILY_JOB, definitions_for
 from pipeline.errors import BuildError
@@ -32,6 +32,7 @@ nux:
   enabled: false
 """
 _STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage", "instance_class")
+_WhatIsBuilt = Callable[[], Iterator[BuiltTable | Built] | None]
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -58,8 +59,8 @@ def run_daily(
 
 
 @contextmanager
-def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Callable[[], Built | None]], list[str]]]:
-    """The daily job, resolved, with its instance open. Called with what says what was built for it; None: it builds."""
+def ready_to_run(order: DailyOrder) -> Iterator[Callable[[_WhatIsBuilt], list[str]]]:
+    """The daily job, resolved, with its instance open. Called with what tells it what is built (`ProjectResource`)."""
     home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
     with _cycles_seldom_sought(), _instance(home) as instance:
         definitions = definitions_for(order.folder.resolve(), now=order.now, brought=order.brought)
@@ -69,7 +70,7 @@ def ready_to_run(order: DailyOrder) -> Iterator[Callable[[Callable[[], Built | N
         tags = {AS_OF_TAG: order.now.isoformat(), **days}
         told = {FETCHED} if order.brought is not None else set()
 
-        def run(built: Callable[[], Built | None]) -> list[str]:
+        def run(built: _WhatIsBuilt) -> list[str]:
             resource.built = built
             result = job.execute_in_process(instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False)
             if not result.success:

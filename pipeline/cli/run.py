@@ -4,15 +4,17 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from pipeline.assets.resources import Built
+from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.graph import BuildResult
 from pipeline.build.publish import publish
+from pipeline.build.relations import NodeRelation
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told, told_by_snapshot
@@ -110,14 +112,14 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
             DailyOrder(project.folder, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought)
         )
         try:
-            result = build_with_progress(project, now=now)
+            result = build_with_progress(project, now=now, built=daily.tell)
         except BreakevenError as error:
             daily.give_up(error)
             raise
         daily.go_on(Built(result.snapshot.snapshot_id, result.ran))
         publish(result.snapshot, project.paths.published)
-        print_answers(project)
-        told = told_by_snapshot(project)
+        print_answers(project, result.snapshot)
+        told = told_by_snapshot(project, result.snapshot, landed=result.landed)
         for problem in daily.result():
             console().print(problem, style="red", markup=False)
     print_told(project, told, before=before)
@@ -158,7 +160,9 @@ def ingest_with_progress(project: Project, *, now: datetime) -> list[Ingested]:
         return ingest(project, now=now, environment=os.environ, sleep=time.sleep, landed=landed)
 
 
-def build_with_progress(project: Project, *, now: datetime, anew: bool = False) -> BuildResult:
+def build_with_progress(
+    project: Project, *, now: datetime, anew: bool = False, built: Callable[[BuiltTable], None] = lambda _: None
+) -> BuildResult:
     """Build with a bar on a terminal, and nothing but the result in a pipe; and what a person should know of it."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console(), transient=True) as bar:
@@ -167,7 +171,10 @@ def build_with_progress(project: Project, *, now: datetime, anew: bool = False) 
         def watch(*, node: str, done: int, total: int) -> None:
             bar.update(task, description=node, completed=done, total=total)
 
-        result = build_project(project, as_of=now, progress=watch, anew=anew)
+        def tell(node: NodeRelation, folder: str, ran: Sequence[str]) -> None:
+            built(BuiltTable.of(node, folder, ran))
+
+        result = build_project(project, as_of=now, progress=watch, anew=anew, built=tell)
     for note in result.notes:
         console().print(printable(note), style="yellow", markup=False)
     return result

@@ -8,13 +8,14 @@ from typing import Any
 
 from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import open_problems
+from pipeline.build.landed_tables import Landed
 from pipeline.build.snapshot import Snapshot
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import print_conditions, print_doubts
 from pipeline.cli.next_line import next_step_of, print_estimates, print_finding, print_hosts_seen
 from pipeline.cli.options import console, print_table
 from pipeline.decisions.check_results import CheckResult, check_results
-from pipeline.decisions.graph import config_of, current_snapshot
+from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
 from pipeline.doctor.findings import Finding
 from pipeline.formats.currency import unit
@@ -28,26 +29,26 @@ _PERIOD_DAYS = 30
 _IDLE = ("loaded_idle", "unallocated")
 
 
-def print_answers(project: Project) -> None:
-    """Unit costs, idle GPUs, verdicts; from the current snapshot."""
-    snapshot = current_snapshot(project)
+def print_answers(project: Project, snapshot: Snapshot) -> None:
+    """Unit costs, idle GPUs, verdicts."""
     config = config_of(project, snapshot)
     currency = config.reporting_currency
     to_date = snapshot.as_of.date()
     from_date = to_date - timedelta(days=_PERIOD_DAYS)
     period = f"{from_date} to {to_date - timedelta(days=1)} UTC"
-    with Questions(snapshot) as questions:
-        days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    with Questions(snapshot, from_date=from_date) as of_period, Questions(snapshot) as of_all_days:
         told = [
-            _unit_costs(questions, period, currency, **days),
-            _waste(questions, period, currency, **days),
-            print_hosts_seen(questions, currency, **days),
-            print_estimates(questions, **days),
-            _verdicts(questions, currency, to_date=to_date),
+            _unit_costs(of_period, period, currency, **days),
+            _waste(of_period, period, currency, **days),
+            print_hosts_seen(of_period, currency, **days),
+            print_estimates(of_period, **days),
+            # A year of verdicts is a file a day: who still has them has some of the period.
+            _verdicts(of_period, currency, to_date=to_date) or _verdicts(of_all_days, currency, to_date=to_date),
         ]
         if not any(told):
             console().print(f"No figure of {period} can be given yet.")
-        print_unconverted(unconverted(questions, config, **days))
+        print_unconverted(unconverted(of_all_days, config, **days))
 
 
 def messages_so_far(project: Project) -> frozenset[str]:
@@ -65,19 +66,19 @@ class SnapshotTold:
     next_step: Finding | None
 
 
-def told_by_snapshot(project: Project) -> SnapshotTold:
-    """Of the current snapshot: which laws held, what counts nowhere, and what would add most."""
-    snapshot = current_snapshot(project)
+def told_by_snapshot(project: Project, snapshot: Snapshot, *, landed: Landed | None) -> SnapshotTold:
+    """Which laws held, what counts nowhere, and what would add most. `landed`: what the snapshot was built of, where it
+    was read for that just before.
+    """
     to_date = snapshot.as_of.date()
-    with Questions(snapshot) as questions:
-        finding = next_step_of(
-            questions, project, config_of(project, snapshot),
-            from_date=to_date - timedelta(days=_PERIOD_DAYS), to_date=to_date,
-        )  # fmt: skip
+    from_date = to_date - timedelta(days=_PERIOD_DAYS)
+    with Questions(snapshot, from_date=from_date) as questions:
+        config = config_of(project, snapshot)
+        finding = next_step_of(questions, project, config, from_date=from_date, to_date=to_date)
     return SnapshotTold(
         snapshot=snapshot,
         laws=check_results(snapshot),
-        quarantined=quarantine_list(project, as_of=snapshot.as_of),
+        quarantined=quarantine_list(project, as_of=snapshot.as_of, landed=landed),
         next_step=finding,
     )
 

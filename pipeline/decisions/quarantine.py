@@ -44,9 +44,14 @@ class QuarantineEntry:
         return f"{self.source}/{self.account} {self.name} ({self.sha256[:12]}): {self.reason}"
 
 
-def quarantine_list(project: Project, *, as_of: datetime) -> list[QuarantineEntry]:
-    """What needs somebody: unreadable objects, deliveries that never count, unreadable records and configurations."""
-    return [entry for entry in quarantine_history(project, as_of=as_of) if entry.ended is None]
+def quarantine_list(project: Project, *, as_of: datetime, landed: Landed | None = None) -> list[QuarantineEntry]:
+    """What needs somebody: unreadable objects, deliveries that never count, unreadable records and configurations.
+
+    `landed`: landing as of the moment, where it has been read already.
+    """
+    everything = project.landing.contents()
+    entries = quarantine_within(everything, project=project, as_of=as_of, landed=landed)
+    return [entry for entry in entries if entry.ended is None]
 
 
 def quarantine_history(project: Project, *, as_of: datetime) -> list[QuarantineEntry]:
@@ -54,10 +59,12 @@ def quarantine_history(project: Project, *, as_of: datetime) -> list[QuarantineE
     return quarantine_within(project.landing.contents(), project=project, as_of=as_of)
 
 
-def quarantine_within(everything: Contents, *, project: Project, as_of: datetime) -> list[QuarantineEntry]:
+def quarantine_within(
+    everything: Contents, *, project: Project, as_of: datetime, landed: Landed | None = None
+) -> list[QuarantineEntry]:
     """The same of a part of landing."""
     contents = everything.as_of(as_of)
-    landed = read_landed(
+    landed = landed or read_landed(
         contents,
         datasets=shipped_graph().datasets,
         landing=project.landing,

@@ -17,6 +17,9 @@ class NoDailyJob:
     def begin(self, order: object) -> None:
         pass
 
+    def tell(self, table: object) -> None:
+        pass
+
     def go_on(self, built: object) -> None:
         pass
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from io import BytesIO
@@ -14,8 +15,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pipeline.assets.resources import Built, BuiltTable
+from pipeline.build.relations import NodeRelation
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.in_process import opened_instance, prepare_dagster_home
+from pipeline.decisions.graph import build_project
 from pipeline.errors import BuildError
 from pipeline.landing.project import Project
 from pipeline.sources.ingest import Ingested
@@ -24,9 +28,13 @@ from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SmallProjec
 _LIMIT_SECONDS = 60
 _LAST_DAY = date(2026, 11, 3)
 _LANDED = dg.AssetKey(["landing", f"{CONSOLE}__acme"])
+_COSTS = dg.AssetKey(["marts", "fct_api_costs_daily"])
+_TABLES = ("staging", "intermediate", "marts", "decisions")
 _TWICE_CLAIMED = [{"workload": name, "match": [{"account": "acme"}]} for name in ("chat", "batch")]
 _STARTS_AND_WAITS = """
 import time
+from pipeline.assets.resources import Built, BuiltTable
+from pipeline.build.relations import NodeRelation
 from pipeline.cli.beside import DailyJob
 with DailyJob() as job:
     print(job.process_id, flush=True)
@@ -37,6 +45,8 @@ _SAYS_WHAT_WENT_WRONG = """
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from pipeline.assets.resources import Built, BuiltTable
+from pipeline.build.relations import NodeRelation
 from pipeline.cli.beside import DailyJob, DailyOrder
 day = date(2026, 11, 3)
 try:
@@ -138,6 +148,53 @@ def test_a_build_that_failed_is_a_failed_run_that_says_why(order, in_own_process
         job.begin(order)
         job.give_up(BuildError("int_gpu_hours: the disk is full."))
     assert _one_failed_run(order) == "int_gpu_hours: the disk is full."
+
+
+@pytest.mark.parametrize("in_own_process", [True, False])
+def test_a_table_is_recorded_once_and_before_the_next_are_built(order, in_own_process):
+    """Told twice, where a build had to begin again, it is one table all the same."""
+    project = Project(order.folder)
+    home = prepare_dagster_home(project.paths.dagster_home)
+    with DailyJob(in_own_process=in_own_process) as job, opened_instance(home) as instance:
+        job.begin(order)
+        told: list[BuiltTable] = []
+
+        def tell(node: NodeRelation, folder: str, ran: Sequence[str]) -> None:
+            told.append(BuiltTable.of(node, folder, ran))
+            job.tell(told[-1])
+
+        result = build_project(project, as_of=order.now, built=tell)
+        job.tell(told[0])
+        if in_own_process:
+            until = time.monotonic() + _LIMIT_SECONDS
+            while not instance.get_latest_materialization_event(_COSTS):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
+        job.go_on(Built(result.snapshot.snapshot_id, result.ran))
+        job.result()
+        (run,) = instance.get_runs()
+        recorded = [
+            entry.dagster_event.step_materialization_data.materialization
+            for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        ]
+    assert run.status == dg.DagsterRunStatus.SUCCESS
+    tables = [found.asset_key.path[-1] for found in recorded if found.asset_key.path[0] in _TABLES]
+    gated = [table for table in told if table.folder in _TABLES]
+    assert tables == [table.name for table in gated]
+    (costs,) = [found for found in recorded if found.asset_key == _COSTS]
+    (said,) = [table for table in gated if table.name == _COSTS.path[-1]]
+    assert costs.metadata["dagster/row_count"].value == said.rows > 0
+    assert costs.metadata["partitions rebuilt"].value == said.rebuilt > 0
+
+
+@pytest.mark.parametrize("in_own_process", [True, False])
+def test_a_build_that_fails_after_its_first_table_is_a_failed_run(order, in_own_process):
+    with DailyJob(in_own_process=in_own_process) as job:
+        job.begin(order)
+        job.tell(BuiltTable("int_gpu_hours", "intermediate", (("usage_date", "DATE"),), 0, "0" * 64, 1))
+        job.give_up(BuildError("int_engine_hours: the disk is full."))
+    assert _one_failed_run(order) == "int_engine_hours: the disk is full."
 
 
 def test_it_records_what_landed_while_others_build_and_ends_with_them(order, capfd):

@@ -62,8 +62,10 @@ def test_waste_is_the_whole_gpu_bill(demo_folder):
 
 
 def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
-    print_answers(Project(demo_folder))
-    print_told(Project(demo_folder), told_by_snapshot(Project(demo_folder)), before=())
+    project = Project(demo_folder)
+    snapshot = current_snapshot(project)
+    print_answers(project, snapshot)
+    print_told(project, told_by_snapshot(project, snapshot, landed=None), before=())
     printed = capsys.readouterr().out
     for words in (
         "What a million tokens really cost",
@@ -81,7 +83,8 @@ def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):
 def test_a_message_is_shown_by_the_run_that_made_it_and_by_no_later_one(demo_folder, capsys):
     """Who runs it each morning reads what is new; what was said before is in landing."""
     project = Project(demo_folder)
-    print_told(project, told_by_snapshot(project), before=messages_so_far(project))
+    told = told_by_snapshot(project, current_snapshot(project), landed=None)
+    print_told(project, told, before=messages_so_far(project))
     printed = capsys.readouterr().out
     assert "Nothing new to tell Slack." in printed
     assert "Slack would be told" not in printed

@@ -203,8 +203,9 @@ def test_messages_summary_and_report_are_in_euros(euros: Demo, capsys: pytest.Ca
     messages = [str(event.body["plain"]) for event in euros.project.landing.events(PRINTED)]
     assert messages
     assert all("€" in message and "$" not in message for message in messages)
-    print_answers(euros.project)
-    print_told(euros.project, told_by_snapshot(euros.project), before=())
+    snapshot = current_snapshot(euros.project)
+    print_answers(euros.project, snapshot)
+    print_told(euros.project, told_by_snapshot(euros.project, snapshot, landed=None), before=())
     summary = capsys.readouterr().out
     assert "€" in summary
     assert "full €/1M" in summary
