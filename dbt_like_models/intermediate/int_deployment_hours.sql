@@ -1,6 +1,7 @@
 -- One row per usage_date, usage_hour_at, deployment_id.
 -- What each deployment's engines did in an hour: GPU time with a request, tokens by class, and how often a reading
 -- found requests that wait. Saturated: at nine of ten readings some waited, and the GPUs served 95% of the hour.
+-- Where an engine does not count cache reads its uncached tokens hold them: none counted is not none read.
 -- partition: day, days apart
 with
 engine_hours as (
@@ -58,7 +59,8 @@ tokens as (
         cast(sum(engine_tokens.tokens) filter (where engine_tokens.token_class = 'input_cache_read') as bigint)
             as input_cache_read_tokens,
         cast(sum(engine_tokens.tokens) filter (where engine_tokens.token_class = 'output') as bigint) as output_tokens,
-        cast(sum(engine_tokens.of_which_untimed_tokens) as bigint) as of_which_untimed_tokens
+        cast(sum(engine_tokens.of_which_untimed_tokens) as bigint) as of_which_untimed_tokens,
+        cast(sum(engine_tokens.of_which_cache_unknown_tokens) as bigint) as of_which_cache_unknown_tokens
     from engine_tokens
     inner join targets
         on
@@ -97,6 +99,17 @@ final as (
         tokens.input_cache_read_tokens,
         tokens.output_tokens,
         tokens.of_which_untimed_tokens,
+        tokens.of_which_cache_unknown_tokens,
+        case
+            when tokens.of_which_cache_unknown_tokens > 0
+                then
+                    case
+                        when tokens.of_which_cache_unknown_tokens < tokens.input_uncached_tokens then 'some'
+                        when tokens.input_cache_read_tokens > 0 then 'some'
+                        else 'none'
+                    end
+            when tokens.input_uncached_tokens > 0 or tokens.input_cache_read_tokens > 0 then 'all'
+        end as cache_reads_counted,
         readings.readings_count,
         readings.waiting_readings_count,
         coalesce(

@@ -54,6 +54,7 @@ hour_parts as (
         model_name,
         token_class,
         is_timed,
+        has_cached_counter,
         baseline,
         first_hour_number as hour_number,
         interval_tokens - last_hour_tokens as tokens
@@ -65,6 +66,7 @@ hour_parts as (
         model_name,
         token_class,
         is_timed,
+        has_cached_counter,
         baseline,
         last_hour_number as hour_number,
         last_hour_tokens as tokens
@@ -91,7 +93,15 @@ final as (
         cast(sum(dated.tokens) as bigint) as tokens,
         cast(sum(case when dated.is_timed then 0 else dated.tokens end) as bigint) as of_which_untimed_tokens,
         cast(sum(case when dated.baseline in ('counter_fell', 'pod_made_anew') then dated.tokens else 0 end) as bigint)
-            as of_which_after_reset_tokens
+            as of_which_after_reset_tokens,
+        cast(
+            sum(
+                case
+                    when dated.token_class = 'input_uncached' and not dated.has_cached_counter then dated.tokens
+                    else 0
+                end
+            ) as bigint
+        ) as of_which_cache_unknown_tokens
     from dated
     inner join calendar as days
         on dated.usage_date = days.usage_date

@@ -26,9 +26,12 @@ def explain_weights(evidence: Evidence, *, deployment: str, usage_date: date | N
     rows = _published(evidence, deployment, usage_date)
     day = rows[0]["usage_date"]
     declared = evidence.ask("verdict_deployment", deployment=deployment, workload=None, usage_date=day)
-    hours = evidence.ask("weights_hours", deployment=deployment, usage_date=day)
+    saturated = evidence.ask("weights_hours", deployment=deployment, usage_date=day)
+    hours = [hour for hour in saturated if hour["is_evidence"]]
+    left_out = [hour for hour in saturated if not hour["is_evidence"]]
     done = Arithmetic()
     done.check("saturated_hours_count", Fraction(len(hours)), rows[0]["saturated_hours_count"])
+    done.check("left_out_hours_count", Fraction(len(left_out)), rows[0]["left_out_hours_count"])
     fitted = _write_fit(done, rows, hours) if len(hours) >= _FEWEST_HOURS else {}
     _write_split(done, rows, fitted, declared[-1] if declared else {})
     reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])
@@ -44,7 +47,10 @@ def explain_weights(evidence: Evidence, *, deployment: str, usage_date: date | N
             )
             for row in rows
         ),
-        inputs=(Rows.of("Hours in which requests always waited", hours),),
+        inputs=(
+            Rows.of("Hours in which requests always waited", hours),
+            *([Rows.of("Left out: cache reads are counted otherwise than that day", left_out)] if left_out else []),
+        ),
         objects=(),
         equalities=tuple(done.equalities),
         outside_check=(
@@ -57,7 +63,8 @@ def explain_weights(evidence: Evidence, *, deployment: str, usage_date: date | N
 def _write_fit(done: Arithmetic, rows: Sequence[Record], hours: Sequence[Record]) -> dict[str, Fraction]:
     """Milliseconds a token by class: of each set of classes that may weigh anything, what leaves the least."""
     busy = [int(hour["serving_gpu_milliseconds"]) for hour in hours]
-    tokens = {name: [int(hour[f"{name}_tokens"]) for hour in hours] for name in _CLASSES}
+    # None: none of the hours counts the class, or the hour had no prompt at all.
+    tokens = {name: [int(hour[f"{name}_tokens"] or 0) for hour in hours] for name in _CLASSES}
     seen = [name for name in _CLASSES if any(tokens[name])]
     sums = {
         (one, other): sum(a * b for a, b in zip(tokens[one], tokens[other], strict=True))

@@ -1,5 +1,5 @@
 -- The hours of 28 days in which requests always waited, of the days on which the same thing was declared under the
--- deployment's name: the evidence of a fit.
+-- deployment's name. Evidence of a fit are those that count cache reads as the day does: all of them, or none.
 with
 declared as (
     select
@@ -14,15 +14,27 @@ today as (
     select *
     from declared
     where cast($usage_date as date) >= from_date and cast($usage_date as date) < to_date
+),
+
+meant as (
+    select if(count(*) > 0, 'all', 'none') as cache_reads_counted
+    from fct_token_class_weights_daily
+    where
+        deployment_id = $deployment
+        and usage_date = cast($usage_date as date)
+        and token_class = 'input_cache_read'
 )
 
 select
     hours.usage_hour_at,
     hours.serving_gpu_milliseconds,
-    coalesce(hours.input_uncached_tokens, 0) as input_uncached_tokens,
-    coalesce(hours.input_cache_read_tokens, 0) as input_cache_read_tokens,
-    coalesce(hours.output_tokens, 0) as output_tokens
+    hours.input_uncached_tokens,
+    hours.input_cache_read_tokens,
+    hours.output_tokens,
+    hours.cache_reads_counted,
+    coalesce(hours.cache_reads_counted = meant.cache_reads_counted, true) as is_evidence
 from int_deployment_hours as hours
+cross join meant
 where
     hours.deployment_id = $deployment
     and hours.is_saturated

@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.decisions import token_class_weights
 from tests.models.gpu_harness import (
@@ -43,12 +45,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- which hours are saturated ----------------------------------------------------------------------------------------
 
 
-def hour_of_scrapes(*, waiting: Sequence[int | None], running: int = 8) -> list[Row]:
+def hour_of_scrapes(*, waiting: Sequence[int | None], running: int = 8, prompt: int = 1000, **fields: Any) -> list[Row]:
     """Readings every six minutes from 10:00 to 11:00; 1,000 prompt and 100 output tokens between two of them."""
     return [
         scrape(
-            at(10 + number / 10), 360_000, 5_000_000 + 1000 * number, 900_000 + 100 * number,
-            requests_running=running, requests_waiting=waiting[number - 1] if number else 1,
+            at(10 + number / 10), 360_000, 5_000_000 + prompt * number, 900_000 + 100 * number,
+            requests_running=running, requests_waiting=waiting[number - 1] if number else 1, **fields,
         )
         for number in range(11)
     ]  # fmt: skip
@@ -93,6 +95,30 @@ def test_an_hour_that_was_served_in_part_is_not_saturated(cache: Path) -> None:
     assert not row["is_saturated"]
 
 
+def test_cache_reads_that_an_engine_does_not_count_are_not_none(cache: Path) -> None:
+    """Its prompt tokens are all called uncached, those that came from the cache among them."""
+    counting = hour_of_scrapes(waiting=[3] * 10)
+    silent = hour_of_scrapes(
+        waiting=[3] * 10, prompt_tokens_cached=None, target="http://127.0.0.1:8001/metrics", replica_id="r-2",
+        gpus=("GPU-2",),
+    )  # fmt: skip
+    idle = hour_of_scrapes(waiting=[3] * 10, prompt=0, prompt_tokens_cached=None)
+    for scrapes, counted, unknown in (
+        (counting, "all", 0),
+        (silent, "none", 10_000),
+        (counting + silent, "some", 10_000),
+        (idle, None, 0),
+    ):
+        (row,) = hours(cache, scrapes)
+        assert (row["cache_reads_counted"], row["of_which_cache_unknown_tokens"]) == (counted, unknown)
+        assert row["is_saturated"]
+    # Where the one that counts has found its whole prompts in its cache, that is known of it alone.
+    cached = [{**row, "prompt_tokens_cached": row["prompt_tokens"]} for row in counting]
+    (row,) = hours(cache, cached + silent)
+    assert (row["input_uncached_tokens"], row["input_cache_read_tokens"]) == (10_000, 10_000)
+    assert row["cache_reads_counted"] == "some"
+
+
 # --- the node ---------------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +144,15 @@ def of_truth(number: int, day: date) -> Row:
     }
     busy = sum(TRUTH[name] * count for name, count in tokens.items())
     counts = {f"{name}_tokens": count for name, count in tokens.items()}
-    return {"usage_date": day, "deployment_id": "chat", "serving_gpu_milliseconds": busy, **counts}
+    told = {"is_saturated": True, "cache_reads_counted": "all"}
+    return {"usage_date": day, "deployment_id": "chat", "serving_gpu_milliseconds": busy, **told, **counts}
+
+
+def uncounted(row: Row, *, by: str = "none") -> Row:
+    """The same hour of engines of which all, or some, do not count cache reads."""
+    cached = row["input_cache_read_tokens"]
+    told = {"cache_reads_counted": by, "input_cache_read_tokens": None if by == "none" else 1}
+    return {**row, **told, "input_uncached_tokens": row["input_uncached_tokens"] + cached}
 
 
 SATURATED = [of_truth(number, DAY - timedelta(days=number % 3)) for number in range(30)]
@@ -142,7 +176,8 @@ def weights(
         "config_deployments": list(deployments or (declared(),)),
         "fct_self_host_tokens_daily": {DAY: served} if served else {},
         "int_deployment_hours": {
-            day: prepare["int_deployment_hours"](pl.DataFrame(found)) for day, found in by_day.items()
+            day: prepare["int_deployment_hours"](pl.DataFrame(found, infer_schema_length=None))
+            for day, found in by_day.items()
         },
         "list_prices": list(prices),
     }
@@ -181,12 +216,51 @@ def test_too_few_hours_or_one_mix_leave_it_to_the_declaration_and_say_why(hours:
 
 
 def test_a_class_that_no_saturated_hour_has_seen_is_not_free() -> None:
-    without = [{**row, "input_cache_read_tokens": None} for row in SATURATED]
+    without = [{**row, "input_cache_read_tokens": 0} for row in SATURATED]
     assert weights(hours=without)[0]["reason"] == "no saturated hour has tokens of input_cache_read"
     unread = {"input_uncached": 5, "input_cache_read": 0, "output": 5}
     found = {row["token_class"]: row for row in weights(hours=without, tokens=unread)}
     assert found["input_cache_read"]["token_weight_units"] == 0
     assert found["output"]["class_weight_method"] == "fitted_gpu_seconds"
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3), st.sampled_from(["none", "some"])), max_size=30))
+def test_hours_that_do_not_count_what_the_day_counts_move_no_weight(others: list[tuple[int, int, str]]) -> None:
+    """Their uncached tokens hold cached ones: as evidence they would make a computed token look cheap."""
+    more = [uncounted(of_truth(number, DAY - timedelta(days=back)), by=by) for number, back, by in others]
+    found = weights(hours=[*SATURATED, *more])
+    assert [row.pop("left_out_hours_count") for row in found] == [len(more)] * 3
+    alone = weights()
+    assert [row.pop("left_out_hours_count") for row in alone] == [0] * 3
+    assert found == alone
+
+
+def test_a_day_without_counted_cache_reads_is_weighed_by_hours_without_them() -> None:
+    told = {"input_uncached": 900, "output": 100}
+    alike = [uncounted(row) for row in SATURATED]
+    found = {row["token_class"]: row for row in weights(hours=alike, tokens=told)}
+    assert found["output"]["class_weight_method"] == "fitted_gpu_seconds"
+    assert (found["output"]["saturated_hours_count"], found["output"]["left_out_hours_count"]) == (30, 0)
+    # A token of a prompt takes less where some of them were cached.
+    assert 1000 < found["input_uncached"]["gpu_seconds_per_mtok"] < 2000
+    earlier = [row for row in SATURATED if row["usage_date"] < DAY]
+    (row, *_) = weights(hours=earlier, tokens=told)
+    assert row["reason"] == (
+        "0 saturated hours with tokens, and 24 are the fewest that a fit is made of; 20 more count cache reads "
+        f"otherwise than {DAY} does"
+    )
+
+
+@pytest.mark.parametrize("by", ["none", "some"])
+def test_a_day_of_which_a_part_counts_cache_reads_is_not_fitted(by: str) -> None:
+    """What its uncached tokens are is not one thing, whatever earlier hours were."""
+    quiet = {**uncounted(of_truth(5, DAY), by=by), "is_saturated": False}
+    (row, *_) = weights(hours=[*SATURATED, quiet])
+    assert row["class_weight_method"] is None
+    assert row["reason"] == (
+        f"on {DAY} cache reads are counted of a part of its prompt tokens: what these took is not one thing"
+    )
 
 
 def test_hours_of_another_gpu_under_the_same_name_do_not_count() -> None:

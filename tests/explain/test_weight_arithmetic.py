@@ -13,7 +13,7 @@ from pipeline.decisions import peak_allowances, token_class_weights
 from pipeline.explain.evidence import Evidence
 from pipeline.explain.explanation import Explanation
 from pipeline.explain.weights import explain_weights
-from tests.decisions.test_token_class_weights import SATURATED, SERVED_NAME, WEIGHTS, declared, weights
+from tests.decisions.test_token_class_weights import SATURATED, SERVED_NAME, WEIGHTS, declared, uncounted, weights
 from tests.explain.asked import Asked
 from tests.explain.test_contract_arithmetic import recomputed
 from tests.models.gpu_harness import (
@@ -76,7 +76,7 @@ def explained(
         "fct_unit_costs_daily": pl.DataFrame(costs, infer_schema_length=None),
         "int_deployment_hours": pl.DataFrame(
             [
-                {**row, "is_saturated": True, "usage_hour_at": at(number % 24) - timedelta(days=number % 3)}
+                {**row, "usage_hour_at": at(number % 24) - timedelta(days=number % 3)}
                 for number, row in enumerate(hours)
             ],
             infer_schema_length=None,
@@ -120,6 +120,16 @@ def test_what_is_not_fitted_is_split_by_what_is_declared_and_says_why(cache: Pat
     assert [one for one in found.equalities if not one.holds] == []
     assert any("20 saturated hours with tokens" in line for line in found.formula)
     assert "the bill of the day is split by token_count" in found.formula
+
+
+def test_hours_that_count_cache_reads_otherwise_are_listed_and_left_out(cache: Path, tmp_path: Path) -> None:
+    earlier = [{**uncounted(row), "usage_date": DAY - timedelta(days=1)} for row in HOURS[:5]]
+    found, rows = explained(cache, tmp_path, hours=[*HOURS, *earlier])
+    assert rows["output"]["left_out_hours_count"] == 5
+    assert [one for one in found.equalities if not one.holds] == []
+    evidence, left_out = found.inputs
+    assert (len(evidence.rows), len(left_out.rows)) == (30, 5)
+    assert left_out.title == "Left out: cache reads are counted otherwise than that day"
 
 
 @pytest.mark.parametrize("column", ["r_squared_ratio", "gpu_seconds_per_mtok", "condition_ratio", "token_weight_units"])

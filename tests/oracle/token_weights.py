@@ -33,6 +33,7 @@ def weight_rows(project: Project, scrapes: list[Scrape], served: Rows) -> Rows:
             {
                 "tokens": 0, "token_cost_split": splits[deployment_id], "class_weight_method": None,
                 "token_weight_units": None, "gpu_seconds_per_mtok": None, "saturated_hours_count": 0,
+                "left_out_hours_count": 0,
                 "r_squared_ratio": None, "condition_ratio": None,
             },
         )  # fmt: skip
