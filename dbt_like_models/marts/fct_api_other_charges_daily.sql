@@ -16,6 +16,23 @@ stated as (
     from stg_openai_dashboard_csv__costs_daily
 ),
 
+rates as (
+    select * from int_fx_rates_daily
+),
+
+reporting as (
+    select
+        days.usage_date,
+        min(config_company.reporting_currency) as reporting_currency
+    from (select distinct usage_date from stated) as days
+    inner join config_company
+        on
+            (config_company.valid_from_date is null or days.usage_date >= config_company.valid_from_date)
+            and (config_company.valid_to_date is null or days.usage_date < config_company.valid_to_date)
+    group by days.usage_date
+    having count(distinct config_company.reporting_currency) = 1
+),
+
 books as (
     select distinct
         usage_date,
@@ -93,37 +110,74 @@ units as (
     from kinds
 ),
 
+in_quanta as (
+    select
+        units.*,
+        reporting.reporting_currency,
+        case
+            when coalesce(units.billing_currency != reporting.reporting_currency, true)
+                then cast(replace(cast(abs(units.billed_cost) as varchar), '.', '') as hugeint)
+        end as billed_quanta
+    from units
+    left join reporting
+        on units.usage_date = reporting.usage_date
+    where units.other_kind != 'tokens'
+),
+
+-- As fct_api_costs_daily converts: quanta of 10^-18 x multiplier / divisor, half away from zero.
+converted as (
+    select
+        in_quanta.*,
+        case
+            when in_quanta.billing_currency = in_quanta.reporting_currency then in_quanta.billed_cost
+            else
+                case when in_quanta.billed_cost < 0 then -1 else 1 end
+                * cast(
+                    in_quanta.billed_quanta // rates.divisor * rates.multiplier
+                    + (in_quanta.billed_quanta % rates.divisor * rates.multiplier * 2 + rates.divisor)
+                    // (rates.divisor * 2) as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as billed_cost_rc
+    from in_quanta
+    left join rates
+        on in_quanta.usage_date = rates.usage_date and in_quanta.billing_currency = rates.currency
+),
+
 final as (
     select
-        units.usage_date,
-        units.source,
-        units.account,
-        units.sub_account_id,
-        units.charge_description,
-        units.quantity_unit,
-        units.billing_currency,
-        units.other_kind,
+        converted.usage_date,
+        converted.source,
+        converted.account,
+        converted.sub_account_id,
+        converted.charge_description,
+        converted.quantity_unit,
+        converted.billing_currency,
+        converted.other_kind,
         coalesce(int_api_workloads_daily.workload, 'unassigned') as workload,
-        units.billed_cost,
-        units.billed_quantity,
-        units.unit,
-        units.quantity_per_unit,
+        converted.billed_cost,
+        cast(converted.billed_cost_rc as decimal(38, 18)) as billed_cost_rc,
+        converted.billed_quantity,
+        converted.unit,
+        converted.quantity_per_unit,
         case
-            when units.unit is not null and units.billed_quantity > 0
-                then cast(units.billed_cost as double) / cast(units.billed_quantity as double) * units.quantity_per_unit
+            when converted.unit is not null and converted.billed_quantity > 0
+                then
+                    cast(converted.billed_cost as double)
+                    / cast(converted.billed_quantity as double)
+                    * converted.quantity_per_unit
         end as billed_cost_per_unit
-    from units
+    from converted
     left join int_api_workloads_daily
         on
-            units.usage_date = int_api_workloads_daily.usage_date
+            converted.usage_date = int_api_workloads_daily.usage_date
             and int_api_workloads_daily.provider = 'openai'
-            and units.account = int_api_workloads_daily.account
-            and units.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
+            and converted.account = int_api_workloads_daily.account
+            and converted.sub_account_id is not distinct from int_api_workloads_daily.sub_account_id
             and int_api_workloads_daily.api_key_id is null
             and int_api_workloads_daily.gateway_key_id is null
             and int_api_workloads_daily.gateway_team_id is null
-            and units.model is not distinct from int_api_workloads_daily.model
-    where units.other_kind != 'tokens'
+            and converted.model is not distinct from int_api_workloads_daily.model
 )
 
 select * from final

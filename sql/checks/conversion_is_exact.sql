@@ -18,6 +18,15 @@ amounts as (
     select
         usage_date,
         account,
+        'API charge beside tokens' as what,
+        billing_currency,
+        billed_cost as own_cost,
+        billed_cost_rc as cost_rc
+    from fct_api_other_charges_daily
+    union all
+    select
+        usage_date,
+        account,
         'GPU cost' as what,
         billing_currency,
         realized_cost as own_cost,

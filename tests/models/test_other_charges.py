@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.api_harness import build_tables, days_until, rows_of, utc
+from tests.models.api_harness import RATES, build_tables, days_until, rows_of, utc
 from tests.models.openai_rows import COMPLETIONS, COSTS, CSV_COSTS, MODEL, charge, openai_sources, used
+from tests.models.test_fx_rates import rate_rows
 from tests.models.test_gateway_shapes import BILLS, LOGS, request
 
 TABLE = "fct_api_other_charges_daily"
@@ -101,6 +102,23 @@ def test_a_charge_of_a_model_whose_tokens_a_gateway_splits_is_there_once(tmp_pat
     assert {row["workload"] for row in rows_of(built, "fct_api_costs_daily") if row["tokens"]} == {"search", "chat"}
     [row] = rows_of(built, TABLE)
     assert (row["workload"], row["billed_cost"]) == ("unassigned", Decimal(75))
+
+
+def test_a_charge_is_converted_at_its_days_rate_and_unknown_without_one(tmp_path: Path) -> None:
+    """By hand: 0.80 EUR for a dollar; the yen has no rate."""
+    said = (("Image models", "4.80", "USD"), ("Web search", "1.50", "EUR"), ("Vector stores", "700", "JPY"))
+    tables = {
+        COSTS: [charge(DAY, amount, item, currency=currency, project_id="p") for item, amount, currency in said],
+        "config_sources": openai_sources(),
+        "config_company": [{"company": "Acme", "reporting_currency": "EUR"}],
+        RATES: rate_rows({str(DAY): {"USD": "1.25"}}),
+        "calendar": days_until(DAY, as_of=utc("2026-11-05 06:00")),
+    }
+    rows = {row["billing_currency"]: row for row in rows_of(build_tables(tmp_path, tables, [TABLE]), TABLE)}
+    assert {name: row["billed_cost_rc"] for name, row in rows.items()} == {
+        "USD": Decimal("3.84"), "EUR": Decimal("1.50"), "JPY": None
+    }  # fmt: skip
+    assert rows["JPY"]["billed_cost"] == 700
 
 
 def test_without_any_bill_there_is_no_row(tmp_path: Path) -> None:

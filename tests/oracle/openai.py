@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from tests.oracle.cells import Cell, Charge, Metered
 from tests.oracle.landed import Project, counting_days
 from tests.oracle.money import nearest_quanta
+from tests.oracle.rates import Rates
 from tests.oracle.rules import api_owner
 
 PROVIDER = "openai"
@@ -80,12 +81,16 @@ def other_charges(project: Project) -> dict[tuple[Any, ...], dict[str, Any]]:
                 "other_kind": "other",
                 "workload": owner.workload,
                 "billed_cost": Fraction(0),
+                "billed_cost_rc": Fraction(0),
                 "billed_quantity": Fraction(0),
                 **dict.fromkeys(("unit", "quantity_per_unit", "billed_cost_per_unit")),
             },
         )
         row["billed_cost"] += Fraction(line.quanta, 10**18)
         row["billed_quantity"] += Fraction(str(result["quantity"]))
+    rates = Rates(project)
+    for key, row in found.items():
+        row["billed_cost_rc"] = rates.convert(row["billed_cost"], key[6], key[0])
     return found
 
 
