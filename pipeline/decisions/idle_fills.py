@@ -2,11 +2,13 @@
 
 A workload may move to the deployment that breakeven.yaml names for it, unless it is pinned to the API. Hour by hour, of
 the settled days of the last seven, beside what the replicas served in it; an hour that nobody watched takes nothing.
+Of a workload moves what `movable_share` says, and takes `tokens_per_api_token` times the work of its API tokens.
 What the bills under one commitment are above it is avoided once: by its workloads together, those of a deployment whose
 name comes first going first, and of a deployment's the dearest.
 Formulas: economics.md sections 0.4, 1, 4 and 10, computed in `pipeline.economics.idle_fill`.
 """
 
+import math
 from calendar import monthrange
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -110,6 +112,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "capacity_basis": pl.String(),
     "capacity_replica_seconds_per_hour": _MONEY,
     "api_tokens": pl.Int64(),
+    "movable_share_ratio": _MONEY,
+    "tokens_per_api_token": _MONEY,
+    "movable_tokens": pl.Int64(),
     "api_replica_seconds": _MONEY,
     "api_price_rc_per_replica_second": _MONEY,
     "commitment": pl.String(),
@@ -131,6 +136,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
 def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     """One row per workload that may move to a deployment of the partition's day and has traffic on an API.
 
+    movable_tokens: of the API's, those that may move; api_replica_seconds: the work they would be on a replica.
     avoided_cost_rc: of what its commitment's bills are above what is due, what those before it leave; without one all
     that fits. avoided_alone_cost_rc: were it alone to move; avoided_under_commitment_cost_rc: of all of its commitment.
     """
@@ -144,7 +150,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     for deployment in sorted(valid_on(day, inputs["config_deployments"]), key=lambda row: str(row["deployment_id"])):
         name = str(deployment["deployment_id"])
         asking = [
-            _Asking(
+            _Asking.of(
                 workload,
                 [demand.get(found, {}).get(workload["workload"], _NOTHING) for found in window.settled],
                 sum(inputs["fct_demand_daily"].get(found, {}).get(workload["workload"], 0) for found in window.settled),
@@ -153,7 +159,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
             if workload["deployment_id"] == name
         ]
         served = [inputs["int_self_host_tokens_hourly"].get(found, {}).get(name) for found in window.settled]
-        with_traffic = [one for one in asking if one.tokens]
+        with_traffic = [one for one in asking if one.api_tokens]
         asked.append(_asked(deployment, window, with_traffic, served, paid.get(name), prices))
     moving = [found.moving for found in asked if found.moving is not None]
     bills = _Bills.of(inputs["fct_commitment_scopes_daily"].get(day, {}), moving, days=len(window.settled))
@@ -166,11 +172,21 @@ _NOTHING = HourlyTokens(hours=({},) * 24, by_workload=Counter())
 
 @dataclass(frozen=True)
 class _Asking:
-    """A workload that names the deployment, and its traffic on an API on the settled days: by the hour, and in all."""
+    """A workload that names the deployment, and its traffic on an API on the settled days: by the hour, and in all.
+
+    `days`: what of it may move, of each class of each hour as many whole tokens as the share that is declared.
+    """
 
     workload: Row
+    api_tokens: int
     days: Sequence[HourlyTokens]
     all_tokens: int
+
+    @classmethod
+    def of(cls, workload: Row, days: Sequence[HourlyTokens], all_tokens: int) -> "_Asking":
+        share = workload["movable_share_ratio"]
+        moving = days if share is None else [_share_of(day, Fraction(share)) for day in days]
+        return cls(workload, sum(summed(days).values()), moving, all_tokens)
 
     @property
     def name(self) -> str:
@@ -185,8 +201,26 @@ class _Asking:
         return sum(self.mix.values())
 
     @property
-    def tokens_without_hour(self) -> int:
+    def staying_tokens(self) -> int:
+        """Those that may not move, and those whose hour nobody says, so that none of them is seen to fit."""
         return max(0, self.all_tokens - self.tokens)
+
+    @property
+    def own_per_api_token(self) -> Fraction:
+        return Fraction(self.workload["tokens_per_api_token"] or 1)
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether it is declared how much of it own GPUs could serve, or how many tokens they need for it."""
+        return self.workload["movable_share_ratio"] is not None or self.workload["tokens_per_api_token"] is not None
+
+
+def _share_of(day: HourlyTokens, share: Fraction) -> HourlyTokens:
+    hours = [
+        None if tokens is None else {name: math.floor(count * share) for name, count in tokens.items()}
+        for tokens in day.hours
+    ]
+    return HourlyTokens(hours=hours, by_workload=day.by_workload)
 
 
 @dataclass(frozen=True)
@@ -222,7 +256,7 @@ def _asked(
     rows = [common | _about(one) for one in asking]
     moving = []
     for row, one in zip(rows, asking, strict=True):
-        refused = _why_it_cannot(one, capacity, deployment, prices)
+        refused = _why_it_cannot(one, capacity, deployment, served, prices)
         if refused is None:
             moving.append(one)
         else:
@@ -245,7 +279,13 @@ def _rows(asked: _Asked, window: Window, bills: "_Bills") -> list[dict[str, Any]
 
 
 def _about(one: _Asking) -> dict[str, Any]:
-    return {"workload": one.name, "api_tokens": one.tokens}
+    return {
+        "workload": one.name,
+        "api_tokens": one.api_tokens,
+        "movable_share_ratio": one.workload["movable_share_ratio"],
+        "tokens_per_api_token": one.workload["tokens_per_api_token"],
+        "movable_tokens": one.tokens,
+    }
 
 
 def _why_nothing_can(window: Window, paid: Row | None) -> str | None:
@@ -269,7 +309,11 @@ def _capacity(deployment: Row, paid: Row) -> Capacity:
 
 
 def _why_it_cannot(
-    one: _Asking, capacity: Capacity, deployment: Row, prices: Mapping[str, Fraction]
+    one: _Asking,
+    capacity: Capacity,
+    deployment: Row,
+    served: Sequence[HourlyTokens | None],
+    prices: Mapping[str, Fraction],
 ) -> tuple[str, str] | None:
     """(status, reason) of a workload that does not move; None of one that may."""
     if one.workload["pinned_to"] == "api":
@@ -278,6 +322,11 @@ def _why_it_cannot(
         return "unknown", "it has no API price, so what moving it avoids is unknown"
     if prices[one.name] < 0:
         return "unknown", "its API cost is below zero: credits exceed what was billed"
+    if one.has_quality and any(day is not None and day.by_workload[one.name] for day in served):
+        why = "it is served by own GPUs too: what of the rest may move, and at how many tokens, is not known"
+        return "unknown", why
+    if not one.tokens:
+        return "nothing_fits", f"of {one.api_tokens:,} tokens on the API none may move, at the share that is declared"
     rates = capacity.tokens_per_second_by_class
     lacking = [] if rates is None else [name for name in one.mix if name not in rates]
     if lacking:
@@ -289,7 +338,7 @@ def _why_it_cannot(
 class _Moving:
     """The workloads of one deployment that may move, in its work. `prices`: of a unit of it at the API.
 
-    `staying`: what their tokens come to at the API whose hour nobody says, so that none of them is seen to fit.
+    `staying`: what their tokens come to at the API that may not move, or whose hour nobody says.
     """
 
     scale: WorkScale
@@ -298,7 +347,7 @@ class _Moving:
     paid: Row
     load: Sequence[LoadHour | None]
     hours: Mapping[str, Sequence[LoadHour]]
-    work: Mapping[str, int]
+    work: Mapping[str, Fraction]
     prices: Mapping[str, Fraction]
     staying: Mapping[str, Fraction]
 
@@ -314,17 +363,17 @@ class _Moving:
     ) -> "_Moving":
         classes = {name for one in moving for name in one.mix} | set(summed([day for day in served if day is not None]))
         scale = work_scale(classes=classes, capacity=capacity)
-        work = {one.name: scale.units([one.mix])[0] for one in moving}
+        work = {one.name: scale.units([one.mix])[0] * one.own_per_api_token for one in moving}
         return cls(
             scale=scale,
             per_hour=Fraction(replica_hour_work_seconds(capacity)),
             spare=int(deployment["spare_replicas"]),
             paid=paid,
             load=[hour for day in served for hour in ((None,) * 24 if day is None else day.load(scale))],
-            hours={one.name: [hour for day in one.days for hour in _hours(day, scale)] for one in moving},
+            hours={one.name: [hour for day in one.days for hour in _hours(day, scale, one)] for one in moving},
             work=work,
             prices={one.name: prices[one.name] * one.tokens / work[one.name] for one in moving},
-            staying={one.name: prices[one.name] * one.tokens_without_hour for one in moving},
+            staying={one.name: prices[one.name] * one.staying_tokens for one in moving},
         )
 
     def cost(self, name: str) -> Fraction:
@@ -436,7 +485,7 @@ class _Filling:
             "watched_hours": watched,
             "unobserved_hours": len(self.filled.hours) - watched,
             "capacity_replica_seconds_per_hour": _held(self.moving.per_hour),
-            "api_replica_seconds": _held(Fraction(self.moving.work[one.name], units)),
+            "api_replica_seconds": _held(self.moving.work[one.name] / units),
             "api_price_rc_per_replica_second": _held(self.moving.prices[one.name] * units),
             "commitment": scope,
             "api_committed_cost_rc": _held(Fraction(0) if scope is None else bills.committed[scope]),
@@ -453,7 +502,12 @@ class _Filling:
         }
 
     def _said(self, one: _Asking, found: Filled, watched: int, beside: int) -> str:
-        said = f"Of {one.tokens:,} tokens on the API {found.tokens:,} fit, in {found.hours} of {watched} watched hours."
+        some = "" if one.tokens == one.api_tokens else f" {one.tokens:,} may move and"
+        own = "" if one.own_per_api_token == 1 else f", each as {one.workload['tokens_per_api_token']:f} own ones"
+        said = (
+            f"Of {one.api_tokens:,} tokens on the API{some} {found.tokens:,} fit{own}, in {found.hours} of {watched} "
+            "watched hours."
+        )
         if self.released:
             said += f" With {self.released} released {beside:,} still do, and all together saves most."
         return said
@@ -477,8 +531,12 @@ def _releasable(paid: Row) -> int:
     return int(paid["safe_release_replica_count"] or 0) if paid["status"] == "release" else 0
 
 
-def _hours(day: HourlyTokens, scale: WorkScale) -> list[LoadHour]:
-    return [hour if hour is not None else LoadHour(work=0, tokens=0) for hour in day.load(scale)]
+def _hours(day: HourlyTokens, scale: WorkScale, one: _Asking) -> list[LoadHour]:
+    hours = [hour if hour is not None else LoadHour(work=0, tokens=0) for hour in day.load(scale)]
+    times = one.own_per_api_token
+    if times == 1:
+        return hours
+    return [LoadHour(work=Fraction(hour.work) * times, tokens=hour.tokens) for hour in hours]
 
 
 def _held(value: Fraction) -> Decimal:

@@ -303,18 +303,22 @@ def _write_fill(
     asked: dict[tuple[str, datetime], dict[str, int]] = {}
     for found in evidence.ask("fill_demand", workloads=names, days=list(load.days)):
         asked.setdefault((found["workload"], found["usage_hour_at"]), {})[found["token_class"]] = int(found["tokens"])
+    asked = _moving_part(done, moving, asked)
+    times = {row["workload"]: Fraction(row["tokens_per_api_token"] or 1) for row in moving}
     prices: dict[str, Fraction] = {}
     costs: dict[str, Fraction] = {}
     days = len(load.days)
     for row in moving:
         own = [tokens for (name, _), tokens in asked.items() if name == row["workload"]]
-        work, tokens = sum((load.work(found) for found in own), Fraction(0)), sum(sum(found.values()) for found in own)
+        work = sum((load.work(found) for found in own), Fraction(0)) * times[row["workload"]]
+        tokens = sum(sum(found.values()) for found in own)
         per_token = Fraction(row["api_price_rc_per_mtok"])
         prices[row["workload"]] = per_token / 1_000_000 * tokens / work
         costs[row["workload"]] = prices[row["workload"]] * work
         expression = f"{exact_text(per_token)} / 1000000 x {tokens} / {exact_text(work)}"
         done.step(f"p of {row['workload']}, a replica-second at the API", expression, prices[row["workload"]])
-        done.check(f"{row['workload']} api_tokens", Fraction(tokens), row["api_tokens"])
+        done.check(f"{row['workload']} movable_tokens", Fraction(tokens), row["movable_tokens"])
+        done.check(f"{row['workload']} api_replica_seconds", work, row["api_replica_seconds"])
         column = "api_price_rc_per_replica_second"
         done.check(f"{row['workload']} {column}", prices[row["workload"]], row[column])
         if row["commitment"] is None:
@@ -344,7 +348,7 @@ def _write_fill(
         record["room"] = room
         for name in order:
             tokens_at = asked.get((name, at), {})
-            work = load.work(tokens_at)
+            work = load.work(tokens_at) * times[name]
             fit = Fraction(0) if room is None else min(work, room)
             record |= {f"{name} asks": work, f"{name} fits": fit}
             if room is not None and fit:
@@ -382,6 +386,35 @@ def _write_fill(
     ]
 
 
+def _moving_part(
+    done: Arithmetic, moving: Sequence[Record], asked: Mapping[tuple[str, datetime], Mapping[str, int]]
+) -> dict[tuple[str, datetime], dict[str, int]]:
+    """Of each class of each hour the whole tokens that may move; how many own ones each takes is said beside."""
+    shares = {row["workload"]: row["movable_share_ratio"] for row in moving}
+    part: dict[tuple[str, datetime], dict[str, int]] = {}
+    for (name, at), tokens in asked.items():
+        share = shares[name]
+        part[name, at] = {
+            of: count if share is None else math.floor(count * Fraction(share)) for of, count in tokens.items()
+        }
+    for row in moving:
+        name, whole = (
+            row["workload"],
+            sum(sum(found.values()) for (of, _), found in asked.items() if of == row["workload"]),
+        )
+        done.check(f"{name} api_tokens", Fraction(whole), row["api_tokens"])
+        if row["movable_share_ratio"] is not None:
+            share = exact_text(Fraction(row["movable_share_ratio"]))
+            done.lines.append(
+                f"of {name} a share of {share} may move, as declared: of each class of an hour its whole tokens, "
+                f"{row['movable_tokens']} of {whole}"
+            )
+        if row["tokens_per_api_token"] is not None:
+            times = exact_text(Fraction(row["tokens_per_api_token"]))
+            done.lines.append(f"a token of {name} is {times} own ones, as declared: its work is as many times as much")
+    return part
+
+
 @dataclass(frozen=True)
 class _Bill:
     """A commitment: what its bills are above what is due whatever moves, and what other deployments leave of it."""
@@ -398,11 +431,11 @@ class _Bill:
         staying = [row["token_billed_cost_rc"] for row in rows if row["deployment_id"] is None]
         others = sum(map(Fraction, [*staying, *(row["other_billed_cost_rc"] for row in rows)]), Fraction(0))
         asking = [row for row in rows if row["deployment_id"] is not None]
-        for row in (row for row in asking if row["tokens_without_hour"]):
-            price, tokens = Fraction(row["api_price_rc_per_mtok"]), int(row["tokens_without_hour"])
+        for row in (row for row in asking if row["staying_tokens"]):
+            price, tokens = Fraction(row["api_price_rc_per_mtok"]), int(row["staying_tokens"])
             stays = price * tokens / 1_000_000 / days * of_window
             done.step(
-                f"what stays of {row['workload']}, as tokens whose hour nobody says",
+                f"what stays of {row['workload']}, as tokens that may not move or whose hour nobody says",
                 f"{exact_text(price)} x {tokens} / 1000000 / {days} x {of_window}",
                 stays,
             )
@@ -413,8 +446,8 @@ class _Bill:
             f"max(0, {exact_text(due)} - max(0, {exact_text(others)})) / {of_window} x {days}",
             committed,
         )
-        whole = sum((Fraction(row["api_price_rc_per_mtok"]) * row["api_tokens"] for row in asking), Fraction(0))
-        parts = " + ".join(f"{exact_text(row['api_price_rc_per_mtok'])} x {row['api_tokens']}" for row in asking)
+        whole = sum((Fraction(row["api_price_rc_per_mtok"]) * row["movable_tokens"] for row in asking), Fraction(0))
+        parts = " + ".join(f"{exact_text(row['api_price_rc_per_mtok'])} x {row['movable_tokens']}" for row in asking)
         headroom = max(committed, whole / 1_000_000) - committed
         expression = f"max({exact_text(committed)}, ({parts}) / 1000000) - {exact_text(committed)}"
         done.step(f"what the bills of {name} are above it", expression, headroom)

@@ -1,11 +1,11 @@
 -- Each commitment that a workload which may fill a deployment is under: who was billed what of it over the window, and
--- what of those that may move stands at the API, and avoids, as published. tokens_without_hour: of those that may move
--- what is known by the day only.
+-- what of those that may move stands at the API, and avoids, as published. staying_tokens: of the same workloads what
+-- may not move, or is known by the day only.
 select
     scopes.*,
     fills.deployment_id,
     fills.window_days_count as fill_days_count,
-    fills.api_tokens,
+    fills.movable_tokens,
     verdicts.api_price_rc_per_mtok,
     fills.avoided_cost_rc,
     greatest(
@@ -17,8 +17,8 @@ select
                 daily.lane = 'api'
                 and daily.workload = fills.workload
                 and list_contains($days, daily.usage_date)
-        ) - fills.api_tokens
-    ) as tokens_without_hour
+        ) - fills.movable_tokens
+    ) as staying_tokens
 from fct_commitment_scopes_daily as scopes
 left join fct_idle_fill_daily as fills
     on

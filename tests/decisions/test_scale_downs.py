@@ -230,7 +230,8 @@ def test_nothing_is_said_of_a_day_that_is_not_settled_or_not_paid_for() -> None:
 
 
 def workload(name: str, **changes: Any) -> Row:
-    return {"workload": name, "deployment_id": "llama", "pinned_to": None, "pin_reason": None, **ALWAYS, **changes}
+    none = dict.fromkeys(("pinned_to", "pin_reason", "movable_share_ratio", "tokens_per_api_token"))
+    return {"workload": name, "deployment_id": "llama", **none, **ALWAYS, **changes}
 
 
 def asked(day: date, name: str, tokens: int, token_class: str = "output") -> Row:
@@ -315,6 +316,61 @@ def test_what_is_known_by_the_day_only_stays_and_uses_up_the_commitment() -> Non
     # A week that has less than the window's days have on the average leaves nothing of it.
     few = fills(fct_commitment_scopes_daily=scopes, fct_demand_hourly=[asked(day, "mail", 2000) for day in DAYS[-7:]])
     assert (few["mail"]["api_committed_cost_rc"], few["mail"]["avoided_cost_rc"]) == (280, 0)
+
+
+def test_only_what_may_move_fills_and_at_as_many_own_tokens_as_it_takes() -> None:
+    """2,400 of 4,000 may move, each as 1.5 own ones: of 3,600 own ones 2,900 fit, which is 1,933 of the API's. At the
+    API the work of 2,400 costs 48 a day.
+    """
+    some = workload("mail", movable_share_ratio=Decimal("0.6"), tokens_per_api_token=Decimal("1.5"))
+    row = fills(config_workloads=[some])["mail"]
+    assert (row["api_tokens"], row["movable_tokens"], row["fit_tokens"]) == (28_000, 16_800, 7 * 1933)
+    assert row["avoided_cost_rc"] == round(Decimal(7) * 48 * 2900 / 3600, 18)
+    assert row["reason"].startswith(
+        "Of 28,000 tokens on the API 16,800 may move and 13,531 fit, each as 1.5 own ones, in 7 of 168 watched hours."
+    )
+
+
+def test_what_may_not_move_stays_billed_and_uses_up_the_commitment() -> None:
+    """80 a day of which 40 are due, as much as the half that stays: all of the other half that fits is avoided."""
+    scopes = [{**billed("mail", "2241", due="1120"), "other_billed_cost_rc": Decimal(0)}]
+    some = workload("mail", movable_share_ratio=Decimal("0.5"))
+    row = fills(config_workloads=[some], fct_commitment_scopes_daily=scopes)["mail"]
+    assert (row["api_committed_cost_rc"], row["fit_tokens"], row["avoided_cost_rc"]) == (0, 14_000, 280)
+
+
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(tokens=st.integers(1, 9000), share=st.integers(1, 100), times=st.integers(1, 40))
+def test_a_share_is_as_much_less_traffic_and_more_own_tokens_a_slower_replica(
+    tokens: int, share: int, times: int
+) -> None:
+    some = workload("mail", movable_share_ratio=Decimal(share) / 100, tokens_per_api_token=Decimal(times) / 8)
+    empty = [row for day in DAYS[-7:] for row in served(day, hours(0))]
+    found = fills(
+        config_workloads=[some],
+        fct_demand_hourly=[asked(day, "mail", tokens) for day in DAYS[-7:]],
+        int_self_host_tokens_hourly=empty,
+    )["mail"]
+    left = tokens * share // 100
+    if not left:
+        assert (found["status"], found["fit_tokens"]) == ("nothing_fits", None)
+        return
+    alike = fills(
+        config_deployments=[deployment(tokens_per_second=Fraction(2, times))],
+        fct_demand_hourly=[asked(day, "mail", left) for day in DAYS[-7:]],
+        int_self_host_tokens_hourly=empty,
+    )["mail"]
+    for column in ("fit_tokens", "avoided_cost_rc", "fit_hours", "release_beside_replica_count"):
+        assert found[column] == alike[column], column
+
+
+def test_of_what_own_gpus_serve_too_the_share_that_may_move_is_not_known() -> None:
+    both = [row for day in DAYS[-7:] for row in served(day, hours(700), "mail")]
+    row = fills(
+        config_workloads=[workload("mail", movable_share_ratio=Decimal("0.5"))], int_self_host_tokens_hourly=both
+    )["mail"]
+    assert (row["status"], row["fit_tokens"]) == ("unknown", None)
+    assert row["reason"].startswith("it is served by own GPUs too")
 
 
 def test_a_commitment_in_a_currency_without_a_rate_is_left_to_the_verdict() -> None:

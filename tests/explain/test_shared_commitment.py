@@ -83,12 +83,28 @@ def test_parts_of_a_commitment_on_two_deployments_recompute_and_add_up(tmp_path:
         for asking in (one for one, place in PLACES.items() if place == name):
             assert f"{asking} avoided_under_commitment_cost_rc" in claims
             assert f"{asking} api_headroom_cost_rc" in claims
-    assert any(line.startswith("what stays of mail, as tokens whose hour nobody says = ") for line in found.formula)
+    assert any(line.startswith("what stays of mail, as tokens that may not move or ") for line in found.formula)
     assert any(line.startswith("what deployments before qwen leave of it = ") for line in found.formula)
     # Something of it is left to the second deployment, and less than it would avoid alone.
     assert 0 < rows["mail"]["avoided_cost_rc"] < rows["mail"]["avoided_alone_cost_rc"]
     parts = sum(row["avoided_cost_rc"] for row in rows.values())
     assert {row["avoided_under_commitment_cost_rc"] for row in rows.values()} == {parts}
+
+
+def test_what_may_move_and_its_own_tokens_recompute_from_what_is_printed(tmp_path: Path) -> None:
+    given = tables()
+    some = {"movable_share_ratio": Decimal("0.7"), "tokens_per_api_token": Decimal("1.2")}
+    given["config_workloads"] = [
+        workload(name, deployment_id=place, **(some if name == "code" else {})) for name, place in PLACES.items()
+    ]
+    rows = fills(**given)
+    assert (rows["code"]["api_tokens"], rows["code"]["movable_tokens"]) == (9800, 6860)
+    found = explained("llama", rows, given, tmp_path)
+    assert [one for one in found.equalities if not one.holds] == []
+    assert "a token of code is 1.20 own ones, as declared: its work is as many times as much" in found.formula
+    rows["code"] = {**rows["code"], "movable_tokens": 9800}
+    wrong = {one.claim.split(":")[0] for one in explained("llama", rows, given, tmp_path).equalities if not one.holds}
+    assert "code movable_tokens" in wrong
 
 
 def test_a_part_that_was_counted_twice_is_seen(tmp_path: Path) -> None:

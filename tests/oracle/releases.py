@@ -265,6 +265,7 @@ def fill_rows(
             if one["deployment"] == name and any(sum(api[one["workload"], at].values()) for at in hours_at)
         ]
         assert all(one["pinned_to"] is None for one in project.config["workloads"]), "the demo pins nothing"
+        assert all(not one.get("movable_share") for one in project.config["workloads"]), "the demo declares no quality"
         release = tables["fct_scale_downs_daily"][day, name]
         for workload in moving:
             rows[day, name, workload] = dict.fromkeys(_FILL_COLUMNS) | {
@@ -273,6 +274,9 @@ def fill_rows(
                 "window_days_count": len(window),
                 "spare_replica_count": declared["spare_replicas"],
                 "api_tokens": sum(sum(api[workload, at].values()) for at in hours_at),
+                "movable_tokens": sum(sum(api[workload, at].values()) for at in hours_at),
+                "movable_share_ratio": None,
+                "tokens_per_api_token": None,
             }
         if day not in settled or not moving:
             continue
