@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.options import console
 from pipeline.decisions.check_results import check_results
@@ -12,6 +12,9 @@ from pipeline.reports.figures import counted
 from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def print_doubts(questions: Questions, verdicts: Sequence[Mapping[str, Any]], *, to_date: date) -> None:
@@ -69,16 +72,29 @@ def print_matches(questions: Questions, *, only: Collection[str] | None = None) 
 
 
 def print_plans(questions: Questions) -> None:
-    """What is best for all workloads of a deployment together, where that is more than a verdict of one says; and what
-    other ways to rent its GPUs would come to, where they are declared.
+    """What is best for all workloads of a deployment together, where that is more than a verdict of one says; what a
+    tuned model's hosting and training make of a verdict; and what other ways to rent GPUs, where declared, come to.
     """
     for row in questions.ask("deployment_plans", to_date=date.max).to_dicts():
         said = f"All of {row['deployment_id']} together, {row['usage_date']}: {row['reason']}"
         console().print(printable(said), markup=False)
+    for row in questions.ask("tuned_models", to_date=date.max).to_dicts():
+        console().print(
+            printable(f"The tuned model of {row['workload']}, {row['usage_date']}: {row['reason']}"), markup=False
+        )
     for row in questions.ask("rental_plans", to_date=date.max).to_dicts():
         rented = "reserved" if row["plan"] == "reserved" else "started and stopped"
         said = f"{row['workload']} on {row['deployment_id']} {rented}, {row['usage_date']}: {row['reason']}"
         console().print(printable(said), markup=False)
+
+
+def beside_plans(questions: Questions, verdicts: "pl.DataFrame") -> "pl.DataFrame":
+    """The verdicts with `plan_replica_count`, where a plan of a workload's deployment has one for the same day: what
+    serves all of them together, and with work that may wait in the valleys.
+    """
+    plans = questions.ask("plan_counts", to_date=date.max)
+    found = verdicts.join(plans, on=["usage_date", "workload"], how="left", maintain_order="left")
+    return verdicts if found["plan_replica_count"].null_count() == found.height else found
 
 
 def _unsettled(questions: Questions, verdicts: Sequence[Mapping[str, Any]], to_date: date) -> list[str]:

@@ -11,6 +11,7 @@ import duckdb
 from pipeline.alerts.outbox import open_problems
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import (
+    beside_plans,
     print_certainty,
     print_conditions,
     print_doubts,
@@ -160,6 +161,8 @@ _VERDICT_COLUMNS = (
     "all_self_host_cost_rc",
     "best_cost_rc",
     "best_replica_count",
+    # Where its deployment has a plan: for all of its workloads, those that may wait in the valleys.
+    "plan_replica_count",
 )
 
 
@@ -197,7 +200,7 @@ def verdict(
             _draw_curves(questions, config_of(project, snapshot), charts_folder, workload)
             return
         if workload is None:
-            frame = questions.ask("verdicts", to_date=date.max)
+            frame = beside_plans(questions, questions.ask("verdicts", to_date=date.max))
         else:
             frame = questions.select(
                 "select * from fct_verdicts_daily where workload = $workload order by usage_date",

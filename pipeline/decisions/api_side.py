@@ -192,7 +192,7 @@ def committed_of(workload: Row, evidence: Evidence) -> Fraction | Problem:
     The rest is other traffic, and what the workload is billed beside its tokens: an invoiced shortfall too goes against
     the commitment, so that it is counted once, of its period as much as the window is of it.
     """
-    scopes = _commitments(workload, evidence)
+    scopes = commitments_of(workload, evidence)
     if not scopes:
         return Fraction(0)
     if len(scopes) > 1:
@@ -237,7 +237,7 @@ def share_of_period(contract: Row, day: date, days: int) -> Fraction:
     return min(Fraction(1), Fraction(days, period_days(contract, day)))
 
 
-def _commitments(workload: Row, evidence: Evidence) -> list[Row]:
+def commitments_of(workload: Row, evidence: Evidence) -> list[Row]:
     """The contracts with a commitment that the workload's API traffic is, or would be, under."""
     if not evidence.contracts:
         return []

@@ -9,7 +9,7 @@ from calendar import monthrange
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.decisions.api_side import declared_prices, realized_prices
 from pipeline.decisions.side_by_side import side_by_side
 from pipeline.decisions.supposing import Supposed, WhatIfError, with_supposed
 from pipeline.decisions.verdicts import Grounds
-from pipeline.decisions.window import QUANTA, WINDOW_DAYS, Evidence, Row, Rows, Served, evidence_on, valid_on
+from pipeline.decisions.window import QUANTA, Evidence, Row, Rows, Served, evidence_on, valid_on
 from pipeline.economics.breakeven_interval import (
     LEAST_PROBABILITY,
     NEVER,
@@ -35,8 +35,8 @@ from pipeline.economics.resampling import BLOCK_DAYS, FEWEST_BLOCKS
 from pipeline.economics.sensitivity import Factors, Scenario, Sensitivity
 from pipeline.economics.work import replica_hour_work_seconds, work_scale
 
-_VERDICTS = "fct_verdicts_daily"
-INPUTS = (*window.INPUTS, _VERDICTS)
+_VERDICTS, _TUNED = "fct_verdicts_daily", "fct_tuned_models_daily"
+INPUTS = (*window.INPUTS, _TUNED, _VERDICTS)
 LOOKBACK = window.LOOKBACK
 PREPARE = window.PREPARE
 _FX_SHIFT = 0.05
@@ -45,6 +45,7 @@ _MTOK = 1_000_000
 _FEWEST_SIDE_BY_SIDE = 200
 READS: Mapping[str, str] = {
     **window.READS,
+    _TUNED: "select usage_date, workload, status, recommendation, training_one_off_rc from fct_tuned_models_daily",
     _VERDICTS: """
         select usage_date, workload, status, recommendation, best_replica_count, all_self_host_replica_count
         from fct_verdicts_daily""",
@@ -104,9 +105,10 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "is_sure": pl.Boolean(),
     "migration_one_off_rc": pl.Decimal(38, 18),
     "migration_payback_months": pl.Int64(),
+    "training_one_off_rc": pl.Decimal(38, 18),
     "pays_back_probability_ratio": pl.Float64(),
     "movable_share_ratio": pl.Decimal(38, 18),
-    "self_tokens_per_api_token": pl.Decimal(38, 18),
+    "tokens_per_api_token": pl.Decimal(38, 18),
     "quality_status": pl.String(),
     "quality_reason": pl.String(),
     "quality_recommendation": pl.String(),
@@ -126,13 +128,17 @@ _Inputs = tuple[Grounds, WorkloadDays, Terms]
 
 @dataclass(frozen=True)
 class _Asked:
-    """One workload on the day, what its verdict said, and the marts made ready by day."""
+    """One workload on the day, what its verdict said, and the marts made ready by day.
+
+    tuned: its row of `fct_tuned_models_daily`, where it has one.
+    """
 
     workload: Row
     deployment: Row | None
     verdict: Row
     evidence: Evidence
     prepared: Mapping[str, Any]
+    tuned: Row | None = None
 
 
 def build(frames: Mapping[str, Any]) -> pl.DataFrame:
@@ -145,25 +151,25 @@ def build(frames: Mapping[str, Any]) -> pl.DataFrame:
     day = said["usage_date"].max()
     rows: list[dict[str, Any]] = []
     if isinstance(day, date):
-        prepared = _prepared(frames, day)
+        prepared = window.until(frames, day)
         evidence = evidence_on(day, prepared)
         deployments = {row["deployment_id"]: row for row in valid_on(day, prepared["config_deployments"])}
         workloads = {row["workload"]: row for row in valid_on(day, prepared["config_workloads"])}
+        tuned = {row["workload"]: row for row in frames[_TUNED].filter(pl.col("usage_date") == day).to_dicts()}
         every = [
-            _Asked(workload, deployments.get(workload["deployment_id"]), verdict, evidence, prepared)
+            _Asked(
+                workload,
+                deployments.get(workload["deployment_id"]),
+                verdict,
+                evidence,
+                prepared,
+                tuned.get(workload["workload"]),
+            )
             for verdict in said.filter(pl.col("usage_date") == day).sort("workload").to_dicts()
             for workload in (workloads[verdict["workload"]],)
         ]
         rows = [dict.fromkeys(SCHEMA) | row for row in _rows(every)]
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
-
-
-def _prepared(frames: Mapping[str, Any], day: date) -> dict[str, Any]:
-    """What the window makes of its inputs, of the days that the verdict of `day` reads alone."""
-    since = day - timedelta(days=WINDOW_DAYS - 1)
-    return {
-        name: frames[name].between(since, day) if name in window.LOOKBACK else frames[name] for name in window.INPUTS
-    }
 
 
 def _rows(every: Sequence[_Asked]) -> list[dict[str, Any]]:
@@ -197,7 +203,7 @@ def _row(asked: _Asked, inputs: _Inputs | str, interval: BreakevenInterval | Non
         | _of_exchange_rates(found, sensitivity, asked)
         | _of_overheads(sensitivity, terms, asked)
         | _of_pin(interval, terms, asked)
-        | {"is_sure": _is_sure(interval, terms, asked.verdict, quality)}
+        | {"is_sure": _is_sure(interval, terms, asked, quality)}
     )
 
 
@@ -209,7 +215,7 @@ def _with_quality(asked: _Asked) -> dict[str, Any]:
     share, tokens = asked.workload["movable_share_ratio"], asked.workload["tokens_per_api_token"]
     if share is None and tokens is None:
         return {}
-    said = {"movable_share_ratio": share, "self_tokens_per_api_token": tokens}
+    said = {"movable_share_ratio": share, "tokens_per_api_token": tokens}
     supposed = Supposed(
         movable_share=None if share is None else Fraction(share),
         self_tokens_per_api_token=None if tokens is None else Fraction(tokens),
@@ -372,6 +378,7 @@ def _of_migration(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
     return {
         "migration_one_off_rc": asked.workload["migration_one_off_cost"],
         "migration_payback_months": asked.workload["migration_payback_months"],
+        "training_one_off_rc": _training(asked),
         "pays_back_probability_ratio": interval.probability_pays_back,
     }
 
@@ -381,14 +388,20 @@ def _moves(verdict: Row) -> bool:
     return verdict["recommendation"] in ("fill", "switch_to_api", "switch_to_self_host")
 
 
+def _training(asked: _Asked) -> Any:
+    """What a move to own GPUs costs once beside what is declared: as much as the last tuning did on the API."""
+    moves_to_own = asked.verdict["recommendation"] in ("fill", "switch_to_self_host")
+    return asked.tuned["training_one_off_rc"] if asked.tuned is not None and moves_to_own else None
+
+
 def _needed_saving(asked: _Asked) -> Fraction:
-    """Of the window's days, in quanta: the one-off spread over the months in which it has to come back."""
+    """Of the window's days, in quanta: the one-offs spread over the months in which they have to come back."""
     one_off = asked.workload["migration_one_off_cost"]
     if not _moves(asked.verdict) or one_off is None:
         return Fraction(0)
     month = _Month.of(asked)
     limit_days = month.days_in_month * int(asked.workload["migration_payback_months"])
-    return Fraction(one_off) * QUANTA * month.days / limit_days
+    return (Fraction(one_off) + Fraction(_training(asked) or 0)) * QUANTA * month.days / limit_days
 
 
 def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
@@ -417,14 +430,17 @@ def _of_interval(interval: BreakevenInterval, asked: _Asked) -> dict[str, Any]:
     }
 
 
-def _is_sure(interval: BreakevenInterval, terms: Terms, verdict: Row, quality: Mapping[str, Any]) -> bool | None:
+def _is_sure(interval: BreakevenInterval, terms: Terms, asked: _Asked, quality: Mapping[str, Any]) -> bool | None:
     """A change has to save in four of five resamples, and at the 20% quantile to pay back what it costs once within the
     limit declared; to stay, its side has to be as likely. What is declared of quality must not turn it, nor be beyond
-    deciding.
+    deciding; nor what a tuned model's hosting costs.
     """
+    verdict = asked.verdict
     if verdict["recommendation"] is None:
         return None
     if quality and quality.get("quality_recommendation") != verdict["recommendation"]:
+        return False
+    if asked.tuned is not None and asked.tuned["recommendation"] != verdict["recommendation"]:
         return False
     if verdict["recommendation"] != "stay":
         cautious = interval.saving_cautious

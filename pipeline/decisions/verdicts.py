@@ -511,12 +511,19 @@ def _why_no_more(plans: DailyPlans, least: Fraction, most: Fraction) -> str:
 
 
 def _recommendation(best: int, current: _Current) -> str:
-    """Fill what is paid for, then release what nothing needs, then switch, then buy (economics.md section 10)."""
+    return advised(best, lane=current.lane, replicas=current.replicas)
+
+
+def advised(best: int, *, lane: str | None, replicas: int) -> str:
+    """Fill what is paid for, then release what nothing needs, then switch, then buy (economics.md section 10).
+
+    `lane`, `replicas`: where the traffic is now, and how many whole replicas are paid for.
+    """
     if best == 0:
-        return "stay" if current.lane == "api" else "switch_to_api"
-    if current.lane != "self_host":
-        return "fill" if 0 < best <= current.replicas else "switch_to_self_host"
-    return "release" if best < current.replicas else "stay"
+        return "stay" if lane == "api" else "switch_to_api"
+    if lane != "self_host":
+        return "fill" if 0 < best <= replicas else "switch_to_self_host"
+    return "release" if best < replicas else "stay"
 
 
 def _tokens_by_class(rows: Rows) -> dict[str, int]:

@@ -209,6 +209,12 @@ PREPARE: Mapping[str, Callable[[pl.DataFrame], Any]] = {
 }
 
 
+def until(inputs: Mapping[str, Any], day: date) -> dict[str, Any]:
+    """Of a node of a month: what `PREPARE` made of `INPUTS`, of the days that a verdict on `day` reads alone."""
+    since = day - timedelta(days=WINDOW_DAYS - 1)
+    return {name: inputs[name].between(since, day) if name in LOOKBACK else inputs[name] for name in INPUTS}
+
+
 @dataclass(frozen=True)
 class Window:
     """The settled days that a verdict on `day` may read."""

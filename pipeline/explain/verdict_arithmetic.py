@@ -38,13 +38,17 @@ class Alternative:
 
 @dataclass
 class Arithmetic:
-    """What was written out so far. `work`: replica-seconds of each hour; `day_work`: of each day known as a sum."""
+    """What was written out so far. `work`: replica-seconds of each hour; `day_work`: of each day known as a sum.
+
+    stairs: of the break-even, where there is one to walk.
+    """
 
     lines: list[str] = field(default_factory=list)
     equalities: list[Equality] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)
     work: list[tuple[datetime, Fraction]] = field(default_factory=list)
     day_work: list[Fraction] = field(default_factory=list)
+    stairs: "_Stairs | None" = None
 
     def step(self, what: str, expression: str, value: Fraction | int, unit: str = "") -> None:
         self.lines.append(f"{what} = {expression} = {exact_text(Fraction(value))}{' ' + unit if unit else ''}")
@@ -318,6 +322,7 @@ def _economics(
         spare=int(deployment["spare_replicas"]),
         committed=committed,
     )
+    done.stairs = stairs
     first, stable = stairs.first(), stairs.stable()
     due_anyway = f" + {_n(committed)}" if committed else ""
     for name, column, found in (

@@ -11,6 +11,7 @@ from pipeline.explain.evidence import Evidence, NothingToExplainError, Record
 from pipeline.explain.explanation import Explanation, Rows
 from pipeline.explain.gpu_costs import WasteFigure, explain_waste
 from pipeline.explain.near import nearest
+from pipeline.explain.tuned_models import write_tuned
 from pipeline.explain.verdict_arithmetic import Arithmetic, write_out
 from pipeline.explain.verdict_inputs import VerdictInputs, read_inputs
 
@@ -20,6 +21,7 @@ def explain_verdict(evidence: Evidence, *, workload: str, usage_date: date | Non
     row = _published(evidence, workload, usage_date)
     inputs = read_inputs(evidence, row)
     done = write_out(inputs)
+    charges = _tuned(evidence, inputs, done)
     money = list(_money(evidence, inputs))
     return Explanation(
         title=f"Verdict of {workload} on {row['usage_date']}: {row['recommendation'] or row['status']}",
@@ -31,7 +33,7 @@ def explain_verdict(evidence: Evidence, *, workload: str, usage_date: date | Non
             *_how_drawn(evidence, inputs),
         ),
         figures=(_as_list(row),),
-        inputs=(*_inputs(inputs, done), *_states(evidence, inputs), *_certainty(evidence, inputs)),
+        inputs=(*_inputs(inputs, done), *charges, *_states(evidence, inputs), *_certainty(evidence, inputs)),
         objects=tuple(_objects(evidence, inputs, money)),
         equalities=(
             *done.equalities,
@@ -128,6 +130,24 @@ def _inputs(inputs: VerdictInputs, done: Arithmetic) -> Iterable[Rows]:
             for hour, work in sorted(done.work, key=lambda found: (-found[1], found[0]))
         ],
     )
+
+
+def _tuned(evidence: Evidence, inputs: VerdictInputs, done: Arithmetic) -> list[Rows]:
+    """The verdict once more with what its tuned model costs beside tokens, where there is such a row of the day."""
+    asked = {"workload": inputs.row["workload"], "usage_date": inputs.day}
+    rows = evidence.ask("tuned_model", **asked)
+    if not rows:
+        return []
+    charges = evidence.ask("tuned_model_charges", **asked)
+    write_tuned(done, inputs, rows[0], charges)
+    return [
+        Rows(
+            "With its tuned model: fct_tuned_models_daily",
+            ("field", "value"),
+            tuple((name, value) for name, value in rows[0].items() if value is not None),
+        ),
+        Rows.of("What is billed for its tuned model", charges),
+    ]
 
 
 def _states(evidence: Evidence, inputs: VerdictInputs) -> Iterable[Rows]:

@@ -79,15 +79,19 @@ def _paid_back(row: Answer, currency: str) -> str:
     one_off, limit = row["migration_one_off_rc"], row["migration_payback_months"]
     if one_off is None:
         return ""
+    training = row["training_one_off_rc"]
+    whole, of_it = one_off, ""
+    if training is not None:
+        whole, of_it = one_off + training, f" ({figures.priced(training, currency)} of it training, as last billed)"
     likely, cautious = figures.percent(row["pays_back_probability_ratio"], 1), row["saving_p20_rc_per_month"]
-    after = f"after {float(one_off) / cautious:,.1f} months at its 20%" if cautious > 0 else "never at its 20%"
+    after = f"after {float(whole) / cautious:,.1f} months at its 20%" if cautious > 0 else "never at its 20%"
     months = figures.counted(limit, "month")
-    return f"; {figures.priced(one_off, currency)} spent once is paid back within {months} in {likely}, {after}"
+    return f"; {figures.priced(whole, currency)} spent once{of_it} is paid back within {months} in {likely}, {after}"
 
 
 def quality(row: Answer, currency: str) -> str | None:
     """The verdict once more with what is declared of quality; None where nothing is."""
-    share, tokens = row["movable_share_ratio"], row["self_tokens_per_api_token"]
+    share, tokens = row["movable_share_ratio"], row["tokens_per_api_token"]
     if share is None and tokens is None:
         return None
     terms = [

@@ -88,8 +88,13 @@ UNSTATED: Row = {
 
 
 def inputs_with(**tables: Sequence[Row]) -> dict[str, Any]:
+    """As the node makes them ready."""
+    return as_prepared(tables_with(**tables))
+
+
+def tables_with(**tables: Sequence[Row]) -> dict[str, Sequence[Row]]:
     """The inputs of a workload whose traffic is all on the API, on 28 settled days, but for the tables given."""
-    given: dict[str, Sequence[Row]] = {
+    return {
         "config_deployments": [
             {
                 "deployment_id": "llama",
@@ -153,7 +158,6 @@ def inputs_with(**tables: Sequence[Row]) -> dict[str, Any]:
         "api_prices": [],
         **tables,
     }
-    return as_prepared(given)
 
 
 def as_prepared(given: Mapping[str, Sequence[Row]]) -> dict[str, Any]:

@@ -11,7 +11,14 @@ import polars as pl
 from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
-from pipeline.decisions import demand_forecasts, idle_fills, model_matches, scale_downs, verdict_intervals
+from pipeline.decisions import (
+    demand_forecasts,
+    deployment_plans,
+    idle_fills,
+    model_matches,
+    scale_downs,
+    verdict_intervals,
+)
 from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 
 MONEY = pl.Decimal(38, 18)
@@ -191,6 +198,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "check_gpu_time_is_conserved": dict.fromkeys(("law", "scope", "detail"), pl.String()),
 }
 SCHEMAS["fct_scale_downs_daily"] = dict(scale_downs.SCHEMA)
+SCHEMAS["fct_deployment_plans_daily"] = dict(deployment_plans.SCHEMA)
 SCHEMAS["fct_model_matches_daily"] = dict(model_matches.SCHEMA)
 SCHEMAS["fct_idle_fill_daily"] = dict(idle_fills.SCHEMA)
 SCHEMAS["int_gpu_resource_costs_daily"] = SCHEMAS["int_gpu_charges_daily"]

@@ -38,8 +38,9 @@ def interval(**changes: Any) -> dict[str, Any]:
         "is_sure": False,
         "pinned_to": None,
         "migration_one_off_rc": None,
+        "training_one_off_rc": None,
         "movable_share_ratio": None,
-        "self_tokens_per_api_token": None,
+        "tokens_per_api_token": None,
         **{f"best_{share}_replica_count": 1 for share in ("p05", "p50", "p95", "at_fx_less", "at_fx_more")},
     }
     return row | changes
@@ -150,7 +151,7 @@ def test_what_a_move_costs_once_is_told_with_when_it_is_paid_back() -> None:
 
 def test_what_is_declared_of_quality_has_a_line_of_its_own() -> None:
     told = answer(
-        movable_share_ratio=Decimal("0.6"), self_tokens_per_api_token=Decimal("1.2"), quality_status="decided",
+        movable_share_ratio=Decimal("0.6"), tokens_per_api_token=Decimal("1.2"), quality_status="decided",
         quality_recommendation="stay", quality_best_replica_count=0, quality_breakeven_tokens_per_day=150e6,
         quality_saving_rc_per_month=Decimal(0),
     )  # fmt: skip
