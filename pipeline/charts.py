@@ -311,10 +311,13 @@ def thinned(loads: Sequence[float], *, most: int = _MOST_STEPS) -> list[tuple[in
     return [(0, loads[0]) if loads else (0, 0.0), *((rank, loads[rank - 1]) for rank in ranks)]
 
 
-def as_png(chart: "altair.LayerChart", *, title: str, says: str, legend: Sequence[tuple[str, str]]) -> bytes:
+def as_png(
+    chart: "altair.LayerChart", *, title: str, says: str, legend: Sequence[tuple[str, str]], scale: float = 2
+) -> bytes:
     """The chart as a PNG that stands alone, on white: with its title, a sentence, and its key. Same rows, same bytes.
 
-    legend: (label, colour). A PNG has no description: whoever shows it says the sentence beside it too.
+    legend: (label, colour). scale: pixels a unit, of which it is 420 and more wide. A PNG has no description: whoever
+    shows it says the sentence beside it too.
     """
     import altair
     import vl_convert
@@ -335,7 +338,7 @@ def as_png(chart: "altair.LayerChart", *, title: str, says: str, legend: Sequenc
         color=_INK, subtitleColor=_QUIET, offset=10,
     )  # fmt: skip
     drawn = page.properties(title=heading, **looks).to_dict(validate=False)
-    return bytes(vl_convert.vegalite_to_png(drawn, scale=2))
+    return bytes(vl_convert.vegalite_to_png(drawn, scale=scale))
 
 
 def _wrapped(text: str) -> list[str]:

@@ -109,6 +109,7 @@ def test_the_slack_app_has_the_scopes_the_outbox_needs():
         "channels:history",
         "groups:history",
         "channels:read",
+        "files:write",
     }
 
 

@@ -5,6 +5,9 @@ A claim that was neither confirmed nor refused is *uncertain*: Slack may have ta
 history can be read it is looked up by its metadata and adopted; where it surely is not there, the next attempt is
 claimed. Where history cannot be read, `slack.on_uncertain` decides. Promise: never lost silently, and at most one
 post where history can be read, as long as no worker is suspended between claim and send for longer than `GRACE`.
+
+Pictures of a case follow its post, in its thread, once: they are claimed before they are drawn and never tried again,
+so that whatever becomes of them, no message is lost or said twice for them.
 """
 
 import hashlib
@@ -39,6 +42,8 @@ ABSENT = "message.absent"
 HELD = "message.held"
 UPDATED = "message.updated"
 UPDATE_REFUSED = "message.update_refused"
+PICTURED = "picture.posted"
+PICTURE_REFUSED = "picture.refused"
 
 # Longer than any HTTP timeout and clock difference: within it another worker may still be sending.
 GRACE = timedelta(minutes=10)
@@ -118,6 +123,16 @@ class Unreadable:
     is_passing: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A PNG that belongs to a case. `says`: the same in words, for whoever does not see it."""
+
+    name: str
+    title: str
+    says: str
+    png: bytes
+
+
 class Outlet(Protocol):
     """Where messages go. It returns outcomes; it does not raise for what the other side says."""
 
@@ -127,6 +142,8 @@ class Outlet(Protocol):
     def channel(self) -> str | None: ...
     @property
     def can_read_history(self) -> bool: ...
+    @property
+    def can_show_pictures(self) -> bool: ...
     def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain: ...
     def update(
         self, *, message: Message, claim_id: str, channel: str, timestamp: str
@@ -134,6 +151,7 @@ class Outlet(Protocol):
     def find(
         self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime
     ) -> Found | NotFound | Unreadable: ...
+    def show(self, *, pictures: Sequence[Picture], channel: str, timestamp: str) -> Posted | Refused | Uncertain: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,11 +189,16 @@ def _new_claim_id() -> str:
     return uuid.uuid4().hex
 
 
+def _no_pictures(_: Case) -> Sequence[Picture]:
+    return ()
+
+
 class Outbox:
     """Delivers cases to one outlet. `outlet=None` prints: the message is stored, nothing is claimed as posted.
 
     `clock` returns an aware datetime; `sleep` waits for a Retry-After of at most `wait_limit` in all of a run.
-    `snapshot_id`: what the messages are made from: events name it, so that it is kept.
+    `snapshot_id`: what the messages are made from: events name it, so that it is kept. `pictures` draws those of a case
+    once its message is posted; AlertError says why it cannot.
     """
 
     def __init__(
@@ -191,6 +214,7 @@ class Outbox:
         wait_limit: timedelta = timedelta(seconds=60),
         new_claim_id: Callable[[], str] = _new_claim_id,
         snapshot_id: str | None = None,
+        pictures: Callable[[Case], Sequence[Picture]] = _no_pictures,
     ) -> None:
         self._events = events
         self._outlet = outlet
@@ -202,6 +226,7 @@ class Outbox:
         self._wait_left = wait_limit.total_seconds()
         self._new_claim_id = new_claim_id
         self._snapshot_id = snapshot_id
+        self._pictures = pictures
         self._outlet_refusal: Refused | None = None
 
     def announce(self, *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -> list[Outcome]:
@@ -296,7 +321,8 @@ class Outbox:
         found = _look_up(outlet, attempt)
         if isinstance(found, Found):
             self._confirm(case.subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted")
-            return _outcome(message, "adopted", "Slack had taken it: found in the channel's history."), None
+            shown = self._show(case, outlet, channel=found.channel, timestamp=found.timestamp)
+            return _outcome(message, "adopted", f"Slack had taken it: found in the channel's history.{shown}"), None
         if isinstance(found, NotFound):
             if not is_old:
                 return _outcome(message, "uncertain", "Not in the channel's history yet; looked up again later."), None
@@ -338,7 +364,8 @@ class Outbox:
         answer = outlet.post(message=message, claim_id=claim["claim_id"])
         if isinstance(answer, Posted):
             self._confirm(case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted")
-            return _outcome(message, "posted", "Posted."), None
+            shown = self._show(case, outlet, channel=answer.channel, timestamp=answer.timestamp)
+            return _outcome(message, "posted", f"Posted.{shown}"), None
         if isinstance(answer, Uncertain):
             self._note(UNCERTAIN, case.subject, attempt, {"code": answer.code, "detail": answer.detail})
             journal = self._journal(case.key)
@@ -351,6 +378,28 @@ class Outbox:
         if answer.is_outlet_wide or (wait_seconds is not None and wait_seconds > self._wait_left):
             self._outlet_refusal = answer
         return _outcome(message, "refused", answer.detail), wait_seconds
+
+    def _show(self, case: Case, outlet: Outlet, *, channel: str | None, timestamp: str | None) -> str:
+        """Put a posted case's pictures into its thread, once for all runs; says what became of them."""
+        if not outlet.can_show_pictures or channel is None or timestamp is None:
+            return ""
+        now, facts = self._clock(), {"case_key": case.key, "channel": channel, "timestamp": timestamp}
+        if not self._events.claim(name=f"slack.{_name_of(case.key)}.pictures", body=facts, now=now):
+            return ""
+        try:
+            pictures = self._pictures(case)
+            if not pictures:
+                return ""
+            answer = outlet.show(pictures=pictures, channel=channel, timestamp=timestamp)
+        except AlertError as error:
+            answer = Refused(code="not_drawn", detail=str(error))
+        if isinstance(answer, Posted):
+            said = {"pictures": [picture.name for picture in pictures], "snapshot_id": self._snapshot_id}
+            self._events.record(kind=PICTURED, subject=case.subject, body={**facts, **said}, now=self._clock())
+            return " Its curves are in its thread."
+        body = {**facts, "code": answer.code, "detail": answer.detail}
+        self._events.record(kind=PICTURE_REFUSED, subject=case.subject, body=body, now=self._clock())
+        return f" Without its curves: {answer.detail}"
 
     def _update(self, case: Case, outlet: Outlet, events: Sequence[EventLike]) -> Outcome | None:
         """Edit the case's post where its text moved on. None: nothing to say."""

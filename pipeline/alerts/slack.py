@@ -10,11 +10,11 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from slack_sdk import WebClient
@@ -22,8 +22,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from pipeline import config
-from pipeline.alerts.case import EVENT_TYPE, Message
-from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Posted, Refused, Uncertain, Unreadable
+from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message, inert
+from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 
 TIMEOUT_SECONDS = 30
 HISTORY_PAGES = 20
@@ -63,8 +63,10 @@ _PASSING = _RATE_LIMITED | _MAY_HAVE_PASSED
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _DEFAULT_RETRY_AFTER_SECONDS = 30
-# To post, and to look up in a public channel what was posted.
-_SCOPES = ("chat:write", "channels:history")
+# To post, to look up in a public channel what was posted, and to put curves into its thread.
+_SCOPES = ("chat:write", "channels:history", "files:write")
+# What stands in for a picture is read out: no more than a paragraph of it.
+_ALT_LIMIT = 1000
 _NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 _NETWORK = (OSError, http.client.HTTPException, SlackClientError, json.JSONDecodeError, UnicodeDecodeError)
 
@@ -128,10 +130,11 @@ def try_token(slack: config.Slack, *, token: str, timeout_seconds: float) -> Tok
 
 
 class SlackOutlet:
-    """A bot token: posts with metadata, edits, and reads history for at most `HISTORY_PAGES` pages."""
+    """A bot token: posts with metadata, edits, shows pictures, and reads history for at most `HISTORY_PAGES` pages."""
 
     kind = "slack_bot"
     can_read_history = True
+    can_show_pictures = True
 
     def __init__(
         self, *, token: str, channel: str, api_url: str | None = None, timeout_seconds: int = TIMEOUT_SECONDS
@@ -170,6 +173,29 @@ class SlackOutlet:
                 metadata=metadata_of(case_key=message.case_key, claim_id=claim_id),
             )
         )
+
+    def show(self, *, pictures: Sequence[Picture], channel: str, timestamp: str) -> Posted | Refused | Uncertain:
+        """The pictures as one reply in the thread of a post; `channel` is its id. All of them are there, or none."""
+        uploads = [
+            {
+                "content": picture.png,
+                "filename": f"{picture.name}.png",
+                "title": inert(picture.title, HEADER_LIMIT),
+                "alt_txt": inert(picture.says, _ALT_LIMIT),
+            }
+            for picture in pictures
+        ]
+        try:
+            self._client.files_upload_v2(file_uploads=uploads, channel=channel, thread_ts=timestamp)
+        except SlackApiError as error:
+            code = _code_of(error)
+            needs = " It needs files:write: install infra/slack/manifest.json again." if code == "missing_scope" else ""
+            return Refused(code=code, detail=f"Slack refused them ({code}).{needs}")
+        except HTTPError as error:
+            return Refused(code="upload_failed", detail=f"Slack's store refused them (HTTP {error.code}).")
+        except _NETWORK as error:
+            return _broken(error)
+        return Posted(channel=channel, timestamp=timestamp)
 
     def find(
         self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime
@@ -251,6 +277,7 @@ class WebhookOutlet:
     kind = "slack_webhook"
     channel = None
     can_read_history = False
+    can_show_pictures = False
 
     def __init__(self, *, url: str, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
         self._client = WebhookClient(url, timeout=timeout_seconds, retry_handlers=[], logger=_silent_logger())
@@ -277,6 +304,9 @@ class WebhookOutlet:
 
     def find(self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime) -> Unreadable:
         return _unreadable("no_history", is_passing=False)
+
+    def show(self, *, pictures: Sequence[Picture], channel: str, timestamp: str) -> Refused:
+        return Refused(code="no_pictures", detail="A webhook takes no files.")
 
 
 def _refusal(code: str, *, status: int, headers: Mapping[str, Any]) -> Refused | Uncertain:

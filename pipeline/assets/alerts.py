@@ -1,21 +1,26 @@
 """`alerts/slack`: one case at a time, said once. What is not settled or not proven is not said."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from pipeline.alerts.case import AlertRow, VerdictRow, first_day_to_say
-from pipeline.alerts.outbox import Outbox, Outcome
+from pipeline.alerts.case import AlertRow, Case, VerdictRow, first_day_to_say
+from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Picture
 from pipeline.alerts.slack import outlet_from_config
 from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.snapshot import Snapshot
+from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
+from pipeline.reports.curves import curves_of
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
+
+# So that it is 1,200 pixels and more wide: a phone shows it at its own width.
+_PICTURE_SCALE = 3
 
 
 def announce(
@@ -26,34 +31,58 @@ def announce(
     environment: Mapping[str, str],
     sleep: Callable[[float], None],
 ) -> list[Outcome]:
-    """Say what changed, once. A workload that draws on anything whose law is broken stays unsaid; the others do not."""
+    """Say what changed, once. A workload that draws on anything whose law is broken stays unsaid; the others do not.
+
+    So does one whose verdict turns, or cannot be decided, with what is declared of its quality.
+    """
     with Questions(snapshot) as questions:
         feeds = questions.ask("scope_feeds", from_date=date.min, to_date=date.max).to_dicts()
         proof = Proof.of(check_results(snapshot), feeds)
         states = questions.ask("alert_rows").to_dicts()
+        held = set(questions.ask("held_by_quality")["workload"])
     alerts = [AlertRow.from_row(row) for row in states]
     with Questions(snapshot, from_date=first_day_to_say(alerts) or date.max) as questions:
         verdicts = questions.ask("verdict_rows").to_dicts()
+    config = config_of(project, snapshot)
     outbox = Outbox(
         events=project.landing,
         outlet=outlet_from_config(project.config.slack, environment=environment),
         clock=lambda: now,
         sleep=sleep,
         company=project.config.company,
-        currency=config_of(project, snapshot).reporting_currency,
+        currency=config.reporting_currency,
         on_uncertain=project.config.slack.on_uncertain,
         snapshot_id=snapshot.snapshot_id,
+        pictures=lambda case: curves_as_pictures(case, snapshot, config),
     )
     deployments = {row["workload"]: row["deployment_id"] for row in verdicts}
     proven = {
         workload
         for workload, deployment_id in deployments.items()
-        if not proof.of_workload(workload, deployment_id=deployment_id)
+        if workload not in held and not proof.of_workload(workload, deployment_id=deployment_id)
     }
     return outbox.announce(
         verdicts=[VerdictRow.from_row(row) for row in verdicts if row["workload"] in proven],
         alerts=[row for row in alerts if row.workload in proven],
     )
+
+
+def curves_as_pictures(case: Case, snapshot: Snapshot, config: Config) -> list[Picture]:
+    """The two curves of the verdict that a case speaks of; none where it has none to draw. AlertError: not drawn."""
+    period: dict[str, date] = {"from_date": date.min, "to_date": case.usage_date + timedelta(days=1)}
+    name = case.verdict.workload
+    with Questions(snapshot) as questions:
+        rows = {row["workload"]: row for row in questions.ask("workload_curves", **period).to_dicts()}
+        lines = [row for row in questions.ask("verdicts", **period).to_dicts() if row["workload"] == name]
+    try:
+        return [
+            Picture(name=found.name, title=found.title, says=found.says, png=found.png(scale=_PICTURE_SCALE))
+            for line in lines
+            if line["usage_date"] == case.usage_date
+            for found in curves_of(line, rows.get(name), config)
+        ]
+    except (ImportError, ValueError) as error:
+        raise AlertError(f"the curves of {name} could not be drawn ({type(error).__name__}).") from error
 
 
 def alerts_asset(verdicts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:

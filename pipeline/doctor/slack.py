@@ -94,7 +94,11 @@ def _of_test(slack: Slack, tested: TokenTried) -> list[Finding]:
         said = f"{said}, which lacks chat:write: it may not post"
         return [_found("fix", said, fix=_SCOPES_OF_THE_APP, cost=Cost.NOBODY_IS_TOLD)]
     if missing:
-        said = f"{said}, which lacks {', '.join(missing)}: a message that may not have arrived cannot be looked up"
+        without = {
+            "channels:history": "a message that may not have arrived cannot be looked up",
+            "files:write": "messages come without their curves",
+        }
+        said = f"{said}, which lacks {', '.join(missing)}: {', and '.join(without[scope] for scope in missing)}"
         return [_found("note", said, fix=_SCOPES_OF_THE_APP)]
     return [_found("ok", f"{said} in {slack.token_env}, for {slack.channel}")]
 

@@ -42,8 +42,10 @@ class Curve:
     def svg(self, chart_id: str) -> str:
         return charts.as_svg(charts.curve_chart(self.drawn), chart_id=chart_id, title=self.title, description=self.says)
 
-    def png(self) -> bytes:
-        return charts.as_png(charts.curve_chart(self.drawn), title=self.title, says=self.says, legend=self.legend)
+    def png(self, *, scale: float = 2) -> bytes:
+        return charts.as_png(
+            charts.curve_chart(self.drawn), title=self.title, says=self.says, legend=self.legend, scale=scale
+        )
 
 
 def curves_of(line: Answer, curve: Answer | None, config: Config) -> tuple[Curve, ...]:

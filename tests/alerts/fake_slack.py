@@ -18,6 +18,7 @@ TEXT_LIMIT = 40_000
 ALL_BLOCKS_TEXT_LIMIT = 10_000
 METADATA_LIMIT = 16_000
 WEBHOOK_PATH = "/services/T000/B000/webhook-secret-part"
+UPLOAD_PATH = "/upload/v1/"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ class FakeSlack:
     token: str = "xoxb-fake-0000-right"
     channels: dict[str, str] = field(default_factory=lambda: {"C0COSTS00": "llm-costs"})
     archived: set[str] = field(default_factory=set)
-    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history", "channels:read"})
+    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history", "channels:read", "files:write"})
     is_revoked: bool = False
     page_size: int = 200
     messages: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
@@ -80,6 +82,8 @@ class FakeSlack:
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.list": self._list,
+            "files.getUploadURLExternal": self._upload_url,
+            "files.completeUploadExternal": self._complete_upload,
         }
         handler = handlers.get(method)
         if handler is None:
@@ -142,6 +146,40 @@ class FakeSlack:
             return {"ok": False, "error": "missing_scope"}
         channels = [{"id": channel_id, "name": name} for channel_id, name in sorted(self.channels.items())]
         return {"ok": True, "channels": channels, "response_metadata": {"next_cursor": ""}}
+
+    # A file: its URL is asked for, its bytes are posted there, and then it is shared.
+
+    def _upload_url(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "files:write" not in self.scopes:
+            return {"ok": False, "error": "missing_scope"}
+        if not arguments.get("filename") or int(arguments.get("length") or 0) <= 0:
+            return {"ok": False, "error": "invalid_arguments"}
+        file_id = f"F{len(self.files):08d}"
+        said = {name: arguments.get(name) for name in ("filename", "alt_txt")}
+        self.files[file_id] = {**said, "length": int(arguments["length"]), "content": None, "shared": None}
+        upload_url = f"{self.api_url.removesuffix('/api/')}{UPLOAD_PATH}{file_id}"
+        return {"ok": True, "upload_url": upload_url, "file_id": file_id}
+
+    def upload(self, file_id: str, content: bytes) -> tuple[int, str]:
+        file = self.files.get(file_id)
+        if file is None or file["length"] != len(content):
+            return 400, "no such upload, or another length"
+        file["content"] = content
+        return 200, f"OK - {len(content)}"
+
+    def _complete_upload(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "files:write" not in self.scopes:
+            return {"ok": False, "error": "missing_scope"}
+        named = arguments.get("files", "[]")
+        asked = json.loads(named) if isinstance(named, str) else named
+        channel, thread = arguments.get("channel_id"), arguments.get("thread_ts")
+        if channel not in self.channels:  # by id only
+            return {"ok": False, "error": "channel_not_found"}
+        if not asked or any(self.files.get(one["id"], {}).get("content") is None for one in asked):
+            return {"ok": False, "error": "file_not_found"}
+        for one in asked:
+            self.files[one["id"]] |= {"title": one.get("title"), "shared": (channel, thread)}
+        return {"ok": True, "files": [{"id": one["id"], "title": one.get("title")} for one in asked]}
 
     def webhook(self, payload: dict[str, Any]) -> tuple[int, str]:
         error = self._error_in(payload, needs_metadata=False)
@@ -237,6 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         method = "webhook" if path.startswith("/services/") else path.removeprefix("/api/")
+        method = "upload" if path.startswith(UPLOAD_PATH) else method
         with self.slack.lock:
             self.slack.requests.append(method)
             planned = self.slack.failures.get(method)
@@ -246,6 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
             if method == "webhook":
                 is_known = path == WEBHOOK_PATH
                 status, body = self.slack.webhook(json.loads(raw)) if is_known else (404, "no_service")
+                return self._fail(failure) if failure else self._send(status, body.encode(), "text/plain")
+            if method == "upload":
+                status, body = self.slack.upload(path.removeprefix(UPLOAD_PATH), raw)
                 return self._fail(failure) if failure else self._send(status, body.encode(), "text/plain")
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             status, answer = self.slack.answer(method, self._arguments(raw), token)

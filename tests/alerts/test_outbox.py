@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import config
 from pipeline.alerts import outbox as outbox_module
-from pipeline.alerts.outbox import GRACE, AlertError, Outbox, Uncertain, open_problems
+from pipeline.alerts.outbox import GRACE, AlertError, Outbox, Picture, Uncertain, open_problems
 from pipeline.alerts.slack import SlackOutlet, WebhookOutlet, outlet_from_config
 
 from .fake_events import FolderEvents, MemoryEvents
@@ -280,6 +280,97 @@ def test_history_that_fails_for_a_moment_is_read_again(slack, events, clock):
     assert results(announce(events, bot(slack), clock)) in (["adopted"], [])
     assert len(slack.messages) == 1
     assert len(events.events("message.posted")) == 1
+
+
+# Pictures
+
+CURVES = [
+    Picture(
+        name=name, title=f"support-chat: {name}", says=f"Self-hosting is cheaper, says {name}.", png=b"\x89PNG" * size
+    )
+    for name, size in (("load", 3000), ("breakeven", 2000))
+]
+
+
+def curves(case):
+    return CURVES
+
+
+def test_curves_follow_the_post_in_its_thread_once_with_their_words(slack, events, clock):
+    for _ in range(4):
+        announce(events, bot(slack), clock, pictures=curves)
+        clock.pass_time(hours=1)
+    [message] = slack.messages
+    assert [(file["filename"], file["alt_txt"], file["content"]) for file in slack.files.values()] == [
+        (f"{curve.name}.png", curve.says, curve.png) for curve in CURVES
+    ]
+    assert {file["shared"] for file in slack.files.values()} == {("C0COSTS00", message["ts"])}
+    assert slack.count("files.completeUploadExternal") == 1
+    assert kinds(events) == ["case.opened", "message.posted", "picture.posted"]
+
+
+@pytest.mark.parametrize("step", ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        DROP_BEFORE_ACCEPTING,
+        DROP_AFTER_ACCEPTING,
+        Failure(status=500, error="internal_error"),
+        Failure(error="ratelimited"),
+    ],
+    ids=["dropped before", "dropped after", "500", "refused"],
+)
+def test_a_picture_that_fails_neither_loses_nor_repeats_a_message_and_is_not_tried_again(
+    slack, events, clock, step, failure
+):
+    slack.fail(step, failure)
+    [outcome] = announce(events, bot(slack), clock, pictures=curves)
+    assert (outcome.result, outcome.detail.startswith("Posted. Without its curves: ")) == ("posted", True)
+    sent = list(slack.requests)
+    for _ in range(3):
+        clock.pass_time(hours=1)
+        assert announce(events, bot(slack), clock, pictures=curves) == []
+    assert slack.requests == sent
+    assert slack.count("chat.postMessage") == len(slack.messages) == 1
+    assert slack.count("files.completeUploadExternal") <= 1
+    assert kinds(events)[:2] == ["case.opened", "message.posted"]
+    assert len(events.events("picture.refused")) == 1
+    assert "/upload/" not in events.everything()
+    assert open_problems(events.events()) == []
+
+
+def test_without_the_scope_for_files_the_message_is_posted_and_the_scope_named(slack, events, clock):
+    slack.scopes.discard("files:write")
+    [outcome] = announce(events, bot(slack), clock, pictures=curves)
+    assert outcome.detail == (
+        "Posted. Without its curves: Slack refused them (missing_scope). It needs files:write: install "
+        "infra/slack/manifest.json again."
+    )
+    assert slack.count("chat.postMessage") == 1
+
+
+def test_what_cannot_be_drawn_is_said_and_the_message_posted(slack, events, clock):
+    def cannot(case):
+        raise AlertError("the curves of support-chat could not be drawn (ValueError).")
+
+    [outcome] = announce(events, bot(slack), clock, pictures=cannot)
+    assert outcome.detail == "Posted. Without its curves: the curves of support-chat could not be drawn (ValueError)."
+    assert slack.count("chat.postMessage") == 1
+
+
+def test_a_post_that_is_found_again_gets_its_curves_too(slack, events, clock):
+    slack.fail("chat.postMessage", DROP_AFTER_ACCEPTING)
+    assert results(announce(events, bot(slack), clock, pictures=curves)) == ["adopted"]
+    assert len(slack.messages) == 1
+    assert {file["shared"] for file in slack.files.values()} == {("C0COSTS00", slack.messages[0]["ts"])}
+
+
+def test_nothing_is_drawn_for_a_webhook_or_a_terminal(slack, events, clock):
+    def never(case):
+        raise AssertionError("drawing takes seconds, and nobody would see it")
+
+    assert results(announce(events, webhook(slack), clock, pictures=never)) == ["posted"]
+    assert results(announce(MemoryEvents(), None, clock, pictures=never)) == ["printed"]
 
 
 # Uncertain: webhooks

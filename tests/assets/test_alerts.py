@@ -12,6 +12,7 @@ from pipeline.assets.alerts import announce
 from pipeline.decisions.graph import build_project
 from pipeline.demo import AS_OF
 from pipeline.landing.project import Project
+from tests.alerts.fake_slack import serving
 
 SPEAKING = {"workload:support-chat#1", "workload:internal-search#1"}
 
@@ -20,18 +21,28 @@ def _never(seconds: float) -> None:
     raise AssertionError(f"nothing here waits, least of all {seconds} s")
 
 
-def announced_with(folder: Path, *workloads: Mapping[str, Any]) -> set[str]:
-    """The cases said of the demo's company when these workloads are declared too."""
+def announced_with(
+    folder: Path,
+    *workloads: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    **sections: Any,
+) -> set[str]:
+    """The cases said of the demo's company when these workloads are declared too; `more`: said of each of its own."""
     config = folder / "breakeven.yaml"
     said = yaml.safe_load(config.read_text())
+    for one in said["workloads"]:
+        one.update((more or {}).get(one["workload"], {}))
     said["workloads"] += workloads
+    said |= sections
     config.unlink()
     config.write_text(yaml.safe_dump(said))
     project = Project(folder)
     now = AS_OF + timedelta(minutes=5)
     project.land_config(now)
     snapshot = build_project(project, as_of=now).snapshot
-    return {outcome.case_key for outcome in announce(project, snapshot, now=now, environment={}, sleep=_never)}
+    outcomes = announce(project, snapshot, now=now, environment=environment or {}, sleep=_never)
+    return {outcome.case_key for outcome in outcomes}
 
 
 @pytest.mark.parametrize(
@@ -50,3 +61,23 @@ def test_a_workload_that_lost_traffic_to_a_second_claim_is_not_announced_and_the
     """B12: what two rules claim is nobody's, so the verdict of either says less than its traffic."""
     shadow = {"workload": "shadow", "deployment": "batch-gemma", "match": [dict(rule)]}
     assert announced_with(silent_demo, shadow) == SPEAKING - refused
+
+
+def test_declared_quality_that_turns_a_verdict_holds_its_message_and_the_others_come_with_their_curves(
+    silent_demo: Path,
+) -> None:
+    """What would be announced asks for a move that the workload's own declared quality speaks against."""
+    quality = {"support-chat": {"tokens_per_api_token": 10_000}}
+    with serving() as slack:
+        section = {"channel": "#llm-costs", "api_url": slack.api_url}
+        environment = {"SLACK_BOT_TOKEN": slack.token}
+        said = announced_with(silent_demo, more=quality, environment=environment, slack=section)
+    assert said == SPEAKING - {"workload:support-chat#1"}
+    [message] = slack.messages
+    load, breakeven = slack.files.values()
+    assert {load["shared"], breakeven["shared"]} == {("C0COSTS00", message["ts"])}
+    for file in (load, breakeven):
+        # A PNG says its width after sixteen bytes: a phone's and more.
+        assert file["content"].startswith(b"\x89PNG")
+        assert int.from_bytes(file["content"][16:20], "big") >= 1200
+    assert "Self-hosting is cheaper" in breakeven["alt_txt"]

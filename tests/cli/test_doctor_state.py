@@ -469,13 +469,15 @@ def test_a_slack_token_is_tried_without_sending_anything(built: SmallProject, mo
         assert slack_rows(built, **section)[0]["said"] == "Slack takes the token in SLACK_BOT_TOKEN, for #llm-costs"
         slack.scopes = {"chat:write"}
         (unable,) = slack_rows(built, **section)
-        assert (unable["state"], "lacks channels:history" in unable["said"]) == ("note", True)
+        assert (unable["state"], "lacks channels:history, files:write" in unable["said"]) == ("note", True)
+        slack.scopes = {"chat:write", "channels:history"}
+        assert "lacks files:write: messages come without their curves" in slack_rows(built, **section)[0]["said"]
         slack.scopes = {"channels:history"}
         assert "lacks chat:write: it may not post" in slack_rows(built, **section)[0]["said"]
         monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-something-that-expired")
         (refused,) = slack_rows(built, **section)
         assert "Slack refuses the token (invalid_auth)" in refused["said"]
-        assert slack.requests == ["auth.test"] * 4
+        assert slack.requests == ["auth.test"] * 5
         monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb two words")
         assert "holds more than a Slack token" in slack_rows(built, **section)[0]["said"]
         assert "two words" not in told(built.folder, as_of=WELL)
