@@ -172,9 +172,10 @@ def _link_parquet(snapshot: Snapshot, folder: Path) -> None:
     if not target.exists():
         aside = folder / f".parquet-{snapshot.snapshot_id}.{os.getpid()}"
         for name in published_tables(snapshot):
-            (aside / name).mkdir(parents=True, exist_ok=True)
+            table = aside / name
+            table.mkdir(parents=True, exist_ok=True)
             for partition, file in snapshot.node(name).files(None):
-                os.link(file, aside / name / f"{partition}.parquet")
+                os.link(file, f"{table}/{partition}.parquet")
         aside.mkdir(parents=True, exist_ok=True)
         try:
             aside.rename(target)

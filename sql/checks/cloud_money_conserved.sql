@@ -1,6 +1,6 @@
 -- law: cloud_money_is_conserved
 -- scope: account
--- partition: none
+-- partition: month
 -- What cloud bills say was billed, added up when they were read, is what fct_cloud_charges_daily holds: no SQL model
 -- stands between the two sums. The other costs and the lines come from staging to the mart whole.
 with
@@ -103,6 +103,7 @@ compared as (
 )
 
 select
+    usage_date,
     'cloud_money_is_conserved' as law,
     'account:' || account as scope,
     concat(
