@@ -1,4 +1,5 @@
 """FOCUS Cost and Usage, 1.0 to 1.4, of any provider: CSV (gzipped or not) or Parquet, from an inbox or a Data Export.
+With `settings.columns` any other table of charges, whose columns somebody says in FOCUS's words.
 
 Columns in any order and casing. What FOCUS does not name (`x_...`, a vendor's own) is kept in `other_columns`. The four
 costs are kept apart; a column the file lacks is null, never 0. Amounts are exact: CSV text as spelled, Parquet decimals
@@ -21,21 +22,26 @@ counting it alone would lose the others or count an old one twice. So:
   replaces it. For exports that write each name once, as OCI's reports and daily files do.
 
 Settings: files (whole, parts); date_format (strptime, where dates are not ISO 8601); last_line_end (required,
-optional); defaults {BillingAccountId, BillingCurrency, InvoiceIssuerName, ProviderName: for a file that lacks the
-column}; measure (billed): a file that somebody rated is refused, as is a gateway's export by its shape: its source is
-`litellm_focus`.
+optional); defaults {BillingAccountId, BillingCurrency, ChargeCategory, InvoiceIssuerName, ProviderName: for a file that
+lacks the column}; columns {FOCUS's name: the file's own header}; measure (billed): a file that somebody rated is
+refused, as is a gateway's export by its shape: its source is `litellm_focus`.
+
+**Any other table.** For vendors that export no FOCUS (Lambda, Vast.ai, Modal, DigitalOcean, Together and whoever comes)
+`columns` says which of their headers is what; every file of the inbox is then such a table. What no header says may be
+a default; without a BillingPeriodStart the billing period is the UTC month of ChargePeriodStart, and the charge is
+Usage where no category is said. Columns that are not named are kept in `other_columns`, as ever.
 
 A file is stated when its name says so (`20241102T051122Z`), else when it was last modified, else when it landed.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import polars as pl
 
-from pipeline.errors import QuarantineError
+from pipeline.errors import ConfigError, QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY
 from pipeline.sources.bulk import MONEY, Bulk, Kind, bulk_header, read_bulk
@@ -74,8 +80,9 @@ _REQUIRED = (
     "ChargePeriodStart",
 )
 _WHO = ("ProviderName", "ServiceProviderName", "InvoiceIssuerName")
-_WITH_DEFAULTS = ("BillingAccountId", "BillingCurrency", "InvoiceIssuerName", "ProviderName")
-_SETTINGS = ("files", "date_format", "last_line_end", "defaults", "measure")
+_WITH_DEFAULTS = ("BillingAccountId", "BillingCurrency", "ChargeCategory", "InvoiceIssuerName", "ProviderName")
+_SETTINGS = ("files", "date_format", "last_line_end", "defaults", "columns", "measure")
+_CATEGORIES = ("Usage", "Purchase", "Tax", "Credit", "Adjustment")
 
 _PART_OF_SEVERAL = re.compile(
     r"(?<![a-z])part[-_]?\d+|[-_.](?:0\d{4}|0000\d{8})$|\d+[-_]of[-_]\d+", re.ASCII | re.IGNORECASE
@@ -159,16 +166,20 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
 def parse(content: bytes, settings: Settings) -> Frames:
     """Every row of the file under FOCUS's names, amounts and instants typed, anything else as text."""
     _check_declared(settings)
+    declared = {header: name for name, header in _declared_columns(settings).items()}
     bulk = read_bulk(
         content,
-        kind_of=lambda header: _kind(_KNOWN.get(_folded(header), header)),
+        kind_of=lambda header: _kind(declared.get(header) or _KNOWN.get(_folded(header), header)),
         date_format=_text(settings, "date_format"),
         last_line_end_required=_choice(settings, "last_line_end", ("required", "optional")) == "required",
     )
-    headers = _headers_by_name(bulk.frame.columns)
+    headers = _headers_by_name(bulk.frame.columns, declared)
     columns = {name: bulk.frame[header].alias(_snake(name)) for name, header in headers.items()}
     for name, value in _defaults(settings).items():
         columns.setdefault(name, pl.repeat(value, bulk.frame.height, dtype=pl.String(), eager=True).alias(_snake(name)))
+    if declared and "ChargePeriodStart" in columns:
+        months = columns["ChargePeriodStart"].dt.month_start().dt.truncate("1d")
+        columns.setdefault("BillingPeriodStart", months.alias("billing_period_start"))
     _check_is_a_bill(columns)
     _check_columns(columns)
     _check_period(columns["BillingPeriodStart"], settings)
@@ -194,12 +205,21 @@ def parse(content: bytes, settings: Settings) -> Frames:
     return {CHARGES.name: frame}
 
 
-def _headers_by_name(headers: list[str]) -> dict[str, str]:
-    """FOCUS name -> the file's own header."""
-    found: dict[str, str] = {}
+def _headers_by_name(headers: list[str], declared: Mapping[str, str]) -> dict[str, str]:
+    """FOCUS name -> the file's own header. `declared`: header -> FOCUS name, which goes before what it looks like.
+
+    Refuses a file without a header that was declared: it is of another kind, and would lose what that column says.
+    """
+    absent = [header for header in declared if header not in headers]
+    if absent:
+        raise QuarantineError(
+            f"row 1: no column {', '.join(map(repr, absent))}, which settings.columns names. The file has "
+            f"{', '.join(map(repr, headers))}."
+        )
+    found = {name: header for header, name in declared.items()}
     for header in headers:
         name = _KNOWN.get(_folded(header))
-        if name is None:
+        if name is None or header in declared or name in declared.values():
             continue
         if name in found:
             raise QuarantineError(f"row 1: {found[name]!r} and {header!r} are both {name}. Keep one of them.")
@@ -290,10 +310,18 @@ def _as_json(frame: pl.DataFrame, *, height: int) -> pl.Series:
     return frame.select(encoded.alias("other_columns")).to_series()
 
 
+class _WrongSettingError(QuarantineError):
+    """A setting that cannot be so. `key` is below `settings`."""
+
+    def __init__(self, key: str, value: object, fix: str) -> None:
+        super().__init__(f"settings.{key} is {value!r}. {fix}")
+        self.key, self.value, self.fix = key, value, fix
+
+
 def _check_declared(settings: Settings) -> None:
     """Refuses settings, and a file under them, that cannot be so."""
     if settings.get("measure", "billed") != "billed":
-        raise QuarantineError(f"settings.measure is {settings['measure']!r}. {_NOT_BILLED}")
+        raise _WrongSettingError("measure", settings["measure"], _NOT_BILLED)
     _choice(settings, "files", ("whole", "parts"))
     if settings.get("numbered_part") is not None:
         raise QuarantineError(
@@ -306,26 +334,56 @@ def _check_declared(settings: Settings) -> None:
 def _defaults(settings: Settings) -> dict[str, str]:
     defaults = settings.get("defaults") or {}
     if not isinstance(defaults, Mapping):
-        raise QuarantineError(f"settings.defaults is {defaults!r}. It maps columns to text.")
+        raise _WrongSettingError("defaults", defaults, "It maps columns to text.")
     for name, value in defaults.items():
         if name not in _WITH_DEFAULTS or not isinstance(value, str) or not value:
-            raise QuarantineError(
-                f"settings.defaults: {name} is {value!r}. It gives text for {', '.join(_WITH_DEFAULTS)}, nothing else."
-            )
-    return dict(defaults)
+            fix = f"Defaults give text for {', '.join(_WITH_DEFAULTS)}, nothing else."
+            raise _WrongSettingError(f"defaults.{name}", value, fix)
+    if (category := defaults.get("ChargeCategory", _CATEGORIES[0])) not in _CATEGORIES:
+        raise _WrongSettingError("defaults.ChargeCategory", category, f"It is one of {', '.join(_CATEGORIES)}.")
+    return {**({"ChargeCategory": _CATEGORIES[0]} if settings.get("columns") else {}), **defaults}
+
+
+def _declared_columns(settings: Settings) -> dict[str, str]:
+    """FOCUS name -> the header that settings.columns gives for it."""
+    said = settings.get("columns") or {}
+    if not isinstance(said, Mapping):
+        raise _WrongSettingError("columns", said, "It maps FOCUS's names to headers of the file.")
+    for name, header in said.items():
+        fix = "It gives the file's own header for a column of FOCUS, as in `BilledCost: Amount`."
+        if name not in _NAMES or not isinstance(header, str) or not header:
+            raise _WrongSettingError(f"columns.{name}", header, fix)
+        if list(said.values()).count(header) > 1:
+            raise _WrongSettingError(f"columns.{name}", header, "So is another one: a header is one column.")
+    return dict(said)
+
+
+def check(settings: Mapping[str, Any], accounts: Collection[str]) -> None:
+    """Raises ConfigError where what is declared of files cannot be so, whatever the files."""
+    try:
+        _check_declared(settings)
+        _declared_columns(settings)
+        _defaults(settings)
+    except _WrongSettingError as error:
+        raise ConfigError(key=f"settings.{error.key}", value=error.value, fix=error.fix) from None
+
+
+def takes_any(settings: Settings) -> bool:
+    """Where columns are declared every file is a table of them, whatever its header looks like."""
+    return bool(settings.get("columns"))
 
 
 def _text(settings: Settings, name: str) -> str | None:
     value = settings.get(name)
     if value is not None and not isinstance(value, str):
-        raise QuarantineError(f"settings.{name} is {value!r}, not text.")
+        raise _WrongSettingError(name, value, "It is text.")
     return value or None
 
 
 def _choice(settings: Settings, name: str, known: tuple[str, ...]) -> str:
     value = _text(settings, name) or known[0]
     if value not in known:
-        raise QuarantineError(f"settings.{name} is {value!r}. It is {' or '.join(map(repr, known))}.")
+        raise _WrongSettingError(name, value, f"It is {' or '.join(map(repr, known))}.")
     return value
 
 
@@ -344,6 +402,8 @@ SOURCE = Source(
     ),
     recognise=recognise,
     drop=drop,
+    takes_any=takes_any,
+    check=check,
     fetch=fetch,
     probe=probe,
     # Manifests say what is new. The window only has to reach back over the period that has not ended.

@@ -300,7 +300,7 @@ def _dropped(source: Source, waiting: Waiting, settings: Mapping[str, Any]) -> F
     fetched = Fetched(
         dataset=source.datasets[0].name, payloads=(Payload(name=name, content=content),), settings=dict(settings)
     )
-    if source.recognise(name, content[:_HEAD_BYTES]) is not None:
+    if source.takes_any(settings) or source.recognise(name, content[:_HEAD_BYTES]) is not None:
         # Its reader says the same again when it is parsed, and then it is listed with the reason.
         with suppress(QuarantineError):
             fetched = source.drop(name, content, settings)

@@ -71,6 +71,7 @@ class Source:
 
     `fetch(context)` yields deliveries for the window (None: this source only reads dropped files).
     `recognise(name, head)`: which dataset a dropped file with this name and first bytes is, or None.
+    `takes_any(settings)`: whether files that are not recognised are its too, since settings say what they hold.
     `drop(name, content, settings)`: a dropped file as a delivery (window, stated_at from its name or content).
     `trailing_days`: how far back every fetch re-asks, since providers restate.
     `probe(context)`: what `breakeven doctor` asks, a question a dataset, none asked yet (None: its inbox says it all).
@@ -82,6 +83,7 @@ class Source:
     datasets: tuple[Dataset, ...]
     recognise: Callable[[str, bytes], str | None]
     drop: Callable[[str, bytes, Mapping[str, Any]], Fetched]
+    takes_any: Callable[[Mapping[str, Any]], bool] = lambda _: False
     fetch: Callable[[FetchContext], Iterator[Fetched]] | None = None
     trailing_days: int = 7
     probe: Callable[[FetchContext], Sequence[Probe]] | None = None

@@ -59,6 +59,31 @@ def decimal_sum(texts: Iterable[str]) -> Decimal:
         return sum(map(Decimal, texts), Decimal(0))
 
 
+def test_a_table_that_is_no_focus_is_a_bill_by_what_is_said_of_its_columns(tmp_path: Path) -> None:
+    """A newer file says its month anew; one whose columns are others waits in quarantine, and loses nothing."""
+    said = {
+        "columns": {"ResourceId": "Instance", "ChargePeriodStart": "Started", "BilledCost": "Amount"},
+        "defaults": {"BillingAccountId": "acme", "BillingCurrency": "USD", "ProviderName": "Rented"},
+    }
+    made = project(tmp_path, focus(settings=said))
+    rows = "i-1,2026-11-02T04:00:00Z,21.52\r\ni-2,2026-11-03T04:00:00Z,10.76\r\n"
+    made.drop(FOCUS, ACCOUNT, "november.csv", f"Instance,Started,Amount\r\n{rows}".encode())
+    made.drop(FOCUS, ACCOUNT, "other.csv", b"Instance,Started,Total\r\ni-1,2026-11-02T04:00:00Z,99\r\n")
+    answers = built(made)
+    asked = f"select usage_date, resource_id, billed_cost from {MART} order by all"
+    assert [tuple(row.values()) for row in answers.rows(asked)] == [
+        (date(2026, 11, 2), "i-1", Decimal("21.52")),
+        (date(2026, 11, 3), "i-2", Decimal("10.76")),
+    ]
+    assert broken_laws(answers) == []
+    (left,) = made.quarantine(now=NOW)
+    assert "no column 'Amount', which settings.columns names" in left.reason
+    made.drop(FOCUS, ACCOUNT, "again.csv", f"Instance,Started,Amount\r\n{rows.replace('21.52', '20.00')}".encode())
+    later = built(made, now=NOW + timedelta(hours=1))
+    assert sum(row["billed_cost"] for row in later.rows(asked)) == Decimal("30.76")
+    assert broken_laws(later) == []
+
+
 # --- money -----------------------------------------------------------------------------------------------------------
 
 

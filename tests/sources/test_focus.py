@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import QuarantineError
+from pipeline.errors import ConfigError, QuarantineError
 from pipeline.sources.bulk import exact_decimals
 from pipeline.sources.focus import CHARGES, SOURCE
 from tests.models.cloud_harness import LINE, focus_csv, line
@@ -305,6 +305,82 @@ def test_a_constant_that_a_file_lacks_may_be_declared() -> None:
     assert "nothing else" in refused(content, defaults={"BilledCost": "1"})
 
 
+# What a GPU cloud without FOCUS might hand out.
+RENTED = b"""Instance,Type,Started,Ended,GPU hours,Amount,Note
+i-1,8x H100 SXM,2026-11-02T04:00:00Z,2026-11-02T05:00:00Z,8.00,21.52,
+i-1,8x H100 SXM,2026-12-01T00:00:00Z,2026-12-01T01:00:00Z,8.00,21.52,late
+"""
+COLUMNS = {
+    "ResourceId": "Instance", "SkuMeter": "Type", "ChargePeriodStart": "Started", "ChargePeriodEnd": "Ended",
+    "ConsumedQuantity": "GPU hours", "BilledCost": "Amount",
+}  # fmt: skip
+DEFAULTS = {"BillingAccountId": "acme", "BillingCurrency": "USD", "ProviderName": "Rented"}
+
+
+def test_any_table_is_read_by_what_somebody_says_of_its_columns() -> None:
+    rows = parsed(RENTED, columns=COLUMNS, defaults=DEFAULTS).to_dicts()
+    assert [row["billed_cost"] for row in rows] == [Decimal("21.52")] * 2
+    assert [(row["usage_date"], row["bucket"]) for row in rows] == [
+        (date(2026, 11, 2), "Rented|acme|2026-11-01"),
+        (date(2026, 12, 1), "Rented|acme|2026-12-01"),
+    ]
+    first = rows[0]
+    assert (first["resource_id"], first["sku_meter"], first["consumed_quantity"]) == ("i-1", "8x H100 SXM", 8)
+    assert {row["charge_category"] for row in rows} == {"Usage"}
+    assert first["effective_cost"] is None
+    assert [row["other_columns"] and json.loads(row["other_columns"]) for row in rows] == [None, {"Note": "late"}]
+
+
+def test_what_a_header_says_goes_before_what_it_looks_like() -> None:
+    """A column of FOCUS's name may hold something else; what it holds is kept."""
+    content = focus_csv([line(BilledCost="119.00", net="100.00")])
+    (row,) = parsed(content, columns={"BilledCost": "net"}).to_dicts()
+    assert row["billed_cost"] == 100
+    assert Decimal(json.loads(row["other_columns"])["BilledCost"]) == 119
+
+
+@given(st.permutations([*COLUMNS.values(), "Note"]), st.data())
+def test_the_order_of_declared_columns_changes_nothing(order: list[str], data: st.DataObject) -> None:
+    rows = list(csv.DictReader(io.StringIO(RENTED.decode())))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, order)
+    writer.writeheader()
+    writer.writerows(rows)
+    columns = dict(data.draw(st.permutations(list(COLUMNS.items()))))
+    again = parsed(text.getvalue().encode(), columns=columns, defaults=DEFAULTS)
+    assert again.equals(parsed(RENTED, columns=COLUMNS, defaults=DEFAULTS))
+
+
+def test_a_file_of_another_kind_is_refused_by_what_it_lacks() -> None:
+    message = refused(RENTED.replace(b"Amount", b"Total"), columns=COLUMNS, defaults=DEFAULTS)
+    assert message.startswith(
+        "row 1: no column 'Amount', which settings.columns names. The file has 'Instance', 'Type'"
+    )
+    without = {name: header for name, header in COLUMNS.items() if name != "BilledCost"}
+    assert refused(RENTED, columns=without, defaults=DEFAULTS).startswith("row 1: no column BilledCost.")
+    spelled = refused(RENTED.replace(b"21.52", b"x", 1), columns=COLUMNS, defaults=DEFAULTS)
+    assert spelled == "row 2: Amount is 'x', not a decimal number."
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"columns": ["BilledCost"]}, "It maps FOCUS's names to headers of the file."),
+        ({"columns": {"Amount": "BilledCost"}}, "settings.columns.Amount is 'BilledCost'. It gives the file's own"),
+        ({"columns": {"BilledCost": ""}}, "settings.columns.BilledCost is ''"),
+        ({"columns": {"BilledCost": "Sum", "ListCost": "Sum"}}, "settings.columns.BilledCost is 'Sum'. So is another"),
+        ({"columns": COLUMNS, "defaults": {"ChargeCategory": "Rent"}}, "ChargeCategory is 'Rent'. It is one of Usage,"),
+        ({"columns": COLUMNS, "measure": "rated"}, "settings.measure is 'rated'."),
+    ],
+)
+def test_what_cannot_be_declared_is_refused_before_any_file_comes(settings: dict[str, Any], why: str) -> None:
+    assert why in refused(RENTED, **settings)
+    assert SOURCE.check is not None
+    with pytest.raises(ConfigError) as error:
+        SOURCE.check(settings, ())
+    assert why in " ".join(str(error.value).split())
+
+
 @pytest.mark.parametrize("name", ["BilledCost", "BillingCurrency", "BillingAccountId", "ChargeCategory"])
 def test_a_row_that_leaves_out_what_a_charge_needs_is_refused(name: str) -> None:
     """B23, B24: no amount is booked in a guessed currency or as 0."""
@@ -445,9 +521,9 @@ def test_a_file_is_stated_when_its_name_says_so() -> None:
     ("settings", "why"),
     [
         ({"files": "some"}, "settings.files is 'some'. It is 'whole' or 'parts'."),
-        ({"last_line_end": True}, "settings.last_line_end is True, not text."),
+        ({"last_line_end": True}, "settings.last_line_end is True. It is text."),
         ({"defaults": "USD"}, "settings.defaults is 'USD'. It maps columns to text."),
-        ({"date_format": 7}, "settings.date_format is 7, not text."),
+        ({"date_format": 7}, "settings.date_format is 7. It is text."),
     ],
 )
 def test_a_setting_that_cannot_be_so_is_named(settings: dict[str, Any], why: str) -> None:
