@@ -1,8 +1,9 @@
 """Node `fct_deployment_plans_daily`: how many replicas pay for all workloads of a deployment together, and who moves.
 
 A verdict weighs each workload alone. Where several name one deployment they share its replicas: the one whose
-replica-second costs most at the API goes first, hour by hour. And work that may wait (`may_wait_hours`) fills the
-valleys within its deadline before a replica is counted for it. Nothing is said where neither is the case: the verdict
+replica-second costs most at the API goes first, hour by hour. And work that may wait (`may_wait_hours`, or what is all
+bought in batch, for as long as a batch of the APIs may take) fills the valleys within its deadline before a replica is
+counted for it. Nothing is said where neither is the case: the verdict
 has said it. Formulas: economics.md section 4, computed in `pipeline.economics.request_classes`.
 """
 
@@ -27,7 +28,9 @@ from pipeline.economics.work import Capacity, Provenance, WorkScale, replica_hou
 
 _MTOK = 1_000_000
 _PLACES = 18
-_WINDOWED = ("fct_day_status_daily", "fct_demand_daily", "fct_demand_hourly")
+# What is promised of a batch by those who sell them (Anthropic's and OpenAI's Batch APIs: within 24 hours).
+BATCH_WAIT_HOURS = 24
+_WINDOWED = ("fct_api_costs_daily", "fct_day_status_daily", "fct_demand_daily", "fct_demand_hourly")
 _OF_ITS_DAY = (
     "fct_commitment_scopes_daily",
     "fct_peak_allowances_daily",
@@ -37,6 +40,12 @@ _OF_ITS_DAY = (
 INPUTS = ("config_deployments", "config_workloads", *_OF_ITS_DAY, *_WINDOWED)
 LOOKBACK = dict.fromkeys(_WINDOWED, WINDOW_DAYS - 1)
 READS: Mapping[str, str] = {
+    # Whether all that a workload bought on a day was bought in batch.
+    "fct_api_costs_daily": """
+        select usage_date, workload, count(*) filter (where price_mode is distinct from 'batch') = 0 as is_batch
+        from fct_api_costs_daily
+        where workload is not null and tokens > 0
+        group by usage_date, workload""",
     "fct_day_status_daily": VERDICT_READS["fct_day_status_daily"],
     # Of which workloads a day is known as a sum only.
     "fct_demand_daily": """
@@ -56,7 +65,7 @@ READS: Mapping[str, str] = {
     "fct_verdicts_daily": """
         select
             usage_date, workload, status, reason, window_days_count, api_price_rc_per_mtok, api_committed_cost_rc,
-            replica_cost_rc, fixed_cost_rc, best_cost_rc
+            replica_cost_rc, fixed_cost_rc, best_cost_rc, current_lane
         from fct_verdicts_daily""",
 }
 
@@ -95,6 +104,11 @@ def _names(frame: pl.DataFrame) -> frozenset[str]:
     return frozenset(frame["workload"])
 
 
+def _batches(frame: pl.DataFrame) -> dict[str, bool]:
+    """By workload."""
+    return dict(frame.select("workload", "is_batch").iter_rows())
+
+
 def _by_workload(frame: pl.DataFrame) -> dict[str, Row]:
     return {row["workload"]: row for row in frame.to_dicts()}
 
@@ -106,6 +120,7 @@ def _by_deployment(frame: pl.DataFrame) -> dict[str, Row]:
 PREPARE = {
     "config_deployments": pl.DataFrame.to_dicts,
     "config_workloads": pl.DataFrame.to_dicts,
+    "fct_api_costs_daily": _batches,
     "fct_commitment_scopes_daily": scopes_by_workload,
     "fct_day_status_daily": status_row,
     "fct_demand_daily": _names,
@@ -125,6 +140,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "window_from_date": pl.Date(),
     "window_days_count": pl.Int64(),
     "may_wait_hours": pl.Int64(),
+    "may_wait_basis": pl.String(),
     "order_number": pl.Int64(),
     "peak_allowance_ratio": _MONEY,
     "capacity_replica_seconds_per_hour": _MONEY,
@@ -155,10 +171,28 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     workloads = sorted(valid_on(day, inputs["config_workloads"]), key=lambda row: str(row["workload"]))
     rows: list[dict[str, Any]] = []
     for deployment in sorted(valid_on(day, inputs["config_deployments"]), key=lambda row: str(row["deployment_id"])):
-        naming = [row for row in workloads if row["deployment_id"] == deployment["deployment_id"]]
+        window = window_on(inputs["fct_day_status_daily"], day)
+        naming = [
+            {**row, **_waiting(row, window, inputs)}
+            for row in workloads
+            if row["deployment_id"] == deployment["deployment_id"]
+        ]
         if len(naming) > 1 or any(row["may_wait_hours"] for row in naming):
-            rows.extend(_rows(deployment, naming, window_on(inputs["fct_day_status_daily"], day), inputs))
+            rows.extend(_rows(deployment, naming, window, inputs))
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
+
+
+def _waiting(workload: Row, window: Window, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """How long its work may wait, and who says so: who declared it, or all of it being bought in batch on an API."""
+    if workload["may_wait_hours"]:
+        return {"may_wait_hours": workload["may_wait_hours"], "may_wait_basis": "declared"}
+    name = workload["workload"]
+    verdict = inputs["fct_verdicts_daily"].get(window.day, {}).get(name)
+    if verdict is not None and verdict["current_lane"] == "api":
+        bought = {inputs["fct_api_costs_daily"].get(day, {}).get(name) for day in window.settled} - {None}
+        if bought == {True}:
+            return {"may_wait_hours": BATCH_WAIT_HOURS, "may_wait_basis": "batch"}
+    return {"may_wait_hours": None, "may_wait_basis": None}
 
 
 def _rows(deployment: Row, naming: Sequence[Row], window: Window, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -171,6 +205,7 @@ def _rows(deployment: Row, naming: Sequence[Row], window: Window, inputs: Mappin
             "window_from_date": min(window.settled, default=None),
             "window_days_count": len(window.settled),
             "may_wait_hours": workload["may_wait_hours"],
+            "may_wait_basis": workload["may_wait_basis"],
         }
         for workload in naming
     ]
@@ -259,6 +294,7 @@ class _Plan:
     best: ClassPlan
     at_once: ClassPlan
     left_out: Sequence[str]
+    in_batch: Sequence[str]
 
     @classmethod
     def of(
@@ -321,6 +357,7 @@ class _Plan:
             best=best,
             at_once=at_once,
             left_out=left_out,
+            in_batch=[row["workload"] for row in moving if row["may_wait_basis"] == "batch"],
         )
 
     def of_workload(self, name: str, window: Window) -> dict[str, Any]:
@@ -364,6 +401,8 @@ class _Plan:
                 if waiting_saves
                 else "Waiting changes nothing. "
             )
+        if self.in_batch:
+            said += f"All of {', '.join(self.in_batch)} is bought in batch, and may wait {BATCH_WAIT_HOURS} hours. "
         said += self.best.next_replica.explanation
         return f"{said} Left out: {', '.join(self.left_out)}." if self.left_out else said
 

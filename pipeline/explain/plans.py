@@ -244,6 +244,6 @@ def _published(evidence: Evidence, deployment: str, usage_date: date | None) -> 
     when = f" on {usage_date}" if usage_date is not None else ""
     what = (
         f"No plan of {deployment}{when}: one is made where several workloads name a deployment, or one that "
-        "`may_wait_hours`."
+        "`may_wait_hours` or is all bought in batch."
     )
     raise nearest(evidence, mart="fct_deployment_plans_daily", what=what, wanted={"deployment_id": deployment})

@@ -37,6 +37,7 @@ def verdict(name: str, per_mtok: str, rent: int, fixed: int = 0) -> Row:
         "replica_cost_rc": Decimal(rent),
         "fixed_cost_rc": Decimal(fixed),
         "best_cost_rc": Decimal(5000),
+        "current_lane": "api",
     }
 
 
@@ -69,6 +70,7 @@ def plans(**tables: Sequence[Row]) -> dict[str, dict[str, Any]]:
     given: dict[str, Sequence[Row]] = {
         "config_deployments": [deployment()],
         "config_workloads": [workload("chat"), workload("code")],
+        "fct_api_costs_daily": [],
         "fct_commitment_scopes_daily": [],
         "fct_day_status_daily": [{"usage_date": day, "status": "settled", "blocked_count": 0} for day in DAYS],
         "fct_demand_daily": [],
@@ -184,6 +186,51 @@ def test_the_sentence_says_who_goes_first_and_what_waiting_changes() -> None:
     )
     assert waiting["chat"]["reason"].count("With nothing waiting") == 1
     assert waiting["code"]["served_replica_seconds"] == waiting["code"]["demand_replica_seconds"]
+
+
+def bought(name: str, *, standard: Sequence[Any] = ()) -> list[Row]:
+    """All of it in batch, but on these days."""
+    return [{"usage_date": day, "workload": name, "is_batch": day not in standard} for day in DAYS]
+
+
+@pytest.mark.parametrize(
+    ("costs", "lane", "waits"),
+    [
+        (bought("code"), "api", (24, "batch")),
+        (bought("code", standard=DAYS[3:4]), "api", (None, None)),
+        (bought("code"), "both", (None, None)),
+        ([], "api", (None, None)),
+    ],
+)
+def test_what_is_all_bought_in_batch_waits_as_a_batch_may_without_a_word(
+    costs: Sequence[Row], lane: str, waits: tuple[int | None, str | None]
+) -> None:
+    verdicts = [verdict("chat", "20000", 400), {**verdict("code", "10000", 240), "current_lane": lane}]
+    declared = plans(
+        config_workloads=[workload("chat"), workload("code", may_wait_hours=24)], fct_verdicts_daily=verdicts
+    )["code"]
+    found = plans(fct_api_costs_daily=costs, fct_verdicts_daily=verdicts)["code"]
+    assert (found["may_wait_hours"], found["may_wait_basis"]) == waits
+    assert declared["may_wait_basis"] == "declared"
+    alike = found["served_replica_seconds"] == declared["served_replica_seconds"]
+    assert alike == (waits == (24, "batch")), "what it says and what it serves go together"
+    assert ("All of code is bought in batch, and may wait 24 hours." in found["reason"]) == (waits == (24, "batch"))
+
+
+def test_a_day_is_bought_in_batch_where_all_of_its_tokens_are() -> None:
+    """By the node's own SELECT: a mode that nobody states is not batch, and a charge without tokens says nothing."""
+    rows = [
+        {"usage_date": LAST, "workload": name, "price_mode": mode, "tokens": tokens}
+        for name, mode, tokens in (
+            ("all", "batch", 5), ("all", "batch", 7), ("all", "standard", None), ("some", "batch", 5),
+            ("some", "standard", 1), ("unsaid", None, 3),
+        )
+    ]  # fmt: skip
+    with duckdb.connect() as connection, TemporaryDirectory() as folder:
+        pl.DataFrame(rows).write_parquet(f"{folder}/costs.parquet")
+        connection.execute(f"create view fct_api_costs_daily as from '{folder}/costs.parquet'")
+        found = pl.DataFrame(connection.sql(deployment_plans.READS["fct_api_costs_daily"]))
+    assert deployment_plans.PREPARE["fct_api_costs_daily"](found) == {"all": True, "some": False, "unsaid": False}
 
 
 def test_of_an_hour_the_least_share_that_any_workloads_peaks_leave_is_filled() -> None:

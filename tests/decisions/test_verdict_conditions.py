@@ -275,6 +275,27 @@ def test_a_capacity_of_all_classes_together_decides_as_one_by_class_does() -> No
     assert found[0]["status"] == "decided"
 
 
+@pytest.mark.parametrize("is_billed", [True, False], ids=["billed", "at list"])
+def test_what_has_input_alone_is_decided_as_any_other(is_billed: bool) -> None:
+    """Embeddings and rerankers: no token comes out, their meter states no tier, and the book no price of output."""
+    tables = {name: [{**row, "token_class": "input_uncached"} for row in rows] for name, rows in on_api(FLAT).items()}
+    if not is_billed:
+        tables["fct_api_costs_daily"] = [
+            {**row, "billed_cost_rc": None, "price_mode": None} for row in tables["fct_api_costs_daily"]
+        ]
+    asked = {
+        "config_workloads": [workload(deployment_id="llama")],
+        "config_deployments": [{**deployment(capacity=None), "tokens_per_second": Decimal(1000)}],
+        "api_prices": listed(input_uncached="15"),
+    }
+    found, as_output = verdict(**tables, **asked), verdict(**on_api(FLAT), **asked)
+    assert (found["status"], found["api_price_basis"]) == ("decided", "realized" if is_billed else "list")
+    words = {"api_price_basis", "reason"}
+    assert {name: found[name] for name in found if name not in words} == {
+        name: as_output[name] for name in as_output if name not in words
+    }
+
+
 def test_credits_beyond_the_bill_leave_no_condition() -> None:
     """What costs less than nothing cannot be displaced; and no build stops for it."""
     tables = on_api(FLAT, -1)
