@@ -365,6 +365,23 @@ def test_a_post_that_is_found_again_gets_its_curves_too(slack, events, clock):
     assert {file["shared"] for file in slack.files.values()} == {("C0COSTS00", slack.messages[0]["ts"])}
 
 
+def test_two_workers_that_find_one_post_show_its_curves_once(slack, clock):
+    """The second one has not seen yet that the first one confirmed."""
+
+    class Late(MemoryEvents):
+        is_late = False
+
+        def events(self, kind=None):
+            return [event for event in super().events(kind) if not (self.is_late and event.kind == "message.posted")]
+
+    events = Late()
+    slack.fail("chat.postMessage", DROP_AFTER_ACCEPTING)
+    assert results(announce(events, bot(slack), clock, pictures=curves)) == ["adopted"]
+    events.is_late = True
+    assert results(announce(events, bot(slack), clock, pictures=curves)) == ["adopted"]
+    assert slack.count("files.completeUploadExternal") == 1
+
+
 def test_nothing_is_drawn_for_a_webhook_or_a_terminal(slack, events, clock):
     def never(case):
         raise AssertionError("drawing takes seconds, and nobody would see it")
