@@ -193,9 +193,13 @@ def _answer() -> object:
     with ready_to_run(_read(orders.get())) as job:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         running.set()
-        problems = job(lambda: _what_is_built(_read(order) for order in iter(orders.get, None)))
-        running.clear()
-    return problems
+        try:
+            return job(lambda: _what_is_built(_read(order) for order in iter(orders.get, None)))
+        finally:
+            # What failed is as much done as what did not: the end of its orders interrupts neither. Whoever is asked
+            # at this very moment says nothing, where no handler at all would be a warning.
+            running.clear()
+            signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def _listen(orders: "SimpleQueue[bytes]", running: threading.Event) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.relations import NodeRelation
+from pipeline.cli import beside
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.in_process import opened_instance, prepare_dagster_home
 from pipeline.decisions.graph import build_project
@@ -57,6 +58,28 @@ try:
         job.result()
 except Exception as error:
     print(error)
+"""
+
+# The job fails at once, and the process takes its time to end.
+_FAILS_AND_ENDS_SLOWLY = """
+import os, time
+from contextlib import contextmanager
+from pipeline.cli import beside, in_process
+from pipeline.errors import BuildError
+
+@contextmanager
+def ready(order):
+    def job(built):
+        raise BuildError(f"{order}: the disk is full.")
+    yield job
+
+end = os._exit
+def slowly(code):
+    time.sleep(0.5)
+    end(code)
+
+in_process.ready_to_run, os._exit = ready, slowly
+beside.serve()
 """
 
 
@@ -195,6 +218,23 @@ def test_a_build_that_fails_after_its_first_table_is_a_failed_run(order, in_own_
         job.tell(BuiltTable("int_gpu_hours", "intermediate", (("usage_date", "DATE"),), 0, "0" * 64, 1))
         job.give_up(BuildError("int_engine_hours: the disk is full."))
     assert _one_failed_run(order) == "int_engine_hours: the disk is full."
+
+
+def test_a_job_that_failed_and_was_heard_is_not_interrupted_as_it_ends():
+    """Else the words of an interrupt stand above the reason for which the build failed."""
+    command = [sys.executable, "-c", _FAILS_AND_ENDS_SLOWLY]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(beside._written("int_gpu_hours"))
+        process.stdin.flush()
+        answer = pickle.load(process.stdout)
+        process.stdin.close()
+        assert (str(answer), process.stderr.read(), process.wait(_LIMIT_SECONDS)) == (
+            "int_gpu_hours: the disk is full.", b"", 0
+        )  # fmt: skip
 
 
 def test_it_records_what_landed_while_others_build_and_ends_with_them(order, capfd):
