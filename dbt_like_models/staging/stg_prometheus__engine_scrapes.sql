@@ -1,5 +1,6 @@
 -- One row per usage_date, account, agent_start_id, model_name, engine_rank, sequence_number.
--- Every scrape of an engine that a Prometheus kept. Its host and GPUs are those that dcgm-exporter names for its pod;
+-- Every scrape of an engine that a Prometheus kept. Its host and GPUs are those that dcgm-exporter names for its pod,
+-- of a GPU that is cut by MIG the part that its slices are (0, where their size is unknown: then it claims none of it);
 -- without one, its host is its node as a label or kube-state-metrics has it, else its own address, and of each GPU of
 -- its node it has the part that its pod's request is of all of them: which of them it holds, nobody says. However often
 -- an engine is scraped, and by how many, its host, target and process are the same: all its readings are one series.
@@ -16,6 +17,10 @@ gpu_pods as (
         namespace,
         pod,
         gpu_uuid,
+        gpu_instance_id,
+        slice_ppm,
+        first_at,
+        last_at,
         coalesce(node, hostname, split_part(instance, ':', 1)) as host
     from landed_prometheus__gpu_pods
 ),
@@ -28,19 +33,6 @@ gpu_samples as (
         split_part(instance, ':', 1) as exporter_address,
         coalesce(node, hostname, split_part(instance, ':', 1)) as host
     from landed_prometheus__gpu_samples
-),
-
--- Pods that share a GPU name the same one, and one pod may hold several.
-pods as (
-    select
-        usage_date,
-        cluster,
-        namespace,
-        pod,
-        case when count(distinct host) = 1 then min(host) end as host,
-        '["' || string_agg(distinct gpu_uuid, '","' order by gpu_uuid) || '"]' as gpu_uuids_json
-    from gpu_pods
-    group by usage_date, cluster, namespace, pod
 ),
 
 -- Each pod by its UID, from when it was made until the next of its name was. Where several of a name were there that
@@ -97,7 +89,7 @@ node_gpus as (
     group by usage_date, cluster, host
 ),
 
--- Engines of one pod, each at its port, share what it asked for.
+-- Engines of one pod, each at its port, share what it asked for, and the slice that it holds.
 pod_engines as (
     select
         usage_date,
@@ -108,6 +100,92 @@ pod_engines as (
     from engine_samples
     where pod is not null
     group by usage_date, cluster, namespace, pod
+),
+
+pod_instances as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        gpu_uuid,
+        gpu_instance_id,
+        case when count(*) = count(slice_ppm) then max(slice_ppm) end as slice_ppm,
+        min(first_at) as first_at,
+        max(last_at) as last_at
+    from gpu_pods
+    where gpu_instance_id is not null
+    group by usage_date, cluster, namespace, pod, gpu_uuid, gpu_instance_id
+),
+
+-- Slices that a pod held at one time are had together; of slices one after the other, the largest.
+pod_slices as (
+    select
+        usage_date,
+        cluster,
+        namespace,
+        pod,
+        gpu_uuid,
+        case
+            when count(*) > count(slice_ppm) then null
+            when max(first_at) <= min(last_at) then least(sum(slice_ppm), 1000000)
+            else max(slice_ppm)
+        end as slice_ppm
+    from pod_instances
+    group by usage_date, cluster, namespace, pod, gpu_uuid
+),
+
+-- Pods that share a GPU name the same one, and one pod may hold several. What dcgm-exporter prints of a GPU as a whole
+-- beside a pod's slice of it makes the pod no holder of the whole.
+pod_gpus as (
+    select
+        gpu_pods.usage_date,
+        gpu_pods.cluster,
+        gpu_pods.namespace,
+        gpu_pods.pod,
+        gpu_pods.gpu_uuid,
+        min(gpu_pods.host) as first_host,
+        max(gpu_pods.host) as last_host,
+        bool_or(gpu_pods.gpu_instance_id is not null) as is_sliced,
+        max(pod_slices.slice_ppm) as slice_ppm
+    from gpu_pods
+    left join pod_slices
+        on
+            gpu_pods.usage_date = pod_slices.usage_date
+            and gpu_pods.cluster is not distinct from pod_slices.cluster
+            and gpu_pods.namespace is not distinct from pod_slices.namespace
+            and gpu_pods.pod = pod_slices.pod
+            and gpu_pods.gpu_uuid = pod_slices.gpu_uuid
+    group by gpu_pods.usage_date, gpu_pods.cluster, gpu_pods.namespace, gpu_pods.pod, gpu_pods.gpu_uuid
+),
+
+pods as (
+    select
+        pod_gpus.usage_date,
+        pod_gpus.cluster,
+        pod_gpus.namespace,
+        pod_gpus.pod,
+        case when min(pod_gpus.first_host) = max(pod_gpus.last_host) then min(pod_gpus.first_host) end as host,
+        '["' || string_agg(pod_gpus.gpu_uuid, '","' order by pod_gpus.gpu_uuid) || '"]' as gpu_uuids_json,
+        case
+            when bool_or(pod_gpus.is_sliced)
+                then
+                    '[' || string_agg(
+                        case
+                            when not pod_gpus.is_sliced then 1000000
+                            else coalesce(pod_gpus.slice_ppm, 0) // pod_engines.engine_count
+                        end,
+                        ',' order by pod_gpus.gpu_uuid
+                    ) || ']'
+        end as gpu_shares_ppm_json
+    from pod_gpus
+    inner join pod_engines
+        on
+            pod_gpus.usage_date = pod_engines.usage_date
+            and pod_gpus.cluster is not distinct from pod_engines.cluster
+            and pod_gpus.namespace is not distinct from pod_engines.namespace
+            and pod_gpus.pod = pod_engines.pod
+    group by pod_gpus.usage_date, pod_gpus.cluster, pod_gpus.namespace, pod_gpus.pod
 ),
 
 requests as (
@@ -197,7 +275,10 @@ final as (
         engine_samples.requests_running as requests_running_count,
         engine_samples.requests_waiting as requests_waiting_count,
         coalesce(pods.gpu_uuids_json, requests.gpu_uuids_json) as gpu_uuids_json,
-        '[' || rtrim(repeat(requests.share_ppm || ',', requests.gpu_count), ',') || ']' as gpu_shares_ppm_json,
+        coalesce(
+            pods.gpu_shares_ppm_json,
+            '[' || rtrim(repeat(requests.share_ppm || ',', requests.gpu_count), ',') || ']'
+        ) as gpu_shares_ppm_json,
         case
             when pods.gpu_uuids_json is not null then 'dcgm_pod'
             when requests.gpu_uuids_json is not null then 'requested'

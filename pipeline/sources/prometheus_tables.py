@@ -77,7 +77,8 @@ _WHOLE_TO = 2.0**53
 
 # Which resources of a pod are GPUs or parts of them, as kube-state-metrics spells them (nvidia.com/mig-1g.10gb).
 _ASKS_FOR_GPUS = re.compile("gpu|mig")
-_MIG_SLICE = re.compile(r"nvidia_com_mig_((?P<compute>\d)c_)?(?P<profile>(?P<instance>\d)g_\d+gb)(_me.*)?")
+_MIG_RESOURCE = "nvidia_com_mig_"
+_MIG_SLICE = re.compile(r"((?P<compute>\d)c_)?(?P<profile>(?P<instance>\d)g_\d+gb)(_me.*)?")
 # A GPU has seven compute slices, but for the A30 and the RTX PRO 6000 (MIG user guide, supported profiles, 2026).
 _OF_FOUR_SLICES = frozenset({"1g_6gb", "2g_12gb", "4g_24gb", "1g_24gb", "2g_48gb", "4g_96gb"})
 
@@ -117,7 +118,8 @@ GPU_SAMPLES = Table(
         **{column: _COUNT for column, _ in GPU_METRICS.values()},
     },
 )
-# Which pod holds which GPU, as dcgm-exporter's labels say it of its samples.
+# Which pod holds which GPU, or which MIG instance of one, as dcgm-exporter's labels say it of its samples. `slice_ppm`:
+# how much of the GPU that instance is, a million being all; null where no instance is named, or none that is known.
 GPU_PODS = Table(
     name="gpu_pods",
     columns={
@@ -129,6 +131,8 @@ GPU_PODS = Table(
         "namespace": _TEXT,
         "pod": _TEXT,
         "container": _TEXT,
+        "gpu_instance_id": _TEXT,
+        "slice_ppm": _COUNT,
         "first_at": _INSTANT,
         "last_at": _INSTANT,
         "sample_count": _COUNT,
@@ -382,6 +386,7 @@ def _gpu_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | None
         "device_key": canonical_json([uuid, instance_id]),
         "gpu_uuid": uuid,
         "gpu_instance_id": instance_id,
+        "slice_ppm": None if instance_id is None else _slice_ppm(labels.get("GPU_I_PROFILE", "")),
         "cluster": _text(labels, named.cluster),
         "node": _text(labels, named.node, _NODE),
         "hostname": _text(labels, "Hostname"),
@@ -403,7 +408,10 @@ def gpu_host(labels: Mapping[str, str], named: Labels) -> str | None:
 
 
 _GPU_TEXTS = ("gpu_uuid", "gpu_instance_id", "cluster", "node", "hostname", "instance", "replica", "model_name")
-_HOLDER = ("cluster", "node", "hostname", "instance", "gpu_uuid", "namespace", "pod", "container")
+_HOLDER = (
+    "cluster", "node", "hostname", "instance", "gpu_uuid", "namespace", "pod", "container", "gpu_instance_id",
+    "slice_ppm",
+)  # fmt: skip
 
 
 def parse_gpus(content: bytes, settings: Settings) -> Frames:
@@ -436,6 +444,7 @@ def _holders(rows: pl.DataFrame) -> pl.DataFrame:
     at = pl.from_epoch("at_ms", time_unit="ms").cast(_INSTANT)
     covered = pl.duration(milliseconds=pl.col("interval_ms").fill_null(0))
     held = rows.filter(pl.col("pod").is_not_null()).with_columns(
+        pl.col("slice_ppm").cast(pl.Int64),
         at.alias("at"),
         at.dt.date().cast(pl.String).alias("bucket"),
         (at - covered).dt.date().alias("usage_date"),
@@ -503,12 +512,23 @@ def _gpus(resource: str, count: float) -> Fraction | None:
         return None
     if resource == "nvidia_com_gpu":
         return Fraction(int(count))
-    slice_of = _MIG_SLICE.fullmatch(resource)
-    if slice_of is None:
+    part = _slice(resource.removeprefix(_MIG_RESOURCE)) if resource.startswith(_MIG_RESOURCE) else None
+    return None if part is None else int(count) * part
+
+
+def _slice(profile: str) -> Fraction | None:
+    """The part of a GPU's compute that a profile is, spelled as kube-state-metrics does (1g_10gb); None: unknown."""
+    found = _MIG_SLICE.fullmatch(profile)
+    if found is None:
         return None
-    instance, profile = slice_of["instance"], slice_of["profile"]
-    part = Fraction(int(slice_of["compute"] or instance), 4 if profile in _OF_FOUR_SLICES else 7)
-    return int(count) * min(part, Fraction(1))
+    part = Fraction(int(found["compute"] or found["instance"]), 4 if found["profile"] in _OF_FOUR_SLICES else 7)
+    return min(part, Fraction(1))
+
+
+def _slice_ppm(profile: str) -> str | None:
+    """The same of a profile as dcgm-exporter spells it (1g.10gb, 1g.10gb+me), in ppm."""
+    part = _slice(re.sub(r"[.+-]", "_", profile))
+    return None if part is None else str(int(1_000_000 * part))
 
 
 def _pod(labels: Mapping[str, str], value: float, named: Labels) -> _PodKey:

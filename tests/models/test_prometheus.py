@@ -234,6 +234,89 @@ def test_engines_of_one_pod_share_what_it_asked_for(cache: Path) -> None:
     }
 
 
+def _sliced(series: Series, instance: str, profile: str | None, pod: str = "vllm-0") -> Series:
+    """As dcgm-exporter prints what of a GPU in MIG a pod holds."""
+    said = {"GPU_I_ID": instance} | ({} if profile is None else {"GPU_I_PROFILE": profile})
+    return [
+        (labels | said if labels.get("UUID") and labels.get("exported_pod") == pod else labels, held)
+        for labels, held in series
+    ]
+
+
+def _fleet_of(*pods: str, gpus: Sequence[Gpu], engines: Sequence[Engine] = ()) -> Series:
+    own = [replace(ENGINE, pod=pod, instance=f"10.0.0.{n}:8000") for n, pod in enumerate(pods)]
+    return Fleet(start=_at(10), stop=_at(11), engines=engines or own, gpus=gpus, every_ms=60_000).series()
+
+
+@settings(max_examples=3, deadline=None)
+@given(sizes=st.lists(st.sampled_from([1, 2, 3, 4, 7]), min_size=1, max_size=4).filter(lambda sizes: sum(sizes) <= 7))
+def test_an_engine_on_a_mig_slice_has_its_slice_of_the_gpu_and_never_the_whole(cache: Path, sizes: list[int]) -> None:
+    """B18: n of seven compute slices are n sevenths of its time, whoever holds the others."""
+    pods = [f"vllm-{n}" for n in range(len(sizes))]
+    series = _fleet_of(*pods, gpus=[Gpu(UUID, pods=tuple(pods))])
+    for number, size in enumerate(sizes):
+        series = _sliced(series, str(number), f"{size}g.{size}0gb", pods[number])
+    built = build_tables(cache, _tables(series), ("int_engine_hours",))
+    had: dict[str, int] = {}
+    for row in rows_of(built, "int_engine_hours"):
+        claimed = sum(row[f"{state}_milliseconds"] for state in ("serving", "loaded_idle", "starting"))
+        had[row["target"]] = had.get(row["target"], 0) + claimed
+    # An hour scraped each minute, of each of which a slice's part is a whole number of milliseconds.
+    for pod, size in zip(pods, sizes, strict=True):
+        assert 0 <= 3_600_000 * size / 7 - had[f"llm/{pod}:8000"] <= 60
+
+
+@pytest.mark.parametrize(
+    ("instances", "shares"),
+    [
+        ([("3", "1g.10gb")], "[142857]"),
+        ([("3", "1g.10gb+me")], "[142857]"),
+        ([("3", "1g.6gb")], "[250000]"),
+        # Two at one time are had together; of one size that nobody tells nothing is claimed.
+        ([("3", "1g.10gb"), ("4", "2g.20gb")], "[428571]"),
+        ([("3", "1g.10gb"), ("4", None)], "[0]"),
+        ([("3", None)], "[0]"),
+        ([("3", "something new")], "[0]"),
+        ([], None),
+    ],
+)
+def test_what_dcgm_says_of_a_slice_is_what_its_pod_has(
+    cache: Path, instances: list[tuple[str, str | None]], shares: str | None
+) -> None:
+    """B18: what is unknown of a slice is never taken for the whole GPU, also where the whole is printed beside it."""
+    whole = _fleet_of("vllm-0", gpus=[Gpu(UUID)])
+    of_slices = [one for name, profile in instances for one in _sliced(whole, name, profile)]
+    built = build_tables(cache, _tables([*whole, *(one for one in of_slices if one not in whole)]), (
+        "int_engine_hours", "int_engine_scrapes",
+    ))  # fmt: skip
+    (told,) = {(row["gpu_method"], row["gpu_shares_ppm_json"]) for row in rows_of(built, "int_engine_scrapes")}
+    assert told == ("dcgm_pod", shares)
+    assert bool(rows_of(built, "int_engine_hours")) == (shares != "[0]")
+
+
+def test_of_slices_one_after_the_other_a_pod_has_the_largest(cache: Path) -> None:
+    """A pod made anew under its name on another slice never held both."""
+    series = _fleet_of("vllm-0", gpus=[Gpu(UUID)])
+
+    def during(series: Series, *, first: bool) -> Series:
+        return [
+            (labels, [one for one in held if (one[0] < ms(_at(10.5))) == first] if labels.get("UUID") else held)
+            for labels, held in series
+        ]
+
+    both = [*during(_sliced(series, "3", "1g.10gb"), first=True), *during(_sliced(series, "5", "2g.20gb"), first=False)]
+    kept = {str(labels): (labels, held) for labels, held in both}
+    built = build_tables(cache, _tables([*kept.values()]), ("int_engine_scrapes",))
+    assert {row["gpu_shares_ppm_json"] for row in rows_of(built, "int_engine_scrapes")} == {"[285714]"}
+
+
+def test_engines_of_one_pod_share_its_slice(cache: Path) -> None:
+    engines = [replace(ENGINE, instance=f"10.0.0.5:{port}") for port in (8000, 8001)]
+    series = _sliced(_fleet_of(gpus=[Gpu(UUID), Gpu("GPU-2")], engines=engines), "1", "3g.40gb")
+    built = build_tables(cache, _tables(series), ("int_engine_scrapes",))
+    assert {row["gpu_shares_ppm_json"] for row in rows_of(built, "int_engine_scrapes")} == {"[214285,214285]"}
+
+
 def test_the_labels_of_prometheus_own_example_name_pods_too(cache: Path) -> None:
     fleet = Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID)])
     renamed = {"namespace": "kubernetes_namespace", "pod": "kubernetes_pod_name"}
