@@ -1,25 +1,27 @@
 """The kinds of first hour, recorded: what a newcomer has, types and sees.
 
-`python -m tests.first_hour.sessions` writes them anew. Whoever types has a fixed clock, and no Dagster that records.
+`python -m tests.first_hour.sessions` writes them anew, or into a folder that is named. What is typed is the `breakeven`
+that was installed beside the Python that runs: a checkout's, or a wheel's. Whoever types has a fixed clock, and no
+Dagster that records.
 """
 
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from click.testing import CliRunner
-
-from pipeline.cli import group
-from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Gpu, Header, Record, Sample, Scrape, encode_record
 from pipeline.sources import prometheus
 from tests.check.vllm_server import vllm_body
@@ -73,14 +75,28 @@ def typed(*commands: str) -> str:
     for command in commands:
         arguments = shlex.split(command)[1:]
         clock = ["--as-of", NOW.isoformat()] if arguments[0] in _HAS_A_CLOCK else []
-        done = CliRunner().invoke(group, [*arguments, *clock])
-        said, code = done.output, done.exit_code
-        if isinstance(done.exception, BreakevenError):
-            said, code = f"{said}breakeven: {done.exception}\n", done.exception.exit_code
-        elif done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
+        said, code = _called([*arguments, *clock])
         shown += [f"$ {command}", *said.splitlines(), *([f"(exit code {code})"] if code else []), ""]
     return masked("\n".join(line.rstrip() for line in shown))
+
+
+def installed() -> Path:
+    """The program that is installed beside this Python, as a shell finds it in an environment."""
+    return Path(sys.executable).with_name("breakeven")
+
+
+def _called(arguments: Sequence[str]) -> tuple[str, int]:
+    """What the installed program prints, both streams in their order, and its exit code: its own file is run, in this
+    process, since forty processes would take half a minute to begin."""
+    code = 0
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) as screen:
+        with redirect_stdout(screen), redirect_stderr(screen), patch.object(sys, "argv", ["breakeven", *arguments]):
+            try:
+                runpy.run_path(str(installed()), run_name="__main__")
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        screen.seek(0)
+        return screen.read(), code
 
 
 def masked(text: str) -> str:
@@ -279,8 +295,17 @@ SESSIONS: Mapping[str, Callable[[Path], str]] = {
 }
 
 
-if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+def record(folder: Path) -> None:
+    """Every session into a file of its own; of one that cannot be, why."""
+    folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         for name, session in SESSIONS.items():
-            (FOLDER / name).write_text(session(Path(cache)), encoding="utf-8")
+            try:
+                said = session(Path(cache))
+            except Exception:
+                said = traceback.format_exc()
+            (folder / name).write_text(said, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
