@@ -229,8 +229,9 @@ def _found_lines(found: Found, folder: Path, *, offline: bool) -> Iterator[str]:
         )
         yield from _cluster_lines(found)
     if found.prometheus is not None:
+        clusters = f"clusters {_named(found.clusters)}; " if found.clusters else ""
         said = found.prometheus_problem or (
-            f"serves {_named(found.served_names)}; nodes {_named(found.nodes)}"
+            f"serves {_named(found.served_names)}; {clusters}nodes {_named(found.nodes)}"
             if not offline
             else "not asked: --offline"
         )

@@ -80,6 +80,7 @@ class Found:
     kube_problem: str | None = None
     prometheus: str | None = None
     served_names: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     prometheus_problem: str | None = None
     gpus: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ def discover(
     """
     exports = tuple(_data_exports(folder))
     groups, others = _exports_below(folder, [place for place, _ in exports])
-    served, nodes, problem = _series(prometheus, environment=environment, now=now, seconds=seconds)
+    scraped = _series(prometheus, environment=environment, now=now, seconds=seconds)
     aws = tuple(_aws_names(environment))
     account, aws_problem = _aws(aws, seconds)
     context, kubeconfig = _kube_context(environment)
@@ -119,9 +120,10 @@ def discover(
         cluster=cluster,
         kube_problem=kube_problem,
         prometheus=prometheus,
-        served_names=served,
-        nodes=nodes,
-        prometheus_problem=problem,
+        served_names=scraped.served_names,
+        clusters=scraped.clusters,
+        nodes=scraped.nodes,
+        prometheus_problem=scraped.problem,
         gpus=gpu_names(),
         files=groups,
         exports=exports,
@@ -188,12 +190,19 @@ def _small_text(path: Path) -> str:
     return ""
 
 
-def _series(
-    url: str | None, *, environment: Mapping[str, str], now: datetime, seconds: float | None
-) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
-    """Served names and nodes that a Prometheus had series of within the last hour, or why it could not be asked."""
+@dataclass(frozen=True)
+class _Scraped:
+    """What a Prometheus had series of within the last hour, or why it could not be asked."""
+
+    served_names: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def _series(url: str | None, *, environment: Mapping[str, str], now: datetime, seconds: float | None) -> _Scraped:
     if url is None or seconds is None:
-        return (), (), None
+        return _Scraped()
     try:
         server = prometheus_at(
             url, whose="breakeven init", environment=environment, sleep=lambda _: None, attempts=1, seconds=seconds
@@ -202,10 +211,14 @@ def _series(
         engines = series_in(server, ["vllm:prompt_tokens_total"], start=start, stop=now)
         gpus = series_in(server, ["DCGM_FI_DEV_GPU_UTIL"], start=start, stop=now)
     except BreakevenError as error:
-        return (), (), str(error)
+        return _Scraped(problem=str(error))
     served = {labels["model_name"] for labels in engines if labels.get("model_name")}
     nodes = {labels.get("Hostname") or labels.get("node") or labels.get("instance") for labels in gpus}
-    return tuple(sorted(served)), tuple(sorted(name for name in nodes if name)), None
+    return _Scraped(
+        served_names=tuple(sorted(served)),
+        clusters=tuple(sorted({labels["cluster"] for labels in (*engines, *gpus) if labels.get("cluster")})),
+        nodes=tuple(sorted(name for name in nodes if name)),
+    )
 
 
 def _data_exports(folder: Path) -> Iterator[tuple[Path, str]]:

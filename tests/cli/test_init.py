@@ -290,13 +290,14 @@ def test_a_prometheus_is_asked_what_it_scrapes_and_becomes_a_source(folder: Path
     fleet = Fleet(
         start=NOW - timedelta(minutes=40), stop=NOW, engines=[engine], gpus=[gpu], pods=[pod], every_ms=60_000
     )
-    with serving(PrometheusApi(series=fleet.series())) as api:
+    series = [({**labels, "cluster": "eu-1"}, held) for labels, held in fleet.series()]
+    with serving(PrometheusApi(series=series)) as api:
         done = init(folder, "--prometheus", api.base_url)
         fetched = [asked for path, asked in api.asked if path.endswith("/query") and "count by" not in asked["query"]]
         days = {int(float(asked["time"])) // 86_400 for asked in fetched}
     assert done.exit_code == 0, done.output
     assert "Prometheus at http://127.0.0.1" in done.output
-    assert f"serves {engine.model_name}; nodes node-1" in done.output
+    assert f"serves {engine.model_name}; clusters eu-1; nodes node-1" in done.output
     assert "not read" not in done.output
     assert len(days) <= 2
     # The Deployment whose pods they are gives the proposal its name.
