@@ -277,6 +277,8 @@ TOKEN_CLASSES = frozenset(
     }
 )  # fmt: skip
 PRICE_MODES = frozenset({"standard", "batch", "fast", "flex", "priority", "scale"})
+# Whose bills are read, or whose list prices are known.
+PROVIDERS = frozenset({"anthropic", "cerebras", "fireworks", "groq", "openai", "together"})
 
 
 class ContractRate(_Section):
@@ -307,6 +309,27 @@ class Contract(_Section):
     per: Literal["month", "quarter", "year"] = "month"
     minimum_monthly: Money | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+
+
+class Budget(_Section):
+    """What may be spent a month, valid [from, to): by the whole company, or by one `team`, `model` or `workload`.
+
+    Of a month the amount counts that is valid on its last day. Spent is what APIs bill and GPUs cost.
+    """
+
+    team: str | None = Field(default=None, min_length=1, max_length=200)
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    workload: Name | None = None
+    monthly: Money = Field(ge=0)
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    valid_from: Day | None = Field(default=None, alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
+
+    @property
+    def scope(self) -> tuple[str, str | None]:
+        """What it is of, and its name: the first that is said of team, model and workload, else the organisation."""
+        said = (("team", self.team), ("model", self.model), ("workload", self.workload))
+        return next(((kind, name) for kind, name in said if name is not None), ("organisation", None))
 
 
 class Slack(_Section):
@@ -349,6 +372,7 @@ class Config(_Section):
     overheads: tuple[Overhead, ...] = ()
     contracts: tuple[Contract, ...] = ()
     models: tuple[ModelWeights, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 
@@ -502,6 +526,12 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _bad_intervals("gpu_resources", [((one.issuer, one.resource_id), one) for one in config.gpu_resources])
     yield from _bad_intervals("contracts", [((one.provider, one.account), one) for one in config.contracts])
     yield from _bad_intervals("models", [((one.provider, one.model.lower()), one) for one in config.models])
+    yield from _bad_intervals("budgets", [(one.scope, one) for one in config.budgets])
+    for index, budget in enumerate(config.budgets):
+        of = [name for name in ("team", "model", "workload") if getattr(budget, name) is not None]
+        if len(of) > 1:
+            fix = f"A budget is of one thing: keep one of {', '.join(of)}. Who wants both writes two budgets."
+            yield _problem("budgets", index, of[1], value=getattr(budget, of[1]), fix=fix)
     for index, contract in enumerate(config.contracts):
         yield from _rates_said_twice(index, contract)
     for index, workload in enumerate(config.workloads):
@@ -559,6 +589,10 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
             yield _problem("deployments", index, "rent", "start_cost", value=rent.start_cost, fix=fix)
     for index, contract in enumerate(config.contracts):
         yield from _unknown_in_contract(index, contract)
+    for index, model in enumerate(config.models):
+        yield from _unknown_provider(model.provider, "models", index)
+    for index, budget in enumerate(config.budgets):
+        yield from _budget_of_nobody(index, budget, config)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
@@ -574,9 +608,32 @@ def _unknown_in_contract(index: int, contract: Contract) -> Iterator[_Problem]:
             if value not in known:
                 fix = f"Known here: {', '.join(sorted(known))}."
                 yield _problem("contracts", index, "rates", number, key, value=value, fix=fix)
-    if contract.currency not in _currencies():
+    yield from _unknown_provider(contract.provider, "contracts", index)
+    yield from _unknown_currency(contract.currency, "contracts", index)
+
+
+def _unknown_provider(provider: str | None, *where: str | int) -> Iterator[_Problem]:
+    """What is said of a provider whose bills and prices nobody reads would be of nothing."""
+    if provider is not None and provider not in PROVIDERS:
+        fix = f"Nothing is billed or priced by this name. Known here: {', '.join(sorted(PROVIDERS))}."
+        yield _problem(*where, "provider", value=provider, fix=fix)
+
+
+def _unknown_currency(currency: str, *where: str | int) -> Iterator[_Problem]:
+    if currency not in _currencies():
         fix = "No currency has this code. Write its three letters of ISO 4217, as USD or EUR."
-        yield _problem("contracts", index, "currency", value=contract.currency, fix=fix)
+        yield _problem(*where, "currency", value=currency, fix=fix)
+
+
+def _budget_of_nobody(index: int, budget: Budget, config: Config) -> Iterator[_Problem]:
+    """A budget whose team or workload is misspelt would never be spent."""
+    teams = {workload.team for workload in config.workloads if workload.team is not None}
+    workloads = {workload.workload for workload in config.workloads}
+    for key, name, known in (("team", budget.team, teams), ("workload", budget.workload, workloads)):
+        if name is not None and name not in known:
+            fix = f"No such {key}. Declared: {', '.join(sorted(known)) or 'none'}."
+            yield _problem("budgets", index, key, value=name, fix=fix)
+    yield from _unknown_currency(budget.currency, "budgets", index)
 
 
 def _currencies() -> frozenset[str]:
@@ -620,7 +677,7 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
         seen.add(name)
 
 
-_Dated = GpuResource | Contract | ModelWeights
+_Dated = GpuResource | Contract | ModelWeights | Budget
 _Thing = tuple[str | None, ...]
 
 
@@ -793,6 +850,6 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
     )
     kept = {
         section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
-        for section in ("sources", "gpu_resources", "deployments", "contracts", "models")
+        for section in ("sources", "gpu_resources", "deployments", "contracts", "models", "budgets")
     }
     return config.model_copy(update={**kept, "workloads": workloads})

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
-from pipeline.config import parse_config
+from pipeline.config import PROVIDERS, parse_config
+from pipeline.decisions import price_book
 from pipeline.errors import ConfigError
 from pipeline.landing.records import Event
 from pipeline.landing.times import parse_stamp
@@ -129,6 +130,60 @@ def test_a_sampled_week_is_named_by_its_monday():
         parse_config("company: x\ndemand: {sampled_week: 2026-10-15}\n")
     with pytest.raises(ConfigError, match="is or will be sampled"):
         parse_config("company: x\ndemand: {sampled_week: 9999-12-27}\n")
+
+
+TEAMS = "company: x\nworkloads: [{workload: chat, team: support, match: {account: a}}]\nbudgets:\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("{team: suport, monthly: 9}", ["budgets.0.team is 'suport'", "No such team. Declared: support."]),
+        ("{workload: chats, monthly: 9}", ["budgets.0.workload is 'chats'", "No such workload. Declared: chat."]),
+        ("{team: support, model: m, monthly: 9}", ["budgets.0.model is 'm'", "A budget is of one thing"]),
+        ("{monthly: -1}", ["budgets.0.monthly"]),
+        ("{team: support}", ["budgets.0.monthly", "required"]),
+        ("{monthly: 9, currency: EUX}", ["budgets.0.currency is 'EUX'", "ISO 4217"]),
+        ("{monthly: 9}\n  - {monthly: 8, from: 2026-11-01}", ["budgets.1", "organisation from 2026-11-01", "overlaps"]),
+        ("{monthly: 9, from: 2026-11-01, to: 2026-11-01}", ["budgets.0.to", "It must be after `from`"]),
+        ("{mounthly: 9}", ["Did you mean 'monthly'?"]),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(said, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"{TEAMS}  - {said}\n")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_budgets_are_dated_and_what_is_of_the_organisation_has_no_name():
+    said = "  - {monthly: 100, to: 2026-11-01}\n  - {monthly: 250, from: 2026-11-01}\n  - {team: support, monthly: 9}\n"
+    frames = config_frames(config_versions([_event("2026-10-01T08:00:00Z", TEAMS + said)]), [])
+    assert [tuple(row.values())[:3] for row in frames["config_budgets"].sort("monthly_cost").to_dicts()] == [
+        ("team", "support", Decimal(9)),
+        ("organisation", None, Decimal(100)),
+        ("organisation", None, Decimal(250)),
+    ]
+    edited = _event("2026-11-05T08:00:00Z", TEAMS + "  - {team: support, monthly: 12}\n")
+    frames = config_frames(config_versions([_event("2026-10-01T08:00:00Z", TEAMS + said), edited]), [])
+    team = [row for row in frames["config_budgets"].to_dicts() if row["scope"] == "team"]
+    assert [(row["monthly_cost"], str(row["valid_from_date"])) for row in team] == [
+        (Decimal(9), "None"),
+        (Decimal(12), "2026-11-05"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["models: [{model: m, provider: antropic, weights: w}]", "contracts: [{provider: antropic, from: 2026-10-01}]"],
+)
+def test_a_provider_that_nothing_comes_from_is_refused_with_those_that_are_known(said):
+    with pytest.raises(ConfigError, match=r"provider is 'antropic'\. Nothing is billed or priced.*anthropic, cerebras"):
+        parse_config(f"company: x\n{said}\n")
+
+
+def test_the_providers_that_are_known_are_those_with_list_prices():
+    assert frozenset(price_book.PROVIDERS) == PROVIDERS
 
 
 def test_an_undated_edit_applies_from_the_day_it_was_landed_and_history_keeps_the_old_value():

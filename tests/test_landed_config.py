@@ -55,6 +55,13 @@ WORKLOADS = _mapping(
     {"workload": NAMES, "match": st.lists(RULES, min_size=1, max_size=2)}, deployment=NAMES, api_model=TEXTS
 )
 OVERHEADS = _mapping({"item": TEXTS, "monthly": MONEY}, currency=CURRENCIES, deployment=st.none() | NAMES)
+BUDGETS = _mapping(
+    {"monthly": MONEY},
+    model=st.none() | NAMES,
+    currency=st.sampled_from(["USD", "EUR"]),
+    to=st.none() | DAYS,
+    **{"from": DAYS},
+)
 ANY_VERSIONS = _mapping(
     {"company": TEXTS},
     reporting_currency=CURRENCIES,
@@ -63,6 +70,7 @@ ANY_VERSIONS = _mapping(
     deployments=st.lists(DEPLOYMENTS, max_size=2),
     workloads=st.lists(WORKLOADS, max_size=2),
     overheads=st.lists(OVERHEADS, max_size=2),
+    budgets=st.lists(BUDGETS, max_size=2),
     alerts=_mapping({}, dwell_days=st.integers(1, 30)),
 )
 
@@ -146,6 +154,7 @@ _REQUIRED = {
     "capacity": {"measured_on", "source"},
     "workloads": {"workload", "match"},
     "overheads": {"item", "monthly"},
+    "budgets": {"monthly"},
 }
 _WHOLE = as_landed(
     parse_config(
@@ -156,6 +165,7 @@ _WHOLE = as_landed(
         deployments: [{deployment: d, model: m, gpus_per_replica: 1, capacity: {measured_on: 2026-01-01, source: s}}]
         workloads: [{workload: w, match: [{}]}]
         overheads: [{item: i, monthly: 1}]
+        budgets: [{monthly: 1}]
         """
     )
 )
@@ -195,7 +205,7 @@ def test_no_version_stops_a_build_and_what_is_sound_in_it_stays(said: Said, data
         assert [len(found.reasons) for found in config_left_out(events)] == [1]
         return
     now = as_landed(read.config)
-    for section in ("sources", "gpu_resources", "deployments", "workloads", "overheads"):
+    for section in ("sources", "gpu_resources", "deployments", "workloads", "overheads", "budgets"):
         others = [
             entry
             for number, entry in enumerate(said[section])

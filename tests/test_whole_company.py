@@ -34,6 +34,9 @@ def test_a_whole_company_fits_in_about_forty_lines() -> None:
     assert {workload.team for workload in config.workloads} == {"support", "search", "engineering"}
     assert [workload.pinned_to for workload in config.workloads if workload.pin_reason] == ["api"]
     assert len(config.overheads) == 3
+    assert [budget.scope for budget in config.budgets] == [
+        ("organisation", None), ("team", "support"), ("workload", "coding")
+    ]  # fmt: skip
     assert config.slack.channel == "#llm-costs"
 
 

@@ -184,6 +184,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "precision": pl.String(),
         **_VALID,
     },
+    "config_budgets": {
+        "scope": pl.String(),
+        "scope_name": pl.String(),
+        "monthly_cost": _MONEY,
+        "currency": pl.String(),
+        **_VALID,
+    },
     "config_company": {
         "company": pl.String(),
         "reporting_currency": pl.String(),
@@ -349,6 +356,7 @@ _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_deployment_served_names": (("deployment_id",), ("served_name",)),
     "config_contracts": (("provider", "account"), ()),
     "config_models": (("provider", "model"), ()),
+    "config_budgets": (("scope", "scope_name"), ()),
     "config_contract_rates": (
         ("provider", "account"),
         ("model", "token_class", "mode", "context_window", "region"),
@@ -424,6 +432,9 @@ def _days_said(config: Config) -> Iterator[Hashable]:
     for model in config.models:
         yield model.provider, model.model, model.valid_from
         yield model.provider, model.model, model.valid_to
+    for budget in config.budgets:
+        yield *budget.scope, budget.valid_from
+        yield *budget.scope, budget.valid_to
 
 
 def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
@@ -710,6 +721,19 @@ def _models(config: Config) -> Iterator[Row]:
         }
 
 
+def _budgets(config: Config) -> Iterator[Row]:
+    for budget in config.budgets:
+        scope, name = budget.scope
+        yield {
+            "scope": scope,
+            "scope_name": name,
+            "monthly_cost": budget.monthly,
+            "currency": budget.currency,
+            "valid_from_date": budget.valid_from,
+            "valid_to_date": budget.valid_to,
+        }
+
+
 def _company(config: Config) -> Iterator[Row]:
     meter = config.alerts.regret_meter
     yield {
@@ -737,5 +761,6 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_contracts": _contracts,
     "config_contract_rates": _contract_rates,
     "config_models": _models,
+    "config_budgets": _budgets,
     "config_company": _company,
 }

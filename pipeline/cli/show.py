@@ -1,7 +1,8 @@
 """`status`, `costs`, `waste`, `verdict`, `sql`: what is so, from the snapshot."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,15 @@ from pipeline.doctor.inputs import next_input
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
+from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
+from pipeline.reports.budgets import budget_cells, how_forecast
 from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import counted, left_over, percent
 from pipeline.reports.other_charges import in_words
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
 from pipeline.reports.token_costs import splits_in_words
+from pipeline.reports.words import money
 
 
 def _answer(
@@ -89,8 +93,21 @@ def _answer(
             beside = in_words(charges, reporting_currency=config.reporting_currency)
             if beside is not None:
                 console().print(printable(beside), markup=False)
+            _print_budgets(questions, config, to_date=to_date)
         print_unconverted(unconverted(questions, config, **period_of))
         print_next(questions, project, config, **period_of)
+
+
+def _print_budgets(questions: Questions, config: Config, *, to_date: date) -> None:
+    """Those of the month in which the period ends."""
+    last_day = to_date - timedelta(days=1)
+    rows = questions.ask("budgets", from_date=last_day.replace(day=1), to_date=to_date).to_dicts()
+    if rows:
+        currency = config.reporting_currency
+        cells = [budget_cells(row, currency=currency, money=partial(money, currency=currency)) for row in rows]
+        print_table(BUDGET_COLUMNS, cells, f"Budgets, {last_day:%Y-%m} (UTC)")
+        for text in how_forecast(rows):
+            console().print(printable(text), markup=False)
 
 
 _UNCONVERTED = "unconverted_"
@@ -119,7 +136,7 @@ def costs(
     output_format: str,
     is_by_class: bool,
 ) -> None:
-    """What a million tokens really cost, per lane, model and deployment.
+    """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
 
     \b
     Examples:

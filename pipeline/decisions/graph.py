@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.decisions import (
     alert_states,
     api_prices,
+    budgets,
     commitment_scopes,
     demand_forecasts,
     deployment_plans,
@@ -39,7 +40,7 @@ def _node(
     name: str, module: ModuleType, partition_by: PartitionBy, *, reading: ModuleType | None = None
 ) -> PythonModel:
     """The node that a module of this package is: its `build` and SCHEMA; INPUTS, LOOKBACK, READS and PREPARE as far as
-    it has them, or those of `reading`.
+    it has them, or those of `reading`; DATE_COLUMN where its days are in another column.
     """
     read = reading or module
     return PythonModel(
@@ -51,6 +52,7 @@ def _node(
         lookback=getattr(read, "LOOKBACK", {}),
         reads=getattr(read, "READS", {}),
         prepare=getattr(read, "PREPARE", {}),
+        date_column=getattr(module, "DATE_COLUMN", "usage_date"),
     )
 
 
@@ -70,6 +72,7 @@ PYTHON_MODELS = (
     _node("fct_rental_plans_daily", rental_plans, "day"),
     _node("fct_alert_states_daily", alert_states, "none"),
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
+    _node("fct_budgets_monthly", budgets, "month"),
 )
 
 

@@ -259,6 +259,12 @@ overheads:
   - {{item: on-call for batch-gemma, monthly: 200, deployment: batch-gemma}}
   - {{item: on-call for triage-llama, monthly: 120, deployment: triage-llama}}
 
+budgets:
+  - {{monthly: 27500}}
+  - {{team: demo-support, monthly: 14000, from: {company.FIRST_DAY}}}
+  - {{model: {company.SONNET}, monthly: 340}}
+  - {{workload: support-chat, monthly: 13000, currency: EUR}}
+
 slack:
   channel: "#demo-llm-costs"
   token_env: null  # nothing is ever sent for the demo; messages are printed and stored

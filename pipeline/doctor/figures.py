@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,8 @@ from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.formats import currency as currencies
-from pipeline.reports.figures import fixed, percent
+from pipeline.reports.budgets import STATUSES, budget_name
+from pipeline.reports.figures import counted, fixed, percent
 from pipeline.reports.questions import Questions
 
 AREA = "figures"
@@ -108,6 +109,23 @@ def _of_gpus(rows: Sequence[Row], config: Config, best: Line | None) -> Finding 
         return _found("deployments", "ok", f"all {span} belong to a deployment", subject="deployments")
     said = f"{percent(total - unassigned, total)} {span} belong to a deployment"
     return _worth_writing("deployments", said, best if best and best.where == _HOSTS else None, config)
+
+
+def budget_findings(questions: Questions, *, to_date: date) -> list[Finding]:
+    """What became of each budget of the newest month; one of which nothing can be said needs a look at its line."""
+    day = to_date - timedelta(days=1)
+    rows = questions.ask("budgets", from_date=day.replace(day=1), to_date=to_date).to_dicts()
+    if not rows:
+        return []
+    unknown = [row for row in rows if row["status"] == "unknown"]
+    said = ", ".join(
+        f"{count} {STATUSES[status]}" for status in STATUSES if (count := sum(row["status"] == status for row in rows))
+    )
+    said = f"of {counted(len(rows), 'budget')} of {day:%Y-%m}: {said}"
+    if not unknown:
+        return [_found("budgets", "ok", said, subject="budgets")]
+    fix = "; ".join(f"{budget_name(row)}: {row['reason']}" for row in unknown)
+    return [_found("budgets", "note", said, subject="budgets", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)]
 
 
 _MATCH = "a workload's match"

@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
 from pipeline.config_schema import SCHEMA_COMMENT
 from pipeline.doctor.discover import Found, FoundFiles
-from pipeline.doctor.figures import as_yaml
+from pipeline.doctor.figures import DAYS, as_yaml
 from pipeline.doctor.seen import MOST_PROPOSED, deployments_seen, milliseconds_of, slug, unique
 from pipeline.errors import QuarantineError
 from pipeline.formats import currency as currencies
@@ -212,7 +212,20 @@ def proposals_of(
         workloads=tuple(_workloads(api, currency)),
         deployments=tuple(deployments_seen(hosts, currency)),
         gpu_resources=tuple(_resources(hosts, rate_per_gpu_hour, rate_currency, issuer)),
+        notes=tuple(_budget(api, currency)),
     )
+
+
+def _budget(api: Sequence[Row], currency: str) -> Iterator[str]:
+    """What was billed, as the budget that nobody has decided on yet."""
+    billed = sum((row["billed_cost_rc"] or Decimal(0) for row in api), start=Decimal(0))
+    if billed > 0:
+        said = {
+            "monthly": int(billed.to_integral_value(ROUND_CEILING)),
+            **({"currency": currency} if currency != "USD" else {}),
+        }
+        told = f"{currencies.money(billed, currency)} of APIs in {DAYS} days: what may be spent a month is yours to say"
+        yield f"budgets: [{_flow(said)}]  # {told}"
 
 
 def with_reached(proposals: Proposals, found: Found) -> Proposals:
@@ -238,7 +251,8 @@ def with_reached(proposals: Proposals, found: Found) -> Proposals:
             for one in found.aws_account.exports
             if one.source == "aws_cur2"
         ]  # fmt: skip
-    notes = ('slack: {channel: "#llm-costs"}  # SLACK_BOT_TOKEN is set',) if found.has_slack_token else ()
+    slack = ('slack: {channel: "#llm-costs"}  # SLACK_BOT_TOKEN is set',) if found.has_slack_token else ()
+    notes = (*proposals.notes, *slack)
     return replace(proposals, sources=tuple(exports), deployments=tuple(deployments), notes=notes)
 
 

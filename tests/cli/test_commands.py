@@ -142,6 +142,15 @@ def test_status_names_what_is_declared_and_no_longer_billed(tmp_path):
     assert "DECLARED node-1" not in told
 
 
+def test_costs_tell_the_budgets_of_the_month_in_which_the_period_ends(demo_folder):
+    told = breakeven("costs", "--project", str(demo_folder)).output.split("Budgets, 2026-11 (UTC)")[1]
+    assert all(
+        name in told for name in ("organisation", "team demo-support", "€13,000.00", "Forecast: settled days, and")
+    )
+    asked = ["costs", "--project", str(demo_folder), "--from", "2026-10-01", "--to", "2026-11-01"]
+    assert "31 of 31" in breakeven(*asked).output.split("Budgets, 2026-10 (UTC)")[1]
+
+
 def test_a_past_moment_is_shown_without_moving_the_present(demo_folder):
     asked = ["costs", "--project", str(demo_folder), "--from", "2026-10-01", "--to", "2026-11-01", "--format", "json"]
     now = breakeven(*asked).output

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Config
-from pipeline.doctor.figures import api_lines, gpu_lines
+from pipeline.doctor.figures import api_lines, budget_findings, gpu_lines
 from pipeline.doctor.findings import Cost, Finding, next_step
 from pipeline.doctor.sources import last_day_due
 from tests.cli import examined
@@ -254,3 +256,27 @@ def test_the_demo_is_well(demo_rows: list[dict[str, Any]]) -> None:
     assert [row["said"] for row in demo_rows if row["state"] == "fix"] == []
     assert json.dumps(demo_rows)
     assert CONSOLE in {row["source"] for row in demo_rows}
+    (budgets,) = of(demo_rows, "budgets")
+    assert budgets["said"].startswith("of 4 budgets of 2026-11: ")
+
+
+def test_a_budget_of_which_nothing_can_be_said_names_its_line_and_the_reason() -> None:
+    rows = [
+        {"scope": "organisation", "scope_name": None, "status": "at_risk", "reason": "as every day"},
+        {"scope": "model", "scope_name": "claude-hiku", "status": "unknown", "reason": "nothing is called so"},
+    ]
+    asked: dict[str, Any] = {}
+
+    def ask(name: str, **days: Any) -> pl.DataFrame:
+        asked[name] = days
+        return pl.DataFrame(rows)
+
+    questions: Any = SimpleNamespace(ask=ask)
+    (found,) = budget_findings(questions, to_date=date(2026, 12, 1))
+    assert asked == {"budgets": {"from_date": date(2026, 11, 1), "to_date": date(2026, 12, 1)}}
+    assert (found.state, found.said) == ("note", "of 2 budgets of 2026-11: 1 at risk, 1 unknown")
+    assert found.fix == "model claude-hiku: nothing is called so"
+    del rows[1]
+    assert [one.state for one in budget_findings(questions, to_date=date(2026, 12, 1))] == ["ok"]
+    rows.clear()
+    assert budget_findings(questions, to_date=date(2026, 12, 1)) == []

@@ -12,6 +12,7 @@ from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
 from pipeline.decisions import (
+    budgets,
     demand_forecasts,
     deployment_plans,
     idle_fills,
@@ -77,6 +78,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "marginal_rc_per_mtok": pl.Float64(),
     },
     "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
+    "fct_budgets_monthly": dict(budgets.SCHEMA),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),
         **dict.fromkeys(("deployment_id", "workload", "model", "token_class"), pl.String()),

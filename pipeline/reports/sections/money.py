@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from pipeline.formats.currency import priced
 from pipeline.reports import figures
+from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
+from pipeline.reports.budgets import MONEY_COLUMNS, budget_cells, how_forecast
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
 from pipeline.reports.sections.month import (
     LINE_KINDS,
@@ -194,6 +196,7 @@ def spend(month: Month) -> Section:
         ),
     ]
     blocks.extend(_cloud_bills(month))
+    blocks.extend(_budgets(month))
     if unknown:
         blocks.append(
             Table(
@@ -265,6 +268,51 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
         "disks, tax and what a commitment leaves unused, is in no cost per token.",
     )
     return (table,)
+
+
+def _budgets(month: Month) -> tuple[Table, ...]:
+    """What breakeven.yaml says may be spent, beside what was, and what the month comes to."""
+    rows = month.ask("budgets")
+    if not rows:
+        return ()
+    table = Table(
+        caption="Budgets",
+        columns=tuple(
+            Column(title, month.currency, is_number=True) if title in MONEY_COLUMNS else Column(title)
+            for title in BUDGET_COLUMNS
+        ),
+        rows=tuple(
+            Row(
+                budget_cells(row, currency=month.currency, money=month.money),
+                refused=_laws_of_budget(month, row["scope"], row["scope_name"]),
+            )
+            for row in rows
+        ),
+        note=" ".join(
+            (
+                *how_forecast(rows),
+                "Spent: what APIs billed and GPUs cost, effective or accrued where no bill says it; of a deployment "
+                "that several workloads share, each one's part by the tokens it had served. Overheads are not in it.",
+            )
+        ),
+    )
+    return (table,)
+
+
+def _laws_of_budget(month: Month, scope: str, name: str | None) -> tuple[str, ...]:
+    """Broken laws of what a budget is spent on, with the GPUs that serve it."""
+    proof, config = month.proof, month.config
+    if scope == "organisation":
+        return proof.of_money()
+    if scope == "model":
+        serving = [one.deployment for one in config.deployments if one.model == name]
+        laws = [proof.of_money(model=name), *(proof.of_time(deployment_id=one) for one in serving)]
+    else:
+        chosen = (one for one in config.workloads if scope == "workload" or one.team == name)
+        serving_it = {one.workload: one.deployment for one in chosen}
+        of_it = serving_it if scope == "team" else (str(name),)
+        laws = [proof.of_workload(one, deployment_id=serving_it.get(one)) for one in of_it]
+    return tuple(sorted({law for found in laws for law in found}))
 
 
 def _in_its_currency(line: Answer, name: str) -> str:
