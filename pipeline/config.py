@@ -67,7 +67,8 @@ class _Section(BaseModel):
 class SourceConfig(_Section):
     """One configured export: its format, whose account it is, where its files drop, its own settings.
 
-    `anthropic_api` and `openai_api` stand for both exports of that API, what it cost and what was used.
+    `anthropic_api` and `openai_api` stand for both exports of that API, what it cost and what was used. `filtered`: the
+    export leaves out lines that the invoice has, so that a month ties to the export and not to the invoice.
     """
 
     source: Name
@@ -78,6 +79,7 @@ class SourceConfig(_Section):
     horizon: Day | None = None
     settle_lag_hours: int | None = Field(default=None, ge=0, le=24 * 60)
     role: Literal["book", "control"] = "book"
+    filtered: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
 
 

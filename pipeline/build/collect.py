@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from pipeline.build.closing_tables import CLOSE_EVENT
 from pipeline.build.parsed import parsed_key
 from pipeline.build.snapshot import SHARED_BY_DAY, SHARED_FOLDER, Snapshots
 from pipeline.errors import BuildError, LandingError
@@ -23,6 +24,7 @@ from pipeline.landing.store import S3_CONNECTIONS, Entry
 from pipeline.landing.times import parse_stamp
 from pipeline.paths import StatePaths
 
+_CITED_BY = {REPORT_EVENT: "the report of", CLOSE_EVENT: "the close of"}
 # Longer than any build takes: what it has just made or begun to use is younger.
 YOUNG = timedelta(days=1)
 
@@ -139,13 +141,13 @@ def plan_collection(
 
 
 def _cited(contents: Contents) -> dict[str, str]:
-    """Snapshot id -> what cites it: the reports that were issued, the messages that were sent or printed."""
+    """Snapshot id -> what cites it: reports that were issued, months that were closed, messages sent or printed."""
     cited: dict[str, str] = {}
     for event in contents.events:
         snapshot_id = event.body.get("snapshot_id")
         if isinstance(snapshot_id, str):
-            what = f"the report of {event.subject}" if event.kind == REPORT_EVENT else f"a message on {event.subject}"
-            cited.setdefault(snapshot_id, f"cited by {what}")
+            what = _CITED_BY.get(event.kind, "a message on")
+            cited.setdefault(snapshot_id, f"cited by {what} {event.subject}")
     return cited
 
 

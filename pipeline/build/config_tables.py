@@ -54,6 +54,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "settle_lag_hours": pl.Int64(),
         "settles_days": pl.Boolean(),
         "currency": pl.String(),
+        "is_filtered": pl.Boolean(),
     },
     "config_estimated_bills": {
         "source": pl.String(),
@@ -484,6 +485,7 @@ def _sources(config: Config, datasets: Sequence[Dataset]) -> Iterator[Row]:
                 "settle_lag_hours": int(dataset.settle_lag.total_seconds() // 3600) if lag is None else lag,
                 "settles_days": dataset.bucket == "utc_day" and dataset.measure != "reference",
                 "currency": currency if isinstance(currency, str) else None,
+                "is_filtered": source.filtered,
             }
 
 

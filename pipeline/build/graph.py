@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.build.closing_tables import closing_frames, closing_of
 from pipeline.build.closure import closure_hash
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
@@ -60,6 +61,7 @@ class Graph:
                 sorted((d.source, d.name, d.schema_version, closure_hash(d.parse.__module__)) for d in self.datasets),
                 closure_hash("pipeline.build.landed_tables"),
                 closure_hash("pipeline.build.config_tables"),
+                closure_hash("pipeline.build.closing_tables"),
             ]
         )
 
@@ -202,7 +204,7 @@ def _relations(graph: Graph, contents: Contents, landed: Landed, cache: Path) ->
     relations = dict(landed.relations)
     for seed in load_seeds(graph.models_folder / "seeds", cache=cache):
         relations[seed.name] = seed
-    versions = config_versions(contents.events)
-    for name, frame in config_frames(versions, graph.datasets).items():
+    said = config_frames(config_versions(contents.events), graph.datasets)
+    for name, frame in {**said, **closing_frames(closing_of(contents.events))}.items():
         relations[name] = FrameRelation(name=name, frame=frame, folder=cache)
     return relations

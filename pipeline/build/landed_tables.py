@@ -42,6 +42,7 @@ _COVERAGE_SCHEMA: dict[str, pl.DataType] = {
     "is_accepted": pl.Boolean(),
     "row_count": pl.Int64(),
     "stated_at": pl.Datetime("us"),
+    "landed_at": pl.Datetime("us"),
 }
 MONEY_SCHEMA: dict[str, pl.DataType] = {
     "usage_date": pl.Date(),
@@ -345,6 +346,7 @@ def _replace_coverage(
                 "is_accepted": accept_subject(key) in accepted,
                 "row_count": row_count,
                 "stated_at": chosen.delivery.stated_at.replace(tzinfo=None),
+                "landed_at": chosen.delivery.landed_at.replace(tzinfo=None),
             }
 
 

@@ -39,6 +39,7 @@ _COMMANDS = {
     "dismiss": "pipeline.cli.events:dismiss",
     "ack": "pipeline.cli.events:ack",
     "snooze": "pipeline.cli.events:snooze",
+    "close": "pipeline.cli.close:close",
     "report": "pipeline.cli.report:report",
     "landing": "pipeline.cli.landing:landing",
     "collect": "pipeline.cli.collect:collect",

@@ -10,6 +10,7 @@ import click
 import duckdb
 
 from pipeline.alerts.outbox import open_problems
+from pipeline.build.closing_tables import closing_of
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import (
     beside_plans,
@@ -44,6 +45,7 @@ from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
 from pipeline.reports.budgets import budget_cells, how_forecast
+from pipeline.reports.closing import closed_in_words
 from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import counted, left_over, percent
 from pipeline.reports.other_charges import in_words
@@ -364,7 +366,9 @@ def status(
     history = quarantine_history(project, as_of=snapshot.as_of)
     quarantined = [item for item in history if item.ended is None]
     redacted = [item for item in history if item.ended == REDACTED]
-    problems = open_problems(project.landing.events())
+    events = project.landing.events()
+    problems = open_problems(events)
+    closed = closed_in_words(closing_of(events), now=snapshot.as_of)
     emit(coverage, output_format, title=f"Sources, {from_date} to {to_date} UTC, snapshot {snapshot.snapshot_id}")
     if output_format == "table":
         if not invoices.is_empty():
@@ -393,6 +397,8 @@ def status(
         for problem in problems:
             out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
         print_watches(sure)
+        if closed is not None:
+            out.print(closed, markup=False)
         held = sum(law.passed for law in laws)
         out.print(
             f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."

@@ -19,6 +19,7 @@ from pipeline.decisions import (
     demand_forecasts,
     deployment_plans,
     idle_fills,
+    invoices_monthly,
     list_prices,
     model_matches,
     peak_allowances,
@@ -73,6 +74,7 @@ PYTHON_MODELS = (
     _node("fct_alert_states_daily", alert_states, "none"),
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
     _node("fct_budgets_monthly", budgets, "month"),
+    _node("fct_invoices_monthly", invoices_monthly, "none"),
 )
 
 

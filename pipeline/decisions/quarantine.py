@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pipeline.build.closing_tables import closing_left_out
 from pipeline.build.config_tables import config_left_out
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.decisions.graph import shipped_graph
@@ -111,6 +112,9 @@ def _entries(contents: Contents, landed: Landed) -> Iterator[QuarantineEntry]:
         more = f"; and {len(said.reasons) - _MOST_REASONS} more" if len(said.reasons) > _MOST_REASONS else ""
         reason = f"left out: {'; '.join(said.reasons[:_MOST_REASONS])}{more}. Say it anew with `breakeven amend`"
         yield QuarantineEntry(CONFIG_FILE, "-", name, said.event.event_id, reason)
+    for event, reason in closing_left_out(contents.events):
+        name = f"{event.kind} of {event.at:%Y-%m-%d %H:%M} UTC"
+        yield QuarantineEntry("close", "-", name, event.event_id, f"not counted: {reason}")
 
 
 def _is_counted_anew(broken: Delivery, current: Mapping[BucketKey, Current]) -> bool:

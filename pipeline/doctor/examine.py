@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.build.closing_tables import closing_of
 from pipeline.build.config_tables import config_versions
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
@@ -37,6 +38,7 @@ from pipeline.formats.masking import masked
 from pipeline.formats.writing import one_line
 from pipeline.landing.project import Project
 from pipeline.landing.shared import LostFileError
+from pipeline.reports.closing import closed_in_words
 from pipeline.reports.questions import Questions
 from pipeline.sources.ingest import check_sources
 
@@ -129,7 +131,14 @@ def _examined(
     contents = look.contents if look is not None else None
     of_slack = slack_findings(config.slack, asked_slack, contents, environment=environment, until=until)
     secrets = secrets_of(config, environment)
-    return [told(found, secrets) for found in (*of_sources, *of_landing, *of_state, *of_slack, *of_figures)]
+    every = (*of_sources, *of_landing, *of_state, *of_slack, *of_figures, *_closed(look, now=now))
+    return [told(found, secrets) for found in every]
+
+
+def _closed(look: LandingLook | None, *, now: datetime) -> list[Finding]:
+    """Up to when months are closed, where somebody closes them."""
+    said = None if look is None else closed_in_words(closing_of(look.contents.as_of(now).events), now=now)
+    return [] if said is None else [Finding(figures.AREA, "months", "close", "ok", said)]
 
 
 def _landing(

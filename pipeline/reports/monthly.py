@@ -21,7 +21,7 @@ from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
-from pipeline.reports.sections import controls, gpus, money, trust, workloads
+from pipeline.reports.sections import close, controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
 
 
@@ -115,6 +115,7 @@ def sections_of(
         gpus.waste(month),
         workloads.verdicts(month),
         trust.reconciliation(month),
+        close.close(month),
         controls.controls(month),
         trust.coverage(month, quarantined),
         trust.laws(results),

@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.build.closing_tables import closing_frames, closing_of
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.graph import BuildResult, Graph
 from pipeline.build.relations import FrameRelation, Relation, partition_range
@@ -251,8 +252,8 @@ def _rows_by_day(connection: duckdb.DuckDBPyConnection, relation: Relation) -> _
 def state_of(project: SmallProject, result: BuildResult, graph: Graph, before: State | None = None) -> State:
     """What a build read and made."""
     assert result.landed is not None
-    versions = config_versions(project.project.landing.contents().events)
-    frames = config_frames(versions, graph.datasets)
+    events = project.project.landing.contents().events
+    frames = {**config_frames(config_versions(events), graph.datasets), **closing_frames(closing_of(events))}
     given: list[Relation] = [
         *result.landed.relations.values(),
         *load_seeds(graph.models_folder / "seeds", cache=project.cache),

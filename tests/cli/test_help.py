@@ -47,6 +47,8 @@ def parse(words: Sequence[str]) -> str:
         if not isinstance(command, click.Group):
             return context.command_path
         left = [*context._protected_args, *context.args]
+        if not left and context.command.invoke_without_command:
+            return context.command_path
         name, command, rest = command.resolve_command(context, left)
         assert name is not None
 

@@ -16,6 +16,7 @@ from pipeline.decisions import (
     demand_forecasts,
     deployment_plans,
     idle_fills,
+    invoices_monthly,
     model_matches,
     scale_downs,
     verdict_intervals,
@@ -125,6 +126,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("period_start_date", "period_end_date"), pl.Date()),
         **dict.fromkeys(("payable_cost", "lines_cost", "residual_cost", "allocated_cost", "unallocated_cost"), MONEY),
     },
+    "fct_invoices_monthly": dict(invoices_monthly.SCHEMA),
     "fct_verdicts_daily": {
         **dict.fromkeys(("usage_date", "window_from_date"), pl.Date()),
         **dict.fromkeys(

@@ -1,0 +1,403 @@
+"""What people said of invoices, and what was closed, as tables: entered totals and adjustments, closed months.
+
+Events of landing, read leniently: one that cannot be so is left out with its reason and holds up nothing. A later
+total of an invoice counts in place of an earlier one; an adjustment counts until another says that it replaces it. Of a
+closed month counts what its close says, and no entry made after it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from pipeline.landing.records import Event, digest
+from pipeline.landing.times import parse_stamp
+
+TOTAL_EVENT = "invoice.total"
+ADJUSTMENT_EVENT = "invoice.adjustment"
+CLOSE_EVENT = "close"
+KINDS = ("tax", "credit", "refund", "rounding", "fx", "late", "unmetered")
+LONGEST_NAME = 200
+LONGEST_REASON = 600
+# 15 digits before the point: sums of lines, totals and adjustments stay within DECIMAL(38,18).
+_AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,18})?")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_MONEY = pl.Decimal(38, 18)
+_TOO_MUCH = Decimal(10) ** 20
+
+SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
+    "closing_totals": {
+        "billing_month_date": pl.Date(),
+        "issuer": pl.String(),
+        "account": pl.String(),
+        "billing_currency": pl.String(),
+        "invoice_id": pl.String(),
+        "invoice_cost": _MONEY,
+        "previous_cost": _MONEY,
+        "entered_at": pl.Datetime("us"),
+        "entered_by": pl.String(),
+    },
+    "closing_adjustments": {
+        "billing_month_date": pl.Date(),
+        "issuer": pl.String(),
+        "billing_currency": pl.String(),
+        "invoice_id": pl.String(),
+        "adjustment_id": pl.String(),
+        "adjustment_kind": pl.String(),
+        "adjustment_cost": _MONEY,
+        "reason": pl.String(),
+        "entered_at": pl.Datetime("us"),
+        "entered_by": pl.String(),
+    },
+    "closing_months": {
+        "billing_month_date": pl.Date(),
+        "closed_at": pl.Datetime("us"),
+        "closed_by": pl.String(),
+        "snapshot_id": pl.String(),
+    },
+    "closing_invoices": {
+        "billing_month_date": pl.Date(),
+        "issuer": pl.String(),
+        "account": pl.String(),
+        "billing_currency": pl.String(),
+        "invoice_id": pl.String(),
+        "restated_month_date": pl.Date(),
+        "invoice_count": pl.Int64(),
+        "line_count": pl.Int64(),
+        "in_scope_cost": _MONEY,
+        "out_of_scope_cost": _MONEY,
+        "adjustments_cost": _MONEY,
+        "invoice_cost": _MONEY,
+        "residual_cost": _MONEY,
+        "residual_name": pl.String(),
+        "status": pl.String(),
+        "total_basis": pl.String(),
+        "other_total_cost": _MONEY,
+    },
+    "closing_days": {
+        "booked_in_month_date": pl.Date(),
+        "billing_month_date": pl.Date(),
+        "issuer": pl.String(),
+        "account": pl.String(),
+        "billing_currency": pl.String(),
+        "usage_date": pl.Date(),
+        "booked_cost": _MONEY,
+    },
+}
+_DAY_COLUMNS = tuple(name for name in SCHEMAS["closing_days"] if name != "booked_in_month_date")
+_INVOICE_COLUMNS = tuple(name for name in SCHEMAS["closing_invoices"] if name != "billing_month_date")
+
+
+@dataclass(frozen=True, order=True)
+class InvoiceName:
+    """Which invoice: month is the first day of the month that it bills."""
+
+    month: date
+    issuer: str
+    currency: str
+    invoice_id: str
+
+
+@dataclass(frozen=True)
+class EnteredTotal:
+    """What somebody read off an invoice. previous: what was said of it before, if that was another amount."""
+
+    name: InvoiceName
+    amount: Decimal
+    account: str | None
+    at: datetime
+    by: str
+    previous: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class EnteredAdjustment:
+    """What an invoice holds beside the lines of its bill, and why."""
+
+    name: InvoiceName
+    adjustment_id: str
+    kind: str
+    amount: Decimal
+    reason: str
+    at: datetime
+    by: str
+    replaces: str | None = None
+
+
+@dataclass(frozen=True)
+class Close:
+    """A month that was closed, with everything that was: rows as `closing_invoices` and `closing_days` have them."""
+
+    month: date
+    at: datetime
+    by: str
+    snapshot_id: str
+    as_of: datetime
+    sha256: str
+    invoices: tuple[Mapping[str, Any], ...] = field(repr=False)
+    days: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Closing:
+    """All that counts of what was entered and closed; `left_out`: events that do not, each with its reason."""
+
+    totals: Mapping[InvoiceName, EnteredTotal] = field(default_factory=dict)
+    adjustments: tuple[EnteredAdjustment, ...] = ()
+    closes: Mapping[date, Close] = field(default_factory=dict)
+    left_out: tuple[tuple[Event, str], ...] = ()
+
+
+def parse_month(text: object) -> date:
+    """`2026-10` as its first day. ValueError says what a month looks like."""
+    if not isinstance(text, str) or _MONTH.fullmatch(text) is None or text.startswith("0000"):
+        raise ValueError(f"{text!r} is not a month like 2026-10")
+    return date.fromisoformat(f"{text}-01")
+
+
+def parse_amount(text: object) -> Decimal:
+    """An exact amount. ValueError says how to write one: thousands separators and exponents mean different things."""
+    if not isinstance(text, str) or _AMOUNT.fullmatch(text) is None:
+        shown = repr(text) if len(repr(text)) <= LONGEST_NAME else f"{repr(text)[:LONGEST_NAME]}…"
+        raise ValueError(
+            f"{shown} is not an amount. Write it like 1234.56: a point, no thousands separator, no currency, at most "
+            "15 digits before the point and 18 after it"
+        )
+    return Decimal(text)
+
+
+def parse_name(text: object, what: str) -> str:
+    """A name as it was given. ValueError where it is none, or too long to be one."""
+    return _parse_text(text, what, longest=LONGEST_NAME)
+
+
+def parse_reason(text: object) -> str:
+    """Why something was entered. ValueError where nothing is said, or too much."""
+    return _parse_text(text, "reason", longest=LONGEST_REASON)
+
+
+def _parse_text(text: object, what: str, *, longest: int) -> str:
+    if not isinstance(text, str) or not text.strip() or len(text) > longest:
+        raise ValueError(f"{what} is 1 to {longest} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is no text: it holds half a character") from None
+    return text
+
+
+def closing_of(events: Iterable[Event]) -> Closing:
+    """What counts of these events, oldest first; of one moment in the order of their ids."""
+    said = [event for event in events if event.kind in (TOTAL_EVENT, ADJUSTMENT_EVENT, CLOSE_EVENT)]
+    reading = _Reading()
+    for event in sorted(said, key=lambda event: (event.at, event.event_id)):
+        try:
+            reading.read(event)
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            reading.left_out.append((event, reason))
+    return Closing(reading.totals, tuple(reading.adjustments.values()), reading.closes, tuple(reading.left_out))
+
+
+class _Reading:
+    def __init__(self) -> None:
+        self.totals: dict[InvoiceName, EnteredTotal] = {}
+        self.adjustments: dict[str, EnteredAdjustment] = {}
+        self.closes: dict[date, Close] = {}
+        self.left_out: list[tuple[Event, str]] = []
+
+    def read(self, event: Event) -> None:
+        if event.kind == CLOSE_EVENT:
+            close = _close(event)
+            if close.month in self.closes:
+                raise ValueError(f"{close.month:%Y-%m} was closed before, and stays as it was closed")
+            self.closes[close.month] = close
+            return
+        body = event.body
+        name = InvoiceName(
+            parse_month(body["month"]),
+            parse_name(body["issuer"], "issuer"),
+            parse_name(body["currency"], "currency"),
+            parse_name(body["invoice_id"], "invoice_id"),
+        )
+        if name.month in self.closes:
+            raise ValueError(f"{name.month:%Y-%m} was closed before this was entered")
+        if event.kind == TOTAL_EVENT:
+            self._total(event, name)
+        else:
+            self._adjustment(event, name)
+
+    def _total(self, event: Event, name: InvoiceName) -> None:
+        amount = parse_amount(event.body["total"])
+        account = event.body.get("account")
+        before = self.totals.get(name)
+        self.totals[name] = EnteredTotal(
+            name=name,
+            amount=amount,
+            account=None if account is None else parse_name(account, "account"),
+            at=event.at,
+            by=str(event.body.get("by")),
+            previous=None if before is None else before.previous if before.amount == amount else before.amount,
+        )
+
+    def _adjustment(self, event: Event, name: InvoiceName) -> None:
+        made = EnteredAdjustment(
+            name=name,
+            adjustment_id=event.event_id[:12],
+            kind=event.body["kind"],
+            amount=parse_amount(event.body["amount"]),
+            reason=parse_reason(event.body["reason"]),
+            at=event.at,
+            by=str(event.body.get("by")),
+            replaces=event.body.get("replaces"),
+        )
+        if made.kind not in KINDS:
+            raise ValueError(f"kind is {made.kind!r}, not one of {', '.join(KINDS)}")
+        if made.replaces is not None:
+            replaced = self.adjustments.get(made.replaces)
+            if replaced is None or replaced.name != name:
+                raise ValueError(f"it replaces {made.replaces!r}, which is no adjustment of this invoice that counts")
+            del self.adjustments[made.replaces]
+        if any(same_adjustment(made, other) for other in self.adjustments.values()):
+            raise ValueError("the same adjustment was entered before, and counts once")
+        self.adjustments[made.adjustment_id] = made
+
+
+def same_adjustment(one: EnteredAdjustment, other: EnteredAdjustment) -> bool:
+    """Whether two entries are one thing said twice: same invoice, kind, amount and reason."""
+    return (one.name, one.kind, one.amount, one.reason) == (other.name, other.kind, other.amount, other.reason)
+
+
+def close_body(
+    *,
+    month: date,
+    snapshot_id: str,
+    as_of: str,
+    by: str,
+    tolerances: Mapping[str, str],
+    invoices: Sequence[Mapping[str, Any]],
+    days: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The body of a close event: rows of `closing_invoices` and `closing_days` as text, and a hash of both."""
+    said = {
+        "month": f"{month:%Y-%m}",
+        "invoices": [{name: _text(row[name]) for name in _INVOICE_COLUMNS} for row in invoices],
+        "days": [{name: _text(row[name]) for name in _DAY_COLUMNS} for row in days],
+    }
+    told = {"snapshot_id": snapshot_id, "as_of": as_of, "by": by, "tolerances": dict(tolerances)}
+    return {**said, **told, "sha256": digest(said)}
+
+
+def _text(value: object) -> object:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _close(event: Event) -> Close:
+    body = event.body
+    said = {name: body[name] for name in ("month", "invoices", "days")}
+    if digest(said) != body["sha256"]:
+        raise ValueError("its figures are not those that its hash was made of: what was closed was altered since")
+    return Close(
+        month=parse_month(body["month"]),
+        at=event.at,
+        by=str(body["by"]),
+        snapshot_id=str(body["snapshot_id"]),
+        as_of=parse_stamp(body["as_of"]),
+        sha256=body["sha256"],
+        invoices=tuple(_typed(row, SCHEMAS["closing_invoices"]) for row in body["invoices"]),
+        days=tuple(_typed(row, SCHEMAS["closing_days"]) for row in body["days"]),
+    )
+
+
+def _typed(row: Mapping[str, Any], schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+    """A landed row with the types of its table. Amounts keep their digits: these are no entries, and were held once."""
+    typed: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None or name not in schema:
+            typed[name] = value
+        elif schema[name] == _MONEY:
+            typed[name] = _held(Decimal(value))
+        elif schema[name] == pl.Date():
+            typed[name] = date.fromisoformat(value)
+        else:
+            typed[name] = value
+    return typed
+
+
+def _held(amount: Decimal) -> Decimal:
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -18 or abs(amount) >= _TOO_MUCH:
+        raise ValueError(f"{amount} cannot be held exactly")
+    return amount
+
+
+def closing_frames(closing: Closing) -> dict[str, pl.DataFrame]:
+    """One frame per closing table."""
+    rows: dict[str, list[dict[str, Any]]] = {
+        "closing_totals": [_total_row(total) for total in closing.totals.values()],
+        "closing_adjustments": [_adjustment_row(one) for one in closing.adjustments],
+        "closing_months": [
+            {
+                "billing_month_date": close.month,
+                "closed_at": close.at.replace(tzinfo=None),
+                "closed_by": close.by,
+                "snapshot_id": close.snapshot_id,
+            }
+            for close in closing.closes.values()
+        ],
+        "closing_invoices": [
+            {**row, "billing_month_date": close.month} for close in closing.closes.values() for row in close.invoices
+        ],
+        "closing_days": [
+            {**row, "booked_in_month_date": close.month} for close in closing.closes.values() for row in close.days
+        ],
+    }
+    return {name: pl.DataFrame(rows[name], schema=dict(schema), orient="row") for name, schema in SCHEMAS.items()}
+
+
+def _name_row(name: InvoiceName) -> dict[str, Any]:
+    return {
+        "billing_month_date": name.month,
+        "issuer": name.issuer,
+        "billing_currency": name.currency,
+        "invoice_id": name.invoice_id,
+    }
+
+
+def _total_row(total: EnteredTotal) -> dict[str, Any]:
+    return {
+        **_name_row(total.name),
+        "account": total.account,
+        "invoice_cost": total.amount,
+        "previous_cost": total.previous,
+        "entered_at": total.at.replace(tzinfo=None),
+        "entered_by": total.by,
+    }
+
+
+def _adjustment_row(one: EnteredAdjustment) -> dict[str, Any]:
+    return {
+        **_name_row(one.name),
+        "adjustment_id": one.adjustment_id,
+        "adjustment_kind": one.kind,
+        "adjustment_cost": one.amount,
+        "reason": one.reason,
+        "entered_at": one.at.replace(tzinfo=None),
+        "entered_by": one.by,
+    }
+
+
+def closing_left_out(events: Iterable[Event]) -> Iterator[tuple[Event, str]]:
+    """Entries and closes that do not count, each with its reason."""
+    yield from closing_of(events).left_out
+
+
+def with_event(events: Iterable[Event], event: Event) -> Closing:
+    """What would count with one more: how an entry is looked at before it is landed."""
+    return closing_of([*events, event])

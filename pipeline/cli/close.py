@@ -1,0 +1,626 @@
+"""`close`: a month's invoices against their lines. What ties is closed, and from then on changes only by adjustment."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from babel.numbers import list_currencies
+
+from pipeline.build.closing_tables import (
+    ADJUSTMENT_EVENT,
+    CLOSE_EVENT,
+    KINDS,
+    TOTAL_EVENT,
+    Close,
+    Closing,
+    EnteredAdjustment,
+    InvoiceName,
+    close_body,
+    closing_of,
+    parse_amount,
+    parse_month,
+    parse_name,
+    parse_reason,
+)
+from pipeline.build.snapshot import Snapshot
+from pipeline.cli.events import who
+from pipeline.cli.options import console, emit, format_option, moment, open_project, project_option
+from pipeline.decisions.check_results import check_results
+from pipeline.decisions.graph import build_project, current_snapshot
+from pipeline.decisions.invoices_monthly import SCHEMA
+from pipeline.decisions.restated_days import RestatedDay, restated_days
+from pipeline.errors import BreakevenError, BuildError
+from pipeline.formats.writing import one_line, printable
+from pipeline.landing.landing import as_event
+from pipeline.landing.project import Project
+from pipeline.landing.times import stamp
+from pipeline.reports.closing import (
+    OFF,
+    UNKNOWN,
+    Group,
+    Tolerances,
+    exact_money,
+    groups_of,
+    invoice_in_words,
+    next_month,
+    runs_of,
+    state_of,
+)
+from pipeline.reports.figures import counted
+from pipeline.reports.questions import Questions
+
+# Without these, sums of lines are not those of the bills. That an invoice's lines add up is what a close is for.
+_LAWS_OF_MONEY = frozenset(
+    f"{side}_{law}" for side in ("api", "cloud", "gpu") for law in ("money_conserved", "book_of_record")
+)
+_MOST_SHOWN = 3
+_LIST_SCHEMA: dict[str, pl.DataType] = {
+    "month": pl.String(),
+    "what": pl.String(),
+    "issuer": pl.String(),
+    "invoice_id": pl.String(),
+    "amount": pl.String(),
+    "billing_currency": pl.String(),
+    "said": pl.String(),
+    "at": pl.String(),
+    "by": pl.String(),
+    "id": pl.String(),
+}
+
+_as_of = click.option("--as-of", "as_of", default=None, metavar="MOMENT", help="Pretend that now is this moment (UTC).")
+_invoice_options = (
+    click.option("--month", required=True, metavar="YYYY-MM", help="The month that the invoice bills."),
+    click.option("--issuer", required=True, help="Who sends it, as `breakeven close --month` names them."),
+    click.option("--currency", required=True, metavar="CODE", help="Currency of the invoice, as USD."),
+    click.option("--invoice-id", "invoice_id", required=True, help="As the invoice says it."),
+)
+
+
+def _of_an_invoice(command: Any) -> Any:
+    for option in reversed(_invoice_options):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@project_option
+@_as_of
+@click.option("--month", default=None, metavar="YYYY-MM", help="The month to close: one that is over.")
+@click.option("--dry-run", is_flag=True, help="Say whether it ties, and close nothing.")
+@click.option("--list", "is_list", is_flag=True, help="What was entered and closed, by whom and when.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="[CODE=]AMOUNT",
+    help="What an invoice may be off by, in its currency's unit; CODE= for one currency. [default: 0.01]",
+)
+@format_option
+@click.pass_context
+def close(
+    context: click.Context,
+    folder: Path | None,
+    as_of: str | None,
+    month: str | None,
+    dry_run: bool,
+    is_list: bool,
+    tolerances: tuple[str, ...],
+    output_format: str,
+) -> None:
+    """Close a month: every invoice's total against its lines and adjustments, per issuer and currency.
+
+    lines in scope + lines out of scope + adjustments + residual = total. A total is what the bill's export states, or
+    what `close enter` says; without one it is unknown, never 0. Where every invoice ties within the tolerance the month
+    is closed: its figures stay, and what is restated later shows in the month in which it arrives.
+
+    \b
+    Exit code 1 when something does not tie or is unknown: then nothing is closed, and it says what to look at.
+
+    \b
+    Examples:
+      breakeven close --month 2026-10 --dry-run
+      breakeven close --month 2026-10
+      breakeven close --month 2026-10 --tolerance 0.01 --tolerance JPY=1
+      breakeven close --list
+    """
+    if context.invoked_subcommand is not None:
+        given = [name for name in ("month", "folder", "as_of", "tolerances") if context.params[name]]
+        if given or dry_run or is_list:
+            raise click.UsageError(f"Options go after `{context.invoked_subcommand}`.")
+        return
+    if (month is None) == (not is_list):
+        raise click.UsageError("Give either --month YYYY-MM or --list.")
+    project = open_project(folder)
+    now = moment(as_of, now=datetime.now(UTC))
+    if month is None:
+        _print_list(project, now, output_format)
+        return
+    allowed = _tolerances(tolerances)
+    _Closing(project, _month(month), now, allowed, output_format).run(dry_run=dry_run)
+
+
+@close.command()
+@project_option
+@_as_of
+@_of_an_invoice
+@click.option("--total", required=True, metavar="AMOUNT", help="What it comes to, tax included, like 1234.56.")
+@click.option("--account", default=None, help="Whose lines it bills, where its issuer bills several accounts apart.")
+@click.option("--reason", default=None, help="Why it is another total than was entered before; needed then.")
+def enter(
+    folder: Path | None,
+    as_of: str | None,
+    month: str,
+    issuer: str,
+    currency: str,
+    invoice_id: str,
+    total: str,
+    account: str | None,
+    reason: str | None,
+) -> None:
+    """Say what an invoice comes to. A later entry corrects an earlier one; both stay known.
+
+    \b
+    Examples:
+      breakeven close enter --month 2026-10 --issuer anthropic --currency USD --invoice-id INV-77 --total 15.78
+      breakeven close enter --month 2026-10 --issuer openai --currency USD --invoice-id B-3 --total 9.10 --reason typo
+    """
+    entry = _Entry.of(folder, as_of, month=month, issuer=issuer, currency=currency, invoice_id=invoice_id)
+    amount = _amount(total, "--total")
+    before = entry.closing.totals.get(entry.name)
+    if before is not None and (before.amount, before.account) == (amount, account):
+        raise BreakevenError(
+            printable(
+                f"{invoice_id} is {exact_money(amount, currency)} already, as {before.by} said on {before.at:%Y-%m-%d}."
+            )
+        )
+    if before is not None and not reason:
+        raise BreakevenError(
+            printable(
+                f"{invoice_id} was entered as {exact_money(before.amount, entry.name.currency)} by {before.by} on "
+                f"{before.at:%Y-%m-%d}. To correct it, say why: --reason TEXT."
+            )
+        )
+    body = {"total": total, "account": None if account is None else _name(account, "--account"), "reason": reason}
+    entry.land(TOTAL_EVENT, body)
+    was = "" if before is None else f"; it was {exact_money(before.amount, entry.name.currency)}"
+    _say(f"Entered: {invoice_id} of {issuer} comes to {exact_money(amount, entry.name.currency)}{was}.")
+    entry.say_what_is_odd()
+
+
+@close.command()
+@project_option
+@_as_of
+@_of_an_invoice
+@click.option("--kind", required=True, type=click.Choice(KINDS), help="What it is.")
+@click.option("--amount", required=True, metavar="AMOUNT", help="With its sign: a credit is below zero.")
+@click.option("--reason", required=True, help="What it is for; kept with it.")
+@click.option("--replaces", default=None, metavar="ID", help="The adjustment that this one corrects (`close --list`).")
+def adjust(
+    folder: Path | None,
+    as_of: str | None,
+    month: str,
+    issuer: str,
+    currency: str,
+    invoice_id: str,
+    kind: str,
+    amount: str,
+    reason: str,
+    replaces: str | None,
+) -> None:
+    """Say what an invoice holds beside its lines: tax, a credit, a refund, rounding, fx, late or unmetered use.
+
+    \b
+    Examples:
+      breakeven close adjust --month 2026-10 --issuer openai --currency USD --invoice-id B-3 --kind tax --amount 1.36 --reason VAT
+      breakeven close adjust --month 2026-10 --issuer openai --currency USD --invoice-id B-3 --kind fx --amount -0.2 --reason card
+    """  # noqa: E501
+    entry = _Entry.of(folder, as_of, month=month, issuer=issuer, currency=currency, invoice_id=invoice_id)
+    _amount(amount, "--amount")
+    try:
+        parse_reason(reason)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--reason") from None
+    body = {"kind": kind, "amount": amount, "reason": reason, "replaces": replaces}
+    adjustment_id = entry.land(ADJUSTMENT_EVENT, body)
+    shown = exact_money(Decimal(amount), entry.name.currency)
+    _say(f"Entered: {kind} of {shown} on {invoice_id} of {issuer}. Its id is {adjustment_id}.")
+    entry.say_what_is_odd()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry about an invoice, looked at before it is landed."""
+
+    project: Project
+    name: InvoiceName
+    closing: Closing
+    now: datetime
+
+    @classmethod
+    def of(
+        cls, folder: Path | None, as_of: str | None, *, month: str, issuer: str, currency: str, invoice_id: str
+    ) -> "_Entry":
+        now = moment(as_of, now=datetime.now(UTC))
+        first_day = _month(month)
+        if first_day > now.date():
+            raise click.BadParameter(f"{month} has not begun.", param_hint="--month")
+        project = open_project(folder)
+        name = InvoiceName(
+            first_day, _name(issuer, "--issuer"), _currency(project, currency), _name(invoice_id, "--invoice-id")
+        )
+        # All of them: what is entered of an earlier moment would count for nothing in a month that is closed since.
+        closing = closing_of(project.landing.events())
+        closed = closing.closes.get(first_day)
+        if closed is not None:
+            raise BreakevenError(
+                f"{month} was closed on {closed.at:%Y-%m-%d} and stays as it was. "
+                "Enter it in the month in which it came."
+            )
+        return cls(project, name, closing, now)
+
+    def land(self, kind: str, said: Mapping[str, Any]) -> str:
+        """Land it, and return its id. Raises BreakevenError where it would not count."""
+        name = self.name
+        about = {"month": f"{name.month:%Y-%m}", "issuer": name.issuer, "currency": name.currency}
+        body = {**about, "invoice_id": name.invoice_id, **said, "by": who()}
+        subject = f"{name.month:%Y-%m} {name.issuer} {name.currency} {name.invoice_id}"
+        event = as_event(kind=kind, subject=subject, body=body, now=self.now)
+        events = self.project.landing.events()
+        refused = [reason for left, reason in closing_of([*events, event]).left_out if left is event]
+        if refused:
+            raise BreakevenError(printable(f"Not entered: {refused[0]}."))
+        self.project.landing.keep(event)
+        return event.event_id[:12]
+
+    def say_what_is_odd(self) -> None:
+        """No bill that was built knows such an issuer: perhaps it is spelled otherwise."""
+        try:
+            with Questions(current_snapshot(self.project)) as questions:
+                issuers = questions.select("select distinct issuer from int_billed_lines_daily order by issuer")[
+                    "issuer"
+                ].to_list()
+        except BuildError:
+            return
+        if issuers and self.name.issuer not in issuers:
+            _say(f"No bill is by {self.name.issuer} yet. Those there are: {', '.join(map(str, issuers))}.")
+
+
+def _say(text: str, style: str | None = None) -> None:
+    console().print(one_line(text), markup=False, style=style)
+
+
+def _month(text: str) -> date:
+    try:
+        return parse_month(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--month") from None
+
+
+def _name(text: str, option: str) -> str:
+    try:
+        return parse_name(text, option)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint=option) from None
+
+
+def _amount(text: str, option: str) -> Decimal:
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint=option) from None
+
+
+def _currency(project: Project, text: str) -> str:
+    """A code of ISO 4217, or a currency that a bill that was built has: a virtual one has no such code."""
+    if text in list_currencies():
+        return text
+    try:
+        with Questions(current_snapshot(project)) as questions:
+            billed = questions.select("select distinct billing_currency from int_billed_lines_daily")
+    except BuildError:
+        billed = pl.DataFrame({"billing_currency": []})
+    if text in billed["billing_currency"].to_list():
+        return text
+    raise click.BadParameter(
+        printable(f"{text!r} is no currency of ISO 4217, and no bill is in it. Write its three letters, as USD."),
+        param_hint="--currency",
+    )
+
+
+_TOLERANCE = re.compile(r"(?:([^=]+)=)?(.*)", re.DOTALL)
+
+
+def _tolerances(texts: Sequence[str]) -> Tolerances:
+    of_all = Tolerances().of_all
+    by_currency: dict[str, Decimal] = {}
+    for text in texts:
+        found = _TOLERANCE.fullmatch(text)
+        assert found is not None
+        amount = _amount(found[2], "--tolerance")
+        if amount < 0:
+            raise click.BadParameter(f"{text!r} is below zero.", param_hint="--tolerance")
+        if found[1] is None:
+            of_all = amount
+        else:
+            by_currency[found[1]] = amount
+    return Tolerances(of_all, by_currency)
+
+
+@dataclass(frozen=True)
+class _Closing:
+    """One month, looked at now."""
+
+    project: Project
+    month: date
+    now: datetime
+    tolerances: Tolerances
+    output_format: str
+
+    @property
+    def period(self) -> dict[str, date]:
+        return {"from_date": self.month, "to_date": next_month(self.month)}
+
+    def run(self, *, dry_run: bool) -> None:
+        is_over = next_month(self.month) <= self.now.date()
+        if not is_over and not dry_run:
+            raise BreakevenError(
+                f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}. With --dry-run it shows what has come."
+            )
+        events = self.project.landing.contents().as_of(self.now).events
+        closed = closing_of(events).closes.get(self.month)
+        # What was entered has to be in it; what was fetched since is none of its business, so readers keep theirs.
+        snapshot = build_project(self.project, as_of=self.now, make_current=False).snapshot
+        with Questions(snapshot) as questions:
+            rows = questions.ask("close_invoices", **self.period).to_dicts()
+            groups = groups_of(rows, self.tolerances)
+            if closed is not None:
+                self._print(groups)
+                self._say_closed(closed, questions)
+                return
+            if not is_over:
+                self._print(groups)
+                self._tell(f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}, and cannot be closed yet.")
+                return
+            if not rows:
+                raise BreakevenError(f"No bill of {self.month:%Y-%m} has come, so there is nothing to close.")
+            self._print(groups)
+            self._refuse_unproven(snapshot)
+            held_up = [group for group in groups if group.holds_up]
+            if held_up:
+                if self.output_format == "table":
+                    for text in self._what_to_look_at(questions, held_up):
+                        _say(f"  {text}")
+                    _say(f"{self.month:%Y-%m} is not closed.", style="red")
+                raise SystemExit(1)
+            days = self._days(questions)
+        if dry_run:
+            self._tell(f"{self.month:%Y-%m} would be closed. Nothing was landed.")
+            return
+        body = close_body(
+            month=self.month,
+            snapshot_id=snapshot.snapshot_id,
+            as_of=stamp(snapshot.as_of),
+            by=who(),
+            tolerances=self.tolerances.as_text(),
+            invoices=rows,
+            days=days,
+        )
+        self.project.landing.record(kind=CLOSE_EVENT, subject=f"{self.month:%Y-%m}", body=body, now=self.now)
+        self._tell(
+            f"{self.month:%Y-%m} is closed: snapshot {snapshot.snapshot_id}, sha256 {body['sha256'][:12]}. From now "
+            "on it changes only by adjustments in the months in which they arrive."
+        )
+
+    def _tell(self, text: str) -> None:
+        """For people only: a program reads the rows."""
+        if self.output_format == "table":
+            _say(text)
+
+    def _print(self, groups: Sequence[Group]) -> None:
+        if self.output_format != "table":
+            rows = [{**row, "state": state_of(row, self.tolerances)} for group in groups for row in group.rows]
+            emit(pl.DataFrame(rows, schema={**SCHEMA, "state": pl.String()}, orient="row"), self.output_format)
+            return
+        for group in groups:
+            _say(group.in_words())
+
+    def _refuse_unproven(self, snapshot: Snapshot) -> None:
+        broken = [one for one in check_results(snapshot) if not one.passed and one.law in _LAWS_OF_MONEY]
+        if broken:
+            raise BreakevenError(
+                printable(
+                    f"{self.month:%Y-%m} is not closed: {broken[0].law} is broken for {broken[0].scope} "
+                    f"({broken[0].detail}) See infra/RUNBOOK.md, Checks."
+                )
+            )
+
+    def _days(self, questions: Questions) -> list[dict[str, Any]]:
+        """What is booked: the month's own days, and what of closed months is due in it."""
+        own = questions.ask("close_days", **self.period).to_dicts()
+        changes = questions.ask("close_changes", **self.period).to_dicts()
+        due = [
+            {**change, "booked_cost": change["difference_cost"]}
+            for change in changes
+            if change["due_month_date"] == self.month
+        ]
+        return [*own, *due]
+
+    def _say_closed(self, closed: Close, questions: Questions) -> None:
+        self._tell(
+            f"{self.month:%Y-%m} was closed by {closed.by} on {closed.at:%Y-%m-%d %H:%M} UTC, sha256 "
+            f"{closed.sha256[:12]}; the figures above are those of then. All of them: breakeven report --month "
+            f"{self.month:%Y-%m} --as-of {closed.snapshot_id}"
+        )
+        for late in questions.ask("close_restated", **self.period).to_dicts():
+            amount = exact_money(late["adjustments_cost"], late["billing_currency"])
+            days = counted(late["line_count"], "day")
+            self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {amount} on {days} of {late['account']}.")
+        changes = questions.ask("close_changes", **self.period).to_dicts()
+        for change in (one for one in changes if one["billing_month_date"] == self.month):
+            money = [exact_money(change[name], change["billing_currency"]) for name in ("booked_cost", "stated_cost")]
+            self._tell(
+                f"  {change['usage_date']} of {change['account']} was {money[0]}, is {money[1]}: due in "
+                f"{change['due_month_date']:%Y-%m}."
+            )
+
+    def _what_to_look_at(self, questions: Questions, groups: Sequence[Group]) -> Iterator[str]:
+        """Of each group that holds the close up: its invoices, then where the difference may lie."""
+        days = questions.ask("close_days", **self.period).to_dicts()
+        lines = questions.ask("close_largest_lines", **self.period).to_dicts()
+        controls = questions.ask("close_control_differences", **self.period).to_dicts()
+        restated = restated_days(self.project, as_of=self.now, **self.period)
+        for group in groups:
+            yield f"{group.issuer}, {group.currency}:"
+            for row in group.of(OFF, self.tolerances):
+                yield f"  {invoice_in_words(row)}"
+            for row in group.of(UNKNOWN, self.tolerances):
+                yield f"  {invoice_in_words(row)}. {_how_to_enter(row)}"
+            own_days = [day for day in days if _is_of(day, group)]
+            if group.of(OFF, self.tolerances):
+                for line in (line for line in lines if _is_of(line, group)):
+                    yield f"  {_line_in_words(line)}"
+            for control in (one for one in controls if _is_of(one, group)):
+                yield f"  {_control_in_words(control)}"
+            yield from (f"  {text}" for text in self._days_without_lines(own_days))
+            accounts = {(day["source"], day["account"]) for day in own_days}
+            its = [one for one in restated if (one.source, one.account) in accounts and one.currency == group.currency]
+            yield from (f"  {_restated_in_words(one)}" for one in its[:_MOST_SHOWN])
+            if len(its) > _MOST_SHOWN:
+                yield f"  {len(its) - _MOST_SHOWN} more days were restated by less."
+
+    def _days_without_lines(self, days: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """Of accounts that bill by the day; an invoice bills by its lines."""
+        by_account: dict[str, set[date]] = {}
+        for day in days:
+            if day["source"] != "invoice_csv":
+                by_account.setdefault(day["account"], set()).add(day["usage_date"])
+        first, end = self.period["from_date"], self.period["to_date"]
+        of_month = [date.fromordinal(number) for number in range(first.toordinal(), end.toordinal())]
+        for account, having in sorted(by_account.items()):
+            lacking = [day for day in of_month if day not in having]
+            if lacking:
+                yield f"{account} has no line on {len(lacking)} of {len(of_month)} days: {runs_of(lacking)}."
+
+
+def _is_of(row: Mapping[str, Any], group: Group) -> bool:
+    return bool(row["issuer"] == group.issuer and row["billing_currency"] == group.currency)
+
+
+def _how_to_enter(row: Mapping[str, Any]) -> str:
+    invoice = row["invoice_id"] if row["invoice_id"] is not None else "ID"
+    return (
+        f"To enter it: breakeven close enter --month {row['billing_month_date']:%Y-%m} "
+        f"--issuer {_quoted(row['issuer'])} --currency {_quoted(row['billing_currency'])} "
+        f"--invoice-id {_quoted(invoice)} --total AMOUNT"
+    )
+
+
+def _quoted(text: str) -> str:
+    """As a shell takes it for one word."""
+    return shlex.quote(text)
+
+
+def _line_in_words(line: Mapping[str, Any]) -> str:
+    amount = exact_money(line["billed_cost"], line["billing_currency"])
+    why = "exactly what an invoice is off by" if line["is_exactly_off"] else "one of the largest lines"
+    return f"{line['usage_date']} {line['what']}: {amount}, {why}."
+
+
+def _control_in_words(control: Mapping[str, Any]) -> str:
+    names = ("book_cost", "control_cost", "difference_cost")
+    book, other, difference = (exact_money(control[name], control["billing_currency"]) for name in names)
+    return (
+        f"{control['usage_date']} {control['model'] or 'all but models that both name'}: {book} here, {other} as "
+        f"{control['control_source']} of {control['control_account']} has it, {difference} apart."
+    )
+
+
+def _restated_in_words(one: RestatedDay) -> str:
+    was, now = (exact_money(amount, str(one.currency)) for amount in (one.was, one.now))
+    return (
+        f"{one.usage_date} of {one.account} was restated: {was} on {one.was_stated_at:%Y-%m-%d}, {now} on "
+        f"{one.now_stated_at:%Y-%m-%d}."
+    )
+
+
+def _print_list(project: Project, now: datetime, output_format: str) -> None:
+    closing = closing_of(project.landing.contents().as_of(now).events)
+    rows = [
+        *(_listed_total(total) for _, total in sorted(closing.totals.items())),
+        *(_listed_adjustment(one) for one in closing.adjustments),
+        *(
+            {
+                "month": f"{one.month:%Y-%m}",
+                "what": "closed",
+                "said": f"snapshot {one.snapshot_id}, {len(one.invoices)} rows, sha256 {one.sha256[:12]}",
+                "at": f"{one.at:%Y-%m-%d %H:%M}",
+                "by": one.by,
+            }
+            for one in closing.closes.values()
+        ),
+        *(
+            {"month": "Not counted", "what": event.kind, "said": reason, "at": f"{event.at:%Y-%m-%d %H:%M}"}
+            for event, reason in closing.left_out
+        ),
+    ]
+    filled = [{name: row.get(name) for name in _LIST_SCHEMA} for row in rows]
+    filled.sort(key=lambda row: (row["month"] or "", row["at"]))
+    if not filled and output_format == "table":
+        _say("Nothing was entered, and no month is closed.")
+        return
+    if output_format != "table":
+        emit(pl.DataFrame(filled, schema=_LIST_SCHEMA, orient="row"), output_format)
+        return
+    for row in filled:
+        _say(_listed_in_words(row))
+
+
+def _listed_in_words(row: Mapping[str, Any]) -> str:
+    """`2026-10 anthropic INV-77: tax 0.50 USD (VAT), root on 2026-11-06 06:00, id 3fa9c01b22de`"""
+    about = " ".join(row[name] for name in ("month", "issuer", "invoice_id") if row[name] is not None)
+    amount = "" if row["amount"] is None else f" {row['amount']} {row['billing_currency']}"
+    said = "" if row["said"] is None else f" ({row['said']})"
+    by = "" if row["by"] is None else f", {row['by']}"
+    named = "" if row["id"] is None else f", id {row['id']}"
+    return f"{about}: {row['what']}{amount}{said}{by} on {row['at']}{named}"
+
+
+def _listed_total(total: Any) -> dict[str, Any]:
+    was = "" if total.previous is None else f"before: {format(total.previous, 'f')}"
+    of = f"lines of {total.account}" if total.account is not None else ""
+    return {
+        **_listed_name(total.name),
+        "what": "total",
+        "amount": format(total.amount, "f"),
+        "said": "; ".join(filter(None, (of, was))) or None,
+        "at": f"{total.at:%Y-%m-%d %H:%M}",
+        "by": total.by,
+    }
+
+
+def _listed_adjustment(one: EnteredAdjustment) -> dict[str, Any]:
+    return {
+        **_listed_name(one.name),
+        "what": one.kind,
+        "amount": format(one.amount, "f"),
+        "said": one.reason,
+        "at": f"{one.at:%Y-%m-%d %H:%M}",
+        "by": one.by,
+        "id": one.adjustment_id,
+    }
+
+
+def _listed_name(name: InvoiceName) -> dict[str, Any]:
+    return {
+        "month": f"{name.month:%Y-%m}",
+        "issuer": name.issuer,
+        "invoice_id": name.invoice_id,
+        "billing_currency": name.currency,
+    }

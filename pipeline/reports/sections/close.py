@@ -1,0 +1,133 @@
+"""The month's close: each invoice's total beside lines and adjustments, and what closed months were restated by."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pipeline.economics.closing import LATE
+from pipeline.reports import figures
+from pipeline.reports.closing import EXPORT, OFF, TIES, UNKNOWN, Tolerances, exact_figure, state_of
+from pipeline.reports.page import Column, Row, Section, Table
+from pipeline.reports.sections.month import MOST_LINES, Answer, Month, how_many_more, in_words
+
+_TOLERANCES = Tolerances()
+
+
+def close(month: Month) -> Section:
+    """What `breakeven close` says of the month, with the tolerance that it has where none is given."""
+    rows = month.ask("close_invoices")
+    invoices = [row for row in rows if row["status"] != LATE]
+    late = [row for row in rows if row["status"] == LATE]
+    since = month.ask("close_restated")
+    table = Table(
+        caption="Invoices of the month: in scope + out of scope + adjustments + residual = total",
+        columns=(
+            Column("Issuer"),
+            Column("Invoice"),
+            Column("Account"),
+            Column("Currency"),
+            Column("In scope", "in its currency", is_number=True),
+            Column("Out of scope", "in its currency", is_number=True),
+            Column("Adjustments", "in its currency", is_number=True),
+            Column("Residual", "in its currency", is_number=True),
+            Column("Total", "in its currency", is_number=True),
+            Column("Result"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    figures.name(row["issuer"]),
+                    figures.name(row["invoice_id"]),
+                    figures.name(row["account"]),
+                    figures.name(row["billing_currency"]),
+                    *(_figure(row, name) for name in ("in_scope_cost", "out_of_scope_cost", "adjustments_cost")),
+                    _figure(row, "residual_cost"),
+                    _figure(row, "invoice_cost"),
+                    state_of(row, _TOLERANCES),
+                ),
+                refused=month.proof.of_money(account=row["account"]) if row["account"] is not None else (),
+            )
+            for row in invoices[:MOST_LINES]
+        ),
+        empty="No bill of this month has come.",
+        note=how_many_more(invoices),
+    )
+    tables = [table]
+    if late:
+        tables.append(_late(late))
+    if since:
+        tables.append(_since(since))
+    return Section("close", "Close", _sentence(invoices, late), tuple(tables))
+
+
+def _late(rows: Sequence[Answer]) -> Table:
+    return Table(
+        caption="Adjustments that arrived this month for months that are closed",
+        columns=(
+            Column("Closed month"),
+            Column("Issuer"),
+            Column("Account"),
+            Column("Currency"),
+            Column("Days", is_number=True),
+            Column("Adjustment", "in its currency", is_number=True),
+        ),
+        rows=tuple(_adjustment(row, row["restated_month_date"]) for row in rows[:MOST_LINES]),
+        note=how_many_more(rows),
+    )
+
+
+def _since(rows: Sequence[Answer]) -> Table:
+    return Table(
+        caption="What this month was restated by since it was closed",
+        columns=(
+            Column("Shows in"),
+            Column("Issuer"),
+            Column("Account"),
+            Column("Currency"),
+            Column("Days", is_number=True),
+            Column("Adjustment", "in its currency", is_number=True),
+        ),
+        rows=tuple(_adjustment(row, row["billing_month_date"]) for row in rows[:MOST_LINES]),
+        note=how_many_more(rows),
+    )
+
+
+def _adjustment(row: Answer, month: date) -> Row:
+    return Row(
+        (
+            figures.month_name(month),
+            figures.name(row["issuer"]),
+            figures.name(row["account"]),
+            figures.name(row["billing_currency"]),
+            figures.count(row["line_count"]),
+            _figure(row, "adjustments_cost"),
+        )
+    )
+
+
+def _figure(row: Answer, name: str) -> str:
+    if row[name] is None:
+        return figures.UNKNOWN
+    return exact_figure(row[name], row["billing_currency"])
+
+
+def _sentence(invoices: Sequence[Answer], late: Sequence[Answer]) -> str:
+    closed = next((row for row in invoices if row["closed_at"] is not None), None)
+    if closed is not None:
+        return (
+            f"Closed on {figures.day(closed['closed_at'].date())} from snapshot {closed['closed_snapshot_id']}: these "
+            "are the figures of then, and what came since shows in the month in which it came."
+        )
+    if not invoices:
+        return "Not closed: no bill of this month has come."
+    states = [state_of(row, _TOLERANCES) for row in invoices]
+    counted = (
+        (states.count(TIES), "ties", "tie"),
+        (states.count(OFF), "does not tie", "do not tie"),
+        (states.count(UNKNOWN), "has no total that is known", "have no total that is known"),
+        (states.count(EXPORT), "ties to its export, not to the invoice", "tie to their exports, not to the invoices"),
+    )
+    parts = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
+    more = f" {figures.counted(len(late), 'adjustment')} of closed months came." if late else ""
+    return (
+        f"Not closed. Of {figures.counted(len(invoices), 'invoice')} {in_words(parts) or 'none bills anything'}.{more}"
+    )

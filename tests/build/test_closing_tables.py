@@ -1,0 +1,155 @@
+"""Entries about invoices and closes of months: the last word counts, what cannot be so is left out."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.build.closing_tables import (
+    ADJUSTMENT_EVENT,
+    CLOSE_EVENT,
+    SCHEMAS,
+    TOTAL_EVENT,
+    InvoiceName,
+    close_body,
+    closing_frames,
+    closing_of,
+    parse_amount,
+    parse_month,
+)
+from pipeline.landing.records import Event
+from pipeline.landing.times import parse_stamp
+
+OCTOBER = date(2026, 10, 1)
+NAME = InvoiceName(OCTOBER, "anthropic", "USD", "INV-1")
+ABOUT = {"month": "2026-10", "issuer": "anthropic", "currency": "USD", "invoice_id": "INV-1", "by": "kim"}
+
+
+def event(kind: str, body: Mapping[str, Any], *, at: str = "02") -> Event:
+    return Event(kind=kind, subject="s", body={**ABOUT, **body}, at=parse_stamp(f"2026-11-{at}T09:00:00Z"))
+
+
+def total(amount: object, *, at: str = "02", **body: Any) -> Event:
+    return event(TOTAL_EVENT, {"total": amount, **body}, at=at)
+
+
+def adjusted(amount: str, *, at: str = "02", **body: Any) -> Event:
+    return event(ADJUSTMENT_EVENT, {"kind": "tax", "amount": amount, "reason": "VAT", **body}, at=at)
+
+
+def invoice_row(**fields: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(SCHEMAS["closing_invoices"]), "issuer": "anthropic", "billing_currency": "USD", **fields}
+
+
+def closed(at: str = "05", **replaced: Any) -> Event:
+    day = {
+        "billing_month_date": OCTOBER, "issuer": "anthropic", "account": "a", "billing_currency": "USD",
+        "usage_date": date(2026, 10, 3), "booked_cost": Decimal("1.5"),
+    }  # fmt: skip
+    body = close_body(
+        month=OCTOBER, snapshot_id="0" * 16, as_of="2026-11-05T09:00:00.000000Z", by="kim", tolerances={"": "0.01"},
+        invoices=[invoice_row(in_scope_cost=Decimal("1.5"), invoice_count=1)], days=[day],
+    )  # fmt: skip
+    return Event(
+        kind=CLOSE_EVENT, subject="2026-10", body={**body, **replaced}, at=parse_stamp(f"2026-11-{at}T09:00:00Z")
+    )
+
+
+def reasons(*events: Event) -> list[str]:
+    return [reason for _, reason in closing_of(events).left_out]
+
+
+def test_a_later_total_counts_and_the_one_before_stays_known() -> None:
+    found = closing_of([total("101.00", at="03"), total("100.00"), total("101.00", at="04")]).totals[NAME]
+    assert (found.amount, found.previous) == (Decimal("101.00"), Decimal("100.00"))
+
+
+def test_adjustments_add_up_until_one_replaces_another() -> None:
+    first, second = adjusted("1.36"), adjusted("0.10", kind="fx", reason="card")
+    assert [one.amount for one in closing_of([first, second]).adjustments] == [Decimal("1.36"), Decimal("0.10")]
+    third = adjusted("1.30", at="03", replaces=first.event_id[:12])
+    found = closing_of([first, second, third])
+    assert sorted(one.amount for one in found.adjustments) == [Decimal("0.10"), Decimal("1.30")]
+    assert found.left_out == ()
+
+
+def test_what_was_entered_twice_counts_once() -> None:
+    """B9: the same word from two people, or one person twice."""
+    found = closing_of([adjusted("1.36"), adjusted("1.36", at="03")])
+    assert len(found.adjustments) == 1
+    assert "counts once" in found.left_out[0][1]
+    assert len(closing_of([adjusted("1.36"), adjusted("1.36", reason="city tax")]).adjustments) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (total("1,234.56"), "no thousands separator"),
+        (total("9" * 40), "is not an amount"),
+        (total("1e3"), "is not an amount"),
+        (total("NaN"), "is not an amount"),
+        (total("\u0661\u0662"), "is not an amount"),
+        (total(100), "is not an amount"),
+        (total("1", month="2026-13"), "is not a month"),
+        (total("1", month="0000-10"), "is not a month"),
+        (total("1", issuer=""), "issuer is 1 to 200"),
+        (total("1", issuer="x" * 201), "issuer is 1 to 200"),
+        (total("1", invoice_id=None), "invoice_id is 1 to 200"),
+        (adjusted("1", kind="gift"), "kind is 'gift'"),
+        (adjusted("1", replaces="000000000000"), "no adjustment of this invoice"),
+        (event(TOTAL_EVENT, {}), "'total' is missing"),
+    ],
+)
+def test_what_cannot_be_so_is_left_out_with_its_reason(entry: Event, words: str) -> None:
+    """B7: and the entry beside it counts."""
+    found = closing_of([entry, total("5", at="04")])
+    assert found.totals[NAME].amount == 5
+    ((_, reason),) = found.left_out
+    assert words in reason
+
+
+def test_an_amount_is_what_was_written() -> None:
+    assert parse_amount("-0.000000000000000001") == Decimal("-0.000000000000000001")
+    assert parse_amount("999999999999999.999999999999999999") < 10**15
+    assert parse_month("2026-10") == OCTOBER
+
+
+def test_a_closed_month_takes_no_more_entries_and_no_second_close() -> None:
+    """Law 10."""
+    again = closed(at="07")
+    found = closing_of([total("5"), closed(), total("6", at="06"), adjusted("1", at="06"), again])
+    assert found.totals[NAME].amount == 5
+    assert found.adjustments == ()
+    assert found.closes[OCTOBER].at == parse_stamp("2026-11-05T09:00:00Z")
+    assert [reason for _, reason in found.left_out] == [
+        "2026-10 was closed before this was entered",
+        "2026-10 was closed before this was entered",
+        "2026-10 was closed before, and stays as it was closed",
+    ]
+
+
+def test_a_close_comes_back_as_it_was_written() -> None:
+    frames = closing_frames(closing_of([closed()]))
+    (row,) = frames["closing_invoices"].to_dicts()
+    assert row == {**invoice_row(in_scope_cost=Decimal("1.5"), invoice_count=1), "billing_month_date": OCTOBER}
+    (day,) = frames["closing_days"].to_dicts()
+    assert (day["booked_in_month_date"], day["usage_date"], day["booked_cost"]) == (
+        OCTOBER, date(2026, 10, 3), Decimal("1.5"),
+    )  # fmt: skip
+    assert {name: dict(frame.schema) for name, frame in frames.items()} == {
+        name: dict(schema) for name, schema in SCHEMAS.items()
+    }
+
+
+def test_a_close_whose_figures_were_altered_does_not_count() -> None:
+    good = closed()
+    (row,) = good.body["invoices"]
+    altered = replace(good, body={**good.body, "invoices": [{**row, "in_scope_cost": "2.5"}]})
+    assert reasons(altered) == [
+        "its figures are not those that its hash was made of: what was closed was altered since"
+    ]
+    assert closing_of([altered, total("5", at="06")]).totals[NAME].amount == 5
+    assert reasons(closed(days="none")) != []
