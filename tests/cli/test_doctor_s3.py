@@ -173,12 +173,12 @@ def test_a_machine_that_took_a_snapshot_from_another_is_well(
     found, at_first = rows(second.folder), rows(first.folder)
     for check in ("laws", "workloads", "days", "late"):
         assert of(found, check) == of(at_first, check)
-    assert " there, 8 of them on S3" in of(found, "snapshot")[0]["said"]
+    assert " there, 10 of them on S3" in of(found, "snapshot")[0]["said"]
     assert of(found, "days", account="acme")[0]["said"] == "2026-11-01 to 2026-11-03"
     assert "laws held" in of(found, "laws")[0]["said"]
     assert "1 landed object read by other machines only" in of(found, "objects")[1]["said"]
     (offline,) = of(rows(second.folder, "--offline"), "snapshot")
-    assert (offline["state"], "8 of its 14 files only on S3" in offline["said"]) == ("skipped", True)
+    assert (offline["state"], "10 of its 16 files only on S3" in offline["said"]) == ("skipped", True)
     assert {file for file in second.folder.rglob("*") if file.is_file()} == before
     for key in S3Store.from_url(f"s3://{bucket}/state").keys("cache/nodes"):
         boto3.client("s3").delete_object(Bucket=bucket, Key=f"state/{key}")
