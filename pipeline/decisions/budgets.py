@@ -45,7 +45,8 @@ READS: Mapping[str, str] = {
     "fct_api_costs_daily": """
         select
             usage_date, workload, team, model, 'billed' as cost_measure,
-            cast(sum(billed_cost_rc) as decimal(38, 18)) as cost_rc,
+            cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+                as quanta,
             count(*) filter (
                 where billed_cost_rc is null and (billed_cost is not null or billed_count = 0)
             ) as unknown_count,
@@ -59,7 +60,8 @@ READS: Mapping[str, str] = {
     "fct_gpu_costs_daily": """
         select
             usage_date, deployment_id, cost_measure,
-            cast(sum(realized_cost_rc) as decimal(38, 18)) as cost_rc,
+            cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+                as quanta,
             count(*) - count(realized_cost_rc) as unknown_count,
             count(*) filter (
                 where realized_cost_rc is null and (realized_cost < 0 or (realized_cost is null and state = 'credit'))
@@ -199,6 +201,9 @@ def shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
     `tokens`: of each workload and token class. `class_costs`: what the day's split has each class cost. Where that is
     not known of every class that was served, or is nothing, every token weighs the same.
     """
+    workloads = {row["workload"] for row in tokens}
+    if len(workloads) < 2:
+        return dict.fromkeys(workloads, _SHARE_PARTS)
     served: dict[str, int] = defaultdict(int)
     for row in tokens:
         served[row["token_class"]] += row["tokens"]
@@ -210,15 +215,15 @@ def shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
         of_class = Fraction(costs[row["token_class"]]) / served[row["token_class"]] if has_costs else Fraction(1)
         weights[row["workload"]] += row["tokens"] * of_class
     total = sum(weights.values())
-    return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()} if total else {}
+    return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()}
 
 
 def _split_by(spend: DaySpend, weights: Mapping[str, int]) -> Iterator[tuple[str, DaySpend]]:
     """What has no amount is unknown of everybody who was served."""
     names = sorted(weights)
-    parts = split_exactly(int(spend.known * QUANTA), [weights[name] for name in names], names)
+    parts = split_exactly(spend.known, [weights[name] for name in names], names)
     for name, part in zip(names, parts, strict=True):
-        yield name, replace(spend, known=Fraction(part, QUANTA))
+        yield name, replace(spend, known=part)
 
 
 def _only_owner(naming: Rows) -> tuple[str | None, str | None]:
@@ -237,7 +242,7 @@ def _by_deployment(rows: Iterable[Row]) -> dict[str | None, list[Row]]:
 
 def _spend(row: Row) -> DaySpend:
     return DaySpend(
-        known=Fraction(0) if row["cost_rc"] is None else Fraction(row["cost_rc"]),
+        known=int(row["quanta"] or 0),
         unknown_count=row["unknown_count"],
         unknown_credit_count=row["unknown_credit_count"],
     )
@@ -246,12 +251,12 @@ def _spend(row: Row) -> DaySpend:
 def _in_reporting_currency(
     budget: Row, days: Sequence[date], rates_by_day: Mapping[date, rates.RatesOfDay]
 ) -> Fraction | None:
-    """A budget at the rate of the month's first day that has one, so that it stands still while rates move."""
+    """A budget in quanta, at the rate of the first day of the month that has one: it stands still while rates move."""
     for day in days:
         of_day = rates_by_day.get(day)
         rate = None if of_day is None else of_day.by_currency.get(budget["currency"])
         if rate is not None:
-            return Fraction(budget["monthly_cost"]) * rate
+            return Fraction(budget["monthly_cost"]) * rate * QUANTA
     return None
 
 
@@ -259,7 +264,7 @@ def _row(
     budget: Row, amount: Fraction | None, days: Sequence[date], parts: Sequence[_Part], settled: set[date]
 ) -> dict[str, Any]:
     by_day: dict[date, DaySpend] = defaultdict(DaySpend)
-    of_measure: dict[str, Fraction] = defaultdict(Fraction)
+    of_measure: dict[str, int] = defaultdict(int)
     for part in parts:
         by_day[part.day] += part.spend
         if part.day in settled and part.day >= days[0]:
@@ -313,5 +318,5 @@ def _reason(budget: Row, amount: Fraction | None, month: MonthSpend) -> str:
     return "; ".join(said)
 
 
-def _held(value: Fraction | None) -> Decimal | None:
-    return None if value is None else to_places(value, 18)
+def _held(quanta: Fraction | int | None) -> Decimal | None:
+    return None if quanta is None else to_places(Fraction(quanta) / QUANTA, 18)

@@ -20,13 +20,13 @@ Status = Literal["within", "at_risk", "over", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class DaySpend:
-    """What one day cost, in one currency.
+    """What one day cost, in whole quanta of one currency.
 
     known: the sum of the charges that have an amount. unknown_count: charges that have none, of which
     unknown_credit_count would lower the sum.
     """
 
-    known: Fraction = Fraction(0)
+    known: int = 0
     unknown_count: int = 0
     unknown_credit_count: int = 0
 
@@ -43,7 +43,7 @@ NOTHING = DaySpend()
 
 @dataclass(frozen=True, kw_only=True)
 class MonthSpend:
-    """A month so far and to its end.
+    """A month so far and to its end, in quanta.
 
     settled, unsettled: what its settled days, and all others, cost. forecast: the whole month; None where `why` says
     why. history: the settled days that the means of weekdays are over, oldest first; none where no day was estimated.
@@ -87,7 +87,7 @@ def month_spend(*, first_day: date, spend: Mapping[date, DaySpend], settled: Col
 
 def budget_status(*, budget: Fraction | None, month: MonthSpend) -> Status:
     """`over`: settled days alone cost more, whatever else is unknown, unless that could be a credit. `at_risk`: the
-    forecast is more. A `budget` of None is one whose currency has no rate.
+    forecast is more. `budget` is in quanta; None is one whose currency has no rate.
     """
     if budget is None:
         return "unknown"
@@ -116,7 +116,7 @@ def _forecast(
             f"{_charges(of_settled.unknown_count)} of settled days {_have(of_settled.unknown_count)} no amount",
         )
     if not others:
-        return of_settled.known, (), None
+        return Fraction(of_settled.known), (), None
     newest = max((day for day in settled if day <= last_day), default=None)
     if newest is None:
         return None, (), "no day is settled to go on from"
@@ -125,12 +125,12 @@ def _forecast(
     unknown = _total([spend.get(day, NOTHING) for day in history]).unknown_count
     if unknown:
         return None, (), f"{_charges(unknown)} of the {HISTORY_DAYS} days to {newest} {_have(unknown)} no amount"
-    total = of_settled.known
+    total = Fraction(of_settled.known)
     for weekday in sorted({day.weekday() for day in others}):
         same = [spend.get(day, NOTHING).known for day in history if day.weekday() == weekday]
         if not same:
             return None, (), f"no {_WEEKDAYS[weekday]} of the {HISTORY_DAYS} days to {newest} is settled"
-        total += sum(same, start=Fraction(0)) / len(same) * sum(day.weekday() == weekday for day in others)
+        total += Fraction(sum(same) * sum(day.weekday() == weekday for day in others), len(same))
     return total, history, None
 
 
