@@ -231,7 +231,9 @@ def test_a_restated_day_of_a_closed_month_shows_in_the_month_in_which_it_came() 
     company.state(date(2026, 10, 3), "100", at=at(11, 1))
     company.state(date(2026, 11, 3), "50", at=at(11, 4))
     company.close(MONTHS[1], at(11, 5))
+    closed = company.look().of(MONTHS[1])
     company.state(date(2026, 10, 3), "105", at=at(11, 20))
+    assert company.look().of(MONTHS[1]) == closed
     (late,) = [row for row in company.look().rows if row["status"] == "late"]
     assert (late["billing_month_date"], late["restated_month_date"]) == (MONTHS[2], MONTHS[1])
     assert (late["adjustments_cost"], late["line_count"], late["invoice_cost"]) == (5, 1, None)
@@ -270,8 +272,19 @@ def test_an_invoice_by_lines_is_of_the_month_in_which_it_begins() -> None:
     )  # fmt: skip
     for day, amount in ((date(2026, 10, 28), "40"), (date(2026, 11, 2), "30")):
         company.state(day, amount, at=at(11, 5), account="gpu", issuer="gpu", invoice="W44", source="invoice_csv")
-    (row,) = company.look().rows
+    company.state(
+        date(2026, 11, 3),
+        "5",
+        at=at(11, 5),
+        account="gpu",
+        issuer="gpu",
+        invoice="W44",
+        source="invoice_csv",
+        currency="EUR",
+    )
+    euros, row = company.look().rows
     assert (row["billing_month_date"], row["status"], row["total_basis"]) == (MONTHS[1], "ties", "export")
+    assert (euros["billing_month_date"], euros["status"], euros["billing_currency"]) == (MONTHS[1], "no_total", "EUR")
     company.close(MONTHS[1], at(11, 6))
     assert company.look().changes() == []
 

@@ -163,6 +163,15 @@ def test_lines_that_name_no_invoice_are_on_those_that_no_line_names() -> None:
     assert said(rest)[0] == (None, "b", "no_total", None)
 
 
+def test_the_largest_amount_that_can_be_entered_ties_to_the_last_digit() -> None:
+    """B7: 33 digits, where a decimal of Python rounds to 28 at every step."""
+    largest = "999999999999999.999999999999999999"
+    (row,) = invoices_of([line(largest)], [total(largest)], [])
+    assert (row.status, row.residual) == ("ties", 0)
+    (row,) = invoices_of([line(largest)], [total("0")], [adjustment("0.000000000000000001")])
+    assert row.residual == Decimal("-1000000000000000")
+
+
 def test_a_filtered_export_ties_to_itself_and_says_so() -> None:
     (row,) = invoices_of([line("5", is_filtered=True)], [total("9")], [])
     assert (row.status, row.residual_name, row.residual) == ("ties_to_export", "outside_the_export", Decimal(4))

@@ -23,6 +23,7 @@ def close(month: Month) -> Section:
         columns=(
             Column("Issuer"),
             Column("Invoice"),
+            Column("Result"),
             Column("Account"),
             Column("Currency"),
             Column("In scope", "in its currency", is_number=True),
@@ -30,19 +31,18 @@ def close(month: Month) -> Section:
             Column("Adjustments", "in its currency", is_number=True),
             Column("Residual", "in its currency", is_number=True),
             Column("Total", "in its currency", is_number=True),
-            Column("Result"),
         ),
         rows=tuple(
             Row(
                 (
                     figures.name(row["issuer"]),
                     figures.name(row["invoice_id"]),
+                    state_of(row, _TOLERANCES),
                     figures.name(row["account"]),
                     figures.name(row["billing_currency"]),
                     *(_figure(row, name) for name in ("in_scope_cost", "out_of_scope_cost", "adjustments_cost")),
                     _figure(row, "residual_cost"),
                     _figure(row, "invoice_cost"),
-                    state_of(row, _TOLERANCES),
                 ),
                 refused=month.proof.of_money(account=row["account"]) if row["account"] is not None else (),
             )
