@@ -25,21 +25,21 @@ def measured_agent(
     stub.set({"count": GPUS, **{f"gpu{index}.util": 80 for index in range(GPUS)}})
     with _running(stub, folder / "real", every=cadence_seconds) as agent:
         _wait(folder / "real", ticks=1)
-        began, cpu = time.monotonic(), _cpu_seconds(agent)
+        began, cpu = time.monotonic(), cpu_seconds(agent)
         time.sleep(seconds)
-        percent = 100 * (_cpu_seconds(agent) - cpu) / (time.monotonic() - began)
+        percent = 100 * (cpu_seconds(agent) - cpu) / (time.monotonic() - began)
     with _running(stub, folder / "hour", every=0.05) as agent:
         _wait(folder / "hour", ticks=ticks // 10)
-        early, cpu, before = _memory_mb(agent, "Rss"), _cpu_seconds(agent), _samples(folder / "hour")
+        early, cpu, before = memory_mb(agent, "Rss"), cpu_seconds(agent), _samples(folder / "hour")
         _wait(folder / "hour", ticks=ticks)
-        late, sampled = _memory_mb(agent, "Rss"), _samples(folder / "hour") - before
+        late, sampled = memory_mb(agent, "Rss"), _samples(folder / "hour") - before
         return {
             "gpus": GPUS,
             "cadence_seconds": cadence_seconds,
             "percent_of_one_core": percent,
-            "cpu_milliseconds_of_one_sampling": 1000 * (_cpu_seconds(agent) - cpu) * GPUS / sampled,
+            "cpu_milliseconds_of_one_sampling": 1000 * (cpu_seconds(agent) - cpu) * GPUS / sampled,
             "resident_mb_both_processes": late,
-            "resident_mb_shared_counted_once": _memory_mb(agent, "Pss"),
+            "resident_mb_shared_counted_once": memory_mb(agent, "Pss"),
             "resident_mb_grown_over_an_hour": late - early,
         }
 
@@ -62,12 +62,14 @@ def _processes(agent: int) -> list[Path]:
     return [Path("/proc") / str(pid) for pid in (agent, *children)]
 
 
-def _cpu_seconds(agent: int) -> float:
+def cpu_seconds(agent: int) -> float:
+    """Of the agent of this PID and of its sampler, since they began."""
     stats = (path for process in _processes(agent) for path in process.glob("task/*/schedstat"))
     return sum(int(path.read_text().split()[0]) for path in stats) / 1e9
 
 
-def _memory_mb(agent: int, kind: str) -> float:
+def memory_mb(agent: int, kind: str) -> float:
+    """Of both; `kind`: Rss, or Pss, which counts what they share once."""
     lines = (line for process in _processes(agent) for line in (process / "smaps_rollup").read_text().splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) * 1024 / 1e6
 

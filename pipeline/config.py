@@ -84,7 +84,10 @@ class SourceConfig(_Section):
 
 
 class GpuResource(_Section):
-    """A billed resource (instance, node, owned machine) and what was agreed about it, valid [from, to)."""
+    """A billed resource (instance, node, owned machine) and what was agreed about it, valid [from, to).
+
+    `committed_until`: the first day on which it could be given back; until then it is paid for, used or not.
+    """
 
     issuer: Name
     resource_id: str = Field(min_length=1, max_length=200)
@@ -92,6 +95,7 @@ class GpuResource(_Section):
     gpu_count: int = Field(ge=1, le=1024)
     contract_rate_per_gpu_hour: Money | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    committed_until: Day | None = None
     valid_from: Day = Field(alias="from")
     valid_to: Day | None = Field(default=None, alias="to")
 

@@ -410,6 +410,7 @@ final as (
         interval_milliseconds,
         gpu_uuids_json,
         gpu_shares_ppm_json,
+        gpu_memory_bytes_json,
         gpu_method,
         baseline,
         is_timed,
@@ -430,6 +431,7 @@ final as (
         output_tokens,
         request_count,
         requests_waiting_count,
+        identity_gap_tokens,
         input_cache_read_tokens is not null as has_cached_counter,
         coalesce(
             requests_running_count > 0

@@ -24,6 +24,8 @@ final as (
         count(*) filter (where baseline = 'unknown') as uncounted_count,
         count(*) filter (where baseline in ('counter_fell', 'pod_made_anew')) as reset_count,
         count(*) filter (where not is_timed) as untimed_count,
+        count(identity_gap_tokens) as identity_count,
+        min(identity_gap_tokens) as least_identity_gap_tokens,
         bool_and(has_cached_counter or baseline = 'unknown') as has_cached_counter
     from engine_intervals
     group by usage_date, host, target, model_name

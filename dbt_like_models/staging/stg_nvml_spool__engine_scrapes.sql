@@ -34,8 +34,10 @@ final as (
         engine_scrapes.requests_success as requests_since_start,
         engine_scrapes.requests_running as requests_running_count,
         engine_scrapes.requests_waiting as requests_waiting_count,
+        engine_scrapes.identity_gap_tokens,
         engine_scrapes.gpu_uuids as gpu_uuids_json,
         engine_scrapes.gpu_shares_ppm as gpu_shares_ppm_json,
+        engine_scrapes.gpu_memory_bytes as gpu_memory_bytes_json,
         engine_scrapes.gpu_method,
         engine_scrapes.scrape_error,
         engine_scrapes.scrape_error is null

@@ -25,6 +25,8 @@ intervals as not materialized (
         epoch_ms(gpu_samples.at) as to_ms,
         gpu_samples.health = 'ok' as is_healthy,
         gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_busy,
+        gpu_samples.util_gpu_pct >= 90 and gpu_samples.sm_active_ppm = 0 as is_contradicted,
+        gpu_samples.util_gpu_pct = 0 and coalesce(gpu_samples.sm_active_ppm, 0) = 0 as is_quiet,
         gpu_samples.compute_process_count > 0
         or (gpu_samples.compute_process_count is null and gpu_samples.memory_used_bytes > 2147483648)
         or gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_held
@@ -68,10 +70,14 @@ bulk as (
         sum(own_ms) filter (where is_healthy) as own_healthy_ms,
         sum(own_ms) filter (where is_healthy and is_held) as own_held_ms,
         sum(own_ms) filter (where is_healthy and is_busy) as own_busy_ms,
+        sum(own_ms) filter (where is_healthy and is_contradicted) as own_contradicted_ms,
+        sum(own_ms) filter (where is_healthy and is_quiet) as own_quiet_ms,
         sum(next_hour_ms) as next_hour_ms,
         sum(next_hour_ms) filter (where is_healthy) as next_hour_healthy_ms,
         sum(next_hour_ms) filter (where is_healthy and is_held) as next_hour_held_ms,
-        sum(next_hour_ms) filter (where is_healthy and is_busy) as next_hour_busy_ms
+        sum(next_hour_ms) filter (where is_healthy and is_busy) as next_hour_busy_ms,
+        sum(next_hour_ms) filter (where is_healthy and is_contradicted) as next_hour_contradicted_ms,
+        sum(next_hour_ms) filter (where is_healthy and is_quiet) as next_hour_quiet_ms
     from hour_parts
     group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number
 ),
@@ -91,7 +97,9 @@ own_and_next as (
         own_ms as observed_ms,
         own_healthy_ms as healthy_ms,
         own_held_ms as held_ms,
-        own_busy_ms as busy_ms
+        own_busy_ms as busy_ms,
+        own_contradicted_ms as contradicted_ms,
+        own_quiet_ms as quiet_ms
     from bulk
     union all
     select
@@ -107,7 +115,9 @@ own_and_next as (
         next_hour_ms as observed_ms,
         next_hour_healthy_ms as healthy_ms,
         next_hour_held_ms as held_ms,
-        next_hour_busy_ms as busy_ms
+        next_hour_busy_ms as busy_ms,
+        next_hour_contradicted_ms as contradicted_ms,
+        next_hour_quiet_ms as quiet_ms
     from bulk
     where next_hour_ms > 0
 ),
@@ -128,7 +138,9 @@ hours as (
         sum(observed_ms) as observed_ms,
         sum(healthy_ms) as healthy_ms,
         sum(held_ms) as held_ms,
-        sum(busy_ms) as busy_ms
+        sum(busy_ms) as busy_ms,
+        sum(contradicted_ms) as contradicted_ms,
+        sum(quiet_ms) as quiet_ms
     from own_and_next
     group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, hour_number
 ),
@@ -181,7 +193,9 @@ contested_hours as (
         sum(part_to_ms - uncovered_from_ms) as observed_ms,
         sum(part_to_ms - uncovered_from_ms) filter (where is_healthy) as healthy_ms,
         sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_held) as held_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_busy) as busy_ms
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_busy) as busy_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_contradicted) as contradicted_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_quiet) as quiet_ms
     from contested_parts
     where part_to_ms > uncovered_from_ms
     group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, part_hour_number
@@ -209,7 +223,9 @@ final as (
         cast(observed_ms as bigint) as observed_milliseconds,
         cast(coalesce(healthy_ms, 0) as bigint) as healthy_milliseconds,
         cast(coalesce(held_ms, 0) as bigint) as held_milliseconds,
-        cast(coalesce(busy_ms, 0) as bigint) as busy_milliseconds
+        cast(coalesce(busy_ms, 0) as bigint) as busy_milliseconds,
+        cast(coalesce(contradicted_ms, 0) as bigint) as contradicted_milliseconds,
+        cast(coalesce(quiet_ms, 0) as bigint) as quiet_milliseconds
     from united
 )
 

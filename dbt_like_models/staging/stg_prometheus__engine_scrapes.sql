@@ -264,21 +264,23 @@ final as (
             when engine_samples.pod_uid is null or engine_samples.pod_uid = pod_lives.uid then pod_lives.created_at
         end as pod_created_at,
         pod_nodes.owner as pod_owner,
-        'vllm' as engine,
+        engine_samples.serving_engine as engine,
         cast(null as varchar) as engine_version,
         engine_samples.process_started_at,
         engine_samples.prompt_tokens as prompt_tokens_since_start,
-        case when engine_samples.prompt_tokens is not null then 'delivered' end as prompt_counts,
+        engine_samples.prompt_counts,
         engine_samples.prompt_tokens_cached as prompt_cached_tokens_since_start,
         engine_samples.generation_tokens as generation_tokens_since_start,
         engine_samples.requests_success as requests_since_start,
         engine_samples.requests_running as requests_running_count,
         engine_samples.requests_waiting as requests_waiting_count,
+        cast(null as bigint) as identity_gap_tokens,
         coalesce(pods.gpu_uuids_json, requests.gpu_uuids_json) as gpu_uuids_json,
         coalesce(
             pods.gpu_shares_ppm_json,
             '[' || rtrim(repeat(requests.share_ppm || ',', requests.gpu_count), ',') || ']'
         ) as gpu_shares_ppm_json,
+        cast(null as varchar) as gpu_memory_bytes_json,
         case
             when pods.gpu_uuids_json is not null then 'dcgm_pod'
             when requests.gpu_uuids_json is not null then 'requested'

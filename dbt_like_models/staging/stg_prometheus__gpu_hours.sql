@@ -31,7 +31,15 @@ readings as (
                 or gpu_samples.memory_used_bytes > 2147483648
             ),
             false
-        ) as is_held
+        ) as is_held,
+        coalesce(max(gpu_samples.util_gpu_pct) >= 90, false)
+        and coalesce(
+            greatest(max(gpu_samples.gr_engine_active_ppm), max(gpu_samples.sm_active_ppm)) = 0, false
+        ) as is_contradicted,
+        coalesce(max(gpu_samples.util_gpu_pct) = 0, false)
+        and coalesce(
+            greatest(max(gpu_samples.gr_engine_active_ppm), max(gpu_samples.sm_active_ppm)), 0
+        ) = 0 as is_quiet
     from gpu_samples
     where
         gpu_samples.interval_ms > 0
@@ -93,7 +101,9 @@ final as (
         cast(sum(part_ms) as bigint) as observed_milliseconds,
         cast(sum(part_ms) as bigint) as healthy_milliseconds,
         cast(coalesce(sum(part_ms) filter (where is_held), 0) as bigint) as held_milliseconds,
-        cast(coalesce(sum(part_ms) filter (where is_busy), 0) as bigint) as busy_milliseconds
+        cast(coalesce(sum(part_ms) filter (where is_busy), 0) as bigint) as busy_milliseconds,
+        cast(coalesce(sum(part_ms) filter (where is_contradicted), 0) as bigint) as contradicted_milliseconds,
+        cast(coalesce(sum(part_ms) filter (where is_quiet), 0) as bigint) as quiet_milliseconds
     from hour_parts
     group by usage_date, account, host, gpu_uuid, hour_number
 )

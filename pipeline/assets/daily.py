@@ -19,6 +19,7 @@ from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports import certainty, figures
 from pipeline.reports.curves import curves_of
+from pipeline.reports.idle_runs import conflict_lines, run_lines
 from pipeline.reports.questions import Questions
 from pipeline.sketch import sketch
 
@@ -192,8 +193,14 @@ def _waste(morning: Morning) -> Metadata:
         "GPU-hours": dg.MetadataValue.md(table if rows else "No GPU time is known for this day."),
         **({f"{kind} GPU-hours": round(float(_in_hours(totals[kind])), 2) for kind in _KINDS} if rows else {}),
         **({f"idle {currency}": round(float(idle_cost), 2)} if rows and idle_cost is not None else {}),
+        **_listed("idle runs", run_lines(morning.ask("idle_runs"), currency=currency)),
+        **_listed("feeds that disagree", conflict_lines(morning.ask("telemetry_conflicts"))),
         "proof": dg.MetadataValue.md(f"`breakeven explain waste --date {morning.day}`"),
     }
+
+
+def _listed(name: str, lines: Sequence[str]) -> Metadata:
+    return {name: dg.MetadataValue.md("\n".join(f"- {plain_text(line)}" for line in lines))} if lines else {}
 
 
 def _kind(state: str) -> str:

@@ -70,6 +70,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "gpu_count": pl.Int64(),
         "contract_rate_per_gpu_hour": _MONEY,
         "currency": pl.String(),
+        "committed_until_date": pl.Date(),
         **_VALID,
     },
     "config_deployments": {
@@ -531,6 +532,7 @@ def _gpu_resources(config: Config) -> Iterator[Row]:
             "gpu_count": resource.gpu_count,
             "contract_rate_per_gpu_hour": resource.contract_rate_per_gpu_hour,
             "currency": resource.currency,
+            "committed_until_date": resource.committed_until,
             "valid_from_date": resource.valid_from,
             "valid_to_date": resource.valid_to,
         }

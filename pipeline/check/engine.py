@@ -14,6 +14,7 @@ from itertools import pairwise
 from pipeline.economics.exact import to_places
 from pipeline.economics.units import UnitCosts, unit_costs
 from pipeline.errors import BreakevenError
+from pipeline.formats.engines import EngineRow
 from pipeline.formats.exposition import VllmRow
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -21,6 +22,8 @@ _HOUR_MS = 3_600_000
 _MONEY_PLACES = 18
 # Between two starts a model is loaded, which takes longer.
 _FASTEST_START = timedelta(minutes=1)
+
+EngineRead = EngineRow | VllmRow
 
 
 class CheckError(BreakevenError):
@@ -32,7 +35,7 @@ class Reading:
     """One scrape of one address: when, in UTC, and a row for each engine behind it."""
 
     at: datetime
-    rows: tuple[VllmRow, ...]
+    rows: tuple[EngineRead, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +284,7 @@ class _Move:
 class _Baseline:
     """What a reading is counted from. `row` None: from zero, the process being new."""
 
-    row: VllmRow | None
+    row: EngineRead | None
     is_same_process: bool = False
     is_lower_bound: bool = False
     notes: tuple[str, ...] = ()
@@ -293,7 +296,7 @@ def _never_backwards(readings: Sequence[Reading]) -> list[Reading]:
     A process that says when it began never counts backwards. Two servers of one pair stamp with their own clocks, and
     one may answer late: where one takes over from the other, its first readings may be the older ones.
     """
-    latest: dict[tuple[str, str, datetime], VllmRow] = {}
+    latest: dict[tuple[str, str, datetime], EngineRead] = {}
     ordered = []
     for reading in readings:
         rows = []
@@ -325,7 +328,7 @@ def _refuse_in_turn(readings: Sequence[Reading]) -> None:
             fallen[engine] = later.at
 
 
-def _baseline(before: VllmRow | None, row: VllmRow, *, earlier: datetime, later: datetime) -> _Baseline:
+def _baseline(before: EngineRead | None, row: EngineRead, *, earlier: datetime, later: datetime) -> _Baseline:
     started = None if row.process_started_at is None else row.process_started_at.replace(tzinfo=UTC)
     is_new = started is not None and started >= earlier
     if before is None:
@@ -352,19 +355,20 @@ def _baseline(before: VllmRow | None, row: VllmRow, *, earlier: datetime, later:
     return _Baseline(row=before, is_same_process=True)
 
 
-def _fell(before: VllmRow, row: VllmRow) -> bool:
+def _fell(before: EngineRead, row: EngineRead) -> bool:
     pairs = ((before.prompt_tokens, row.prompt_tokens), (before.generation_tokens, row.generation_tokens))
     return any(was is not None and now is not None and now < was for was, now in pairs)
 
 
-def _moved(base: VllmRow | None, row: VllmRow) -> Tokens:
+def _moved(base: EngineRead | None, row: EngineRead) -> Tokens:
     def grown(name: str) -> int | None:
         return _grown(getattr(row, name), 0 if base is None else getattr(base, name))
 
     prompt, output = grown("prompt_tokens"), grown("generation_tokens")
     if prompt is None or output is None:
         raise CheckError(
-            f"Engine {row.engine_rank} of {row.model_name!r} says no number of tokens (NaN): nothing can be counted."
+            f"Engine {row.engine_rank} of {row.model_name!r} says no number of tokens (NaN, or it counts none, as "
+            "Triton does): nothing can be counted. Where it runs another engine, name that one's own address."
         )
     cache_read = _at_most(grown("prompt_tokens_cached"), prompt)
     return Tokens(prompt=prompt, cache_read=cache_read, output=output, requests=grown("requests_success"))
@@ -392,7 +396,7 @@ def _sum(parts: Sequence[Tokens]) -> Tokens:
     )
 
 
-def _by_engine(reading: Reading) -> dict[tuple[str, str], VllmRow]:
+def _by_engine(reading: Reading) -> dict[tuple[str, str], EngineRead]:
     return {(row.model_name, row.engine_rank): row for row in reading.rows}
 
 

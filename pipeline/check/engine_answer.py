@@ -1,6 +1,6 @@
 """What `breakeven check` answers about an engine: windows, unit costs, two API bills, and what is unknown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -30,6 +30,7 @@ from pipeline.check.engine import (
 )
 from pipeline.check.watching import Watched
 from pipeline.economics.exact import to_places
+from pipeline.formats.engines import EngineRow
 from pipeline.formats.writing import fixed
 
 WindowName = Literal["observed", "since_start"]
@@ -96,7 +97,9 @@ def engine_answer(
     day = max(one.window.to_at for one in windows.values()).date()
     bills = [] if compared is None else [api_bill(windows[compared].window.tokens, api=api, day=day) for api in apis]
     notes = [*(f"{note[0].upper()}{note[1:]}." for one in watched for note in one.notes), *failed]
-    unknown = _unknown(notes, windows, gpus=gpus, gpu_count=gpu_count, rate=rate, currency=currency)
+    unknown = _unknown(
+        notes, windows, kinds=_kinds(watched), gpus=gpus, gpu_count=gpu_count, rate=rate, currency=currency
+    )
     return EngineAnswer(
         subject=subject,
         models=tuple(dict.fromkeys(model for model, _ in sorted(engines))),
@@ -150,15 +153,30 @@ def _replicas(
     return replicas, gpus, failed
 
 
+# As the table of engines says of their releases (`breakeven agent engines`).
+_COUNTED_AT_THEIR_END = {"sglang": "SGLang", "tgi": "TGI"}
+
+
+def _kinds(watched: Sequence[Watched]) -> set[tuple[str, str | None]]:
+    return {
+        (row.engine, row.prompt_counts) if isinstance(row, EngineRow) else ("vllm", "delivered")
+        for one in watched
+        for reading in one.readings
+        for row in reading.rows
+    }
+
+
 def _unknown(
     notes: Sequence[str],
     windows: Mapping[WindowName, Priced],
     *,
+    kinds: Set[tuple[str, str | None]],
     gpus: Sequence[int],
     gpu_count: int | None,
     rate: Decimal | None,
     currency: str,
 ) -> list[str]:
+    """`kinds`: (engine, what its prompt counter counts) of all that were read."""
     said: list[str] = []
     if rate is None:
         said.append("What a GPU-hour costs: --gpu-hour was not given, so there is no cost, and it is not 0.")
@@ -175,8 +193,17 @@ def _unknown(
         said.append("What it serves now: only one scrape was taken, so this is its whole life so far, and no more.")
     if "since_start" not in windows and len(gpus) == 1:
         said.append("Since when it counts: the engine does not say when its process started.")
-    if any(one.window.tokens.cache_read is None for one in windows.values()):
+    if any(counts == "computed" for _, counts in kinds):
+        said.append(
+            "Prompt tokens found in a cache: this engine counts the computed ones alone, so more was delivered than is "
+            "shown, and per million delivered it costs less."
+        )
+    elif any(one.window.tokens.cache_read is None for one in windows.values()):
         said.append("Prefix-cache hits: this engine does not count them, so cached and computed prompts are one class.")
+    late = sorted(engine for engine, _ in kinds if engine in _COUNTED_AT_THEIR_END)
+    if late:
+        named = " and ".join(_COUNTED_AT_THEIR_END[engine] for engine in dict.fromkeys(late))
+        said.append(f"Tokens of requests that run: {named} counts a request's tokens when it ends. Watch for longer.")
     said += notes
     if currency != PRICES_CURRENCY:
         said.append(
@@ -185,7 +212,8 @@ def _unknown(
     said.append(
         "NVML was not seen: what else runs on these GPUs, and GPUs beside this engine that are paid for and idle."
     )
-    said.append("Not in any figure: storage, network, people; a prompt sampled n times is counted n times by vLLM.")
+    sampled = "; a prompt sampled n times is counted n times by vLLM" if any(one == "vllm" for one, _ in kinds) else ""
+    said.append(f"Not in any figure: storage, network, people{sampled}.")
     return said
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.check.engine import CheckError, Reading
 from pipeline.check.watching import Watched
-from pipeline.formats.exposition import VllmRow
-from pipeline.sources.prometheus import VLLM, check, payload_of
+from pipeline.formats.engines import EngineRow
+from pipeline.sources.prometheus import ENGINES, check, payload_of
 from pipeline.sources.prometheus_http import Prometheus, raw_windows
 from pipeline.sources.prometheus_tables import ENGINE_SAMPLES, parse_engines
 
@@ -30,17 +30,19 @@ def watched_by(server: Prometheus, *, start: datetime, stop: datetime, match: st
     check(settings, ())
     warnings: list[str] = []
     by_target: dict[str, list[_Row]] = {}
-    for row in _rows(server, VLLM.selector(settings), start, stop, warnings):
+    for row in _rows(server, ENGINES.selector(settings), start, stop, warnings):
         by_target.setdefault(row["target_labels"], []).append(row)
     by_address = _by_address(by_target)
     if not by_address:
         raise CheckError(
-            f"{server.host} has no sample of vLLM's token counters between {start:%Y-%m-%d %H:%M} and "
+            f"{server.host} has no sample of an engine's token counters between {start:%Y-%m-%d %H:%M} and "
             f"{stop:%Y-%m-%d %H:%M} UTC. Does it scrape the engines? Name another time with --window."
         )
     readings = {address: _readings(rows) for address, rows in sorted(by_address.items())}
     if not any(readings.values()):
-        raise CheckError(f"{server.host} has samples of vLLM, none with both token counters. Is a rule dropping some?")
+        raise CheckError(
+            f"{server.host} has samples of engines, none with both token counters. Is a rule dropping some?"
+        )
     known = {address: json.loads(address) for address in readings}
     found = [
         Watched(
@@ -60,7 +62,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for begin, end, said in raw_windows(server, selector, start=start, stop=stop, longest=_LONGEST_QUESTION):
         warnings += said.warnings
-        payload = payload_of(VLLM, selector, begin, end, said.content)
+        payload = payload_of(ENGINES, selector, begin, end, said.content)
         yield from parse_engines(payload.content, {})[ENGINE_SAMPLES.name].iter_rows(named=True)
 
 
@@ -82,15 +84,17 @@ def _by_address(by_target: Mapping[str, Sequence[_Row]]) -> dict[str, list[_Row]
 
 def _readings(rows: Sequence[_Row]) -> tuple[Reading, ...]:
     """What one scrape stored has one time in every series of its address. Without both counters it says nothing."""
-    by_time: dict[datetime, list[VllmRow]] = {}
+    by_time: dict[datetime, list[EngineRow]] = {}
     for row in rows:
         if row["prompt_tokens"] is not None and row["generation_tokens"] is not None:
-            by_time.setdefault(row["at"], []).append(_vllm_row(row))
+            by_time.setdefault(row["at"], []).append(_engine_row(row))
     return tuple(Reading(at=at.replace(tzinfo=UTC), rows=tuple(its)) for at, its in sorted(by_time.items()))
 
 
-def _vllm_row(row: _Row) -> VllmRow:
-    return VllmRow(
+def _engine_row(row: _Row) -> EngineRow:
+    return EngineRow(
+        engine=row["serving_engine"],
+        prompt_counts=row["prompt_counts"],
         model_name=row["model_name"],
         engine_rank=row["engine"],
         prompt_tokens=row["prompt_tokens"],

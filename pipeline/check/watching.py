@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pipeline.check.engine import CheckError, Reading
 from pipeline.errors import BreakevenError
-from pipeline.formats.exposition import ExpositionError, VllmRow, read_vllm
+from pipeline.formats.engines import UNNAMED, EngineRow, read_engine
+from pipeline.formats.exposition import ExpositionError
 from pipeline.telemetry.scrape import ScrapeError, scrape, shown_url
+from pipeline.telemetry.targets import model_named_at
 
 _MOST_SCRAPES = 20
 _SHORTEST_STEP_SECONDS = 1.0
@@ -57,15 +59,22 @@ def watch(url: str, *, seconds: float, timeout_seconds: float, clock: Clock) -> 
     window goes on; SourceError or ExpositionError where the first one fails, CheckError where no other one came.
     """
     wall, start = clock.now(), clock.monotonic()
+    named: list[str | None] = []
 
     def read() -> Reading:
         body = scrape(url, seconds=timeout_seconds, monotonic=clock.monotonic)
+        # A steady clock between scrapes: setting the host's time moves no window.
+        at = wall + timedelta(seconds=clock.monotonic() - start)
         try:
-            rows = read_vllm(body)
+            rows = read_engine(body)
         except ExpositionError as error:
             raise ExpositionError(f"{shown_url(url)}: {error}") from None
-        # A steady clock between scrapes: setting the host's time moves no window.
-        return Reading(at=wall + timedelta(seconds=clock.monotonic() - start), rows=tuple(rows))
+        if any(row.model_name == UNNAMED for row in rows):
+            # TGI and llama.cpp say at another path of theirs which model these counters are of: asked once.
+            if not named:
+                named.append(model_named_at(url, seconds=timeout_seconds))
+            rows = read_engine(body, served_model=named[0])
+        return Reading(at=at, rows=tuple(rows))
 
     readings = [read()]
     if seconds <= 0:
@@ -126,9 +135,9 @@ def _saved(path: Path) -> str:
         raise CheckError(f"{path}: byte {error.start} is not UTF-8, so this is no saved /metrics answer.") from None
 
 
-def _rows(body: str, path: Path) -> tuple[VllmRow, ...]:
+def _rows(body: str, path: Path) -> tuple[EngineRow, ...]:
     try:
-        return tuple(read_vllm(body))
+        return tuple(read_engine(body))
     except ExpositionError as error:
         raise ExpositionError(f"{path}: {error}") from None
 

@@ -53,7 +53,10 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 @click.command()
-@click.option("--vllm", "url", metavar="URL", help="A vLLM server: http://host:8000 (its /metrics is read).")
+@click.option(
+    "--engine", "--vllm", "url", metavar="URL",
+    help="A vLLM, SGLang, TGI, TensorRT-LLM or llama.cpp server: http://host:8000 (its /metrics is read).",
+)  # fmt: skip
 @click.option(
     "--scrapes", nargs=2, type=click.Path(path_type=Path), metavar="FIRST SECOND",
     help="Two saved answers of its /metrics, the earlier one first.",
@@ -65,7 +68,7 @@ def _currency(ctx: click.Context, param: click.Parameter, value: str) -> str:
     help="The FILEs are exports of an API, a cloud or a GPU provider: say what they say.",
 )
 @click.option(
-    "--prometheus", "server", metavar="URL", help="A Prometheus that scrapes vLLM: all its engines, by raw samples."
+    "--prometheus", "server", metavar="URL", help="A Prometheus that scrapes engines: all of them, by raw samples."
 )
 @click.option("--token-env", metavar="NAME", help="With --prometheus: the variable that holds its bearer token.")
 @click.option("--tenant", metavar="NAME", help="With --prometheus: the tenant (X-Scope-OrgID).")

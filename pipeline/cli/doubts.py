@@ -10,6 +10,7 @@ from pipeline.formats.writing import printable
 from pipeline.reports import certainty, matches
 from pipeline.reports.figures import counted
 from pipeline.reports.grain import hours_in_words, peaks_in_words
+from pipeline.reports.idle_runs import conflict_lines, run_lines
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 
@@ -34,6 +35,18 @@ def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
     for row in verdicts:
         if row["status"] in ("conditions", "bracketed", "pinned") and row["reason"]:
             console().print(printable(f"{row['workload']}: {row['reason']}"), markup=False)
+
+
+def print_idle_runs(questions: Questions, *, currency: str, **period: date) -> None:
+    """Below where the hours went: the dearest idle runs, and feeds that disagree about a GPU."""
+    for title, lines in (
+        ("Idle runs, the dearest:", run_lines(questions.ask("idle_runs", **period).to_dicts(), currency=currency)),
+        ("Feeds that disagree:", conflict_lines(questions.ask("telemetry_conflicts", **period).to_dicts())),
+    ):
+        if lines:
+            console().print(title)
+        for line in lines:
+            console().print(printable(f"  {line}"), markup=False)
 
 
 def print_certainty(questions: Questions, *, currency: str) -> None:

@@ -46,7 +46,7 @@ _MOST_NAMED = 6
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option(
     "--prometheus", envvar="PROMETHEUS_URL", show_envvar=True, metavar="URL",
-    help="A Prometheus that scrapes vLLM or dcgm-exporter.",
+    help="A Prometheus that scrapes engines or dcgm-exporter.",
 )  # fmt: skip
 @click.option(
     "--gpu-hour", "rate", metavar="AMOUNT", help="What a GPU-hour costs you, for GPUs that were seen and have no bill."

@@ -18,6 +18,7 @@ from pipeline.cli.doubts import (
     print_conditions,
     print_doubts,
     print_grain,
+    print_idle_runs,
     print_matches,
     print_plans,
     print_watches,
@@ -90,6 +91,8 @@ def _answer(
             if question == "unit_costs_by_class":
                 for text in splits_in_words(questions.ask("token_class_weights", **period_of).to_dicts()):
                     console().print(printable(text), markup=False)
+        if question == "waste":
+            print_idle_runs(questions, currency=config.reporting_currency, **period_of)
         if question.startswith("unit_costs"):
             charges = questions.ask("api_other_charges", **period_of).to_dicts()
             beside = in_words(charges, reporting_currency=config.reporting_currency)
@@ -150,22 +153,39 @@ def costs(
     _answer(question, folder, as_of, from_text, to_text, output_format, "Realized unit costs")
 
 
+_WASTE = {
+    "state": ("waste", "GPU-hours and money by state"),
+    "run": ("idle_runs", "Idle runs"),
+    "replica": ("gpu_replicas", "Replicas and their GPUs"),
+}
+
+
 @click.command()
 @project_option
 @as_of_option
 @period_options
 @format_option
+@click.option(
+    "--by",
+    "by",
+    type=click.Choice(list(_WASTE)),
+    default="state",
+    show_default=True,
+    help="run: idle runs, where and how long; replica: which ran on which GPUs, with what part of them.",
+)
 def waste(
-    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str, by: str
 ) -> None:
     """Where the GPU bill went, by deployment and state. Unobserved is never called idle.
 
     \b
     Examples:
       breakeven waste
+      breakeven waste --by run
       breakeven waste --from 2026-11-01 --format json
     """
-    _answer("waste", folder, as_of, from_text, to_text, output_format, "GPU-hours and money by state")
+    question, title = _WASTE[by]
+    _answer(question, folder, as_of, from_text, to_text, output_format, title)
 
 
 _VERDICT_COLUMNS = (

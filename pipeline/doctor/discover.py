@@ -18,7 +18,9 @@ from pipeline.errors import BreakevenError, SourceError
 from pipeline.sources.aws_account import AwsAccount, aws_account
 from pipeline.sources.kube_api import GpuCluster, gpu_cluster
 from pipeline.sources.kube_sign_in import SignIn
+from pipeline.sources.prometheus import selector_of
 from pipeline.sources.prometheus_http import prometheus_at, series_in
+from pipeline.sources.prometheus_tables import KNOWN_BY
 from pipeline.sources.recognise import recognise_file
 from pipeline.telemetry.sampler import gpu_names
 
@@ -208,7 +210,7 @@ def _series(url: str | None, *, environment: Mapping[str, str], now: datetime, s
             url, whose="breakeven init", environment=environment, sleep=lambda _: None, attempts=1, seconds=seconds
         )
         start = now - _LOOK_BACK
-        engines = series_in(server, ["vllm:prompt_tokens_total"], start=start, stop=now)
+        engines = series_in(server, [selector_of(KNOWN_BY, {})], start=start, stop=now)
         gpus = series_in(server, ["DCGM_FI_DEV_GPU_UTIL"], start=start, stop=now)
     except BreakevenError as error:
         return _Scraped(problem=str(error))

@@ -23,7 +23,7 @@ _STARTED = "process_start_time_seconds"
 # Of a sample that has no other labels there is no second one that would be added to it.
 _WHOLE = frozenset({"model_name", "engine_type"})
 # Ranks of one replica see the same requests; those of data parallelism each their own.
-_SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank", "pid"})
+SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank", "pid"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class EngineRow:
 
     `prompt_counts` says what `prompt_tokens` counts: `delivered`, the prompts' length with cache hits, of which
     `prompt_tokens_cached`; or `computed`, without them, where the engine tells no more. Both null with the counter.
+    `identity_gap_tokens`: as `VllmRow` has it; no other engine prints two counts of one thing.
     """
 
     engine: str
@@ -46,6 +47,7 @@ class EngineRow:
     requests_waiting: int | None
     process_started_at: datetime | None
     engine_version: str | None
+    identity_gap_tokens: int | None = None
 
 
 def read_engine(body: str, *, served_model: str | None = None) -> list[EngineRow]:
@@ -167,6 +169,6 @@ def _gauge(samples: list[Sample]) -> int | None:
             return None
         if labels.pop("priority", ""):
             continue
-        place = tuple(sorted((name, value) for name, value in labels.items() if name not in _SAME_REQUESTS))
+        place = tuple(sorted((name, value) for name, value in labels.items() if name not in SAME_REQUESTS))
         highest[place] = max(highest.get(place, 0), count)
     return sum(highest.values()) if highest else None

@@ -248,6 +248,8 @@ _BY_SOURCE = "vllm:prompt_tokens_by_source_total"
 _SUCCESS = "vllm:request_success_total"
 _CREATED = "vllm:prompt_tokens_created"
 _STARTED = "process_start_time_seconds"
+_ITERATIONS = "vllm:iteration_tokens_total_sum"
+_PREEMPTIONS = "vllm:num_preemptions_total"
 _VLLM_TYPES = {
     _PROMPT: "counter",
     _GENERATION: "counter",
@@ -258,6 +260,8 @@ _VLLM_TYPES = {
     "vllm:num_requests_waiting": "gauge",
     _CREATED: "gauge",
     _STARTED: "gauge",
+    _ITERATIONS: "histogram",
+    _PREEMPTIONS: "counter",
 }
 _TOKEN_COUNTERS = (_PROMPT, _GENERATION, _CACHED, _BY_SOURCE)
 # Families whose series are added up: where one ends the body, its missing half would read as a smaller number.
@@ -270,6 +274,7 @@ class VllmRow:
 
     `prompt_tokens` is prompt length and includes `prompt_tokens_cached` (local and external cache hits).
     `engine_rank` is vLLM V1's label `engine` (the data-parallel rank); V0 has one engine and no label, here '0'.
+    `identity_gap_tokens`: by how much the counters that must agree differ at most; null where there is but one of each.
     """
 
     model_name: str
@@ -282,6 +287,7 @@ class VllmRow:
     requests_waiting: int | None
     process_started_at: datetime | None
     engine_version: str | None
+    identity_gap_tokens: int | None = None
 
 
 def read_vllm(body: str) -> list[VllmRow]:
@@ -427,7 +433,37 @@ def _vllm_row(
         requests_waiting=one("vllm:num_requests_waiting"),
         process_started_at=started_at,
         engine_version=_label(families[_PROMPT][""].series, "version"),
+        identity_gap_tokens=_identity_gap(
+            prompt=one(_PROMPT),
+            generated=one(_GENERATION),
+            cached=cached,
+            by_cache=total(_BY_SOURCE, ("local_cache_hit", "external_kv_transfer")),
+            computed=total(_BY_SOURCE, ("local_compute",)),
+            # Tokens that are computed again, or found in a cache, are in no or in more than one step.
+            iterations=one(_ITERATIONS) if cached == 0 and one(_PREEMPTIONS) in (None, 0) else None,
+        ),
     )
+
+
+def _identity_gap(
+    *,
+    prompt: int | None,
+    generated: int | None,
+    cached: int | None,
+    by_cache: int | None,
+    computed: int | None,
+    iterations: int | None,
+) -> int | None:
+    """Tokens by which computed + found in caches differ from the prompts, the two counts of what was found from each
+    other, or what all steps worked on from prompts + generated: the most of them."""
+    gaps = []
+    if prompt is not None and computed is not None and by_cache is not None:
+        gaps.append(abs(computed + by_cache - prompt))
+    if cached is not None and by_cache is not None:
+        gaps.append(abs(cached - by_cache))
+    if prompt is not None and generated is not None and iterations is not None:
+        gaps.append(abs(iterations - prompt - generated))
+    return max(gaps, default=None)
 
 
 def whole_count(sample: Sample) -> int | None:

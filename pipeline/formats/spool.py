@@ -82,6 +82,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "served_model": "text",
         "gpu_uuids": "texts",
         "gpu_shares_ppm": "counts",
+        "gpu_memory_bytes": "counts",
         "gpu_method": "text",
         "http_status": "count",
         "duration_ms": "count",
@@ -207,7 +208,8 @@ class Scrape:
 
     `engine`: which one the body is of, null where it is not known; `served_model`: as the engine's own address says,
     which matters where its metrics name none. `gpu_shares_ppm`: its part of each of `gpu_uuids`, in their order, null
-    where it is the whole. Both null where its GPUs are not known.
+    where it is the whole. `gpu_memory_bytes`: what its processes hold of each, null where the driver does not say. All
+    null where its GPUs are not known.
     """
 
     record: ClassVar[str] = "scrape"
@@ -219,6 +221,7 @@ class Scrape:
     served_model: str | None = None
     gpu_uuids: tuple[str, ...] | None = None
     gpu_shares_ppm: tuple[int, ...] | None = None
+    gpu_memory_bytes: tuple[int, ...] | None = None
     gpu_method: str | None = None
     http_status: int | None = None
     duration_ms: int | None = None

@@ -76,8 +76,10 @@ ENGINE_SCRAPES = Table(
         "requests_success": _COUNT,
         "requests_running": _COUNT,
         "requests_waiting": _COUNT,
+        "identity_gap_tokens": _COUNT,
         "gpu_uuids": _TEXT,
         "gpu_shares_ppm": _TEXT,
+        "gpu_memory_bytes": _TEXT,
         "gpu_method": _TEXT,
         "http_status": _COUNT,
         "duration_ms": _COUNT,
@@ -301,12 +303,10 @@ def _other_columns_at_once(read: pl.DataFrame) -> pl.Series | None:
 
 def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_Row]:
     """One row per engine in the body; one row with the reason and no figures where the scrape says nothing sure."""
-    gpu_uuids, gpu_shares = _gpus(fields)
     scrape = {
         **_stamp(fields, header, covers_interval=True),
         "interval_ms": fields["interval_ms"],
-        "gpu_uuids": gpu_uuids,
-        "gpu_shares_ppm": gpu_shares,
+        **_gpus(fields),
         "other_columns": _other_columns(fields, "scrape"),
         **{
             name: fields.get(name)
@@ -332,16 +332,19 @@ def _scrape_rows(fields: Mapping[str, Any], header: Mapping[str, Any]) -> list[_
     return [{**scrape, "model_name": "", "engine_rank": "", "scrape_error": reason}]
 
 
-def _gpus(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """An engine's GPUs, sorted, and its part of each in ppm; no parts where they are not said of each GPU."""
-    uuids, shares = fields.get("gpu_uuids"), fields.get("gpu_shares_ppm")
-    if uuids is None:
-        return None, None
-    known = sorted(set(uuids))
-    if shares is None or len(shares) != len(uuids) or len(known) != len(uuids):
-        return _json(known), None
-    parts = dict(zip(uuids, shares, strict=True))
-    return _json(known), _json([min(parts[uuid], 1_000_000) for uuid in known])
+def _gpus(fields: Mapping[str, Any]) -> dict[str, str | None]:
+    """An engine's GPUs, sorted, its part of each in ppm and its memory on each; null where not said of each GPU."""
+    uuids = fields.get("gpu_uuids")
+    known = None if uuids is None else sorted(set(uuids))
+    found: dict[str, str | None] = {"gpu_uuids": None if known is None else _json(known)}
+    for name, most in (("gpu_shares_ppm", 1_000_000), ("gpu_memory_bytes", spool.INT64_MAX)):
+        said = fields.get(name)
+        if uuids is None or known is None or said is None or not len(said) == len(uuids) == len(known):
+            found[name] = None
+            continue
+        of_each = dict(zip(uuids, said, strict=True))
+        found[name] = _json([min(of_each[uuid], most) for uuid in known])
+    return found
 
 
 def _no_body_reason(fields: Mapping[str, Any]) -> str | None:

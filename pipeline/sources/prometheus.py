@@ -1,5 +1,5 @@
-"""vLLM and dcgm-exporter series that a Prometheus-compatible server has kept: as scraped, for its whole retention; and
-from kube-state-metrics, hour by hour, on which node each pod ran that asked for GPUs, and for how many.
+"""Series of serving engines and dcgm-exporter that a Prometheus-compatible server has kept: as scraped, for its whole
+retention; and from kube-state-metrics, hour by hour, on which node each pod ran that asked for GPUs, and for how many.
 
 An object is one hour's answer as it came, below a line that says what was asked and for which window (both gzipped).
 A day is a bucket; it is asked for again until an answer given two hours after its end is landed, and then no more: a
@@ -110,11 +110,11 @@ def quoted(text: str) -> str:
     return re.sub(r"([^a-zA-Z0-9_\-/ :])", r"\\\1", text).replace("\\", "\\\\").replace('\\\\"', '\\"')
 
 
-VLLM = _Series(tables.VLLM, "vLLM", "vllm:prompt_tokens_total", tuple(tables.ENGINE_METRICS))
+ENGINES = _Series(tables.ENGINES, "engine", "|".join(tables.KNOWN_BY), tuple(tables.ENGINE_METRICS))
 _POD_METRICS = ("kube_pod_info", "kube_pod_container_resource_requests", "kube_pod_created")
 KUBE = _Series(tables.KUBE, "kube-state-metrics", "kube_pod_info", _POD_METRICS)
 DCGM = _Series(tables.DCGM, "dcgm-exporter", "DCGM_FI_DEV_GPU_UTIL|DCGM_FI_DEV_FB_USED", tuple(tables.GPU_METRICS))
-_ALL = (VLLM, DCGM, KUBE)
+_ALL = (ENGINES, DCGM, KUBE)
 
 
 def _asked(settings: Mapping[str, Any]) -> list[_Series]:
@@ -306,7 +306,7 @@ _Answers = Iterator[tuple[str, datetime, datetime, Said]]
 
 
 def _raw(server: Prometheus, series: _Series, settings: Mapping[str, Any], day: datetime, stop: datetime) -> _Answers:
-    selector = series.selector(settings, jobs=_jobs(server, series, settings, day, stop) if series is VLLM else [])
+    selector = series.selector(settings, jobs=_jobs(server, series, settings, day, stop) if series is ENGINES else [])
     for begin, end, said in raw_windows(server, selector, start=day, stop=stop, longest=_HOUR):
         yield selector, begin, end, said
 
@@ -436,10 +436,11 @@ def _ask(context: FetchContext, series: _Series, seconds: float | None) -> Probe
     if not names and series is KUBE:
         return Probed("allowed", f"{server.host} answers; without {series.what}, dcgm-exporter says where pods run")
     if not names:
+        scraped = "the engines" if series is ENGINES else series.what
         return Probed(
             "not_found",
             f"{server.host} answers, and has no {series.what} series of the last hour",
-            f"Have it scrape {series.what}, or say leave_out: [{series.dataset}] in settings",
+            f"Have it scrape {scraped}, or say leave_out: [{series.dataset}] in settings",
         )
     return Probed("allowed", f"{server.host} answers, and has {series.what} series of the last hour")
 
@@ -454,7 +455,7 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """Kept, and never counted."""
-    return Fetched(dataset=VLLM.dataset, payloads=(Payload(name=name, content=content),), complete=False)
+    return Fetched(dataset=ENGINES.dataset, payloads=(Payload(name=name, content=content),), complete=False)
 
 
 def _dataset(series: _Series, tables: tuple[Table, ...], parse: Callable[[bytes, Settings], Frames]) -> Dataset:
@@ -473,7 +474,7 @@ def _dataset(series: _Series, tables: tuple[Table, ...], parse: Callable[[bytes,
 SOURCE = Source(
     name=NAME,
     datasets=(
-        _dataset(VLLM, (tables.ENGINE_SAMPLES,), tables.parse_engines),
+        _dataset(ENGINES, (tables.ENGINE_SAMPLES,), tables.parse_engines),
         _dataset(DCGM, (tables.GPU_SAMPLES, tables.GPU_PODS), tables.parse_gpus),
         _dataset(KUBE, (tables.PODS,), tables.parse_pods),
     ),

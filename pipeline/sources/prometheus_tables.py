@@ -23,28 +23,38 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ConfigError, QuarantineError
+from pipeline.formats.engine_table import ENGINE_METRICS as PINNED
+from pipeline.formats.engine_table import Figure
+from pipeline.formats.engines import SAME_REQUESTS, UNNAMED
 from pipeline.formats.exposition import instant
 from pipeline.formats.values import canonical_json
 from pipeline.landing.dataset import Frames, Settings, Table
 from pipeline.sources.prometheus_answers import RawSeries, data_in, matrix_in, values_of
 
 FORMAT = "breakeven.prometheus/1"
-VLLM, DCGM, KUBE = "vllm", "dcgm", "kube"
+ENGINES, DCGM, KUBE = "engines", "dcgm", "kube"
 
 _TEXT, _COUNT, _INSTANT = pl.String(), pl.Int64(), pl.Datetime("us")
 _MILLISECOND = timedelta(milliseconds=1)
 
-# metric -> the column it becomes; several metrics or series of one column are added up.
-ENGINE_METRICS = {
-    "vllm:prompt_tokens_total": "prompt_tokens",
-    "vllm:prompt_tokens_cached_total": "prompt_tokens_cached",
-    "vllm:prompt_tokens_by_source_total": "by_source",
-    "vllm:generation_tokens_total": "generation_tokens",
-    "vllm:request_success_total": "requests_success",
-    "vllm:num_requests_running": "requests_running",
-    "vllm:num_requests_waiting": "requests_waiting",
-    "vllm:prompt_tokens_created": "created",
+_COLUMN_OF: Mapping[Figure, str] = {
+    "prompt_tokens_delivered": "prompt_tokens",
+    "prompt_tokens_computed": "computed_tokens",
+    "prompt_tokens_cached": "prompt_tokens_cached",
+    "generation_tokens": "generation_tokens",
+    "requests_success": "requests_success",
+    "requests_running": "requests_running",
+    "requests_waiting": "requests_waiting",
 }
+_BY_SOURCE, _CREATED = "vllm:prompt_tokens_by_source_total", "vllm:prompt_tokens_created"
+# metric -> its engine and the column it becomes; several metrics or series of one column are added up.
+ENGINE_METRICS: Mapping[str, tuple[str, str]] = {
+    **{metric.sample_name: (metric.engine, _COLUMN_OF[metric.figure]) for metric in PINNED},
+    _BY_SOURCE: ("vllm", "by_source"),
+    _CREATED: ("vllm", "created"),
+}
+# By which of them a server has an engine: what each prints first of all.
+KNOWN_BY = tuple({metric.engine: metric.sample_name for metric in reversed(PINNED) if metric.kind != "gauge"}.values())
 STARTED = "process_start_time_seconds"
 _ENGINE_COUNTS = (
     "prompt_tokens",
@@ -54,8 +64,11 @@ _ENGINE_COUNTS = (
     "requests_running",
     "requests_waiting",
 )
+_GAUGES = ("requests_running", "requests_waiting")
 # Labels that tell series of one engine apart; all others are its target's.
 _ENGINE_LABELS = ("__name__", "model_name", "engine", "source", "finished_reason")
+# Of the other engines these are their target's, and all others tell series of one engine apart.
+_TARGET_LABELS = ("job", "instance", "container", "endpoint", "service")
 # Prometheus' own example configuration for pods, and so many a server, names them the second way.
 # No exporter says it: a team that relabels __meta_kubernetes_pod_uid names it so.
 _POD_UID = ("pod_uid", "kubernetes_pod_uid")
@@ -99,6 +112,8 @@ ENGINE_SAMPLES = Table(
         "at": _INSTANT,
         "interval_ms": _COUNT,
         "process_started_at": _INSTANT,
+        "serving_engine": _TEXT,
+        "prompt_counts": _TEXT,
         **dict.fromkeys(_ENGINE_COUNTS, _COUNT),
     },
 )
@@ -302,13 +317,25 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
     target = {name: text for name, text in labels.items() if text and name not in (*_ENGINE_LABELS, *named.replica)}
     process = [labels.get(name, "") for name in (named.cluster, "job", "instance", *_NAMESPACE, *_POD, "container")]
     name = labels.get("__name__", "")
-    column = ENGINE_METRICS.get(name)
+    serving_engine, column = ENGINE_METRICS.get(name, (None, None))
     if column == "by_source" and labels.get("source") not in _CACHED_SOURCES:
         column = None
     model_name, engine = labels.get("model_name"), labels.get("engine") or "0"
+    part = None
+    if serving_engine not in (None, "vllm"):
+        own = (*_TARGET_LABELS, named.cluster, named.node, _NODE, *_NAMESPACE, *_POD, *_POD_UID)
+        target = {name: text for name, text in target.items() if name in own}
+        # Of the model that an engine does not name, nobody says the name.
+        model_name, engine = _text(labels, "model_name", "model") or UNNAMED, "0"
+        if column in _GAUGES:
+            # What is of one priority alone is a part of another's series, or of nothing that is kept.
+            column = None if labels.get("priority") else column
+            part = canonical_json({name: text for name, text in labels.items() if name not in SAME_REQUESTS})
     target_labels = canonical_json(target)
     return {
         "column": "process_start" if name == STARTED else column if model_name else None,
+        "serving_engine": serving_engine,
+        "part": part,
         "stream": _text(labels, *named.replica) or "",
         "target_labels": target_labels,
         "process_key": canonical_json(process),
@@ -327,27 +354,30 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
 
 _ENGINE_TEXTS = (
     "process_key", "target_labels", "stream", "cluster", "namespace", "pod", "pod_uid", "node", "job", "instance",
-    "model_name", "engine",
+    "model_name", "engine", "serving_engine",
 )  # fmt: skip
+_TELLING = ("prompt_tokens", "computed_tokens", "generation_tokens")
 
 
 def parse_engines(content: bytes, settings: Settings) -> Frames:
     """One row a scrape of an engine: its cumulative counters, and when its process began where that is known."""
     named = labels_named(settings)
-    series = _read(content, VLLM)
+    series = _read(content, ENGINES)
     places = [_engine_place(one.labels, named) for one in series]
-    if not any(place["column"] in ("prompt_tokens", "generation_tokens") for place in places):
+    if not any(place["column"] in _TELLING or place["serving_engine"] not in (None, "vllm") for place in places):
         return {ENGINE_SAMPLES.name: _empty(ENGINE_SAMPLES)}
     long = _long(series, places)
-    rows = _one_stream(long.filter(pl.col("column") != "process_start"), of="target_labels")
+    rows = _one_stream(_of_one_engine(long.filter(pl.col("column") != "process_start")), of="target_labels")
     wide = _wide(
-        rows,
+        _once_a_rank(rows),
         keys=("engine_key", "at_ms"),
         value=pl.col("value").sum(),
-        columns=(*_ENGINE_COUNTS, "by_source", "created"),
+        columns=(*_ENGINE_COUNTS, "computed_tokens", "by_source", "created"),
     )
-    wide = wide.filter(pl.col("prompt_tokens").is_not_null() | pl.col("generation_tokens").is_not_null())
     wide = wide.join(rows.select("engine_key", *_ENGINE_TEXTS).unique("engine_key"), on="engine_key")
+    # Another engine that is read and counts no tokens was there all the same; vLLM prints both counters or is cut.
+    is_told = pl.any_horizontal(pl.col(name).is_not_null() for name in _TELLING)
+    wide = wide.filter(is_told | (pl.col("serving_engine") != "vllm"))
     began = long.filter(pl.col("column") == "process_start").group_by("process_key", "stream", "at_ms")
     wide = wide.join(
         began.agg(pl.col("value").max().alias("began")), on=["process_key", "stream", "at_ms"], how="left"
@@ -356,8 +386,42 @@ def parse_engines(content: bytes, settings: Settings) -> Frames:
         pl.coalesce("prompt_tokens_cached", "by_source").alias("prompt_tokens_cached"),
         pl.col("stream").alias("replica"),
     )
-    wide = _intervals(_counts(_with_start(wide), _ENGINE_COUNTS), of="engine_key", capped=False)
+    wide = _with_prompts(_counts(_with_start(wide), (*_ENGINE_COUNTS, "computed_tokens")))
+    wide = _intervals(wide, of="engine_key", capped=False)
     return {ENGINE_SAMPLES.name: _dated(wide, ENGINE_SAMPLES).sort("target_labels", "model_name", "engine", "at")}
+
+
+def _of_one_engine(rows: pl.DataFrame) -> pl.DataFrame:
+    """Without what Triton prints beside the counters of the vLLM that it runs: those tell the same requests."""
+    behind = rows.filter(pl.col("serving_engine") == "vllm")["process_key"].unique().to_list()
+    return rows.filter((pl.col("serving_engine") != "triton") | ~pl.col("process_key").is_in(behind))
+
+
+def _once_a_rank(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, of which the gauges of ranks that see the same requests are one: the highest."""
+    is_one = pl.col("part").is_not_null()
+    ranks = rows.filter(is_one)
+    if not ranks.height:
+        return rows
+    highest = pl.when(pl.col("value").null_count() == 0).then(pl.col("value").max()).alias("value")
+    kept = ranks.group_by("engine_key", "at_ms", "column", "part").agg(highest)
+    columns = ("engine_key", "at_ms", "column", "value")
+    return pl.concat([rows.filter(~is_one).select(columns), kept.select(columns)])
+
+
+def _with_prompts(wide: pl.DataFrame) -> pl.DataFrame:
+    """`prompt_tokens` and what they count, as `formats.engines` reads them: delivered, or computed where the engine
+    tells no more."""
+    cached, computed = pl.col("prompt_tokens_cached"), pl.col("computed_tokens")
+    delivered = pl.coalesce("prompt_tokens", computed + cached)
+    return wide.with_columns(
+        pl.coalesce(delivered, computed).alias("prompt_tokens"),
+        pl.when(delivered.is_not_null())
+        .then(pl.lit("delivered"))
+        .when(computed.is_not_null())
+        .then(pl.lit("computed"))
+        .alias("prompt_counts"),
+    )
 
 
 def _with_start(wide: pl.DataFrame) -> pl.DataFrame:

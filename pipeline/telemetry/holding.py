@@ -6,7 +6,7 @@ What is told of a MIG slice is told of its GPU, with the slice's part of it.
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,11 +23,15 @@ _LISTENS = "0A"
 
 @dataclass(frozen=True)
 class Holding:
-    """`shares_ppm`: the part of each GPU, in their order. `method`: declared, pod_resources or compute_pids."""
+    """`shares_ppm`: the part of each GPU, in their order. `method`: declared, pod_resources or compute_pids.
+
+    `memory_bytes`: what the engine's processes hold of each; null where that is not known of all of them.
+    """
 
     gpu_uuids: tuple[str, ...]
     shares_ppm: tuple[int, ...]
     method: str
+    memory_bytes: tuple[int, ...] | None = None
 
 
 class Holdings:
@@ -47,7 +51,7 @@ class Holdings:
         self._proc = proc
         self._indices: dict[str, str] = {}
         self._parts: dict[str, tuple[str, int, int]] = {}  # slice -> GPU, its instance's number, its part in ppm
-        self._pids: Mapping[str, Sequence[int]] = {}
+        self._pids: Mapping[str, Mapping[int, int | None]] = {}
         self._listed: tuple[int, dict[str, tuple[str, ...]]] | None = None
         self._listeners: dict[int, tuple[int, int | None]] = {}
 
@@ -63,8 +67,8 @@ class Holdings:
             part = (record.gpu_uuid, record.gpu_instance_id, part_ppm)
             self._parts = {**self._parts, record.slice_uuid: part}
 
-    def processes(self, pids: Mapping[str, Sequence[int]]) -> None:
-        """GPU UUID -> PIDs of its compute processes."""
+    def processes(self, pids: Mapping[str, Mapping[int, int | None]]) -> None:
+        """GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say."""
         self._pids = pids
 
     def of(self, replica_id: str, url: str) -> Holding | None:
@@ -75,7 +79,10 @@ class Holdings:
         held = self._by_pod().get(replica_id)
         if held:
             return self._held(held, "pod_resources")
-        return self._by_processes(url)
+        computing = self._computing(url)
+        gpus = [gpu for gpu, memories in computing.items() if memories]
+        found = self._held(gpus, "compute_pids")
+        return None if found is None else replace(found, memory_bytes=_memory_of(found.gpu_uuids, computing))
 
     def _held(self, devices: Iterable[str], method: str) -> Holding | None:
         """Two slices of one GPU are its sum; two compute instances of one slice are that slice."""
@@ -108,17 +115,17 @@ class Holdings:
             self._listed = (now_ms, {name: devices for name, devices in found.items() if name not in twice})
         return self._listed[1]
 
-    def _by_processes(self, url: str) -> Holding | None:
-        """GPUs on which the process that listens at this address, or one that it started, computes."""
+    def _computing(self, url: str) -> dict[str, list[int | None]]:
+        """Each GPU -> what each process that listens at this address, or that such a one started, holds of it."""
         parts = urlsplit(url)
         pids = {pid for held in self._pids.values() for pid in held}
         if parts.hostname not in _LOOPBACK or not pids:
-            return None
+            return {}
         listener = self._listener(parts.port or (443 if parts.scheme == "https" else 80))
         if listener is None:
-            return None
+            return {}
         own = {pid for pid in pids if listener in _ancestry(self._proc, pid)}
-        return self._held([gpu for gpu, held in self._pids.items() if own & set(held)], "compute_pids")
+        return {gpu: [memory for pid, memory in held.items() if pid in own] for gpu, held in self._pids.items()}
 
     def _listener(self, port: int) -> int | None:
         """Looked for once a minute, as that opens every process of the host; sooner where it is gone."""
@@ -128,6 +135,17 @@ class Holdings:
             pid = _listening(self._proc, port)
             self._listeners[port] = (now_ms, pid)
         return pid
+
+
+def _memory_of(gpus: Sequence[str], held: Mapping[str, Sequence[int | None]]) -> tuple[int, ...] | None:
+    """Bytes of each GPU; null where one process does not tell."""
+    sums: list[int] = []
+    for gpu in gpus:
+        known = [memory for memory in held[gpu] if memory is not None]
+        if len(known) < len(held[gpu]):
+            return None
+        sums.append(sum(known))
+    return tuple(sums)
 
 
 def _listening(proc: Path, port: int) -> int | None:

@@ -45,6 +45,8 @@ _DRIVER: Mapping[int, str] = {
 }
 # A driver that holds so much memory for nobody is not known: a count of 0 beside it is of another PID namespace.
 _HELD_BYTES = 2 * 1024**3
+# More than any GPU has: what a driver prints that does not know.
+_MOST_MEMORY_BYTES = 2**50
 _SLOW_MS = 60_000
 # Events that are taken in one reading; a GPU that says more of them than this says nothing new.
 _MOST_EVENTS = 64
@@ -82,7 +84,7 @@ class _Device:
     is_mig: bool | None = None
     refused: dict[str, str] = field(default_factory=dict)
     last_sample_us: int = 0
-    pids: tuple[int, ...] | None = None
+    pids: tuple[tuple[int, int | None], ...] | None = None  # with the bytes that each holds
     described: Gpu | None = None
     slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
     told_slices: tuple[Slice, ...] | None = None
@@ -188,8 +190,9 @@ class Sampler:
         """Of each GPU after a `read`: what it is, the calls its driver refuses for ever, whether it is in MIG."""
         return [(self._described(device), dict(device.refused), device.is_mig is True) for device in self._devices]
 
-    def holders(self) -> Mapping[str, tuple[int, ...]]:
-        """GPU UUID -> PIDs of compute processes when they were last looked at; without GPUs that do not tell them."""
+    def holders(self) -> Mapping[str, tuple[tuple[int, int | None], ...]]:
+        """GPU UUID -> PIDs of compute processes when they were last looked at, each with the bytes of the GPU's memory
+        that it held, null where the driver does not say; without GPUs that do not tell them."""
         return {device.uuid: device.pids for device in self._devices if device.pids is not None}
 
     def _version(self) -> str | None:
@@ -331,7 +334,15 @@ class Sampler:
         processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v3", device.handle)
         if processes is None and "nvmlDeviceGetComputeRunningProcesses_v3" in device.refused:
             processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v2", device.handle)
-        device.pids = None if processes is None else tuple(sorted({int(process.pid) for process in processes}))
+        if processes is None:
+            device.pids = None
+            return
+        held: dict[int, int | None] = {}
+        for process in processes:  # under MIG one may be there once for each of its slices
+            pid, memory = int(process.pid), _memory_of(process)
+            before = held.get(pid, 0)
+            held[pid] = None if memory is None or before is None else before + memory
+        device.pids = tuple(sorted(held.items()))
 
     def _read_condition(self, device: _Device) -> None:
         """Firmware, memory errors and rows taken out of use. What is not told this time stays as it was told last."""
@@ -458,6 +469,12 @@ def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | N
     if count is None or device.is_mig or (count > 0 and not is_active_known):
         return None
     return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
+
+
+def _memory_of(process: Any) -> int | None:
+    """Bytes that a process holds; null where the driver does not say, as to a container that is not its own."""
+    held = process.usedGpuMemory
+    return None if held is None or not 0 <= held <= _MOST_MEMORY_BYTES else int(held)
 
 
 def _address(handle: Any) -> int | None:

@@ -134,6 +134,7 @@ class _Asked:
             served_model=self._identity.served_model,
             gpu_uuids=None if holding is None else holding.gpu_uuids,
             gpu_shares_ppm=None if holding is None else holding.shares_ppm,
+            gpu_memory_bytes=None if holding is None else holding.memory_bytes,
             gpu_method=None if holding is None else holding.method,
             http_status=http_status,
             duration_ms=duration_ms,
@@ -150,8 +151,8 @@ class _Asked:
         if self._known_for > 0 and engine == self._identity.engine:
             return
         path, field = _VERSION_AT.get(engine, ("", ""))
-        version = _json_of(self._target, path, seconds=self._seconds).get(field) if path else None
-        names = _models(self._target, seconds=self._seconds) if engine in _NAMES_NO_MODEL else []
+        version = _json_of(self._target.url, path, seconds=self._seconds).get(field) if path else None
+        names = _models(self._target.url, seconds=self._seconds) if engine in _NAMES_NO_MODEL else []
         is_told = bool(names) or engine not in _NAMES_NO_MODEL
         if is_told or engine != self._told[0]:
             # Of several it is not known whose tokens these are.
@@ -160,15 +161,21 @@ class _Asked:
         self._identity = _Identity(engine, _said(version), self._told[1])
 
 
-def _models(target: Target, *, seconds: float) -> list[object]:
+def model_named_at(url: str, *, seconds: float) -> str | None:
+    """The one model that an engine at this address lists; null where it lists none, or several."""
+    names = _models(url, seconds=seconds)
+    return _said(names[0]) if len(names) == 1 else None
+
+
+def _models(address: str, *, seconds: float) -> list[object]:
     """The models that it lists; none where it does not answer."""
-    listed = _json_of(target, "/v1/models", seconds=seconds).get("data")
+    listed = _json_of(address, "/v1/models", seconds=seconds).get("data")
     return [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
-def _json_of(target: Target, path: str, *, seconds: float) -> dict[str, Any]:
+def _json_of(address: str, path: str, *, seconds: float) -> dict[str, Any]:
     """A JSON object at another path of the same server; empty where it has none."""
-    url = urlsplit(target.url)._replace(path=path, query="", fragment="").geturl()
+    url = urlsplit(address)._replace(path=path, query="", fragment="").geturl()
     try:
         found = json.loads(scrape(url, seconds=seconds))
     except (ScrapeError, ValueError, RecursionError):

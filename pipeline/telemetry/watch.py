@@ -35,8 +35,8 @@ class Child(Protocol):
 Spawn = Callable[[frozenset[str]], Child]
 Write = Callable[[Record, Instant], None]
 Say = Callable[[str], None]
-# GPU UUID -> PIDs of its compute processes.
-Processes = Callable[[dict[str, list[int]]], None]
+# GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say.
+Processes = Callable[[dict[str, dict[int, int | None]]], None]
 
 
 def spawn_sampler(*, cadence_ms: int) -> Spawn:
@@ -149,7 +149,7 @@ class SamplerWatch:
             self._gap(message["failed"], now)
             return
         if "processes" in message:
-            self._processes({str(uuid): [int(pid) for pid in pids] for uuid, pids in message["processes"].items()})
+            self._processes({str(uuid): _held(pids) for uuid, pids in message["processes"].items()})
             return
         if "record" not in message:
             return
@@ -202,3 +202,8 @@ class SamplerWatch:
         if now.mono_ms > self._covered.mono_ms:
             self._write(Gap(interval_ms=now.mono_ms - self._covered.mono_ms, reason=reason), now)
             self._covered = now
+
+
+def _held(processes: list[list[int | None]]) -> dict[int, int | None]:
+    """PID -> bytes. ValueError, TypeError where it is something else."""
+    return {int(pid or 0): None if held is None else int(held) for pid, held in processes}

@@ -1,7 +1,8 @@
 -- law: gpu_shares_fit_the_gpu
 -- scope: account
 -- partition: month
--- No GPU-hour is claimed for more than an hour by the engines on it, and no GPU-day is observed for more than a day.
+-- The engines on a GPU have no more than all of it at any moment, nor of any hour, and no GPU-day is observed for more
+-- than a day.
 select
     usage_date,
     'gpu_shares_fit_the_gpu' as law,
@@ -13,6 +14,15 @@ select
 from int_engine_hours
 group by usage_date, host, gpu_uuid, usage_hour_at
 having sum(serving_milliseconds + loaded_idle_milliseconds + starting_milliseconds) > 3600000
+union all
+select
+    usage_date,
+    'gpu_shares_fit_the_gpu' as law,
+    'host:' || host as scope,
+    concat(gpu_uuid, ' ', from_at, ': engines have ', sum(share_ppm), ' ppm of it.') as detail
+from int_gpu_shares_interval
+group by usage_date, host, gpu_uuid, from_at
+having sum(share_ppm) > 1000000
 union all
 select
     usage_date,

@@ -31,7 +31,6 @@ intervals as (
                 and (
                     samples.util_gpu_pct is not null
                     or samples.sm_active_ppm is not null
-                    or samples.memory_used_bytes is not null
                     or samples.compute_process_count is not null
                 )
             )
@@ -61,7 +60,6 @@ kept_hours as (
             samples.util_gpu_pct is not null
             or samples.gr_engine_active_ppm is not null
             or samples.sm_active_ppm is not null
-            or samples.memory_used_bytes is not null
         )
 ),
 

@@ -148,7 +148,7 @@ def test_a_narrower_match_and_a_token_are_handed_on(caplog) -> None:
 @pytest.mark.parametrize(
     ("api", "error", "words"),
     [
-        (PrometheusApi(), CheckError, "has no sample of vLLM's token counters"),
+        (PrometheusApi(), CheckError, "has no sample of an engine's token counters"),
         (PrometheusApi(always=Answer(body=b"<html>")), SourceError, "none of Prometheus' HTTP API"),
         (PrometheusApi(always=Answer(status=404, body=b"")), SourceError, "HTTP 404"),
         (

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check.engine import CheckError, observed
+from pipeline.check.engine import CheckError, engines_of, observed
+from pipeline.check.engine_answer import engine_answer
 from pipeline.check.watching import Clock, saved_pair, watch
 from pipeline.formats.exposition import ExpositionError
 from pipeline.telemetry.scrape import ScrapeError, metrics_url, scrape, shown_url
-from tests.check.vllm_server import Answer, serving, vllm_body
+from tests.check.vllm_server import Answer, engine_body, serving, vllm_body
 
 START = datetime(2026, 11, 29, 5, tzinfo=UTC)
 
@@ -60,6 +61,32 @@ def test_a_scrape_that_fails_meanwhile_is_noted_and_loses_no_token() -> None:
     assert "HTTP 503" in watched.notes[0]
 
 
+@pytest.mark.parametrize("engine", ["sglang", "tgi", "trtllm", "llamacpp"])
+def test_every_engine_that_the_agent_reads_is_watched_by_its_own_names(engine: str) -> None:
+    """1,000 prompt tokens and 57 generated ones more at each scrape; who names no model is asked for it."""
+    with serving(
+        lambda number: Answer.of(engine_body(engine, prompt=1_000 * number, output=57 * number)),
+        elsewhere={"/v1/models": '{"data": [{"id": "chat"}]}'},
+    ) as url:
+        watched = watch(metrics_url(url), seconds=3, timeout_seconds=5, clock=Ticking().clock())
+    window = observed(watched.readings)
+    assert (window.tokens.prompt, window.tokens.output) == (3_000, 171)
+    assert engines_of(watched.readings) == [("chat", "0")]
+    unknown = engine_answer([watched], subject="x", rate=None, currency="USD", gpu_count=1, apis=()).unknown
+    assert any("counts the computed ones alone" in said for said in unknown) == (engine == "llamacpp")
+    assert any("when it ends" in said for said in unknown) == (engine in ("sglang", "tgi"))
+
+
+def test_an_engine_that_counts_requests_alone_is_refused_with_what_to_name_instead() -> None:
+    triton = Answer.of(
+        '# TYPE nv_inference_request_success counter\nnv_inference_request_success{model="chat"} 12\n# EOF\n'
+    )
+    with serving(lambda _: triton) as url:
+        watched = watch(metrics_url(url), seconds=3, timeout_seconds=5, clock=Ticking().clock())
+    with pytest.raises(CheckError, match=r"counts none, as Triton does.*name that one's own address"):
+        observed(watched.readings)
+
+
 def test_nothing_is_made_of_one_scrape_where_a_window_was_asked_for() -> None:
     once = serving(lambda number: busy(number) if number == 0 else Answer(b"", 500))
     with once as url, pytest.raises(CheckError, match="After the first scrape none came in 3 s"):
@@ -80,7 +107,7 @@ BODY = vllm_body(prompt=1234, output=56)
         (Answer(b"<html>hello</html>\n"), ExpositionError, "not exposition text"),
         (Answer(b"\xff\xfe\x00"), ScrapeError, "not UTF-8"),
         (Answer(b""), ExpositionError, "empty"),
-        (Answer(b"dcgm 1.0\n"), ExpositionError, "starting, or this is not vLLM"),
+        (Answer(b"dcgm 1.0\n"), ExpositionError, "no series of a known engine: it is starting"),
     ],
 )
 def test_what_is_no_whole_answer_is_refused_with_the_reason(answer: Answer, error: type[Exception], words: str) -> None:

@@ -1,10 +1,12 @@
 """A server on loopback that answers `/metrics` as vLLM does: generated bodies, one after the other, or a failure."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from pipeline.formats.engine_table import ENGINE_METRICS, Figure
 
 MODEL = "acme/chat-8b"
 
@@ -46,6 +48,26 @@ def vllm_body(
     return "\n".join([*lines, "# TYPE vllm:cache_config_info gauge", 'vllm:cache_config_info{engine="0"} 1.0', ""])
 
 
+def engine_body(engine: str, *, prompt: int, output: int, cached: int | None = None) -> str:
+    """What another engine prints of these tokens, as far as it is read, by the names of the table."""
+    said: dict[Figure, int | None] = {
+        "prompt_tokens_delivered": prompt,
+        "prompt_tokens_computed": prompt,
+        "prompt_tokens_cached": cached,
+        "generation_tokens": output,
+        "requests_success": output // 57,
+        "requests_running": 1,
+        "requests_waiting": 0,
+    }
+    labels = "" if engine in ("tgi", "llamacpp") else '{model_name="chat"}'
+    lines = []
+    for metric in ENGINE_METRICS:
+        value = said[metric.figure]
+        if metric.engine == engine and value is not None:
+            lines += [f"# TYPE {metric.name} {metric.kind}", f"{metric.sample_name}{labels} {value}"]
+    return "\n".join([*lines, "# TYPE up gauge", "up 1", ""])
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer of the server. `announced_bytes`: a Content-Length that is not the body's."""
@@ -64,17 +86,25 @@ Script = Callable[[int], Answer]
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[str]:
-    """The server's address. `script(n)` is what it answers to the n-th question, the first being 0."""
+def serving(script: Script, *, elsewhere: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The server's address. `script(n)` is what it answers to the n-th question, the first being 0.
+
+    `elsewhere`: what it answers at other paths.
+    """
     asked = 0
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             nonlocal asked
+            if elsewhere and self.path in elsewhere:
+                self._answer(Answer.of(elsewhere[self.path]))
+                return
             with lock:
                 number, asked = asked, asked + 1
-            answer = script(number) if self.path == "/metrics" else Answer(b"not here", 404)
+            self._answer(script(number) if self.path == "/metrics" else Answer(b"not here", 404))
+
+        def _answer(self, answer: Answer) -> None:
             self.send_response(answer.status)
             if answer.location is not None:
                 self.send_header("Location", answer.location)

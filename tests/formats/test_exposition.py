@@ -81,6 +81,7 @@ def test_each_engine_of_a_body_is_its_own_row_with_exact_counters() -> None:
             requests_waiting=0,
             process_started_at=datetime.fromisoformat("2025-11-01T00:00:00.250000"),
             engine_version=None,
+            identity_gap_tokens=0,
         ),
         VllmRow(
             model_name="org/chat",
@@ -93,8 +94,34 @@ def test_each_engine_of_a_body_is_its_own_row_with_exact_counters() -> None:
             requests_waiting=2,
             process_started_at=datetime.fromisoformat("2025-11-01T00:00:00.250000"),
             engine_version=None,
+            identity_gap_tokens=0,
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "gap"),
+    [
+        (("", ""), 0),
+        (('source="external_kv_transfer"} 4500.0', 'source="external_kv_transfer"} 4000.0'), 500),
+        (('vllm:prompt_tokens_total{engine="0",model_name="org/chat"} 1.2345e+06',
+          'vllm:prompt_tokens_total{engine="0",model_name="org/chat"} 2469000.0'), 1_234_500),
+    ],
+)  # fmt: skip
+def test_computed_found_and_external_tokens_are_all_prompt_tokens(change: tuple[str, str], gap: int) -> None:
+    assert read_vllm(V1.replace(*change))[0].identity_gap_tokens == gap
+
+
+def test_what_all_steps_worked_on_is_prompts_and_generated_where_nothing_was_found_or_computed_again() -> None:
+    steps = '# TYPE vllm:iteration_tokens_total histogram\nvllm:iteration_tokens_total_sum{model_name="m"} 17\n'
+    cached = '# TYPE vllm:prompt_tokens_cached_total counter\nvllm:prompt_tokens_cached_total{model_name="m"} 0\n'
+    again = '# TYPE vllm:num_preemptions_total counter\nvllm:num_preemptions_total{model_name="m"} 1\n'
+    (row,) = read_vllm(V0 + cached + steps + "# EOF\n")
+    assert row.prompt_tokens is not None
+    assert row.generation_tokens is not None
+    assert row.identity_gap_tokens == abs(17 - row.prompt_tokens - row.generation_tokens)
+    assert read_vllm(V0 + cached + again + steps + "# EOF\n")[0].identity_gap_tokens is None
+    assert read_vllm(V0 + steps + "# EOF\n")[0].identity_gap_tokens is None  # whether anything was found is not told
 
 
 def test_v0_without_the_engine_label_is_one_engine_and_what_it_hides_is_null() -> None:

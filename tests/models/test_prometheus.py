@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.runner import Built
+from tests.check.stored_scrapes import stored
+from tests.check.vllm_server import engine_body
 from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
 from tests.sources.prometheus_api import ms
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series, landed
@@ -464,9 +466,24 @@ def test_a_server_that_takes_over_vouches_for_no_instant_twice(cache: Path) -> N
 
 def test_a_server_that_is_a_control_is_never_counted(cache: Path) -> None:
     tables = _tables(Fleet(start=_at(10), stop=_at(11), engines=[ENGINE], gpus=[Gpu(UUID)]).series())
-    said = {"source": "prometheus", "account": "main", "dataset": "vllm", "issuer": "main", "role": "control"}
+    said = {"source": "prometheus", "account": "main", "dataset": "engines", "issuer": "main", "role": "control"}
     for role, is_counted in (("book", True), ("control", False)):
         config = {"config_sources": [{**said, "role": role}]}
         built = build_tables(cache, {**tables, **config}, ("int_engine_scrapes", "int_gpu_hours"))
         assert bool(rows_of(built, "int_engine_scrapes")) is is_counted
         assert bool(rows_of(built, "int_gpu_hours")) is is_counted
+
+
+@pytest.mark.parametrize("engine", ["sglang", "tgi", "trtllm", "llamacpp"])
+def test_tokens_of_every_engine_come_through_as_an_agents_would(cache: Path, engine: str) -> None:
+    """An hour of scrapes, kept by two servers: what the last counter is above the first, once. B15."""
+    bodies = [
+        (_at(10) + timedelta(minutes=minute), engine_body(engine, prompt=1_000 * minute, output=570 * minute))
+        for minute in range(61)
+    ]
+    own = {"job": "svc", "instance": "10.0.0.5:30000", "namespace": "llm", "pod": "chat-0"}
+    series = [one for server in ("a", "b") for one in stored(bodies, **own, prometheus_replica=server)]
+    built = build_tables(cache, _tables(series), ("int_engine_tokens_hourly", "int_engine_scrapes"))
+    # The last scrape is of the minute before 11:00, which is the first minute of the next object.
+    assert _tokens(built) == {"input_uncached": 60_000, "output": 34_200}
+    assert {(row["engine"], row["is_valid"]) for row in rows_of(built, "int_engine_scrapes")} == {(engine, True)}

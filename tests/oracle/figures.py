@@ -9,6 +9,8 @@ from tests.oracle import cloud, coverage, engines, gpu_time, openai, peaks, rele
 from tests.oracle.api import api_figures
 from tests.oracle.controls import control_rows, openai_dashboard
 from tests.oracle.gpu_bills import Seen, gpu_figures
+from tests.oracle.gpu_shares import share_rows
+from tests.oracle.idle_runs import idle_run_rows
 from tests.oracle.landed import Project, read_project
 from tests.oracle.spool import read_spool
 from tests.oracle.token_weights import weight_rows
@@ -58,12 +60,16 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_demand_hourly": api.demand_hourly | served_hourly,
         "fct_gpu_costs_daily": gpu.costs,
         "fct_gpu_leftovers_daily": gpu.leftovers,
+        "fct_gpu_shares_interval": share_rows(project, spool.scrapes, claims, seen.engine_names, days=known_days),
+        "fct_idle_runs_daily": idle_run_rows(project, spool, claims, gpu, days=known_days),
         "fct_reconciliation_invoice": gpu.reconciliation | cloud.cloud_reconciliation(cloud_lines),
         "fct_self_host_tokens_daily": served_days,
         "fct_source_coverage_daily": source_days,
         "fct_token_class_weights_daily": weight_rows(project, spool.scrapes, served_days),
         # The demo has no Prometheus beside its agents; tests/models/test_telemetry_differences.py has.
         "fct_telemetry_differences_daily": {},
+        # No two feeds of the demo contradict each other; tests/models/test_telemetry_conflicts.py has some that do.
+        "fct_telemetry_conflicts_daily": {},
         "fct_api_other_charges_daily": openai.other_charges(project),
         "fct_unit_costs_daily": unit_costs(project, api_costs=api.costs, gpu_costs=gpu.costs, served=served_days),
     }

@@ -89,6 +89,15 @@ class Held(NamedTuple):
     method: str
 
 
+class IdleCost(NamedTuple):
+    """What a GPU's idle time of a day cost by one bill. `quanta` None where there is no rate."""
+
+    cost_measure: str
+    currency: str
+    milliseconds: int
+    quanta: int | None
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the telemetry says, as GPU bills need it."""
@@ -105,6 +114,9 @@ class GpuFigures:
     leftovers: Rows
     holdings: Rows
     reconciliation: Rows
+    held: dict[tuple[date, GpuPlace], Held]
+    idle: dict[tuple[date, str, str, str], list[IdleCost]]
+    gpu_counts: dict[tuple[date, str, str], int | None]
 
 
 def gpu_figures(project: Project, seen: Seen, cloud_lines: list[CloudLine], *, days: list[date]) -> GpuFigures:
@@ -128,6 +140,9 @@ def gpu_figures(project: Project, seen: Seen, cloud_lines: list[CloudLine], *, d
         leftovers=_leftovers(project, by_resource, held, seen) | _no_longer_billed(ended),
         holdings=_holding_intervals(held, seen),
         reconciliation=_reconciliation(lines, totals, days=days),
+        held=held,
+        idle=ledger.idle,
+        gpu_counts={place: bill.gpu_count for place, bill in by_resource.items()},
     )
 
 
@@ -536,6 +551,7 @@ class _Ledger:
 
     def __init__(self, project: Project, seen: Seen, held: dict[tuple[date, GpuPlace], Held]) -> None:
         self.rows: Rows = {}
+        self.idle: dict[tuple[date, str, str, str], list[IdleCost]] = defaultdict(list)
         self._project = project
         self._rates = Rates(project)
         self._seen = seen
@@ -561,9 +577,22 @@ class _Ledger:
             return
         cells = self._paid_cells(bill, places, host)
         shares = dict.fromkeys(cells) if bill.quanta is None else split(bill.quanta, cells)
-        for (_, state, deployment), milliseconds in cells.items():
-            share = shares[_, state, deployment]
+        idle: dict[str, list[tuple[int, int | None]]] = defaultdict(list)
+        for (gpu_uuid, state, deployment), milliseconds in cells.items():
+            share = shares[gpu_uuid, state, deployment]
             self._add(bill, deployment, state, milliseconds, share, host, method)
+            if gpu_uuid is not None and state in ("loaded_idle", "unallocated") and milliseconds:
+                idle[gpu_uuid].append((milliseconds, share))
+        for gpu_uuid, parts in idle.items():
+            known = [amount for _, amount in parts if amount is not None]
+            self.idle[bill.usage_date, bill.issuer, bill.resource_id, gpu_uuid].append(
+                IdleCost(
+                    bill.cost_measure,
+                    bill.currency,
+                    sum(milliseconds for milliseconds, _ in parts),
+                    sum(known) if len(known) == len(parts) else None,
+                )
+            )
 
     def add_other(self, other: OtherCharge) -> None:
         bill = Bill(

@@ -35,14 +35,15 @@ def states_by_day(spool: Spool, claims: dict[tuple[str, str], list[Claim]], *, d
         gpu_claims = claims.get((place.host, place.gpu_uuid), [])
         if any(first.to_ms > second.from_ms for first, second in pairwise(gpu_claims)):
             raise ValueError(f"engines share {place.gpu_uuid}: the oracle does not divide it")
-        for from_ms, to_ms, target, state in _pieces(runs, gpu_claims):
+        for from_ms, to_ms, target, state in pieces(runs, gpu_claims):
             for day, milliseconds in _by_day(from_ms, to_ms):
                 if day in days:
                     cells[StateCell(day, place, target, state)] += milliseconds
     return cells
 
 
-def _pieces(runs: list[Run], claims: list[Claim]) -> Iterator[tuple[int, int, str | None, str]]:
+def pieces(runs: list[Run], claims: list[Claim]) -> Iterator[tuple[int, int, str | None, str]]:
+    """(from, to, engine, state) of a GPU's observed time, one after the other."""
     position = 0
     for run_from, run_to, evidence in runs:
         if evidence == "unhealthy":

@@ -49,6 +49,7 @@ class Scrape(NamedTuple):
     requests: int | None
     running: int | None
     waiting: int | None
+    gpu_method: str | None
 
 
 @dataclass
@@ -216,15 +217,16 @@ def _scrape(host: str, record: dict[str, Any], at: int) -> Iterator[Scrape]:
     body = record.get("body")
     gpu_uuids = tuple(sorted(set(record.get("gpu_uuids") or ())))
     said = (host, record["target"], at, record["interval_ms"], gpu_uuids)
+    method = record.get("gpu_method")
     is_answered = record.get("error") is None and record.get("http_status") in (None, 200)
     engines = _engines(body) if is_answered and body is not None and body.endswith("\n") else {}
     for (served_name, rank), figures in sorted(engines.items()):
         started_at, prompt, cached, generated, requests, running, waiting = figures
         tokens = (prompt, cached, generated)
         queue = (requests, running, waiting)
-        yield Scrape(*said, True, record["replica_id"], served_name, rank, started_at, *tokens, *queue)
+        yield Scrape(*said, True, record["replica_id"], served_name, rank, started_at, *tokens, *queue, method)
     if not engines:
-        yield Scrape(*said, False, record["replica_id"], "", "", None, 0, None, 0, None, None, None)
+        yield Scrape(*said, False, record["replica_id"], "", "", None, 0, None, 0, None, None, None, method)
 
 
 _Figures = tuple[int | None, int, int | None, int, int | None, int | None, int | None]  # the last seven of a Scrape

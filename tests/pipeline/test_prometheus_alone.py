@@ -221,10 +221,10 @@ def test_an_import_that_is_killed_has_landed_the_days_before_and_goes_on_there(t
         _ingested(made)
         again = [asked for path, asked in api.asked if _is_of_samples(path, asked, since=START - timedelta(days=1))]
     engines = [asked for asked in again if "vllm" in asked["query"]]
-    assert before == [("vllm", START - timedelta(days=1)), ("vllm", START)]
+    assert before == [("engines", START - timedelta(days=1)), ("engines", START)]
     assert engines
     assert not [asked for asked in engines if float(asked["time"]) < (START + timedelta(days=1)).timestamp()]
-    days = [(name, START + timedelta(days=day)) for name in ("dcgm", "vllm") for day in range(-1, 3)]
+    days = [(name, START + timedelta(days=day)) for name in ("dcgm", "engines") for day in range(-1, 3)]
     assert _landed_days(made) == days
 
 
@@ -245,7 +245,7 @@ def test_an_import_shows_on_a_terminal_which_day_it_is_at_and_in_a_pipe_nothing(
         brought = run.ingest_with_progress(_project(tmp_path / "one", api).project, now=STOP + timedelta(hours=1))
     assert [len(one.deliveries) for one in brought] == [1, 8]
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
-    bars = re.findall(r"prometheus/main (vllm|dcgm), days \S+ (\d+)/(\d+)", plain)
+    bars = re.findall(r"prometheus/main (engines|dcgm), days \S+ (\d+)/(\d+)", plain)
     assert bars[-1:] == ([("dcgm", "4", "4")] if is_terminal else [])
     assert shown.getvalue() == "" or is_terminal
 
@@ -260,7 +260,7 @@ def test_the_tokens_are_explained_back_to_the_answers_of_the_server(evidence: Ev
     (ends,) = [rows for rows in explanation.objects if rows.title.startswith("First and last reading")]
     files = [row[ends.columns.index("file")] for row in ends.rows]
     # The day's first count begins at the last scrape of the evening before; its last is the first after midnight.
-    assert files == ["vllm-20261102T000000Z.json.gz", "vllm-20261103T000000Z.json.gz"]
+    assert files == ["engines-20261102T000000Z.json.gz", "engines-20261103T000000Z.json.gz"]
 
 
 def test_the_waste_is_explained_back_to_the_samples(evidence: Evidence) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from pipeline.sources.prometheus import DCGM, KUBE, SOURCE, VLLM, payload_of, pods_expression
+from pipeline.sources.prometheus import DCGM, ENGINES, KUBE, SOURCE, payload_of, pods_expression
 from tests.sources.prometheus_api import PrometheusApi, Samples, ms
 
 Series = list[tuple[dict[str, str], Samples]]
@@ -168,8 +168,8 @@ def landed(
     """Table -> what a fetch in windows of this length would land of [start, stop), read."""
     api = PrometheusApi(series=series, is_closed=is_closed)
     found: dict[str, list[pl.DataFrame]] = {}
-    for dataset, of in zip(SOURCE.datasets, (VLLM, DCGM, KUBE), strict=True):
-        selector = of.selector({}, jobs=["vllm", "svc"] if of is VLLM else [])
+    for dataset, of in zip(SOURCE.datasets, (ENGINES, DCGM, KUBE), strict=True):
+        selector = of.selector({}, jobs=["vllm", "svc"] if of is ENGINES else [])
         begin = start
         while begin < stop:
             end = min(begin + window, stop, begin.replace(hour=0, minute=0, second=0) + timedelta(days=1))

@@ -143,7 +143,16 @@ def test_an_engines_parts_of_its_gpus_follow_them_in_their_order(
     uuids: list[str] | None, shares: list[int] | None, expected: tuple[str | None, str | None]
 ) -> None:
     row = parsed(line(SCRAPE, 1, gpu_uuids=uuids, gpu_shares_ppm=shares))["engine_scrapes"].to_dicts()[0]
-    assert (row["gpu_uuids"], row["gpu_shares_ppm"]) == expected
+    assert (row["gpu_uuids"], row["gpu_shares_ppm"], row["gpu_memory_bytes"]) == (*expected, None)
+
+
+def test_what_an_engine_holds_of_each_gpus_memory_follows_them_too() -> None:
+    fields = {"gpu_uuids": ["GPU-2", "GPU-1"], "gpu_memory_bytes": [20_000_000_000, 70_000_000_000]}
+    rows = parsed(line(SCRAPE, 1, **fields))["engine_scrapes"].to_dicts()
+    assert {row["gpu_memory_bytes"] for row in rows} == {"[70000000000,20000000000]"}
+    half = {**fields, "gpu_memory_bytes": [20_000_000_000]}
+    rows = parsed(line(SCRAPE, 1, **half))["engine_scrapes"].to_dicts()
+    assert {row["gpu_memory_bytes"] for row in rows} == {None}
 
 
 @pytest.mark.parametrize(

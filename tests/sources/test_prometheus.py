@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
+from pipeline.formats.engines import read_engine
 from pipeline.landing.fetched import Fetched
 from pipeline.landing.landing import as_delivery
 from pipeline.landing.records import Delivery
 from pipeline.sources import prometheus
-from pipeline.sources.prometheus import DCGM, SOURCE, VLLM
+from pipeline.sources.prometheus import DCGM, ENGINES, SOURCE
 from pipeline.sources.source import FetchContext
+from tests.check.stored_scrapes import stored
+from tests.formats.test_engines import LLAMA, LLAMA_CACHED, SGLANG, TGI, TRITON, TRTLLM
 from tests.sources.admin_api import Answer, Sleeps, serving
 from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms, refused
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series
@@ -31,7 +34,9 @@ ENGINE = Engine(started=FIRST + timedelta(hours=22), ended=FIRST + timedelta(day
 
 
 def _context(api: PrometheusApi, *, landed: Sequence[Delivery] = (), now: datetime = NOW, **more: Any) -> FetchContext:
-    starts = {name: _watermark(landed, name) for name in ("vllm", "dcgm") if any(one.dataset == name for one in landed)}
+    starts = {
+        name: _watermark(landed, name) for name in ("engines", "dcgm") if any(one.dataset == name for one in landed)
+    }
     return FetchContext(
         account="main",
         settings={"base_url": api.url, **more},
@@ -156,7 +161,7 @@ def test_an_interrupted_run_has_landed_the_days_before_and_goes_on_there() -> No
         stream = SOURCE.fetch(_context(api))  # type: ignore[misc]
         landed = _land([next(stream)])
         api.always = refused(422, "execution", "bad luck")
-        with pytest.raises(SourceError, match="vLLM: it answered HTTP 422: bad luck"):
+        with pytest.raises(SourceError, match="engine: it answered HTTP 422: bad luck"):
             next(stream)
         api.always = None
         rest = _fetch(_context(api, landed=landed))
@@ -277,9 +282,37 @@ def test_what_is_no_number_is_no_reading(spelled: str, reads: int | None) -> Non
     assert (row["prompt_tokens"], row["generation_tokens"], row["interval_ms"]) == (reads, 7, None)
 
 
+@pytest.mark.parametrize("body", [SGLANG, TGI, TRTLLM, LLAMA, LLAMA_CACHED + LLAMA, TRITON + "# EOF\n"])
+def test_every_engine_is_read_as_its_own_scrape_reads(body: str) -> None:
+    """Of ranks that see the same requests one, of a part's priority none, each figure by the table's name. B15."""
+    at = FIRST + timedelta(hours=23)
+    own = {"job": "x", "instance": "10.0.0.5:30000", "namespace": "llm", "pod": "chat-0"}
+    series = [one for server in ("a", "b") for one in stored([(at, body)], **own, prometheus_replica=server)]
+    with serving(PrometheusApi(series=series)) as api:
+        rows = _rows(_fetch(_context(api))).sort("model_name").to_dicts()
+    told = read_engine(body)
+    names = ("model_name", "prompt_tokens", "prompt_counts", "prompt_tokens_cached", "generation_tokens",
+             "requests_success", "requests_running", "requests_waiting", "process_started_at")  # fmt: skip
+    assert [[row[name] for name in names] for row in rows] == [[getattr(row, name) for name in names] for row in told]
+    assert {row["serving_engine"] for row in rows} == {row.engine for row in told}
+    assert {row["engine"] for row in rows} == {"0"}
+    assert len({row["target_labels"] for row in rows}) == 1  # one address, however many labels its figures have
+
+
+def test_what_triton_prints_beside_its_vllm_is_not_another_engine() -> None:
+    at = FIRST + timedelta(hours=23)
+    body = "".join(
+        f'# TYPE vllm:{name}_total counter\nvllm:{name}_total{{engine="0",model_name="chat"}} 5\n'
+        for name in ("prompt_tokens", "generation_tokens")
+    )
+    with serving(PrometheusApi(series=stored([(at, body + TRITON)], job="x", instance="a:8002"))) as api:
+        (row,) = _rows(_fetch(_context(api))).to_dicts()
+    assert (row["serving_engine"], row["prompt_tokens"]) == ("vllm", 5)
+
+
 def test_half_a_token_is_refused_by_name() -> None:
     content = _object(
-        VLLM.dataset, [({"__name__": "vllm:prompt_tokens_total", "model_name": "m"}, [[FIRST.timestamp(), "1.5"]])]
+        ENGINES.dataset, [({"__name__": "vllm:prompt_tokens_total", "model_name": "m"}, [[FIRST.timestamp(), "1.5"]])]
     )
     with pytest.raises(QuarantineError, match=r"prompt_tokens is 1\.5 at .*no count"):
         SOURCE.datasets[0].parse(content, {})
@@ -300,10 +333,10 @@ def _object(dataset: str, series: Sequence[tuple[dict[str, str], list[list[Any]]
     [
         b"",
         b"{}\n{}",
-        _object("vllm", [])[:-9],
+        _object("engines", [])[:-9],
         _object("dcgm", []),
-        _object("vllm", [], format="other"),
-        _object("vllm", [], start_ms="x"),
+        _object("engines", [], format="other"),
+        _object("engines", [], start_ms="x"),
     ],
 )
 def test_what_is_no_object_of_this_dataset_is_refused(content: bytes) -> None:
@@ -407,7 +440,7 @@ def test_a_pod_is_told_with_what_of_gpus_its_containers_ask_for(asked: list[tupl
 
 def test_pods_alone_are_no_engines() -> None:
     api = PrometheusApi(series=_fleet(1, engines=(), pods=[Pod()]).series())
-    with serving(api), pytest.raises(SourceError, match="has no vLLM and no dcgm-exporter series of"):
+    with serving(api), pytest.raises(SourceError, match="has no engine and no dcgm-exporter series of"):
         _fetch(_context(api))
 
 
@@ -432,7 +465,7 @@ def test_an_answer_in_part_is_not_landed_unless_it_is_accepted(monkeypatch: pyte
 def test_a_server_without_our_series_says_so() -> None:
     with (
         serving(PrometheusApi(series=[({"__name__": "up"}, [(ms(FIRST), "1")])])) as api,
-        pytest.raises(SourceError, match="has no vLLM and no dcgm-exporter series of the last 400 days"),
+        pytest.raises(SourceError, match="has no engine and no dcgm-exporter series of the last 400 days"),
     ):
         _fetch(_context(api))
 
@@ -442,7 +475,7 @@ def test_what_one_dataset_cannot_be_asked_takes_nothing_from_the_other(monkeypat
     monkeypatch.setattr(api, "_query", _without_vllm(api))
     with serving(api):
         deliveries: list[Fetched] = []
-        with pytest.raises(SourceError, match=r"not read to the end: vLLM: .*forbidden series"):
+        with pytest.raises(SourceError, match=r"not read to the end: engine: .*forbidden series"):
             deliveries.extend(SOURCE.fetch(_context(api)))  # type: ignore[misc]
     assert {one.dataset for one in deliveries} == {DCGM.dataset}
 
@@ -493,18 +526,18 @@ def _probed(api: PrometheusApi, dataset: str, seconds: float | None = 2.0, **set
 def test_doctor_learns_what_the_server_has() -> None:
     now = Fleet(start=NOW - timedelta(minutes=30), stop=NOW, engines=[ENGINE])
     with serving(PrometheusApi(series=now.series())) as api:
-        assert _probed(api, "vllm")[0] == "allowed"
+        assert _probed(api, "engines")[0] == "allowed"
         assert _probed(api, "dcgm")[0] == "not_found"
         assert _probed(api, "kube")[0] == "allowed"
-        assert _probed(api, "vllm", seconds=None)[0] == "not_asked"
-        assert _probed(api, "vllm", key_env="NOT_SET")[0] == "no_key"
+        assert _probed(api, "engines", seconds=None)[0] == "not_asked"
+        assert _probed(api, "engines", key_env="NOT_SET")[0] == "no_key"
         api.token = "another"
-        assert _probed(api, "vllm", key_env="PROM_TOKEN")[0] == "refused"
+        assert _probed(api, "engines", key_env="PROM_TOKEN")[0] == "refused"
         api.always = refused(403, "forbidden", "no")
-        assert _probed(api, "vllm", key_env="PROM_TOKEN")[0] == "not_permitted"
-    assert _probed(api, "vllm", seconds=0.5)[0] == "unreachable"
+        assert _probed(api, "engines", key_env="PROM_TOKEN")[0] == "not_permitted"
+    assert _probed(api, "engines", seconds=0.5)[0] == "unreachable"
 
 
 def test_a_dropped_answer_never_counts() -> None:
-    assert SOURCE.recognise("vllm-20261113T000000Z.json.gz", _object("vllm", [])) is None
-    assert not SOURCE.drop("vllm-20261113T000000Z.json.gz", _object("vllm", []), {}).complete
+    assert SOURCE.recognise("vllm-20261113T000000Z.json.gz", _object("engines", [])) is None
+    assert not SOURCE.drop("vllm-20261113T000000Z.json.gz", _object("engines", []), {}).complete

@@ -7,6 +7,7 @@
  *   hang.FUNCTION 1                it does not return while the line is there
  *   gpuI.util|mem_util|power|energy|memory|processes|mig|reasons N
  *   gpuI.pid N                     the PID of its first process (4000); the others follow
+ *   gpuI.held N                    bytes that each of its processes holds (a driver that does not say)
  *   gpuI.samples N                 how many utilization samples lie in the buffer, 100 ms apart, ending at gpuI.now_us
  *   gpuI.sample N                  the value of each (gpuI.util)
  *   gpuI.busy_samples N            only so many of them, the others 0 (all)
@@ -327,6 +328,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(device_t *device, unsigned *count, p
     for (i = 0; i < running && i < *count; i++) {
         memset(&processes[i], 0, sizeof processes[i]);
         processes[i].pid = (unsigned)of_gpu(device, "pid", 4000) + i;
+        processes[i].used_bytes = (u64)of_gpu(device, "held", -1);
     }
     *count = running;
     return 0;

@@ -220,6 +220,7 @@ def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
 ) -> None:
     """The engine is a thread of this process; of two GPUs the driver lists it on the second one."""
     stub.set({"count": 2, "gpu0.processes": 1, "gpu0.pid": 1, "gpu1.processes": 1, "gpu1.pid": os.getpid()})
+    stub.set({"gpu0.held": 5_000_000_000, "gpu1.held": 70_000_000_000})
     with engine() as (address, _):
         agent = start("--engine", f"http://{address}", "--scrape-every", "0.2")
         found = agent.wait_for(lambda record: record["record"] == "scrape" and record["gpu_uuids"] is not None)
@@ -229,6 +230,7 @@ def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
         [1_000_000],
         "compute_pids",
     )
+    assert found["gpu_memory_bytes"] == [70_000_000_000]
 
 
 def test_asked_for_a_port_it_says_there_how_it_is_and_opens_none_otherwise(start: Callable[..., Agent]) -> None:

@@ -124,17 +124,21 @@ def proc_of(folder: Path, processes: Mapping[int, int], *, listener: int, port: 
 
 
 @pytest.mark.parametrize(
-    ("pids", "expected"),
+    ("pids", "expected", "memory"),
     [
-        ({"GPU-0": [12], "GPU-1": [13]}, ("GPU-0", "GPU-1")),  # workers of the engine
-        ({"GPU-0": [10], "GPU-1": [99]}, ("GPU-0",)),  # itself, and a process of another
-        ({"GPU-0": [99]}, None),
-        ({"GPU-0": [4_242]}, None),  # of another PID namespace
-        ({}, None),
+        ({"GPU-0": {12: 7}, "GPU-1": {13: 5}}, ("GPU-0", "GPU-1"), (7, 5)),  # workers of the engine
+        ({"GPU-0": {10: 3, 11: 4}, "GPU-1": {99: 9}}, ("GPU-0",), (7,)),  # itself, and a process of another
+        ({"GPU-0": {10: 3, 11: None}}, ("GPU-0",), None),  # of a part nobody says the memory
+        ({"GPU-0": {99: 1}}, None, None),
+        ({"GPU-0": {4_242: 1}}, None, None),  # of another PID namespace
+        ({}, None, None),
     ],
 )
 def test_an_engine_on_this_host_is_on_the_gpus_where_it_or_what_it_started_computes(
-    tmp_path: Path, pids: Mapping[str, Sequence[int]], expected: tuple[str, ...] | None
+    tmp_path: Path,
+    pids: Mapping[str, Mapping[int, int | None]],
+    expected: tuple[str, ...] | None,
+    memory: tuple[int, ...] | None,
 ) -> None:
     processes = {10: 1, 11: 10, 12: 11, 13: 10, 99: 1}
     known = holdings(proc=proc_of(tmp_path, processes, listener=10, port=8000))
@@ -142,5 +146,6 @@ def test_an_engine_on_this_host_is_on_the_gpus_where_it_or_what_it_started_compu
     found = known.of("chat-0", URL)
     assert (found and found.gpu_uuids) == expected
     assert (found and found.method) == (expected and "compute_pids")
+    assert (found and found.memory_bytes) == memory
     assert known.of("chat-0", "http://10.0.0.5:8000/metrics") is None  # another host's processes are not seen here
     assert known.of("chat-0", "http://127.0.0.1:8001/metrics") is None

@@ -1,0 +1,281 @@
+-- One row per usage_date, host, gpu_uuid, from_at, cost_measure, billing_currency.
+-- Runs of whole hours, within a day, in which a GPU was watched and did nothing: loaded without a request, or held by
+-- nobody, for 95% of each hour. What such an hour cost is its part of what the GPU's idle time of that day cost. What
+-- of it could come back as cash is of the hours in which all GPUs that are billed as one were idle together, and none
+-- of it while they are committed, or owned.
+-- partition: month
+-- lookback: int_gpu_hours 1 days
+with
+gpu_hours as (
+    select int_gpu_hours.*
+    from int_gpu_hours
+    inner join calendar as days
+        on
+            int_gpu_hours.usage_hour_at >= days.day_start_at
+            and int_gpu_hours.usage_hour_at < days.day_end_at
+),
+
+engine_hours as (
+    select * from int_engine_hours
+),
+
+holdings as (
+    select * from int_gpu_holdings_daily
+    where resource_id is not null
+),
+
+resource_times as (
+    select * from int_gpu_resource_time_daily
+    where is_paid
+),
+
+idle_costs as (
+    select * from int_gpu_costs_daily
+    where state in ('loaded_idle', 'unallocated') and gpu_milliseconds > 0
+),
+
+gpu_resources as (
+    select * from config_gpu_resources
+),
+
+companies as (
+    select * from config_company
+),
+
+rates as (
+    select * from int_fx_rates_daily
+),
+
+-- Of an hour that two observers tell the one that saw more counts: it is the same time.
+hours as (
+    select
+        host,
+        gpu_uuid,
+        usage_hour_at,
+        max(healthy_milliseconds) as healthy_ms,
+        max(held_milliseconds) as held_ms
+    from gpu_hours
+    group by host, gpu_uuid, usage_hour_at
+),
+
+engines as (
+    select
+        host,
+        gpu_uuid,
+        usage_hour_at,
+        sum(serving_milliseconds) as serving_ms,
+        sum(loaded_idle_milliseconds) as loaded_ms,
+        sum(starting_milliseconds) as starting_ms
+    from engine_hours
+    group by host, gpu_uuid, usage_hour_at
+),
+
+-- Time that a process holds and no engine explains is somebody's work.
+weighed as (
+    select
+        hours.host,
+        hours.gpu_uuid,
+        hours.usage_hour_at,
+        coalesce(engines.loaded_ms, 0) as loaded_ms,
+        hours.healthy_ms
+        - coalesce(engines.serving_ms, 0)
+        - least(coalesce(engines.starting_ms, 0), hours.held_ms)
+        - greatest(
+            hours.held_ms
+            - coalesce(engines.serving_ms, 0) - coalesce(engines.loaded_ms, 0)
+            - least(coalesce(engines.starting_ms, 0), hours.held_ms),
+            0
+        ) as idle_ms
+    from hours
+    left join engines
+        on
+            hours.host = engines.host
+            and hours.gpu_uuid = engines.gpu_uuid
+            and hours.usage_hour_at = engines.usage_hour_at
+),
+
+idle_hours as (
+    select
+        cast(weighed.usage_hour_at as date) as usage_date,
+        weighed.host,
+        weighed.gpu_uuid,
+        weighed.usage_hour_at,
+        weighed.idle_ms,
+        least(weighed.loaded_ms, weighed.idle_ms) as loaded_ms,
+        holdings.issuer,
+        holdings.resource_id,
+        count(*) over (
+            partition by holdings.issuer, holdings.resource_id, weighed.usage_hour_at
+        ) as idle_gpu_count
+    from weighed
+    left join holdings
+        on
+            cast(weighed.usage_hour_at as date) = holdings.usage_date
+            and weighed.host = holdings.host
+            and weighed.gpu_uuid = holdings.gpu_uuid
+    where weighed.idle_ms >= 3420000
+    qualify
+        row_number() over (
+            partition by weighed.host, weighed.gpu_uuid, weighed.usage_hour_at
+            order by holdings.issuer asc nulls last, holdings.resource_id asc
+        ) = 1
+),
+
+numbered as (
+    select
+        idle_hours.*,
+        resource_times.gpu_count is not null
+        and idle_hours.idle_gpu_count >= resource_times.gpu_count as is_whole_resource,
+        epoch_ms(idle_hours.usage_hour_at) // 3600000
+        - row_number() over (
+            partition by idle_hours.usage_date, idle_hours.host, idle_hours.gpu_uuid order by idle_hours.usage_hour_at
+        ) as run_number
+    from idle_hours
+    left join resource_times
+        on
+            idle_hours.usage_date = resource_times.usage_date
+            and idle_hours.issuer = resource_times.issuer
+            and idle_hours.resource_id = resource_times.resource_id
+),
+
+runs as (
+    select
+        usage_date,
+        host,
+        gpu_uuid,
+        issuer,
+        resource_id,
+        min(usage_hour_at) as from_at,
+        max(usage_hour_at) + to_hours(1) as to_at,
+        sum(idle_ms) as idle_ms,
+        sum(loaded_ms) as loaded_ms,
+        sum(case when is_whole_resource then idle_ms else 0 end) as whole_ms
+    from numbered
+    group by usage_date, host, gpu_uuid, issuer, resource_id, run_number
+),
+
+gpu_days as (
+    select
+        usage_date,
+        issuer,
+        resource_id,
+        gpu_uuid,
+        cost_measure,
+        billing_currency,
+        sum(gpu_milliseconds) as gpu_ms,
+        case when count(*) = count(realized_cost) then sum(realized_cost) end as idle_cost
+    from idle_costs
+    group by usage_date, issuer, resource_id, gpu_uuid, cost_measure, billing_currency
+),
+
+commitments as (
+    select
+        days.usage_date,
+        gpu_resources.issuer,
+        gpu_resources.resource_id,
+        max(gpu_resources.committed_until_date) as committed_until_date
+    from gpu_resources
+    inner join calendar as days
+        on
+            days.usage_date >= coalesce(gpu_resources.valid_from_date, days.usage_date)
+            and days.usage_date < coalesce(gpu_resources.valid_to_date, days.usage_date + 1)
+    where gpu_resources.committed_until_date > days.usage_date
+    group by days.usage_date, gpu_resources.issuer, gpu_resources.resource_id
+),
+
+-- Without a bill or an agreement there is no cost, which is not 0.
+priced as (
+    select
+        runs.*,
+        gpu_days.cost_measure,
+        gpu_days.billing_currency,
+        gpu_days.gpu_ms,
+        gpu_days.idle_cost,
+        cast(replace(cast(abs(gpu_days.idle_cost) as varchar), '.', '') as hugeint) as quanta,
+        commitments.committed_until_date
+    from runs
+    left join gpu_days
+        on
+            runs.usage_date = gpu_days.usage_date
+            and runs.issuer = gpu_days.issuer
+            and runs.resource_id = gpu_days.resource_id
+            and runs.gpu_uuid = gpu_days.gpu_uuid
+    left join commitments
+        on
+            runs.usage_date = commitments.usage_date
+            and runs.issuer = commitments.issuer
+            and runs.resource_id = commitments.resource_id
+),
+
+parts as (
+    select
+        *,
+        quanta // gpu_ms * least(idle_ms, gpu_ms) + quanta % gpu_ms * least(idle_ms, gpu_ms) // gpu_ms
+            as idle_quanta,
+        case
+            when committed_until_date is not null or cost_measure = 'effective' or idle_cost < 0 then 0 * quanta
+            else quanta // gpu_ms * least(whole_ms, gpu_ms) + quanta % gpu_ms * least(whole_ms, gpu_ms) // gpu_ms
+        end as cash_quanta
+    from priced
+),
+
+costs as (
+    select
+        *,
+        case when idle_cost < 0 then -1 else 1 end
+        * cast(idle_quanta as decimal(38, 0)) * cast('0.000000000000000001' as decimal(19, 18)) as economic_cost,
+        cast(cash_quanta as decimal(38, 0)) * cast('0.000000000000000001' as decimal(19, 18))
+            as cash_recoverable_cost
+    from parts
+),
+
+final as (
+    select
+        costs.usage_date,
+        costs.host,
+        costs.gpu_uuid,
+        costs.from_at,
+        costs.to_at,
+        costs.issuer,
+        costs.resource_id,
+        costs.cost_measure,
+        costs.billing_currency,
+        cast(costs.idle_ms as bigint) as gpu_milliseconds,
+        cast(costs.loaded_ms as bigint) as of_which_loaded_milliseconds,
+        cast(costs.whole_ms as bigint) as of_which_whole_resource_milliseconds,
+        costs.committed_until_date,
+        costs.economic_cost,
+        costs.cash_recoverable_cost,
+        -- Quanta of 10^-18 x multiplier / divisor, half away from zero.
+        case
+            when costs.billing_currency = companies.reporting_currency then costs.economic_cost
+            else
+                case when costs.economic_cost < 0 then -1 else 1 end
+                * cast(
+                    costs.idle_quanta // rates.divisor * rates.multiplier
+                    + (costs.idle_quanta % rates.divisor * rates.multiplier * 2 + rates.divisor) // (rates.divisor * 2)
+                    as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as economic_cost_rc,
+        case
+            when costs.billing_currency = companies.reporting_currency then costs.cash_recoverable_cost
+            else
+                case when costs.cash_recoverable_cost < 0 then -1 else 1 end
+                * cast(
+                    costs.cash_quanta // rates.divisor * rates.multiplier
+                    + (costs.cash_quanta % rates.divisor * rates.multiplier * 2 + rates.divisor) // (rates.divisor * 2)
+                    as decimal(38, 0)
+                )
+                * cast('0.000000000000000001' as decimal(19, 18))
+        end as cash_recoverable_cost_rc
+    from costs
+    left join companies
+        on
+            costs.usage_date >= coalesce(companies.valid_from_date, costs.usage_date)
+            and costs.usage_date < coalesce(companies.valid_to_date, costs.usage_date + 1)
+    left join rates
+        on costs.usage_date = rates.usage_date and costs.billing_currency = rates.currency
+)
+
+select * from final
