@@ -1,7 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, usage_hour_at, target.
 -- How long each engine served, was loaded without a request, or was starting on each GPU: its parts of the GPU's time,
 -- hour by hour.
--- partition: day
+-- partition: day, days apart
 with
 gpu_shares as (
     select * from int_gpu_shares_interval
