@@ -345,7 +345,7 @@ floored as (
     window pool as (partition by host, gpu_uuid, from_ms, is_serving)
 ),
 
--- However much memory an engine holds, it has no more than its part.
+-- However much memory an engine holds, and however parts are rounded, it has no more than its part.
 shared as (
     select
         *,
@@ -355,7 +355,7 @@ shared as (
                     then 1
                 else 0
             end,
-            (whole_ms * part_ppm + 999999) // 1000000
+            whole_ms * part_ppm // 1000000
         ) as own_ms
     from floored
     window pool as (partition by host, gpu_uuid, from_ms, is_serving)
