@@ -11,6 +11,7 @@ import polars as pl
 from pipeline.build.publish import open_snapshot
 from pipeline.build.relations import DateRange, quoted
 from pipeline.build.snapshot import Snapshot
+from pipeline.errors import BuildError
 from pipeline.paths import sql_root
 
 
@@ -37,9 +38,18 @@ class Questions:
         self._connection.close()
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
-        """The answer to `sql/reports/<name>.sql`; parameters it does not use are ignored."""
+        """The answer to `sql/reports/<name>.sql`; parameters it does not use are ignored.
+
+        Raises BuildError where another release built the snapshot, without a table or a column that is asked for.
+        """
         text = (sql_root() / "reports" / f"{name}.sql").read_text(encoding="utf-8")
-        return self.select(text, {key: value for key, value in parameters.items() if f"${key}" in text})
+        try:
+            return self.select(text, {key: value for key, value in parameters.items() if f"${key}" in text})
+        except (duckdb.CatalogException, duckdb.BinderException):
+            raise BuildError(
+                f"Snapshot {self.snapshot.snapshot_id} of {self.snapshot.as_of:%Y-%m-%d %H:%M} UTC lacks what this "
+                f"release asks for ({name}): another one built it. Run: breakeven run"
+            ) from None
 
     def select(self, text: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Any SELECT over the snapshot's tables."""
