@@ -20,12 +20,14 @@ from pipeline.landing.times import parse_stamp
 TOTAL_EVENT = "invoice.total"
 ADJUSTMENT_EVENT = "invoice.adjustment"
 CLOSE_EVENT = "close"
+_KINDS_OF_EVENT = (TOTAL_EVENT, ADJUSTMENT_EVENT, CLOSE_EVENT)
 KINDS = ("tax", "credit", "refund", "rounding", "fx", "late", "unmetered")
 LONGEST_NAME = 200
 LONGEST_REASON = 600
 # 15 digits before the point: sums of lines, totals and adjustments stay within DECIMAL(38,18).
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,18})?")
-_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+# Years of four digits, each with one after it.
+_MONTH = re.compile(r"[12][0-9]{3}-(0[1-9]|1[0-2])")
 _MONEY = pl.Decimal(38, 18)
 _TOO_MUCH = Decimal(10) ** 20
 
@@ -104,7 +106,9 @@ class InvoiceName:
 
 @dataclass(frozen=True)
 class EnteredTotal:
-    """What somebody read off an invoice. previous: what was said of it before, if that was another amount."""
+    """What somebody read off an invoice. previous: what was said of it before, if that was another amount; reason: why
+    it is another.
+    """
 
     name: InvoiceName
     amount: Decimal
@@ -112,6 +116,7 @@ class EnteredTotal:
     at: datetime
     by: str
     previous: Decimal | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ class Closing:
 
 def parse_month(text: object) -> date:
     """`2026-10` as its first day. ValueError says what a month looks like."""
-    if not isinstance(text, str) or _MONTH.fullmatch(text) is None or text.startswith("0000"):
+    if not isinstance(text, str) or _MONTH.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not a month like 2026-10")
     return date.fromisoformat(f"{text}-01")
 
@@ -167,7 +172,8 @@ def parse_amount(text: object) -> Decimal:
             f"{shown} is not an amount. Write it like 1234.56: a point, no thousands separator, no currency, at most "
             "15 digits before the point and 18 after it"
         )
-    return Decimal(text)
+    amount = Decimal(text)
+    return amount if amount else amount.copy_abs()
 
 
 def parse_name(text: object, what: str) -> str:
@@ -192,7 +198,7 @@ def _parse_text(text: object, what: str, *, longest: int) -> str:
 
 def closing_of(events: Iterable[Event]) -> Closing:
     """What counts of these events, oldest first; of one moment in the order of their ids."""
-    said = [event for event in events if event.kind in (TOTAL_EVENT, ADJUSTMENT_EVENT, CLOSE_EVENT)]
+    said = [event for event in events if event.kind in _KINDS_OF_EVENT]
     reading = _Reading()
     for event in sorted(said, key=lambda event: (event.at, event.event_id)):
         try:
@@ -201,6 +207,11 @@ def closing_of(events: Iterable[Event]) -> Closing:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             reading.left_out.append((event, reason))
     return Closing(reading.totals, tuple(reading.adjustments.values()), reading.closes, tuple(reading.left_out))
+
+
+def is_about(event: Event, month: date) -> bool:
+    """Whether it enters something of the month that begins on this day, or closes it."""
+    return event.kind in _KINDS_OF_EVENT and event.body.get("month") == f"{month:%Y-%m}"
 
 
 class _Reading:
@@ -234,6 +245,7 @@ class _Reading:
     def _total(self, event: Event, name: InvoiceName) -> None:
         amount = parse_amount(event.body["total"])
         account = event.body.get("account")
+        reason = event.body.get("reason")
         before = self.totals.get(name)
         self.totals[name] = EnteredTotal(
             name=name,
@@ -242,6 +254,7 @@ class _Reading:
             at=event.at,
             by=str(event.body.get("by")),
             previous=None if before is None else before.previous if before.amount == amount else before.amount,
+            reason=None if reason is None else parse_reason(reason),
         )
 
     def _adjustment(self, event: Event, name: InvoiceName) -> None:
@@ -396,8 +409,3 @@ def _adjustment_row(one: EnteredAdjustment) -> dict[str, Any]:
 def closing_left_out(events: Iterable[Event]) -> Iterator[tuple[Event, str]]:
     """Entries and closes that do not count, each with its reason."""
     yield from closing_of(events).left_out
-
-
-def with_event(events: Iterable[Event], event: Event) -> Closing:
-    """What would count with one more: how an entry is looked at before it is landed."""
-    return closing_of([*events, event])

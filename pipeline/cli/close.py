@@ -2,9 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from pipeline.build.closing_tables import (
     Close,
     Closing,
     EnteredAdjustment,
+    EnteredTotal,
     InvoiceName,
     close_body,
     closing_of,
+    is_about,
     parse_amount,
     parse_month,
     parse_name,
@@ -36,10 +38,12 @@ from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import build_project, current_snapshot
 from pipeline.decisions.invoices_monthly import SCHEMA
 from pipeline.decisions.restated_days import RestatedDay, restated_days
+from pipeline.economics.closing import LATE
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.formats.writing import one_line, printable
 from pipeline.landing.landing import as_event
 from pipeline.landing.project import Project
+from pipeline.landing.records import Event
 from pipeline.landing.times import stamp
 from pipeline.reports.closing import (
     OFF,
@@ -61,6 +65,8 @@ _LAWS_OF_MONEY = frozenset(
     f"{side}_{law}" for side in ("api", "cloud", "gpu") for law in ("money_conserved", "book_of_record")
 )
 _MOST_SHOWN = 3
+# Less than how far landing looks back behind the newest that it knows.
+_LISTED_FOR = timedelta(days=1)
 _LIST_SCHEMA: dict[str, pl.DataType] = {
     "month": pl.String(),
     "what": pl.String(),
@@ -142,7 +148,7 @@ def close(
     if month is None:
         _print_list(project, now, output_format)
         return
-    allowed = _tolerances(tolerances)
+    allowed = _tolerances(project, tolerances)
     _Closing(project, _month(month), now, allowed, output_format).run(dry_run=dry_run)
 
 
@@ -171,6 +177,8 @@ def enter(
       breakeven close enter --month 2026-10 --issuer anthropic --currency USD --invoice-id INV-77 --total 15.78
       breakeven close enter --month 2026-10 --issuer openai --currency USD --invoice-id B-3 --total 9.10 --reason typo
     """
+    if reason is not None:
+        _reason(reason)
     entry = _Entry.of(folder, as_of, month=month, issuer=issuer, currency=currency, invoice_id=invoice_id)
     amount = _amount(total, "--total")
     before = entry.closing.totals.get(entry.name)
@@ -180,7 +188,7 @@ def enter(
                 f"{invoice_id} is {exact_money(amount, currency)} already, as {before.by} said on {before.at:%Y-%m-%d}."
             )
         )
-    if before is not None and not reason:
+    if before is not None and reason is None:
         raise BreakevenError(
             printable(
                 f"{invoice_id} was entered as {exact_money(before.amount, entry.name.currency)} by {before.by} on "
@@ -191,7 +199,7 @@ def enter(
     entry.land(TOTAL_EVENT, body)
     was = "" if before is None else f"; it was {exact_money(before.amount, entry.name.currency)}"
     _say(f"Entered: {invoice_id} of {issuer} comes to {exact_money(amount, entry.name.currency)}{was}.")
-    entry.say_what_is_odd()
+    entry.say_what_is_odd(account=account)
 
 
 @close.command()
@@ -223,11 +231,13 @@ def adjust(
     """  # noqa: E501
     entry = _Entry.of(folder, as_of, month=month, issuer=issuer, currency=currency, invoice_id=invoice_id)
     _amount(amount, "--amount")
-    try:
-        parse_reason(reason)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", param_hint="--reason") from None
-    body = {"kind": kind, "amount": amount, "reason": reason, "replaces": replaces}
+    _reason(reason)
+    body = {
+        "kind": kind,
+        "amount": amount,
+        "reason": reason,
+        "replaces": None if replaces is None else _name(replaces, "--replaces"),
+    }
     adjustment_id = entry.land(ADJUSTMENT_EVENT, body)
     shown = exact_money(Decimal(amount), entry.name.currency)
     _say(f"Entered: {kind} of {shown} on {invoice_id} of {issuer}. Its id is {adjustment_id}.")
@@ -273,23 +283,47 @@ class _Entry:
         subject = f"{name.month:%Y-%m} {name.issuer} {name.currency} {name.invoice_id}"
         event = as_event(kind=kind, subject=subject, body=body, now=self.now)
         events = self.project.landing.events()
+        _refuse_before_others(events, name.month, self.now)
         refused = [reason for left, reason in closing_of([*events, event]).left_out if left is event]
         if refused:
             raise BreakevenError(printable(f"Not entered: {refused[0]}."))
         self.project.landing.keep(event)
         return event.event_id[:12]
 
-    def say_what_is_odd(self) -> None:
-        """No bill that was built knows such an issuer: perhaps it is spelled otherwise."""
+    def say_what_is_odd(self, *, account: str | None = None) -> None:
+        """No bill that was built knows such an issuer, or such an account of it: perhaps it is spelled otherwise."""
         try:
             with Questions(current_snapshot(self.project)) as questions:
-                issuers = questions.select("select distinct issuer from int_billed_lines_daily order by issuer")[
-                    "issuer"
-                ].to_list()
+                billed = questions.select("select distinct issuer, account from int_billed_lines_daily order by all")
         except BuildError:
             return
-        if issuers and self.name.issuer not in issuers:
+        issuers = billed["issuer"].unique(maintain_order=True).to_list()
+        accounts = billed.filter(pl.col("issuer") == self.name.issuer)["account"].to_list()
+        if issuers and not accounts:
             _say(f"No bill is by {self.name.issuer} yet. Those there are: {', '.join(map(str, issuers))}.")
+        elif accounts and account is not None and account not in accounts:
+            _say(
+                f"No bill by {self.name.issuer} is of account {account} yet. Those there are: "
+                f"{', '.join(map(str, accounts))}."
+            )
+
+
+def _refuse_before_others(events: Iterable[Event], month: date, now: datetime) -> None:
+    """Entries and closes count in the order of their moments: one that is dated before another would undo it, unseen.
+
+    Raises BreakevenError: the clocks of two machines differ, somebody enters something while a month is looked at, or
+    `--as-of` is in the past. What is dated long before all else would not even be listed by whoever looked since.
+    """
+    later = [event for event in events if event.at > now and (is_about(event, month) or event.at > now + _LISTED_FOR)]
+    last = max(later, key=lambda event: event.at, default=None)
+    if last is not None:
+        raise BreakevenError(
+            printable(
+                f"Nothing was landed: this is dated {now:%Y-%m-%d %H:%M:%S} UTC, before {last.kind} of "
+                f"{last.at:%Y-%m-%d %H:%M:%S} by {last.body.get('by') or 'nobody named'}. Look at `breakeven close "
+                "--list`, then try again, with no --as-of in the past."
+            )
+        )
 
 
 def _say(text: str, style: str | None = None) -> None:
@@ -317,7 +351,14 @@ def _amount(text: str, option: str) -> Decimal:
         raise click.BadParameter(f"{error}.", param_hint=option) from None
 
 
-def _currency(project: Project, text: str) -> str:
+def _reason(text: str) -> str:
+    try:
+        return parse_reason(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--reason") from None
+
+
+def _currency(project: Project, text: str, *, option: str = "--currency") -> str:
     """A code of ISO 4217, or a currency that a bill that was built has: a virtual one has no such code."""
     if text in list_currencies():
         return text
@@ -330,27 +371,28 @@ def _currency(project: Project, text: str) -> str:
         return text
     raise click.BadParameter(
         printable(f"{text!r} is no currency of ISO 4217, and no bill is in it. Write its three letters, as USD."),
-        param_hint="--currency",
+        param_hint=option,
     )
 
 
 _TOLERANCE = re.compile(r"(?:([^=]+)=)?(.*)", re.DOTALL)
 
 
-def _tolerances(texts: Sequence[str]) -> Tolerances:
-    of_all = Tolerances().of_all
-    by_currency: dict[str, Decimal] = {}
+def _tolerances(project: Project, texts: Sequence[str]) -> Tolerances:
+    """Raises BadParameter for one that would be of nothing: below zero, of no currency, or given another time."""
+    found_for: dict[str | None, Decimal] = {}
     for text in texts:
         found = _TOLERANCE.fullmatch(text)
         assert found is not None
         amount = _amount(found[2], "--tolerance")
         if amount < 0:
             raise click.BadParameter(f"{text!r} is below zero.", param_hint="--tolerance")
-        if found[1] is None:
-            of_all = amount
-        else:
-            by_currency[found[1]] = amount
-    return Tolerances(of_all, by_currency)
+        currency = None if found[1] is None else _currency(project, found[1], option="--tolerance")
+        if currency in found_for:
+            raise click.BadParameter(f"{currency or 'all'} has two of them.", param_hint="--tolerance")
+        found_for[currency] = amount
+    of_all = found_for.pop(None, Tolerances().of_all)
+    return Tolerances(of_all, {str(currency): amount for currency, amount in found_for.items()})
 
 
 @dataclass(frozen=True)
@@ -412,11 +454,21 @@ class _Closing:
             invoices=rows,
             days=days,
         )
+        self._refuse_what_came_meanwhile()
         self.project.landing.record(kind=CLOSE_EVENT, subject=f"{self.month:%Y-%m}", body=body, now=self.now)
         self._tell(
             f"{self.month:%Y-%m} is closed: snapshot {snapshot.snapshot_id}, sha256 {body['sha256'][:12]}. From now "
             "on it changes only by adjustments in the months in which they arrive."
         )
+
+    def _refuse_what_came_meanwhile(self) -> None:
+        """Somebody may have closed the month, or entered something of it, while this was built."""
+        events = self.project.landing.events()
+        _refuse_before_others(events, self.month, self.now)
+        if self.month in closing_of(events).closes:
+            raise BreakevenError(
+                f"{self.month:%Y-%m} was closed meanwhile, and stays as it was closed: breakeven close --list."
+            )
 
     def _tell(self, text: str) -> None:
         """For people only: a program reads the rows."""
@@ -480,8 +532,9 @@ class _Closing:
             yield f"{group.issuer}, {group.currency}:"
             for row in group.of(OFF, self.tolerances):
                 yield f"  {invoice_in_words(row)}"
+            has_several = sum(row["invoice_id"] is None for row in group.rows if row["status"] != LATE) > 1
             for row in group.of(UNKNOWN, self.tolerances):
-                yield f"  {invoice_in_words(row)}. {_how_to_enter(row)}"
+                yield f"  {invoice_in_words(row)}. {how_to_enter(row, has_several=has_several)}"
             own_days = [day for day in days if _is_of(day, group)]
             if group.of(OFF, self.tolerances):
                 for line in (line for line in lines if _is_of(line, group)):
@@ -513,12 +566,16 @@ def _is_of(row: Mapping[str, Any], group: Group) -> bool:
     return bool(row["issuer"] == group.issuer and row["billing_currency"] == group.currency)
 
 
-def _how_to_enter(row: Mapping[str, Any]) -> str:
+def how_to_enter(row: Mapping[str, Any], *, has_several: bool) -> str:
+    """The line to type. `has_several`: accounts of its issuer, of which each may have an invoice of its own."""
     invoice = row["invoice_id"] if row["invoice_id"] is not None else "ID"
+    account, more = "", ""
+    if has_several and row["invoice_id"] is None:
+        account, more = f" --account {_quoted(row['account'])}", " (one invoice for all accounts: without --account)"
     return (
         f"To enter it: breakeven close enter --month {row['billing_month_date']:%Y-%m} "
         f"--issuer {_quoted(row['issuer'])} --currency {_quoted(row['billing_currency'])} "
-        f"--invoice-id {_quoted(invoice)} --total AMOUNT"
+        f"--invoice-id {_quoted(invoice)} --total AMOUNT{account}{more}"
     )
 
 
@@ -566,7 +623,12 @@ def _print_list(project: Project, now: datetime, output_format: str) -> None:
             for one in closing.closes.values()
         ),
         *(
-            {"month": "Not counted", "what": event.kind, "said": reason, "at": f"{event.at:%Y-%m-%d %H:%M}"}
+            {
+                **{name: _text_of(event, said) for name, said in _SAID_OF_LEFT_OUT.items()},
+                "what": f"not counted, {event.kind}",
+                "said": reason,
+                "at": f"{event.at:%Y-%m-%d %H:%M}",
+            }
             for event, reason in closing.left_out
         ),
     ]
@@ -582,6 +644,21 @@ def _print_list(project: Project, now: datetime, output_format: str) -> None:
         _say(_listed_in_words(row))
 
 
+_SAID_OF_LEFT_OUT = {
+    "month": "month",
+    "issuer": "issuer",
+    "invoice_id": "invoice_id",
+    "billing_currency": "currency",
+    "by": "by",
+}
+
+
+def _text_of(event: Event, name: str) -> str | None:
+    """What does not count may say anything: only what is text is shown of it."""
+    said = event.body.get(name)
+    return said if isinstance(said, str) else None
+
+
 def _listed_in_words(row: Mapping[str, Any]) -> str:
     """`2026-10 anthropic INV-77: tax 0.50 USD (VAT), root on 2026-11-06 06:00, id 3fa9c01b22de`"""
     about = " ".join(row[name] for name in ("month", "issuer", "invoice_id") if row[name] is not None)
@@ -592,14 +669,15 @@ def _listed_in_words(row: Mapping[str, Any]) -> str:
     return f"{about}: {row['what']}{amount}{said}{by} on {row['at']}{named}"
 
 
-def _listed_total(total: Any) -> dict[str, Any]:
+def _listed_total(total: EnteredTotal) -> dict[str, Any]:
     was = "" if total.previous is None else f"before: {format(total.previous, 'f')}"
+    why = total.reason or ""
     of = f"lines of {total.account}" if total.account is not None else ""
     return {
         **_listed_name(total.name),
         "what": "total",
         "amount": format(total.amount, "f"),
-        "said": "; ".join(filter(None, (of, was))) or None,
+        "said": "; ".join(filter(None, (of, was, why))) or None,
         "at": f"{total.at:%Y-%m-%d %H:%M}",
         "by": total.by,
     }

@@ -87,11 +87,11 @@ def moment(text: str | None, *, now: datetime) -> datetime:
         if len(text) == 10:
             return datetime.combine(date.fromisoformat(text), datetime.min.time(), tzinfo=UTC) + timedelta(days=1)
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is not a date or an instant, like 2026-11-01 or 2026-11-01T06:00Z."
         ) from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def snapshot_for(project: "Project", as_of: str | None) -> "Snapshot":

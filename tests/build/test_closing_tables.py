@@ -95,6 +95,8 @@ def test_what_was_entered_twice_counts_once() -> None:
         (total(100), "is not an amount"),
         (total("1", month="2026-13"), "is not a month"),
         (total("1", month="0000-10"), "is not a month"),
+        (total("1", month="9999-12"), "is not a month"),
+        (total("1", reason=" "), "reason is 1 to 600"),
         (total("1", issuer=""), "issuer is 1 to 200"),
         (total("1", issuer="x" * 201), "issuer is 1 to 200"),
         (total("1", invoice_id=None), "invoice_id is 1 to 200"),
@@ -114,6 +116,7 @@ def test_what_cannot_be_so_is_left_out_with_its_reason(entry: Event, words: str)
 def test_an_amount_is_what_was_written() -> None:
     assert parse_amount("-0.000000000000000001") == Decimal("-0.000000000000000001")
     assert parse_amount("999999999999999.999999999999999999") < 10**15
+    assert str(parse_amount("-0")) == "0"
     assert parse_month("2026-10") == OCTOBER
 
 

@@ -3,7 +3,7 @@
 import json
 import shlex
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from pipeline.build.closing_tables import CLOSE_EVENT, TOTAL_EVENT, closing_of
 from pipeline.build.collect import plan_collection
 from pipeline.cli import group
+from pipeline.cli.close import how_to_enter
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
 from pipeline.errors import BreakevenError
 from pipeline.reports.monthly import write_report
@@ -282,6 +283,91 @@ def test_an_entry_is_corrected_aloud_and_never_by_chance(project: SmallProject) 
     assert [one.amount for one in closing_of(project.project.landing.events()).adjustments] == [Decimal("1.50")]
     assert "before: 7.00" in words_of(close(project, "--list"))
     assert close(project, "--month", "2026-10").exit_code == 0
+
+
+def test_nothing_is_dated_before_what_was_landed(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 10: entries and closes count in the order of their moments, so a close dated earlier would be the close."""
+    entered(project)
+    early = enter(project, "anthropic", "INV-77", "9.00", "--reason", "typo", now="2026-11-06T05:00:00Z")
+    assert (early.exit_code, "Nothing was landed: this is dated 2026-11-06 05:00:00" in words_of(early)) == (1, True)
+    assert close(project, "--month", "2026-10", now="2026-11-06T05:01:30Z").exit_code == 1
+    assert events(project, CLOSE_EVENT) == []
+    assert close(project, "--month", "2026-10").exit_code == 0
+    (event,) = events(project, CLOSE_EVENT)
+    again = close(project, "--month", "2026-10", "--tolerance", "5", now="2026-11-06T05:59:00Z")
+    assert (again.exit_code, "before close of 2026-11-06 06:00:00" in words_of(again)) == (1, True)
+    assert events(project, CLOSE_EVENT) == [event]
+    # Of another month, and long before: who has looked since would not list it.
+    long_ago = enter(project, "anthropic", "INV-60", "1.00", month="2026-09", now="2026-11-01T00:00:00Z")
+    assert (long_ago.exit_code, "Nothing was landed" in words_of(long_ago)) == (1, True)
+
+
+@pytest.mark.parametrize(("second", "words"), [("05", "before invoice.total of"), ("00", "was closed meanwhile")])
+def test_what_somebody_lands_while_a_month_is_looked_at_is_in_no_close_unseen(
+    project: SmallProject, monkeypatch: pytest.MonkeyPatch, second: str, words: str
+) -> None:
+    """An entry of that time would count for nothing, and of two closes the earlier one, whoever was told what."""
+    entered(project)
+
+    def build_slowly(*given: Any, **how: Any) -> Any:
+        monkeypatch.undo()
+        if second == "00":
+            assert close(project, "--month", "2026-10").exit_code == 0
+        else:
+            more = ["--reason", "page 2"]
+            assert enter(project, "anthropic", "INV-77", "8", *more, now=f"2026-11-06T06:00:{second}Z").exit_code == 0
+        return build_project(*given, **how)
+
+    monkeypatch.setattr("pipeline.cli.close.build_project", build_slowly)
+    done = close(project, "--month", "2026-10", "--tolerance", "5")
+    assert (done.exit_code, words in words_of(done)) == (1, True)
+    assert len(events(project, CLOSE_EVENT)) == (1 if second == "00" else 0)
+
+
+def test_what_no_text_can_be_is_refused_before_anything_is_landed(project: SmallProject) -> None:
+    half = "a\udcff"
+    tax = ["--kind", "tax"]
+    for done in (
+        enter(project, "anthropic", "INV-77", "7.00", "--reason", half),
+        enter(project, "anthropic", "INV-77", "7.00", "--reason", " "),
+        enter(project, "anthropic", "INV-77", "7.00", "--reason", "x" * 601),
+        adjust(project, "anthropic", "INV-77", "0.50", *tax, "--reason", "VAT", "--replaces", half),
+        close(project, "--month", "9999-12", "--dry-run"),
+        close(project, "--list", now="9999-12-31"),
+        close(project, "--month", "2026-10", "--tolerance", f"{half}=1"),
+        close(project, "--month", "2026-10", "--tolerance", "usd=5"),
+        close(project, "--month", "2026-10", "--tolerance", "1", "--tolerance", "5"),
+    ):
+        assert (done.exit_code, "Error: Invalid value" in done.output) == (2, True), done.exception
+    assert events(project, TOTAL_EVENT) == []
+
+
+def test_the_list_says_why_and_of_what_month_each_entry_is(project: SmallProject) -> None:
+    entered(project)
+    assert enter(project, "anthropic", "INV-77", "7.01", "--reason", "page 2").exit_code == 0
+    body = {"month": "2026-10", "issuer": "anthropic", "invoice_id": 7, "by": "kim", "total": "1"}
+    now = datetime(2026, 11, 6, 5, 30, tzinfo=UTC)
+    project.project.landing.record(kind=TOTAL_EVENT, subject="s", body=body, now=now)
+    listed = json.loads(close(project, "--list", "--format", "json").output)
+    assert {row["month"] for row in listed} == {"2026-10"}
+    assert "before: 7.00; page 2" in [row["said"] for row in listed]
+    (wrong,) = [row for row in listed if row["what"] == "not counted, invoice.total"]
+    assert (wrong["issuer"], wrong["invoice_id"], wrong["by"]) == ("anthropic", None, "kim")
+
+
+def test_an_account_that_no_bill_of_the_issuer_has_is_named(project: SmallProject) -> None:
+    done = enter(project, "anthropic", "INV-77", "6.50", "--account", "acmee")
+    assert "No bill by anthropic is of account acmee yet. Those there are: acme." in words_of(done)
+    assert "No bill" not in words_of(enter(project, "anthropic", "INV-78", "1", "--account", "acme"))
+
+
+def test_of_several_accounts_the_line_to_type_names_the_account() -> None:
+    row = {
+        "billing_month_date": date(2026, 10, 1), "issuer": "openai", "billing_currency": "USD", "invoice_id": None,
+        "account": "team b",
+    }  # fmt: skip
+    assert "--account" not in how_to_enter(row, has_several=False)
+    assert "--total AMOUNT --account 'team b' (one invoice" in how_to_enter(row, has_several=True)
 
 
 def test_a_month_is_not_closed_over_a_broken_law_of_money(
