@@ -274,9 +274,10 @@ class _Reading:
             replaced = self.adjustments.get(made.replaces)
             if replaced is None or replaced.name != name:
                 raise ValueError(f"it replaces {made.replaces!r}, which is no adjustment of this invoice that counts")
-            del self.adjustments[made.replaces]
-        if any(same_adjustment(made, other) for other in self.adjustments.values()):
+        others = {key: other for key, other in self.adjustments.items() if key != made.replaces}
+        if any(same_adjustment(made, other) for other in others.values()):
             raise ValueError("the same adjustment was entered before, and counts once")
+        self.adjustments = others
         self.adjustments[made.adjustment_id] = made
 
 

@@ -84,6 +84,15 @@ def test_what_was_entered_twice_counts_once() -> None:
     assert len(closing_of([adjusted("1.36"), adjusted("1.36", reason="city tax")]).adjustments) == 2
 
 
+def test_a_correction_that_does_not_count_takes_nothing_away() -> None:
+    """It is another adjustment said twice: what it would replace still counts."""
+    first, second = adjusted("10.00"), adjusted("5.00")
+    third = adjusted("5.00", at="03", replaces=first.event_id[:12])
+    found = closing_of([first, second, third])
+    assert sorted(one.amount for one in found.adjustments) == [5, 10]
+    assert [event for event, _ in found.left_out] == [third]
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
