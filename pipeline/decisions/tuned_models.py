@@ -185,6 +185,9 @@ def _why_undecided(
         return f"Its verdict is not decided: {grounds}"
     if verdict["status"] not in ("decided", "pinned") or verdict["current_cost_rc"] is None:
         return f"Its verdict is not decided: {verdict['reason']}"
+    given_back = [what for what, net in (("hosting", charges.hosting), ("training", charges.training)) if net < 0]
+    if given_back:
+        return f"More was given back for {' and '.join(given_back)} than billed: what it costs is not known."
     if grounds.work.days:
         return "Its hours are known by the day only: what a count leaves to the API, and so its hosting, is not."
     if charges.hosting_days and commitments_of(workload, evidence):

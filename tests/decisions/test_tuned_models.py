@@ -151,6 +151,8 @@ def test_what_stays_on_the_api_has_nothing_to_pay_back() -> None:
         ([charge(LAST, "tuned_model_hosting", None)], {}, "what is billed for its tuned model in USD is not converted"),
         (hosted("40"), {"config_contracts": [contract(commitment_cost=Decimal(60))]}, "It is under a commitment"),
         (hosted("40"), {"config_deployments": []}, "Its verdict is not decided: no deployment is declared for it"),
+        ([*hosted("40"), charge(LAST, "tuned_model_hosting", "-2000")], {}, "More was given back for hosting than"),
+        ([charge(TRAINED, "fine_tune_training", "-5")], {}, "More was given back for training than billed"),
     ],
 )
 def test_what_cannot_be_told_apart_is_unknown(
