@@ -28,14 +28,16 @@ refused, as is a gateway's export by its shape: its source is `litellm_focus`.
 
 **Any other table.** For vendors that export no FOCUS (Lambda, Vast.ai, Modal, DigitalOcean, Together and whoever comes)
 `columns` says which of their headers is what; every file of the inbox is then such a table. What no header says may be
-a default; without a BillingPeriodStart the billing period is the UTC month of ChargePeriodStart, and the charge is
-Usage where no category is said. Columns that are not named are kept in `other_columns`, as ever.
+a default; without a BillingPeriodStart the billing period is the UTC month of ChargePeriodStart (so a file that begins
+within a month and ends in a later one, as the last thirty days do, is quarantined unless `files` says what it holds),
+and the charge is Usage where no category is said. Columns that are not named are kept in `other_columns`, as ever.
 
 A file is stated when its name says so (`20241102T051122Z`), else when it was last modified, else when it landed.
 """
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
@@ -177,13 +179,16 @@ def parse(content: bytes, settings: Settings) -> Frames:
     columns = {name: bulk.frame[header].alias(_snake(name)) for name, header in headers.items()}
     for name, value in _defaults(settings).items():
         columns.setdefault(name, pl.repeat(value, bulk.frame.height, dtype=pl.String(), eager=True).alias(_snake(name)))
-    if declared and "ChargePeriodStart" in columns:
+    takes_months = bool(declared) and "ChargePeriodStart" in columns and "BillingPeriodStart" not in columns
+    if takes_months:
         months = columns["ChargePeriodStart"].dt.month_start().dt.truncate("1d")
-        columns.setdefault("BillingPeriodStart", months.alias("billing_period_start"))
+        columns["BillingPeriodStart"] = months.alias("billing_period_start")
     _check_is_a_bill(columns)
     _check_columns(columns)
     _check_period(columns["BillingPeriodStart"], settings)
     _check_is_whole(columns["ChargePeriodStart"], columns["BillingPeriodStart"], settings)
+    if takes_months:
+        _check_begins_with_a_month(columns["ChargePeriodStart"], settings)
     known = pl.DataFrame(list(columns.values())).with_columns(
         pl.col("billing_currency").str.strip_chars().str.to_uppercase()
     )
@@ -288,6 +293,23 @@ def _check_is_whole(charged: pl.Series, period: pl.Series, settings: Settings) -
         raise QuarantineError(
             f"All {len(day)} rows are charges of {day[0]}, in a billing period that starts {first[0]}. Where every "
             "file holds a part of its period, set files: parts; where this is all there is, files: whole."
+        )
+
+
+def _check_begins_with_a_month(charged: pl.Series, settings: Settings) -> None:
+    """Refuses the last so many days where nobody said what a file holds: they go on from a month of which they have
+    the end alone, and would replace all of it.
+    """
+    days = charged.dt.date()
+    first, last = days.min(), days.max()
+    if "files" in settings or not isinstance(first, date) or not isinstance(last, date):
+        return
+    month = first.replace(day=1)
+    if first - month > DAY and last.replace(day=1) != month:
+        raise QuarantineError(
+            f"Charges are from {first} to {last}, and a month is taken as a billing period: is this all of "
+            f"{month:%Y-%m}, or its end alone? Ask for files that begin with a month. Where a file holds all there is "
+            "of its months, set files: whole."
         )
 
 

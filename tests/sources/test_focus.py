@@ -331,6 +331,20 @@ def test_any_table_is_read_by_what_somebody_says_of_its_columns() -> None:
     assert [row["other_columns"] and json.loads(row["other_columns"]) for row in rows] == [None, {"Note": "late"}]
 
 
+def test_the_last_thirty_days_do_not_replace_the_month_in_which_they_begin() -> None:
+    """Nobody said what a file holds, and a month is taken as the billing period: of November it has the end alone."""
+    late = RENTED.replace(b"2026-11-02", b"2026-11-15")
+    message = refused(late, columns=COLUMNS, defaults=DEFAULTS)
+    assert message.startswith("Charges are from 2026-11-15 to 2026-12-01, and a month is taken as a billing period")
+    assert parsed(late, columns=COLUMNS, defaults=DEFAULTS, files="whole").height == 2
+    # What says its billing period says what it is of.
+    billed = b"".join(
+        row + (b",Billed\n" if number == 0 else b",2026-12-01T00:00:00Z\n")
+        for number, row in enumerate(late.splitlines())
+    )
+    assert parsed(billed, columns={**COLUMNS, "BillingPeriodStart": "Billed"}, defaults=DEFAULTS).height == 2
+
+
 def test_what_a_header_says_goes_before_what_it_looks_like() -> None:
     """A column of FOCUS's name may hold something else; what it holds is kept."""
     content = focus_csv([line(BilledCost="119.00", net="100.00")])
