@@ -326,7 +326,8 @@ class Budget(_Section):
     team: str | None = Field(default=None, min_length=1, max_length=200)
     model: str | None = Field(default=None, min_length=1, max_length=200)
     workload: Name | None = None
-    monthly: Money = Field(ge=0)
+    # What a month can be held in, whatever the rate to the reporting currency.
+    monthly: Money = Field(ge=0, lt=10**14)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     valid_from: Day | None = Field(default=None, alias="from")
     valid_to: Day | None = Field(default=None, alias="to")

@@ -142,6 +142,8 @@ TEAMS = "company: x\nworkloads: [{workload: chat, team: support, match: {account
         ("{workload: chats, monthly: 9}", ["budgets.0.workload is 'chats'", "No such workload. Declared: chat."]),
         ("{team: support, model: m, monthly: 9}", ["budgets.0.model is 'm'", "A budget is of one thing"]),
         ("{monthly: -1}", ["budgets.0.monthly"]),
+        # In another currency no table could hold it.
+        ("{monthly: 100000000000000}", ["budgets.0.monthly", "less than 100000000000000"]),
         ("{team: support}", ["budgets.0.monthly", "required"]),
         ("{monthly: 9, currency: EUX}", ["budgets.0.currency is 'EUX'", "ISO 4217"]),
         ("{monthly: 9}\n  - {monthly: 8, from: 2026-11-01}", ["budgets.1", "organisation from 2026-11-01", "overlaps"]),

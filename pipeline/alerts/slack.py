@@ -195,6 +195,9 @@ class SlackOutlet:
             return Refused(code="upload_failed", detail=f"Slack's store refused them (HTTP {error.code}).")
         except _NETWORK as error:
             return _broken(error)
+        except (TypeError, ValueError):
+            # The SDK takes for granted that an answer has a URL to send to, and then the files.
+            return Refused(code="unreadable_answer", detail="Slack's answer about them cannot be read.")
         return Posted(channel=channel, timestamp=timestamp)
 
     def find(

@@ -345,6 +345,8 @@ def _check_declared(settings: Settings) -> None:
     if settings.get("measure", "billed") != "billed":
         raise _WrongSettingError("measure", settings["measure"], _NOT_BILLED)
     _choice(settings, "files", ("whole", "parts"))
+    _choice(settings, "last_line_end", ("required", "optional"))
+    _text(settings, "date_format")
     if settings.get("numbered_part") is not None:
         raise QuarantineError(
             f"{settings['numbered_part']!r} is numbered as one of several files. Alone it would replace the others. "
@@ -354,7 +356,7 @@ def _check_declared(settings: Settings) -> None:
 
 
 def _defaults(settings: Settings) -> dict[str, str]:
-    defaults = settings.get("defaults") or {}
+    defaults = {} if settings.get("defaults") is None else settings["defaults"]
     if not isinstance(defaults, Mapping):
         raise _WrongSettingError("defaults", defaults, "It maps columns to text.")
     for name, value in defaults.items():
@@ -368,7 +370,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
 
 def _declared_columns(settings: Settings) -> dict[str, str]:
     """FOCUS name -> the header that settings.columns gives for it."""
-    said = settings.get("columns") or {}
+    said = {} if settings.get("columns") is None else settings["columns"]
     if not isinstance(said, Mapping):
         raise _WrongSettingError("columns", said, "It maps FOCUS's names to headers of the file.")
     for name, header in said.items():

@@ -1,5 +1,6 @@
 """A message is said once: claim, post, confirm against a real HTTP server, and nothing but events is remembered."""
 
+import json
 import logging
 import multiprocessing
 import threading
@@ -337,6 +338,24 @@ def test_a_picture_that_fails_neither_loses_nor_repeats_a_message_and_is_not_tri
     assert len(events.events("picture.refused")) == 1
     assert "/upload/" not in events.everything()
     assert open_problems(events.events()) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("files.getUploadURLExternal", {}),
+        ("files.getUploadURLExternal", {"file_id": "F1", "upload_url": "no-url?secret=1"}),
+        ("files.getUploadURLExternal", {"file_id": "F1", "upload_url": "http://[half/?secret=1"}),
+        ("files.completeUploadExternal", {}),
+        ("files.completeUploadExternal", {"files": 3}),
+    ],
+)
+def test_what_slack_answers_of_a_picture_ends_no_run(slack, events, clock, step, said):
+    slack.fail(step, Failure(status=200, body=json.dumps({"ok": True, **said})))
+    [outcome] = announce(events, bot(slack), clock, pictures=curves)
+    assert outcome.detail == "Posted. Without its curves: Slack's answer about them cannot be read."
+    assert len(events.events("picture.refused")) == 1
+    assert "secret" not in events.everything()
 
 
 def test_without_the_scope_for_files_the_message_is_posted_and_the_scope_named(slack, events, clock):

@@ -385,6 +385,10 @@ def test_a_file_of_another_kind_is_refused_by_what_it_lacks() -> None:
         ({"columns": {"BilledCost": "Sum", "ListCost": "Sum"}}, "settings.columns.BilledCost is 'Sum'. So is another"),
         ({"columns": COLUMNS, "defaults": {"ChargeCategory": "Rent"}}, "ChargeCategory is 'Rent'. It is one of Usage,"),
         ({"columns": COLUMNS, "measure": "rated"}, "settings.measure is 'rated'."),
+        ({"columns": False}, "It maps FOCUS's names to headers of the file."),
+        ({"defaults": []}, "It maps columns to text."),
+        ({"date_format": 5}, "settings.date_format is 5. It is text."),
+        ({"last_line_end": "no"}, "settings.last_line_end is 'no'. It is 'required' or 'optional'."),
     ],
 )
 def test_what_cannot_be_declared_is_refused_before_any_file_comes(settings: dict[str, Any], why: str) -> None:
