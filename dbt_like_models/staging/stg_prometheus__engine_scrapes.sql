@@ -84,7 +84,7 @@ node_gpus as (
         cluster,
         host,
         count(distinct gpu_uuid) as gpu_count,
-        '["' || string_agg(distinct gpu_uuid, '","' order by gpu_uuid) || '"]' as gpu_uuids_json
+        '[' || string_agg(distinct to_json(gpu_uuid), ',' order by to_json(gpu_uuid)) || ']' as gpu_uuids_json
     from gpu_samples
     group by usage_date, cluster, host
 ),
@@ -166,7 +166,7 @@ pods as (
         pod_gpus.namespace,
         pod_gpus.pod,
         case when min(pod_gpus.first_host) = max(pod_gpus.last_host) then min(pod_gpus.first_host) end as host,
-        '["' || string_agg(pod_gpus.gpu_uuid, '","' order by pod_gpus.gpu_uuid) || '"]' as gpu_uuids_json,
+        '[' || string_agg(to_json(pod_gpus.gpu_uuid), ',' order by pod_gpus.gpu_uuid) || ']' as gpu_uuids_json,
         case
             when bool_or(pod_gpus.is_sliced)
                 then

@@ -418,7 +418,7 @@ def status(
             out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
         print_watches(sure)
         if closed is not None:
-            out.print(closed, markup=False)
+            out.print(printable(closed), markup=False)
         held = sum(law.passed for law in laws)
         out.print(
             f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."

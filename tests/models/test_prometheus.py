@@ -1,5 +1,6 @@
 """What a Prometheus kept of engines and GPUs, counted once, whatever the windows, servers and agents beside."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -163,6 +164,19 @@ def test_a_pod_and_its_host_are_those_that_dcgm_names(cache: Path) -> None:
     assert place == ("node-1", "llm/vllm-0:8000", '["GPU-1","GPU-2"]')
     serving = {row["gpu_uuid"]: row["serving_milliseconds"] for row in rows_of(built, "int_engine_hours")}
     assert set(serving) == {"GPU-1", "GPU-2"}
+
+
+@pytest.mark.parametrize("pods", [(), ("vllm-0",)], ids=["requested", "named by dcgm"])
+def test_a_label_may_say_anything(cache: Path, pods: tuple[str, ...]) -> None:
+    """A quote in one GPU's label ended every build: names are data, and no part of what is written around them."""
+    hostile = 'GPU-"],["\\\n\x1b[2J'
+    gpus = [Gpu(hostile, pods=pods), Gpu("GPU-2", pods=pods)]
+    engine = replace(ENGINE, model_name="\"\\'; drop table x --")
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[engine], gpus=gpus, pods=[Pod(gpus=2)])
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours", "int_engine_scrapes"))
+    (said,) = {row["gpu_uuids_json"] for row in rows_of(built, "int_engine_scrapes")}
+    assert set(json.loads(said)) == {hostile, "GPU-2"}
+    assert {row["gpu_uuid"] for row in rows_of(built, "int_engine_hours")} == {hostile, "GPU-2"}
 
 
 @pytest.mark.parametrize(("pods", "host"), [([Pod()], "node-1"), ([Pod(), Pod(node="node-2", uid="1c6b")], "10.0.0.5")])
