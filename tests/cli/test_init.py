@@ -262,7 +262,7 @@ def test_whatever_things_are_called_the_file_is_one_and_says_them_as_they_are(
     """Names are data: nothing of them is YAML, and no comment ends where a name has a line break."""
     rows = [
         {"provider": provider, "account": "main", "sub_account_id": division, "api_key_id": key, "model": "m",
-         "of_which_unassigned_cost_rc": cost}
+         "billed_cost_rc": cost, "of_which_unassigned_cost_rc": cost}
         for provider, division, key, cost in api
     ]  # fmt: skip
     seen = [
