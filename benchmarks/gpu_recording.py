@@ -150,7 +150,8 @@ def _through_phases(
     try:
         said = loading.stdout.readline().strip()
         if said != "ready":
-            done.missing = said.removeprefix("missing: ") or f"a load: {shlex.join(command)} said nothing and ended"
+            # It is kept with the recording, which is of no machine: the command, with its paths, is not in it.
+            done.missing = said.removeprefix("missing: ") or "a load: its command said nothing and ended"
             return done
         for phase in list(PHASES)[1:]:
             _tell(loading.stdin, phase)
@@ -163,8 +164,11 @@ def _through_phases(
 
 
 def _tell(pipe: IO[str], phase: str) -> None:
-    pipe.write(f"{phase}\n")
-    pipe.flush()
+    try:
+        pipe.write(f"{phase}\n")
+        pipe.flush()
+    except BrokenPipeError:
+        raise RecordingError(f"Nothing is recorded: the load ended before {phase}. What did it print?") from None
 
 
 def _phase(phase: str, agent: "subprocess.Popen[bytes]", seconds: float) -> dict[str, Any]:

@@ -98,6 +98,19 @@ def test_without_torch_or_a_gpu_of_its_the_idle_gpu_is_recorded_and_what_is_miss
     assert "kernel driver is not loaded" in refused.stderr
 
 
+def test_a_load_that_ends_says_so_and_its_command_is_in_no_recording(stub: Stub, tmp_path: Path) -> None:
+    """Its command may hold paths and keys of this machine."""
+    silent = ["sh", "-c", "exit 0; --key=secret"]
+    done = record(tmp_path / "silent", load=silent, seconds=0.2, every=0.1, environment=stub.environment)
+    assert done.missing == "a load: its command said nothing and ended"
+    assert "secret" not in (tmp_path / "silent" / "machine.json").read_text()
+    with pytest.raises(RecordingError, match="the load ended before (loaded_idle|light)"):
+        record(
+            tmp_path / "ended", load=["sh", "-c", "echo ready"], seconds=0.2, every=0.1, environment=stub.environment
+        )
+    assert not (tmp_path / "ended").exists()
+
+
 def test_what_was_recorded_of_a_real_gpu_reads_as_the_states_that_it_went_through(tmp_path: Path) -> None:
     recordings = sorted(path.parent for path in RECORDED.glob("*/phases.json"))
     if not recordings:
