@@ -24,8 +24,11 @@ from pipeline.config import Config
 from pipeline.decisions.counterfactual_bill import BillLine, CounterfactualBill, counterfactual_bill, no_such_workload
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.offers import Compared, Offers, compare, daily_history, read_offers
+from pipeline.decisions.price_falls import LOOKED_AHEAD_MONTHS, PriceFall
+from pipeline.decisions.price_falls import price_fall as price_fall_of
 from pipeline.decisions.supposing import SUPPOSED_DEPLOYMENT, Amount, Supposed, WhatIfError
 from pipeline.decisions.what_if import Case, Outcome, outcomes, verdict_case
+from pipeline.economics.exact import to_places
 from pipeline.errors import BreakevenError
 from pipeline.formats import currency as currencies
 from pipeline.formats.writing import printable
@@ -36,6 +39,7 @@ from pipeline.reports.words import money, plain
 _DIGITS = r"\d{1,18}(?:\.\d{1,18})?"
 _PERCENT = re.compile(rf"^([+-]{_DIGITS})%$", re.ASCII)
 _TIMES = re.compile(rf"^x({_DIGITS})$", re.ASCII)
+_FALL = re.compile(rf"^({_DIGITS})%$", re.ASCII)
 _NUMBER = re.compile(rf"^{_DIGITS}$", re.ASCII)
 
 
@@ -99,6 +103,18 @@ class _PositiveType(click.ParamType[Decimal]):
         return Decimal(value)
 
 
+class _FallType(click.ParamType[Fraction]):
+    """`30%`: of a price, a year."""
+
+    name = "PERCENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        found = _FALL.match(str(value))
+        if found is None or not Fraction(found[1]) < 100:
+            self.fail(f"{value!r} is no fall of a price: write 30%, below 100%.", param, ctx)
+        return Fraction(found[1]) / 100
+
+
 class _DayType(click.ParamType[date]):
     name = "DATE"
 
@@ -125,6 +141,7 @@ def _amount(text: str) -> Amount | None:
 @as_of_option
 @click.option("--price", "prices", multiple=True, type=_PriceType(), help="API price: -20%, output=12 (per 1M).")
 @click.option("--prices-as-of", type=_DayType(), help="API prices and contracts of another day, to come or past.")
+@click.option("--price-fall", type=_FallType(), help="API prices fall by so much a year: when replicas stop paying.")
 @click.option("--gpu-hour", type=_AmountType(), help="What a GPU-hour costs.")
 @click.option("--gpu", metavar="TYPE", help="Another GPU, as gpu_types has it; its throughput is unknown unless said.")
 @click.option("--gpus-per-replica", type=click.IntRange(1, 1024), help="GPUs that serve one copy.")
@@ -150,6 +167,7 @@ def whatif(
     as_of: str | None,
     prices: Sequence[tuple[str, Amount]],
     prices_as_of: date | None,
+    price_fall: Fraction | None,
     gpu_hour: Amount | None,
     gpu: str | None,
     gpus_per_replica: int | None,
@@ -174,6 +192,7 @@ def whatif(
     Examples:
       breakeven whatif --price -30%                        which workloads a cheaper API would turn
       breakeven whatif --prices-as-of 2027-01-01           ... and the prices that breakeven.yaml says come then
+      breakeven whatif --price-fall 40%                    how long replicas pay while API prices fall
       breakeven whatif support-chat --volume x3 --gpu-hour 1.95
       breakeven whatif support-chat --mix input_uncached=0.5 --mix output=0.5
       breakeven whatif coding --gpu H200-SXM --gpu-hour 3.80 --tokens-per-second 2400 --overhead 6000
@@ -207,7 +226,7 @@ def whatif(
     if offers_file is not None and workload is None:
         raise click.UsageError("Offers are compared for one workload: breakeven whatif WORKLOAD --offers FILE.")
     offers = None if offers_file is None else read_offers(offers_file)
-    if supposed.is_nothing and workload is None:
+    if supposed.is_nothing and workload is None and price_fall is None:
         raise click.UsageError("Suppose something, like --price -20%, or name a workload to see its bill. See --help.")
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
@@ -216,6 +235,7 @@ def whatif(
     if workload is not None and workload not in {row["workload"] for row in case.workloads()}:
         raise no_such_workload(workload, case)
     found = outcomes(case, supposed, only=workload)
+    falls = None if price_fall is None else _falls(found, case, price_fall)
     bill = None
     if workload is not None:
         from_date, to_date = _month(month, case)
@@ -224,10 +244,12 @@ def whatif(
         )
     compared = None if offers is None or bill is None else _compared(offers, bill, snapshot)
     if output_format == "json":
-        click.echo(json.dumps(_as_json(case, supposed, found, bill, compared, config), indent=2))
+        click.echo(json.dumps(_as_json(case, supposed, found, falls, bill, compared, config), indent=2))
         return
     if not supposed.is_nothing:
         _print_outcomes(found, config, case)
+    if price_fall is not None:
+        _print_falls(falls or [], config, price_fall)
     if bill is not None:
         _print_bill(bill, config)
     if compared is not None:
@@ -327,6 +349,44 @@ def _print_outcomes(found: Sequence[Outcome], config: Config, case: Case) -> Non
         out.print(printable(f"FLIPS {outcome.after['workload']}: {before} -> {after}.{why}"), markup=False)
     if not flipped:
         out.print("Nothing flips." if found else "No workload is declared.")
+
+
+def _falls(found: Sequence[Outcome], case: Case, yearly_fall: Fraction) -> list[PriceFall]:
+    workloads = {row["workload"]: row for row in case.workloads()}
+    falls = (price_fall_of(one.after, workloads[one.after["workload"]], yearly_fall=yearly_fall) for one in found)
+    return [fall for fall in falls if fall is not None]
+
+
+def _print_falls(falls: Sequence[PriceFall], config: Config, yearly_fall: Fraction) -> None:
+    out, currency = console(), config.reporting_currency
+    out.print(f"While API prices fall by {float(yearly_fall * 100):g}% a year:")
+    for fall in falls:
+        out.print(printable(f"  {_said_of_fall(fall, currency)}"), markup=False)
+    if not falls:
+        out.print("  No verdict has replicas that they could stop paying.")
+
+
+def _said_of_fall(fall: PriceFall, currency: str) -> str:
+    count = f"{fall.replicas} replica{'' if fall.replicas == 1 else 's'}"
+    own, api = (currencies.money(to_places(cost, 2), currency) for cost in (fall.self_host_cost, fall.api_cost))
+    if fall.saves_months is None:
+        until = f"still saves after {LOOKED_AHEAD_MONTHS} months"
+    else:
+        until = f"saves for {fall.saves_months} month{'' if fall.saves_months == 1 else 's'}"
+    once = "" if not fall.payback.one_off else f" {fall.payback.explanation}"
+    return f"{fall.workload}: {count} for {own} a month, in the place of {api} of API at today's price, {until}.{once}"
+
+
+def _fall_json(fall: PriceFall) -> dict[str, Any]:
+    return {
+        "workload": fall.workload,
+        "replicas": fall.replicas,
+        "api_cost_rc_per_month": plain(to_places(fall.api_cost, 18)),
+        "self_host_cost_rc_per_month": plain(to_places(fall.self_host_cost, 18)),
+        "saves_months": fall.saves_months,
+        "one_off_rc": plain(fall.payback.one_off),
+        "payback_months": plain(fall.payback.months),
+    }
 
 
 def answer_of(row: Mapping[str, Any]) -> str:
@@ -435,6 +495,7 @@ def _as_json(
     case: Case,
     supposed: Supposed,
     found: Sequence[Outcome],
+    falls: Sequence[PriceFall] | None,
     bill: CounterfactualBill | None,
     compared: Compared | None,
     config: Config,
@@ -453,6 +514,7 @@ def _as_json(
             }
             for outcome in found
         ],
+        "price_falls": None if falls is None else [_fall_json(one) for one in falls],
         "bill": None if bill is None else _bill_json(bill),
         "offers": None if compared is None else _offers_json(compared),
     }

@@ -1,6 +1,7 @@
 """`breakeven whatif` as a person calls it: what it prints, what its JSON carries, and what it says to a slip."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def test_a_cheaper_api_flips_what_it_flips_and_says_why(demo_folder: Path) -> No
     assert (chat["before"]["recommendation"], chat["after"]["recommendation"]) == ("fill", "switch_to_api")
     printed = whatif(demo_folder, "--price", "-30%").output
     assert "FLIPS support-chat: fill, 1 replica -> switch_to_api, 0 replicas. Replica 1 would displace" in printed
+
+
+def test_how_long_replicas_pay_while_api_prices_fall(demo_folder: Path) -> None:
+    steady, steep = (as_json(demo_folder, "--price-fall", fall)["price_falls"] for fall in ("0%", "99%"))
+    assert [one["workload"] for one in steady] == [one["workload"] for one in steep] != []
+    assert {one["saves_months"] for one in steady} == {None}
+    assert all(1 <= one["saves_months"] <= 12 for one in steep)
+    assert all(Decimal(one["self_host_cost_rc_per_month"]) < Decimal(one["api_cost_rc_per_month"]) for one in steady)
+    printed = whatif(demo_folder, "--price-fall", "99%").output
+    assert "While API prices fall by 99% a year:" in printed
+    assert f"  {steep[0]['workload']}: {steep[0]['replicas']} replica" in printed
+    assert as_json(demo_folder, "--price", "-30%")["price_falls"] is None
 
 
 def test_prices_of_another_day_are_asked_for_by_day(demo_folder: Path) -> None:
@@ -65,6 +78,9 @@ def test_offers_are_compared_cheapest_first(demo_folder: Path, tmp_path: Path) -
         ["--price", "output=" + "9" * 5000],
         ["--mix", "output=0." + "9" * 5000],
         ["--tokens-per-second", "9" * 5000],
+        ["--price-fall", "9" * 5000 + "%"],
+        ["--price-fall", "100%"],
+        ["--price-fall", "-3%"],
     ],
 )
 def test_a_number_of_thousands_of_digits_is_no_number(tmp_path: Path, arguments: list[str]) -> None:
