@@ -104,7 +104,7 @@ def test_a_load_that_ends_says_so_and_its_command_is_in_no_recording(stub: Stub,
     done = record(tmp_path / "silent", load=silent, seconds=0.2, every=0.1, environment=stub.environment)
     assert done.missing == "a load: its command said nothing and ended"
     assert "secret" not in (tmp_path / "silent" / "machine.json").read_text()
-    with pytest.raises(RecordingError, match="the load ended before (loaded_idle|light)"):
+    with pytest.raises(RecordingError, match=r"the load ended before (loaded_idle|light)"):
         record(
             tmp_path / "ended", load=["sh", "-c", "echo ready"], seconds=0.2, every=0.1, environment=stub.environment
         )
