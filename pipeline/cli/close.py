@@ -149,7 +149,7 @@ def close(
         _print_list(project, now, output_format)
         return
     allowed = _tolerances(project, tolerances)
-    _Closing(project, _month(month), now, allowed, output_format).run(dry_run=dry_run)
+    _Closing(project, _month(month), now, allowed, output_format, as_of is not None).run(dry_run=dry_run)
 
 
 @close.command()
@@ -252,6 +252,7 @@ class _Entry:
     name: InvoiceName
     closing: Closing
     now: datetime
+    is_as_of: bool
 
     @classmethod
     def of(
@@ -273,7 +274,7 @@ class _Entry:
                 f"{month} was closed on {closed.at:%Y-%m-%d} and stays as it was. "
                 "Enter it in the month in which it came."
             )
-        return cls(project, name, closing, now)
+        return cls(project, name, closing, now, as_of is not None)
 
     def land(self, kind: str, said: Mapping[str, Any]) -> str:
         """Land it, and return its id. Raises BreakevenError where it would not count."""
@@ -283,7 +284,7 @@ class _Entry:
         subject = f"{name.month:%Y-%m} {name.issuer} {name.currency} {name.invoice_id}"
         event = as_event(kind=kind, subject=subject, body=body, now=self.now)
         events = self.project.landing.events()
-        _refuse_before_others(events, name.month, self.now)
+        _refuse_before_others(events, name.month, self.now, is_as_of=self.is_as_of)
         refused = [reason for left, reason in closing_of([*events, event]).left_out if left is event]
         if refused:
             raise BreakevenError(printable(f"Not entered: {refused[0]}."))
@@ -308,13 +309,17 @@ class _Entry:
             )
 
 
-def _refuse_before_others(events: Iterable[Event], month: date, now: datetime) -> None:
+def _refuse_before_others(events: Iterable[Event], month: date, now: datetime, *, is_as_of: bool) -> None:
     """Entries and closes count in the order of their moments: one that is dated before another would undo it, unseen.
 
     Raises BreakevenError: the clocks of two machines differ, somebody enters something while a month is looked at, or
     `--as-of` is in the past. What is dated long before all else would not even be listed by whoever looked since.
     """
-    later = [event for event in events if event.at > now and (is_about(event, month) or event.at > now + _LISTED_FOR)]
+    later = [
+        event
+        for event in events
+        if event.at > now and (is_about(event, month) or (is_as_of and event.at > now + _LISTED_FOR))
+    ]
     last = max(later, key=lambda event: event.at, default=None)
     if last is not None:
         raise BreakevenError(
@@ -404,6 +409,7 @@ class _Closing:
     now: datetime
     tolerances: Tolerances
     output_format: str
+    is_as_of: bool
 
     @property
     def period(self) -> dict[str, date]:
@@ -464,7 +470,7 @@ class _Closing:
     def _refuse_what_came_meanwhile(self) -> None:
         """Somebody may have closed the month, or entered something of it, while this was built."""
         events = self.project.landing.events()
-        _refuse_before_others(events, self.month, self.now)
+        _refuse_before_others(events, self.month, self.now, is_as_of=self.is_as_of)
         if self.month in closing_of(events).closes:
             raise BreakevenError(
                 f"{self.month:%Y-%m} was closed meanwhile, and stays as it was closed: breakeven close --list."
@@ -661,12 +667,12 @@ def _text_of(event: Event, name: str) -> str | None:
 
 def _listed_in_words(row: Mapping[str, Any]) -> str:
     """`2026-10 anthropic INV-77: tax 0.50 USD (VAT), root on 2026-11-06 06:00, id 3fa9c01b22de`"""
-    about = " ".join(row[name] for name in ("month", "issuer", "invoice_id") if row[name] is not None)
+    named = " ".join(row[name] for name in ("month", "issuer", "invoice_id") if row[name] is not None)
     amount = "" if row["amount"] is None else f" {row['amount']} {row['billing_currency']}"
     said = "" if row["said"] is None else f" ({row['said']})"
     by = "" if row["by"] is None else f", {row['by']}"
-    named = "" if row["id"] is None else f", id {row['id']}"
-    return f"{about}: {row['what']}{amount}{said}{by} on {row['at']}{named}"
+    its_id = "" if row["id"] is None else f", id {row['id']}"
+    return f"{named or 'Of no month'}: {row['what']}{amount}{said}{by} on {row['at']}{its_id}"
 
 
 def _listed_total(total: EnteredTotal) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,15 @@ class Landing:
     """One landing root. `catalog` is a local file that remembers records already read; it may be deleted.
 
     `remembers`: what is read is written to the catalog. `proposed`: events that are read as if they had landed last,
-    for a look at what they would change.
+    for a look at what they would change. `today`: only says from where to list: a clock that once ran ahead, or a look
+    into the future, hides nothing that lands after it.
     """
 
     store: Store
     catalog: Path | None = None
     proposed: tuple[Event, ...] = ()
     remembers: bool = True
+    today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _known: dict[str, bytes] = field(default_factory=dict)
     _loaded: bool = False
     _parsed: dict[str, Delivery | Event | Unreadable] = field(default_factory=dict)
@@ -195,7 +197,9 @@ class Landing:
         for prefix in ("deliveries", "events"):
             newest = max((key for key in self._known if key.startswith(f"{prefix}/")), default="")
             new = [
-                key for key in self.store.keys(prefix, after=_margin_before(prefix, newest)) if key not in self._known
+                key
+                for key in self.store.keys(prefix, after=_margin_before(prefix, newest, self.today()))
+                if key not in self._known
             ]
             self._known.update(zip(new, self.store.read_all(new), strict=True))
         if len(self._known) != known_before:
@@ -246,12 +250,12 @@ def _claim_key(name: str) -> str:
     return f"claims/{digest(name.encode())}.json"
 
 
-def _margin_before(prefix: str, newest_key: str) -> str:
-    """Where to list from: a little before the newest record known, or from the start."""
+def _margin_before(prefix: str, newest_key: str, today: date) -> str:
+    """Where to list from: a little before the newest record known, or before today; or from the start."""
     if not newest_key:
         return ""
-    newest_date = datetime.strptime(newest_key.split("/")[1], "%Y-%m-%d")  # noqa: DTZ007 - a date in a key
-    return f"{prefix}/{(newest_date - _LISTING_MARGIN):%Y-%m-%d}"
+    newest_date = date.fromisoformat(newest_key.split("/")[1])
+    return f"{prefix}/{min(newest_date, today) - _LISTING_MARGIN:%Y-%m-%d}"
 
 
 def as_event(*, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> Event:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_the_catalog_can_be_deleted_or_torn_and_nothing_is_lost(tmp_path):
         torn = catalog.read_bytes()[:length]
         catalog.write_bytes(torn)
         assert landing(tmp_path).contents() == whole
+
+
+def test_what_is_dated_in_the_future_hides_nothing_that_lands_after_it(tmp_path):
+    """A clock that ran ahead once, or `--as-of` a later year: the catalog would list from there on, for years."""
+    ahead = landing(tmp_path)
+    ahead.record(kind="accept", subject="ahead", body={}, now=NOW + timedelta(days=4000))
+    ahead.land(one_page(), source="bills", account="acme", now=NOW + timedelta(days=4000))
+    assert len(ahead.contents().events) == 1
+    for days in (0, 10):
+        landing(tmp_path).record(kind="accept", subject="now", body={}, now=NOW + timedelta(days=days))
+        landing(tmp_path).land(one_page(b"x"), source="bills", account="acme", now=NOW + timedelta(days=days))
+        seen = replace(landing(tmp_path), today=lambda days=days: (NOW + timedelta(days=days)).date()).contents()
+        assert "now" in [event.subject for event in seen.events]
+        assert NOW + timedelta(days=days) in [delivery.landed_at for delivery in seen.deliveries]
 
 
 def test_as_of_shows_what_had_landed_by_then(tmp_path):
