@@ -5,6 +5,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pipeline.config import parse_config
 from pipeline.reports.budgets import budget_cells, how_forecast
 from pipeline.reports.monthly import report_text
 from pipeline.reports.words import money
@@ -32,9 +35,16 @@ UNKNOWN = budget(
 )  # fmt: skip
 
 
+WORKLOADS = parse_config("""
+company: Acme
+workloads: [{workload: chat, team: support, match: {account: acme}}, {workload: lab, match: {account: lab}}]
+""").workloads
+
+
 def page(tmp_path: Path, *rows: dict[str, Any], **filled: Any) -> Element:
     snapshot = snapshot_of({**tables(), "fct_budgets_monthly": rows, **filled}, tmp_path)
-    return read(report_text(snapshot, config=config(), quarantined=(), first_day=OCTOBER))
+    said = config().model_copy(update={"workloads": WORKLOADS})
+    return read(report_text(snapshot, config=said, quarantined=(), first_day=OCTOBER))
 
 
 def test_a_budget_says_what_is_settled_what_is_beside_it_and_what_the_month_comes_to(tmp_path: Path) -> None:
@@ -58,6 +68,25 @@ def test_a_broken_law_refuses_the_budgets_that_it_is_of(tmp_path: Path) -> None:
     document = page(tmp_path, *rows, check_money_is_conserved=[broken("money_is_conserved", "workload:lab")])
     marked = [row["Budget"] for row in table(document, "Budgets") if "not proven" in row["Budget"]]
     assert marked == ["workload lab not proven: money_is_conserved"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "refused"),
+    [
+        ("workload:chat", {"team support"}),
+        ("workload:lab", set()),
+        ("deployment:llama", {"team support", "model llama-70b"}),
+        ("account:acme", {"organisation", "team support", "model claude-haiku-4-5"}),
+    ],
+)
+def test_a_law_of_what_a_team_or_a_model_is_spent_on_refuses_its_budget(
+    tmp_path: Path, scope: str, refused: set[str]
+) -> None:
+    named = [("team", "support"), ("team", "ops"), ("model", "llama-70b"), ("model", "claude-haiku-4-5")]
+    rows = [budget(), *(budget(scope=of, scope_name=name) for of, name in named)]
+    document = page(tmp_path, *rows, check_money_is_conserved=[broken("money_is_conserved", scope)])
+    shown = [row["Budget"] for row in table(document, "Budgets")]
+    assert {text.partition(" not proven")[0] for text in shown if " not proven" in text} == refused
 
 
 def test_one_reason_for_all_is_said_once() -> None:
