@@ -389,9 +389,13 @@ def _moves(verdict: Row) -> bool:
 
 
 def _training(asked: _Asked) -> Any:
-    """What a move to own GPUs costs once beside what is declared: as much as the last tuning did on the API."""
-    moves_to_own = asked.verdict["recommendation"] in ("fill", "switch_to_self_host")
-    return asked.tuned["training_one_off_rc"] if asked.tuned is not None and moves_to_own else None
+    """What a move to own GPUs costs once beside what is declared: as much as the last tuning did on the API. None too
+    where more of that was given back than billed.
+    """
+    if asked.tuned is None or asked.verdict["recommendation"] not in ("fill", "switch_to_self_host"):
+        return None
+    training = asked.tuned["training_one_off_rc"]
+    return None if training is None or training < 0 else training
 
 
 def _needed_saving(asked: _Asked) -> Fraction:

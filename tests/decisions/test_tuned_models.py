@@ -186,6 +186,9 @@ def test_a_move_is_sure_only_where_it_pays_back_the_training_too() -> None:
     assert sure(of_chat(**said), [])["is_sure"] is True
     row = sure(of_chat(**said), TRAINING)
     assert (row["is_sure"], row["training_one_off_rc"]) == (False, 100)
+    # A refund of an earlier tuning makes no move cheaper.
+    row = sure(of_chat(**said), [charge(TRAINED, "fine_tune_training", "-5")])
+    assert (row["is_sure"], row["training_one_off_rc"]) == (False, None)
 
 
 @pytest.mark.parametrize(
