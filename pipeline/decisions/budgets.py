@@ -155,14 +155,14 @@ class _Spent:
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self._inputs = inputs
         self._whole: list[_Part] | None = None
-        self._split: list[_Part] | None = None
+        self._split: dict[str, list[_Part]] = {}
 
     def of(self, budget: Row) -> list[_Part]:
         scope, name = budget["scope"], budget["scope_name"]
         if scope in ("team", "workload"):
-            if self._split is None:
-                self._split = [*self._api(), *self._gpus_by_workload()]
-            return [part for part in self._split if getattr(part, scope) == name]
+            if scope not in self._split:
+                self._split[scope] = [*self._api(), *self._gpus_by(scope)]
+            return [part for part in self._split[scope] if getattr(part, scope) == name]
         if self._whole is None:
             self._whole = [*self._api(), *self._gpus_by_model()]
         return [part for part in self._whole if scope == _ORGANISATION or part.model == name]
@@ -178,7 +178,8 @@ class _Spent:
             for row in rows:
                 yield _Part(day, row["cost_measure"], _spend(row), model=models.get(row["deployment_id"]))
 
-    def _gpus_by_workload(self) -> Iterator[_Part]:
+    def _gpus_by(self, scope: str) -> Iterator[_Part]:
+        """`scope`: workload or team. What has no amount is unknown of everybody who was served, once."""
         for day, rows in self._inputs["fct_gpu_costs_daily"].items():
             declared = valid_on(day, self._inputs["config_workloads"])
             teams = {row["workload"]: row["team"] for row in declared}
@@ -188,8 +189,11 @@ class _Spent:
                 name = row["deployment_id"]
                 weights = shares(tokens.get(name, ()), classes.get(name, ()))
                 if weights:
-                    for workload, spend in _split_by(_spend(row), weights):
-                        yield _Part(day, row["cost_measure"], spend, workload, teams.get(workload))
+                    owners = {
+                        workload: workload if scope == "workload" else teams.get(workload) for workload in weights
+                    }
+                    for owner, spend in _split_by(_spend(row), weights, owners):
+                        yield _Part(day, row["cost_measure"], spend, **{scope: owner})
                 else:
                     naming = [one for one in declared if name is not None and one["deployment_id"] == name]
                     yield _Part(day, row["cost_measure"], _spend(row), *_only_owner(naming))
@@ -218,12 +222,17 @@ def shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
     return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()}
 
 
-def _split_by(spend: DaySpend, weights: Mapping[str, int]) -> Iterator[tuple[str, DaySpend]]:
-    """What has no amount is unknown of everybody who was served."""
+def _split_by(
+    spend: DaySpend, weights: Mapping[str, int], owners: Mapping[str, str | None]
+) -> Iterator[tuple[str | None, DaySpend]]:
+    """By what workloads weigh, and then a sum for each owner of some of them."""
     names = sorted(weights)
     parts = split_exactly(spend.known, [weights[name] for name in names], names)
+    found: dict[str | None, int] = defaultdict(int)
     for name, part in zip(names, parts, strict=True):
-        yield name, replace(spend, known=part)
+        found[owners[name]] += part
+    for owner, known in found.items():
+        yield owner, replace(spend, known=known)
 
 
 def _only_owner(naming: Rows) -> tuple[str | None, str | None]:

@@ -315,7 +315,7 @@ def spending(draw: st.DrawFn, *, is_all_of_teams: bool) -> dict[str, list[Row]]:
         tables["fct_gpu_costs_daily"].append(gpu(day, cost, deployment_id=holder, cost_measure=measure, state=state))
     for day in {row["usage_date"] for row in tables["fct_gpu_costs_daily"]}:
         many = st.integers(1 if is_all_of_teams else 0, 10**9)
-        for workload in ("chat", "search") if is_all_of_teams else ("chat", "search", "unassigned"):
+        for workload in ("chat", "search") if is_all_of_teams else ("chat", "search", "triage", "unassigned"):
             tables["fct_self_host_tokens_daily"] += [
                 served(day, workload, draw(many), token_class) for token_class in ("output", "input_uncached")
             ]
