@@ -6,8 +6,13 @@
 -- an engine is scraped, and by how many, its host, target and process are the same: all its readings are one series.
 -- partition: day
 with
+-- An address of IPv6 has colons before that of its port.
 engine_samples as (
-    select * from landed_prometheus__engine_samples
+    select
+        *,
+        regexp_replace(instance, ':[0-9]+$', '') as address,
+        nullif(regexp_extract(instance, ':([0-9]+)$', 1), '') as port
+    from landed_prometheus__engine_samples
 ),
 
 gpu_pods as (
@@ -21,7 +26,7 @@ gpu_pods as (
         slice_ppm,
         first_at,
         last_at,
-        coalesce(node, hostname, split_part(instance, ':', 1)) as host
+        coalesce(node, hostname, regexp_replace(instance, ':[0-9]+$', '')) as host
     from landed_prometheus__gpu_pods
 ),
 
@@ -30,8 +35,8 @@ gpu_samples as (
         usage_date,
         cluster,
         gpu_uuid,
-        split_part(instance, ':', 1) as exporter_address,
-        coalesce(node, hostname, split_part(instance, ':', 1)) as host
+        regexp_replace(instance, ':[0-9]+$', '') as exporter_address,
+        coalesce(node, hostname, regexp_replace(instance, ':[0-9]+$', '')) as host
     from landed_prometheus__gpu_samples
 ),
 
@@ -96,7 +101,7 @@ pod_engines as (
         cluster,
         namespace,
         pod,
-        count(distinct split_part(instance, ':', 2)) as engine_count
+        count(distinct coalesce(port, '')) as engine_count
     from engine_samples
     where pod is not null
     group by usage_date, cluster, namespace, pod
@@ -235,7 +240,7 @@ final as (
             engine_samples.node,
             pod_nodes.node,
             machines.host,
-            split_part(engine_samples.instance, ':', 1),
+            engine_samples.address,
             'unknown'
         ) as host,
         cast(null as varchar) as boot_id,
@@ -250,7 +255,7 @@ final as (
             when engine_samples.pod is null then coalesce(engine_samples.instance, engine_samples.target_labels)
             else
                 concat_ws('/', engine_samples.cluster, engine_samples.namespace, engine_samples.pod)
-                || coalesce(':' || nullif(split_part(engine_samples.instance, ':', 2), ''), '')
+                || coalesce(':' || engine_samples.port, '')
         end as target,
         -- A Prometheus scrapes addresses that name their engine wherever it runs; where that is it may learn later.
         '' as series_host,
@@ -321,7 +326,7 @@ final as (
         on
             engine_samples.usage_date = machines.usage_date
             and engine_samples.cluster is not distinct from machines.cluster
-            and split_part(engine_samples.instance, ':', 1) = machines.exporter_address
+            and engine_samples.address = machines.exporter_address
 )
 
 select * from final

@@ -6,14 +6,17 @@
 -- partition: day
 with
 gpu_samples as (
-    select * from landed_prometheus__gpu_samples
+    select
+        *,
+        coalesce(node, hostname, regexp_replace(instance, ':[0-9]+$', ''), 'unknown') as host
+    from landed_prometheus__gpu_samples
 ),
 
 readings as (
     select
         gpu_samples.usage_date,
         gpu_samples.account,
-        coalesce(gpu_samples.node, gpu_samples.hostname, split_part(gpu_samples.instance, ':', 1), 'unknown') as host,
+        gpu_samples.host,
         gpu_samples.gpu_uuid,
         epoch_ms(gpu_samples.at) as to_ms,
         least(max(gpu_samples.interval_ms), 900000) as interval_ms,
@@ -51,7 +54,7 @@ readings as (
     group by
         gpu_samples.usage_date,
         gpu_samples.account,
-        coalesce(gpu_samples.node, gpu_samples.hostname, split_part(gpu_samples.instance, ':', 1), 'unknown'),
+        gpu_samples.host,
         gpu_samples.gpu_uuid,
         epoch_ms(gpu_samples.at)
 ),

@@ -88,6 +88,8 @@ GPU_METRICS = {
 _BLANK_FROM = 2_147_483_632.0
 _WHOLE_TO = 2.0**53
 
+# The port of an address, of IPv6 too: [fd00::5]:9400.
+_PORT = re.compile(r":[0-9]+$")
 # Which resources of a pod are GPUs or parts of them, as kube-state-metrics spells them (nvidia.com/mig-1g.10gb).
 _ASKS_FOR_GPUS = re.compile("gpu|mig")
 _MIG_RESOURCE = "nvidia_com_mig_"
@@ -468,7 +470,7 @@ def host_labels(named: Labels) -> tuple[str, ...]:
 def gpu_host(labels: Mapping[str, str], named: Labels) -> str | None:
     """The host of a series of dcgm-exporter, by the name that its staging model gives it."""
     *own, address = host_labels(named)
-    return _text(labels, *own) or labels.get(address, "").partition(":")[0] or None
+    return _text(labels, *own) or _PORT.sub("", labels.get(address, "")) or None
 
 
 _GPU_TEXTS = ("gpu_uuid", "gpu_instance_id", "cluster", "node", "hostname", "instance", "replica", "model_name")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.runner import Built
+from pipeline.sources.prometheus_tables import gpu_host, labels_named
 from tests.check.stored_scrapes import stored
 from tests.check.vllm_server import engine_body
 from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
@@ -344,6 +345,23 @@ def test_the_labels_of_prometheus_own_example_name_pods_too(cache: Path) -> None
         for row in rows_of(build_tables(cache, _tables(series), ("int_engine_scrapes",)), "int_engine_scrapes")
     }
     assert place == ("node-1", "llm/vllm-0:8000")
+
+
+def test_an_address_of_ipv6_is_one_up_to_its_port(cache: Path) -> None:
+    """Cut at its first colon, all machines were one host, `[fd00`, and engines of one pod one target."""
+    engines = [replace(ENGINE, instance=f"[fd00::5]:{port}") for port in (8000, 8001)]
+    alone = replace(ENGINE, pod=None, instance="[fd00::6]:8000")
+    gpu = Gpu(UUID, hostname="", instance="[fd00::6]:9400", pods=())
+    fleet = Fleet(start=_at(10), stop=_at(11), engines=[*engines, alone], gpus=[gpu])
+    built = build_tables(cache, _tables(fleet.series()), ("int_engine_hours", "int_engine_scrapes"))
+    places = {(row["host"], row["target"]) for row in rows_of(built, "int_engine_scrapes")}
+    assert places == {
+        ("[fd00::5]", "llm/vllm-0:8000"), ("[fd00::5]", "llm/vllm-0:8001"), ("[fd00::6]", "[fd00::6]:8000"),
+    }  # fmt: skip
+    assert {(row["host"], row["gpu_uuid"]) for row in rows_of(built, "int_engine_hours")} == {("[fd00::6]", UUID)}
+    named = labels_named({})
+    assert gpu_host({"instance": "[fd00::6]:9400"}, named) == "[fd00::6]"
+    assert gpu_host({"instance": "node-1:9400"}, named) == "node-1"
 
 
 def test_without_pods_an_engine_and_an_exporter_at_one_address_are_on_one_host(cache: Path) -> None:
