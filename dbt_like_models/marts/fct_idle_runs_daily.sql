@@ -189,8 +189,16 @@ priced as (
         runs.*,
         gpu_days.cost_measure,
         gpu_days.billing_currency,
-        gpu_days.gpu_ms,
         gpu_days.idle_cost,
+        -- Where more idle time was watched than is billed, the runs of a day share what its idle time cost.
+        greatest(
+            gpu_days.gpu_ms,
+            sum(runs.idle_ms) over (
+                partition by
+                    runs.usage_date, runs.issuer, runs.resource_id, runs.gpu_uuid,
+                    gpu_days.cost_measure, gpu_days.billing_currency
+            )
+        ) as day_ms,
         cast(replace(cast(abs(gpu_days.idle_cost) as varchar), '.', '') as hugeint) as quanta,
         commitments.committed_until_date
     from runs
@@ -210,11 +218,10 @@ priced as (
 parts as (
     select
         *,
-        quanta // gpu_ms * least(idle_ms, gpu_ms) + quanta % gpu_ms * least(idle_ms, gpu_ms) // gpu_ms
-            as idle_quanta,
+        quanta // day_ms * idle_ms + quanta % day_ms * idle_ms // day_ms as idle_quanta,
         case
             when committed_until_date is not null or cost_measure = 'effective' or idle_cost < 0 then 0 * quanta
-            else quanta // gpu_ms * least(whole_ms, gpu_ms) + quanta % gpu_ms * least(whole_ms, gpu_ms) // gpu_ms
+            else quanta // day_ms * whole_ms + quanta % day_ms * whole_ms // day_ms
         end as cash_quanta
     from priced
 ),

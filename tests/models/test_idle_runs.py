@@ -91,6 +91,19 @@ def test_a_run_is_where_a_gpu_did_nothing_for_how_long_and_what_it_cost(cache: P
     assert (free["cash_recoverable_cost_rc"], free["committed_until_date"]) == (Decimal(2), None)
 
 
+def test_runs_of_a_day_cost_no_more_than_its_idle_time_does_however_long_they_were_watched(cache: Path) -> None:
+    """Twelve hours are billed at $24, and of 24 that were watched 20 were idle, in two runs, and a quarter beside."""
+    idle = _day({"GPU-1": [FREE] * 10 + [SERVES] * 4 + [FREE] * 10})
+    tables = {**idle, INVOICE_LINES: [invoice_line("24.00", quantity="12")]}
+    built = build_tables(cache, tables, (TABLE, "int_gpu_costs_daily"))
+    costs = rows_of(built, "int_gpu_costs_daily")
+    whole = sum(row["realized_cost"] for row in costs if row["state"] in ("loaded_idle", "unallocated"))
+    assert whole == Decimal("20.25")
+    rows = rows_of(built, TABLE)
+    assert [(row["from_at"].hour, row["economic_cost"]) for row in rows] == [(0, whole / 2), (14, whole / 2)]
+    assert [row["cash_recoverable_cost"] for row in rows] == [whole / 2, whole / 2]
+
+
 @pytest.mark.parametrize(("until", "cash", "told"), [(DAY + timedelta(days=30), 0, True), (DAY, 24, False)])
 def test_nothing_comes_back_as_cash_before_the_commitment_ends_and_its_end_is_told(
     cache: Path, until: date, cash: int, told: bool

@@ -31,6 +31,9 @@ def idle_run_rows(
         holder = gpu.held.get((day_of(hour * HOUR_MS), place))
         if holder is not None:
             together[holder.issuer, holder.resource_id, hour] += 1
+    watched: dict[tuple[date, GpuPlace], int] = defaultdict(int)
+    for (place, hour), parts in hours.items():
+        watched[day_of(hour * HOUR_MS), place] += sum(parts)
     rows: Rows = {}
     for place, run in _runs(hours):
         day = day_of(run[0] * HOUR_MS)
@@ -56,9 +59,11 @@ def idle_run_rows(
         for cost in costs:
             economic = cash = None
             if cost.quanta is not None:
-                economic = money(cost.quanta * min(idle, cost.milliseconds) // cost.milliseconds)
+                # All idle time that was watched costs no more than what idle time is billed.
+                of_day = max(cost.milliseconds, watched[day, place])
+                economic = money(cost.quanta * idle // of_day)
                 spent = 0 if cost.cost_measure == "effective" else cost.quanta
-                cash = money(spent * min(whole, cost.milliseconds) // cost.milliseconds)
+                cash = money(spent * whole // of_day)
             rows[day, place.host, place.gpu_uuid, _at(run[0]), cost.cost_measure, cost.currency] = row | {
                 "economic_cost": economic,
                 "cash_recoverable_cost": cash,
