@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import polars as pl
@@ -324,24 +324,29 @@ def _close(event: Event) -> Close:
         snapshot_id=str(body["snapshot_id"]),
         as_of=parse_stamp(body["as_of"]),
         sha256=body["sha256"],
-        invoices=tuple(_typed(row, SCHEMAS["closing_invoices"]) for row in body["invoices"]),
-        days=tuple(_typed(row, SCHEMAS["closing_days"]) for row in body["days"]),
+        invoices=tuple(_typed(row, "closing_invoices", _INVOICE_COLUMNS) for row in body["invoices"]),
+        days=tuple(_typed(row, "closing_days", _DAY_COLUMNS) for row in body["days"]),
     )
 
 
-def _typed(row: Mapping[str, Any], schema: Mapping[str, pl.DataType]) -> dict[str, Any]:
+def _typed(row: Mapping[str, Any], table: str, columns: Sequence[str]) -> dict[str, Any]:
     """A landed row with the types of its table. Amounts keep their digits: these are no entries, and were held once."""
-    typed: dict[str, Any] = {}
-    for name, value in row.items():
-        if value is None or name not in schema:
-            typed[name] = value
-        elif schema[name] == _MONEY:
-            typed[name] = _held(Decimal(value))
-        elif schema[name] == pl.Date():
-            typed[name] = date.fromisoformat(value)
-        else:
-            typed[name] = value
-    return typed
+    return {name: _value(row[name], name, SCHEMAS[table][name]) for name in columns}
+
+
+def _value(said: Any, name: str, kind: pl.DataType) -> Any:
+    if said is None:
+        return None
+    if kind == _MONEY:
+        try:
+            return _held(Decimal(said))
+        except InvalidOperation:
+            raise ValueError(f"{name} of a row of it is {said!r}") from None
+    if kind == pl.Date():
+        return date.fromisoformat(said)
+    if type(said) is not (int if kind == pl.Int64() else str):
+        raise ValueError(f"{name} of a row of it is {said!r}")
+    return said
 
 
 def _held(amount: Decimal) -> Decimal:

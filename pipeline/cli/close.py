@@ -143,6 +143,8 @@ def close(
         return
     if (month is None) == (not is_list):
         raise click.UsageError("Give either --month YYYY-MM or --list.")
+    if is_list and (dry_run or tolerances):
+        raise click.UsageError("--list closes nothing: it takes neither --dry-run nor --tolerance.")
     project = open_project(folder)
     now = moment(as_of, now=datetime.now(UTC))
     if month is None:

@@ -20,7 +20,7 @@ from pipeline.build.closing_tables import (
     parse_amount,
     parse_month,
 )
-from pipeline.landing.records import Event
+from pipeline.landing.records import Event, digest
 from pipeline.landing.times import parse_stamp
 
 OCTOBER = date(2026, 10, 1)
@@ -154,6 +154,26 @@ def test_a_close_comes_back_as_it_was_written() -> None:
     assert {name: dict(frame.schema) for name, frame in frames.items()} == {
         name: dict(schema) for name, schema in SCHEMAS.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"issuer": 5}, "issuer of a row of it is 5"),
+        ({"invoice_count": "1"}, "invoice_count of a row of it is '1'"),
+        ({"in_scope_cost": "1e-19"}, "cannot be held exactly"),
+        ({"in_scope_cost": "x"}, "in_scope_cost of a row of it is 'x'"),
+        (None, "'account' is missing"),
+    ],
+)
+def test_a_close_of_which_no_table_could_be_made_does_not_count(wrong: dict[str, Any] | None, words: str) -> None:
+    """Whatever its hash says: one event would end every build."""
+    body = closed().body
+    rows = [{"issuer": "x"}] if wrong is None else [{**row, **wrong} for row in body["invoices"]]
+    said = {"month": body["month"], "invoices": rows, "days": body["days"]}
+    forged = closed(invoices=rows, sha256=digest(said))
+    assert [words in reason for reason in reasons(forged)] == [True]
+    assert closing_of([forged, total("5", at="06")]).totals[NAME].amount == 5
 
 
 def test_a_close_whose_figures_were_altered_does_not_count() -> None:

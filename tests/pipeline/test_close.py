@@ -265,6 +265,7 @@ def test_a_wrong_month_currency_or_issuer_is_refused_or_named(project: SmallProj
     assert (not_over.exit_code, "2026-11 is not over on 2026-11-06" in words_of(not_over)) == (1, True)
     assert "No bill of 2026-08 has come" in words_of(close(project, "--month", "2026-08"))
     assert close(project).exit_code == 2
+    assert close(project, "--list", "--dry-run").exit_code == 2
     assert close(project, "--month", "2026-10", "--tolerance", "-1").exit_code == 2
 
 
