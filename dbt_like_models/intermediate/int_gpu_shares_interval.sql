@@ -253,12 +253,16 @@ segments as (
 -- What each process held of each GPU at most that day, as the driver told it.
 stated_memories as (
     select distinct
-        host,
-        target,
-        gpu_uuids_json,
-        gpu_memory_bytes_json
+        disjoint_claims.host,
+        disjoint_claims.target,
+        disjoint_claims.gpu_uuids_json,
+        disjoint_claims.gpu_memory_bytes_json
     from disjoint_claims
-    where gpu_memory_bytes_json is not null
+    inner join calendar as days
+        on
+            disjoint_claims.from_ms < epoch_ms(days.day_end_at)
+            and disjoint_claims.to_ms > epoch_ms(days.day_start_at)
+    where disjoint_claims.gpu_memory_bytes_json is not null
 ),
 
 gpu_memories as (

@@ -214,6 +214,18 @@ def test_what_nobody_serves_on_is_shared_by_the_memory_that_is_held(cache: Path)
     }
 
 
+def test_what_was_held_the_day_before_has_no_part_in_the_day(cache: Path) -> None:
+    """An engine that was restarted with less memory than it had yesterday."""
+    now = {"gpu_memory_bytes": "[20000000000]"}
+    before = scrape(
+        at(-2), 10 * MINUTE, 0, 0, target="a", replica_id="a", sequence_number=1, gpu_memory_bytes="[60000000000]"
+    )
+    assert _told(cache, [before, *_hour(moves=False, target="a", **now), *_hour(moves=False, target="b", **now)]) == {
+        "a": ("loaded_idle", 500_000, "reserved_memory"),
+        "b": ("loaded_idle", 500_000, "reserved_memory"),
+    }
+
+
 def test_a_slice_serves_with_its_own_part_beside_one_that_waits(cache: Path) -> None:
     """MIG keeps them apart: who serves takes nothing of the other's slice."""
     four, three = {"gpu_shares_ppm": "[571428]"}, {"gpu_shares_ppm": "[428571]"}
