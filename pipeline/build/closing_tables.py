@@ -149,12 +149,16 @@ class Close:
 
 @dataclass(frozen=True)
 class Closing:
-    """All that counts of what was entered and closed; `left_out`: events that do not, each with its reason."""
+    """All that counts of what was entered and closed. `replaced`: entries in whose place a later one counts.
+
+    `left_out`: events that never counted, each with its reason.
+    """
 
     totals: Mapping[InvoiceName, EnteredTotal] = field(default_factory=dict)
     adjustments: tuple[EnteredAdjustment, ...] = ()
     closes: Mapping[date, Close] = field(default_factory=dict)
     left_out: tuple[tuple[Event, str], ...] = ()
+    replaced: tuple[EnteredTotal | EnteredAdjustment, ...] = ()
 
 
 def parse_month(text: object) -> date:
@@ -206,7 +210,13 @@ def closing_of(events: Iterable[Event]) -> Closing:
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             reading.left_out.append((event, reason))
-    return Closing(reading.totals, tuple(reading.adjustments.values()), reading.closes, tuple(reading.left_out))
+    return Closing(
+        totals=reading.totals,
+        adjustments=tuple(reading.adjustments.values()),
+        closes=reading.closes,
+        left_out=tuple(reading.left_out),
+        replaced=tuple(reading.replaced),
+    )
 
 
 def is_about(event: Event, month: date) -> bool:
@@ -220,6 +230,7 @@ class _Reading:
         self.adjustments: dict[str, EnteredAdjustment] = {}
         self.closes: dict[date, Close] = {}
         self.left_out: list[tuple[Event, str]] = []
+        self.replaced: list[EnteredTotal | EnteredAdjustment] = []
 
     def read(self, event: Event) -> None:
         if event.kind == CLOSE_EVENT:
@@ -247,7 +258,7 @@ class _Reading:
         account = event.body.get("account")
         reason = event.body.get("reason")
         before = self.totals.get(name)
-        self.totals[name] = EnteredTotal(
+        made = EnteredTotal(
             name=name,
             amount=amount,
             account=None if account is None else parse_name(account, "account"),
@@ -256,6 +267,9 @@ class _Reading:
             previous=None if before is None else before.previous if before.amount == amount else before.amount,
             reason=None if reason is None else parse_reason(reason),
         )
+        if before is not None:
+            self.replaced.append(before)
+        self.totals[name] = made
 
     def _adjustment(self, event: Event, name: InvoiceName) -> None:
         made = EnteredAdjustment(
@@ -270,15 +284,15 @@ class _Reading:
         )
         if made.kind not in KINDS:
             raise ValueError(f"kind is {made.kind!r}, not one of {', '.join(KINDS)}")
-        if made.replaces is not None:
-            replaced = self.adjustments.get(made.replaces)
-            if replaced is None or replaced.name != name:
-                raise ValueError(f"it replaces {made.replaces!r}, which is no adjustment of this invoice that counts")
-        others = {key: other for key, other in self.adjustments.items() if key != made.replaces}
+        others = dict(self.adjustments)
+        replaced = None if made.replaces is None else others.pop(made.replaces, None)
+        if made.replaces is not None and (replaced is None or replaced.name != name):
+            raise ValueError(f"it replaces {made.replaces!r}, which is no adjustment of this invoice that counts")
         if any(same_adjustment(made, other) for other in others.values()):
             raise ValueError("the same adjustment was entered before, and counts once")
-        self.adjustments = others
-        self.adjustments[made.adjustment_id] = made
+        if replaced is not None:
+            self.replaced.append(replaced)
+        self.adjustments = {**others, made.adjustment_id: made}
 
 
 def same_adjustment(one: EnteredAdjustment, other: EnteredAdjustment) -> bool:

@@ -620,6 +620,7 @@ def _print_list(project: Project, now: datetime, output_format: str) -> None:
     rows = [
         *(_listed_total(total) for _, total in sorted(closing.totals.items())),
         *(_listed_adjustment(one) for one in closing.adjustments),
+        *(_listed_replaced(one) for one in closing.replaced),
         *(
             {
                 "month": f"{one.month:%Y-%m}",
@@ -701,6 +702,11 @@ def _listed_adjustment(one: EnteredAdjustment) -> dict[str, Any]:
         "by": one.by,
         "id": one.adjustment_id,
     }
+
+
+def _listed_replaced(one: EnteredTotal | EnteredAdjustment) -> dict[str, Any]:
+    row = _listed_total(one) if isinstance(one, EnteredTotal) else _listed_adjustment(one)
+    return {**row, "what": f"replaced {row['what']}"}
 
 
 def _listed_name(name: InvoiceName) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def reasons(*events: Event) -> list[str]:
 def test_a_later_total_counts_and_the_one_before_stays_known() -> None:
     found = closing_of([total("101.00", at="03"), total("100.00"), total("101.00", at="04")]).totals[NAME]
     assert (found.amount, found.previous) == (Decimal("101.00"), Decimal("100.00"))
+    replaced = closing_of([total("101.00", at="03"), total("100.00")]).replaced
+    assert [one.amount for one in replaced] == [Decimal("100.00")]
 
 
 def test_adjustments_add_up_until_one_replaces_another() -> None:
@@ -74,6 +76,13 @@ def test_adjustments_add_up_until_one_replaces_another() -> None:
     found = closing_of([first, second, third])
     assert sorted(one.amount for one in found.adjustments) == [Decimal("0.10"), Decimal("1.30")]
     assert found.left_out == ()
+    assert [one.amount for one in found.replaced] == [Decimal("1.36")]
+    # One that is refused replaces nothing.
+    found = closing_of(
+        [first, second, adjusted("0.10", at="03", kind="fx", reason="card", replaces=first.event_id[:12])]
+    )
+    assert sorted(one.amount for one in found.adjustments) == [Decimal("0.10"), Decimal("1.36")]
+    assert found.replaced == ()
 
 
 def test_what_was_entered_twice_counts_once() -> None:

@@ -352,6 +352,9 @@ def test_the_list_says_why_and_of_what_month_each_entry_is(project: SmallProject
     listed = json.loads(close(project, "--list", "--format", "json").output)
     assert {row["month"] for row in listed} == {"2026-10"}
     assert "before: 7.00; page 2" in [row["said"] for row in listed]
+    # What somebody entered first stays known too, with who and when.
+    (first,) = [row for row in listed if row["what"] == "replaced total"]
+    assert (first["amount"], first["at"], bool(first["by"])) == ("7.00", "2026-11-06 05:01", True)
     (wrong,) = [row for row in listed if row["what"] == "not counted, invoice.total"]
     assert "2026-10 anthropic: not counted, invoice.total ('currency' is missing)" in close(project, "--list").output
     assert (wrong["issuer"], wrong["invoice_id"], wrong["by"]) == ("anthropic", None, "kim")
