@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pipeline.build.closing_tables import CLOSE_EVENT, TOTAL_EVENT, closing_of
 from pipeline.build.collect import plan_collection
 from pipeline.cli import group
-from pipeline.cli.close import how_to_enter
+from pipeline.cli.close import LAWS_OF_MONEY, how_to_enter
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
 from pipeline.errors import BreakevenError
 from pipeline.reports.monthly import write_report
@@ -373,6 +373,11 @@ def test_of_several_accounts_the_line_to_type_names_the_account() -> None:
     }  # fmt: skip
     assert "--account" not in how_to_enter(row, has_several=False)
     assert "--total AMOUNT --account 'team b' (one invoice" in how_to_enter(row, has_several=True)
+
+
+def test_the_laws_that_hold_up_a_close_are_laws_that_there_are() -> None:
+    """One that was renamed would hold up nothing."""
+    assert {path.stem for path in (Path(__file__).parents[2] / "sql" / "checks").glob("*.sql")} >= LAWS_OF_MONEY
 
 
 def test_a_month_is_not_closed_over_a_broken_law_of_money(
