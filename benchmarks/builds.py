@@ -15,6 +15,7 @@ from benchmarks.bare import Bare, build_bare
 from benchmarks.demo_runs import breakeven
 from benchmarks.measure import Took, folder_gib, forget_peak_memory, peak_memory_gib, took
 from benchmarks.year import Year
+from pipeline.build.closing_tables import closing_frames, closing_of
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.graph import BuildResult
 from pipeline.build.publish import open_snapshot
@@ -111,7 +112,8 @@ def cold_build(year: Year, *, say: Callable[[str], None]) -> Cold:
 
 def _configuration_and_seeds(year: Year) -> dict[str, Relation]:
     graph, cache = shipped_graph(), year.project.paths.cache
-    frames = config_frames(config_versions(year.project.landing.events()), graph.datasets)
+    events = year.project.landing.events()
+    frames = {**config_frames(config_versions(events), graph.datasets), **closing_frames(closing_of(events))}
     configuration = [FrameRelation(name=name, frame=frame, folder=cache) for name, frame in frames.items()]
     seeds = load_seeds(graph.models_folder / "seeds", cache=cache)
     return {relation.name: relation for relation in (*configuration, *seeds)}

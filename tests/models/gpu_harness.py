@@ -151,6 +151,13 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "billed_cost": pl.Decimal(38, 18),
         "billed_cost_rc": pl.Decimal(38, 18),
     },
+    "fct_api_other_charges_daily": {
+        "usage_date": pl.Date(),
+        "account": TEXT,
+        "billing_currency": TEXT,
+        "billed_cost": pl.Decimal(38, 18),
+        "billed_cost_rc": pl.Decimal(38, 18),
+    },
     "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
     "calendar": {"usage_date": pl.Date(), "day_start_at": MOMENT, "day_end_at": MOMENT, "is_over": pl.Boolean()},
 }
