@@ -72,4 +72,4 @@ def test_the_exporter_of_gpus_is_no_engine(name: str, tmp_path) -> None:
     paths = [str(FOLDER / name)] * 2
     done = called("check", "--scrapes", *paths, "--seconds", "9", folder=tmp_path)
     assert done.returncode == 1
-    assert "this is not vLLM" in done.stderr
+    assert "no series of a known engine" in done.stderr
