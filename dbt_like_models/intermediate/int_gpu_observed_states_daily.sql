@@ -2,40 +2,9 @@
 -- Every observed GPU-millisecond in exactly one state: unhealthy, what an engine says of the healthy ones, and for the
 -- rest held_other where a process was there, else unallocated. They sum to what was observed, and to nothing more.
 -- partition: month
--- lookback: int_gpu_hours 1 days
 with
-gpu_hours as (
-    select int_gpu_hours.*
-    from int_gpu_hours
-    inner join calendar as days
-        on
-            int_gpu_hours.usage_hour_at >= days.day_start_at
-            and int_gpu_hours.usage_hour_at < days.day_end_at
-),
-
 engine_hours as (
     select * from int_engine_hours
-),
-
--- Midnight may bring two rows of one hour, and so may a reboot. They add up where one ends before the other begins;
--- where two agents overlapped there, only the longer counts: the rest is unobserved rather than counted twice.
-merged_hours as (
-    select
-        host,
-        gpu_uuid,
-        usage_hour_at,
-        max(boot_id) as boot_id,
-        max(provider_resource_id) as provider_resource_id,
-        sum(epoch_ms(last_observed_at) - epoch_ms(first_observed_at))
-        <= epoch_ms(max(last_observed_at)) - epoch_ms(min(first_observed_at)) as is_disjoint,
-        sum(observed_milliseconds) as sum_observed_ms,
-        sum(healthy_milliseconds) as sum_healthy_ms,
-        sum(held_milliseconds) as sum_held_ms,
-        max(observed_milliseconds) as max_observed_ms,
-        max(healthy_milliseconds) as max_healthy_ms,
-        max(held_milliseconds) as max_held_ms
-    from gpu_hours
-    group by host, gpu_uuid, usage_hour_at
 ),
 
 hours as (
@@ -45,10 +14,10 @@ hours as (
         usage_hour_at,
         boot_id,
         provider_resource_id,
-        case when is_disjoint then sum_observed_ms else max_observed_ms end as observed_ms,
-        case when is_disjoint then sum_healthy_ms else max_healthy_ms end as healthy_ms,
-        case when is_disjoint then sum_held_ms else max_held_ms end as held_ms
-    from merged_hours
+        observed_milliseconds as observed_ms,
+        healthy_milliseconds as healthy_ms,
+        held_milliseconds as held_ms
+    from int_gpu_seen_hours
 ),
 
 -- A declared engine that answers nothing is starting only while some process holds the GPU.

@@ -4,17 +4,7 @@
 -- of it could come back as cash is of the hours in which all GPUs that are billed as one were idle together, and none
 -- of it while they are committed, or owned.
 -- partition: month
--- lookback: int_gpu_hours 1 days
 with
-gpu_hours as (
-    select int_gpu_hours.*
-    from int_gpu_hours
-    inner join calendar as days
-        on
-            int_gpu_hours.usage_hour_at >= days.day_start_at
-            and int_gpu_hours.usage_hour_at < days.day_end_at
-),
-
 engine_hours as (
     select * from int_engine_hours
 ),
@@ -46,16 +36,14 @@ rates as (
     select * from int_fx_rates_daily
 ),
 
--- Of an hour that two observers tell the one that saw more counts: it is the same time.
 hours as (
     select
         host,
         gpu_uuid,
         usage_hour_at,
-        max(healthy_milliseconds) as healthy_ms,
-        max(held_milliseconds) as held_ms
-    from gpu_hours
-    group by host, gpu_uuid, usage_hour_at
+        healthy_milliseconds as healthy_ms,
+        held_milliseconds as held_ms
+    from int_gpu_seen_hours
 ),
 
 engines as (

@@ -3,32 +3,20 @@
 -- profiling saw none, for half of an hour; or an engine's tokens moved for half of an hour in which its GPU did
 -- nothing. None of it is called idle: the tokens, or the kernels, say that it was not.
 -- partition: month
--- lookback: int_gpu_hours 1 days
 with
-gpu_hours as (
-    select int_gpu_hours.*
-    from int_gpu_hours
-    inner join calendar as days
-        on
-            int_gpu_hours.usage_hour_at >= days.day_start_at
-            and int_gpu_hours.usage_hour_at < days.day_end_at
-),
-
 engine_hours as (
     select * from int_engine_hours
 ),
 
--- Midnight, a reboot or a second observer may bring two rows of one hour.
 hours as (
     select
         host,
         gpu_uuid,
         usage_hour_at,
-        sum(observed_milliseconds) as observed_ms,
-        sum(contradicted_milliseconds) as contradicted_ms,
-        sum(quiet_milliseconds) as quiet_ms
-    from gpu_hours
-    group by host, gpu_uuid, usage_hour_at
+        observed_milliseconds as observed_ms,
+        contradicted_milliseconds as contradicted_ms,
+        quiet_milliseconds as quiet_ms
+    from int_gpu_seen_hours
 ),
 
 served as (

@@ -295,17 +295,21 @@ SESSIONS: Mapping[str, Callable[[Path], str]] = {
 }
 
 
-def record(folder: Path) -> None:
-    """Every session into a file of its own; of one that cannot be, why."""
+def record(folder: Path) -> list[str]:
+    """Every session into a file of its own; of one that cannot be, why. The names of those."""
     folder.mkdir(exist_ok=True)
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as cache:
         for name, session in SESSIONS.items():
             try:
                 said = session(Path(cache))
             except Exception:
                 said = traceback.format_exc()
+                failed.append(name)
             (folder / name).write_text(said, encoding="utf-8")
+    return failed
 
 
 if __name__ == "__main__":
-    record(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    if failed := record(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER):
+        sys.exit(f"No session, but why there is none, is in {', '.join(failed)}.")

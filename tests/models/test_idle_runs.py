@@ -91,6 +91,17 @@ def test_a_run_is_where_a_gpu_did_nothing_for_how_long_and_what_it_cost(cache: P
     assert (free["cash_recoverable_cost_rc"], free["committed_until_date"]) == (Decimal(2), None)
 
 
+def test_an_hour_in_which_the_host_rebooted_is_idle_as_its_halves_are(cache: Path) -> None:
+    """Two rows tell it, as they do where midnight cuts a sample: states add them up, and so do runs."""
+    free = {"compute_process_count": 0, "memory_used_bytes": 0}
+    samples = [
+        *watched(3, 4.5, boot_id="boot-1", agent_start_id="agent-1", **free),
+        *watched(4.5, 6, boot_id="boot-2", agent_start_id="agent-2", **free),
+    ]
+    (row,) = _runs(cache, {SAMPLES: samples, **_bill("24.00", 1)})
+    assert (row["from_at"].hour, row["to_at"].hour, row["gpu_milliseconds"]) == (3, 6, 3 * 3_600_000)
+
+
 def test_runs_of_a_day_cost_no_more_than_its_idle_time_does_however_long_they_were_watched(cache: Path) -> None:
     """Twelve hours are billed at $24, and of 24 that were watched 20 were idle, in two runs, and a quarter beside."""
     idle = _day({"GPU-1": [FREE] * 10 + [SERVES] * 4 + [FREE] * 10})

@@ -52,6 +52,17 @@ def test_utilization_of_99_beside_profiling_of_0_is_a_conflict_and_not_idle(cach
     assert states == {"held_other"}
 
 
+def test_what_two_agents_saw_at_once_is_one_time(cache: Path) -> None:
+    """Twenty minutes that both tell are not forty: half of an hour is a conflict, a third is none."""
+    odd = {"util_gpu_pct": 99, "sm_active_ppm": 0}
+    both = [
+        *watched(0, 1 / 3, boot_id="boot-1", agent_start_id="agent-1", **odd),
+        *watched(0, 1 / 3, boot_id="boot-2", agent_start_id="agent-2", **odd),
+    ]
+    rows, _ = _built(cache, {SAMPLES: both})
+    assert rows == []
+
+
 def test_tokens_that_move_on_a_gpu_that_does_nothing_are_a_conflict_and_not_idle(cache: Path) -> None:
     """The engine runs somewhere else, or the sampler looks at another GPU."""
     (row,), states = _built(cache, {SAMPLES: watched(0, 1, util_gpu_pct=0), SCRAPES: _engine(serves=True)})

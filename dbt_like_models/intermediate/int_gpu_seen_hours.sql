@@ -1,0 +1,57 @@
+-- One row per usage_date, host, gpu_uuid, usage_hour_at.
+-- What was seen of each GPU in each hour of a UTC day, whoever saw it. Midnight may bring two rows of one hour, and so
+-- may a reboot: they add up where one ends before the other begins. Where two agents overlapped there, only the longer
+-- counts: the rest is unobserved rather than counted twice.
+-- partition: month
+-- lookback: int_gpu_hours 1 days
+with
+gpu_hours as (
+    select int_gpu_hours.*
+    from int_gpu_hours
+    inner join calendar as days
+        on
+            int_gpu_hours.usage_hour_at >= days.day_start_at
+            and int_gpu_hours.usage_hour_at < days.day_end_at
+),
+
+merged_hours as (
+    select
+        host,
+        gpu_uuid,
+        usage_hour_at,
+        max(boot_id) as boot_id,
+        max(provider_resource_id) as provider_resource_id,
+        sum(epoch_ms(last_observed_at) - epoch_ms(first_observed_at))
+        <= epoch_ms(max(last_observed_at)) - epoch_ms(min(first_observed_at)) as is_disjoint,
+        sum(observed_milliseconds) as sum_observed_ms,
+        sum(healthy_milliseconds) as sum_healthy_ms,
+        sum(held_milliseconds) as sum_held_ms,
+        sum(contradicted_milliseconds) as sum_contradicted_ms,
+        sum(quiet_milliseconds) as sum_quiet_ms,
+        max(observed_milliseconds) as max_observed_ms,
+        max(healthy_milliseconds) as max_healthy_ms,
+        max(held_milliseconds) as max_held_ms,
+        max(contradicted_milliseconds) as max_contradicted_ms,
+        max(quiet_milliseconds) as max_quiet_ms
+    from gpu_hours
+    group by host, gpu_uuid, usage_hour_at
+),
+
+final as (
+    select
+        cast(usage_hour_at as date) as usage_date,
+        host,
+        gpu_uuid,
+        usage_hour_at,
+        boot_id,
+        provider_resource_id,
+        cast(case when is_disjoint then sum_observed_ms else max_observed_ms end as bigint) as observed_milliseconds,
+        cast(case when is_disjoint then sum_healthy_ms else max_healthy_ms end as bigint) as healthy_milliseconds,
+        cast(case when is_disjoint then sum_held_ms else max_held_ms end as bigint) as held_milliseconds,
+        cast(case when is_disjoint then sum_contradicted_ms else max_contradicted_ms end as bigint)
+            as contradicted_milliseconds,
+        cast(case when is_disjoint then sum_quiet_ms else max_quiet_ms end as bigint) as quiet_milliseconds
+    from merged_hours
+)
+
+select * from final
