@@ -1,6 +1,6 @@
 -- One row per usage_date, workload, model, token_class.
 -- Tokens the APIs metered on a day, for each workload, and whether the hours are known: the API half of daily demand.
--- partition: month
+-- partition: month, days apart
 with
 hourly as (
     select

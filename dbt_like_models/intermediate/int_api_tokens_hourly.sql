@@ -1,7 +1,7 @@
 -- One row per usage_date, usage_hour_at, workload, model, token_class.
 -- Tokens the APIs metered by the hour, for each workload: the API half of hourly demand. Of what they metered by the
 -- day the hours are a gateway's, where it saw the day; `shape_from` says whose hours they are.
--- partition: month
+-- partition: month, days apart
 with
 metered as (
     select * from int_api_usage_parts_hourly

@@ -6,7 +6,8 @@
 -- a tenth of the meter's) and no part of it is metered by the hour. Where the day is split by the gateway's keys or
 -- teams, each part has the hours of its own; else all of it has to be one workload's, because whose a request was,
 -- nobody says. Every other day stays a sum.
--- partition: month
+-- partition: month, days apart
+-- rows of: int_gateway_usage_hourly
 with
 metered as (
     select

@@ -1,7 +1,7 @@
 -- One row per usage_date, provider, issuer, account, sub_account_id, api_key_id, model, charge_kind, token_class,
 -- service_tier, context_window, inference_geo.
 -- What every API metered on a day, in the same cells as the bills.
--- partition: month
+-- partition: month, days apart
 with
 -- Each source once: the hours of a day would otherwise all have to be searched for other names.
 by_source as (

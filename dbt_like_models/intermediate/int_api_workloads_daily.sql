@@ -1,7 +1,7 @@
 -- One row per usage_date, provider, account, sub_account_id, api_key_id, model, gateway_key_id, gateway_team_id.
 -- The one workload each API cell belongs to, by the rules in force that day. Cells claimed by no workload, or by two,
 -- are `unassigned`; `claiming_rules` says which rules spoke, and a check fails where they disagree.
--- partition: month
+-- partition: month, days apart
 with
 cells as (
     select

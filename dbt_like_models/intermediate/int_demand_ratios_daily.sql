@@ -1,7 +1,7 @@
 -- One row per usage_date, workload.
 -- What the alert states fold of each verdict. They fold all of its history each morning: a table by the month, since
 -- the verdicts of a year are as many files as days.
--- partition: month
+-- partition: month, days apart
 with
 verdicts as (
     select * from fct_verdicts_daily

@@ -3,6 +3,7 @@
 -- found requests that wait. Saturated: at nine of ten readings some waited, and the GPUs served 95% of the hour.
 -- Where an engine does not count cache reads its uncached tokens hold them: none counted is not none read.
 -- partition: day, days apart
+-- rows of: int_engine_hours
 with
 engine_hours as (
     select * from int_engine_hours

@@ -1,7 +1,7 @@
 -- One row per usage_date, host, target, model_name.
 -- Which deployment each engine belongs to: the one that declares its served name, on its host before any other; else
 -- the one that declares the host. Where two could be meant there is none, and a check says so.
--- partition: month
+-- partition: month, days apart
 with
 engine_targets as (
     select * from int_engine_targets_daily

@@ -2,6 +2,7 @@
 -- How long each engine served, was loaded without a request, or was starting on each GPU: its parts of the GPU's time,
 -- hour by hour.
 -- partition: day, days apart
+-- rows of: int_gpu_shares_interval
 with
 gpu_shares as (
     select * from int_gpu_shares_interval

@@ -1,6 +1,7 @@
 -- One row per usage_date, host, target, model_name.
 -- Which model names each engine answered to, and how many of its intervals could not be counted or timed.
--- partition: day
+-- partition: day, days apart
+-- rows of: int_engine_intervals
 -- lookback: int_engine_intervals 1 days
 with
 -- An interval that ends after midnight is of both days, as its tokens are.

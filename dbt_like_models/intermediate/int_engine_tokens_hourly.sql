@@ -1,7 +1,8 @@
 -- One row per usage_date, usage_hour_at, host, target, model_name, token_class.
 -- Tokens that engines served, by UTC hour: an interval that crosses the full hour is split by milliseconds, exactly.
 -- A row with 0 tokens was watched and served nothing; an hour without a row was not watched.
--- partition: day
+-- partition: day, days apart
+-- rows of: int_engine_intervals
 -- lookback: int_engine_intervals 1 days
 with
 engine_intervals as (

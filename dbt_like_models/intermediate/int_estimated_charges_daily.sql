@@ -1,6 +1,7 @@
 -- One row per usage_date, source, dataset, estimating_account, issuer, account, model, billing_currency.
 -- What gateways think other people's bills come to: issuer and account are those of the bill, as settings.bills says.
 -- partition: month
+-- rows of: stg_litellm_focus__estimates_daily
 with
 stated as (
     select

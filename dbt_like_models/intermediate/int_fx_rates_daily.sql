@@ -3,7 +3,7 @@
 -- one on or before the day on which the ECB published both currencies, at most 7 days old (weekends, Easter,
 -- Christmas). No row: no rate, so the amount stays unconverted. The reporting currency itself needs no rate.
 -- (Not from staging, which is no table by the day: a new rate would be news to every month.)
--- partition: month
+-- partition: month, days apart
 -- days: calendar
 -- lookback: landed_ecb_rates__rates 7 days
 with

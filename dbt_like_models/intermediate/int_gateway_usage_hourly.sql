@@ -3,6 +3,7 @@
 -- teams. `settings.bills` of each gateway says whose bill it was. Counted by the gateway: a shape, never a total.
 -- A key or a team that a rule of that day names is what a day may be split by; the others are one rest.
 -- partition: month
+-- rows of: stg_litellm_spend_logs__usage_hourly, stg_openrouter_generations__usage_hourly
 with
 logs as (
     select

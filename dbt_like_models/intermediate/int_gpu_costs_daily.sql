@@ -1,7 +1,7 @@
 -- One row per usage_date, issuer, account, resource_id, gpu_uuid, deployment_id, state, cost_measure, billing_currency.
 -- What each state of each GPU cost: a resource-day's money split over its states by GPU-milliseconds, exactly. Money
 -- that pays for no known hours stays in one row without hours: a credit, or else unobserved.
--- partition: month
+-- partition: month, days apart
 with
 resource_costs as (
     select * from int_gpu_resource_costs_daily

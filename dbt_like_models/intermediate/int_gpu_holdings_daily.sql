@@ -1,6 +1,6 @@
 -- One row per usage_date, host, gpu_uuid, provider_resource_id.
 -- To which billed or agreed resource each GPU seen that day belongs, and by which evidence; NULL where by none.
--- partition: month
+-- partition: month, days apart
 with
 sightings as (
     select * from int_gpu_sightings_daily

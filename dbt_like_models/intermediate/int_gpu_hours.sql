@@ -1,7 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id, usage_hour_at.
 -- What is known of each GPU by hour, from one observer: an agent on its host where one saw it in that hour, else
 -- dcgm-exporter as a Prometheus kept it. What the other saw of the same hour is the same time again.
--- partition: month
+-- partition: month, days apart
 with
 controls as (
     select distinct account

@@ -1,7 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id, target, state.
 -- Every observed GPU-millisecond in exactly one state: unhealthy, what an engine says of the healthy ones, and for the
 -- rest held_other where a process was there, else unallocated. They sum to what was observed, and to nothing more.
--- partition: month
+-- partition: month, days apart
 with
 engine_hours as (
     select * from int_engine_hours

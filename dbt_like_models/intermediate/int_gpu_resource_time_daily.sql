@@ -1,6 +1,6 @@
 -- One row per usage_date, issuer, resource_id.
 -- The hours each GPU resource is paid for beside the hours its GPUs were observed: what the states must add up to.
--- partition: month
+-- partition: month, days apart
 with
 resource_costs as (
     select * from int_gpu_resource_costs_daily

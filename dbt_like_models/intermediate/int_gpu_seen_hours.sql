@@ -2,7 +2,7 @@
 -- What was seen of each GPU in each hour of a UTC day, whoever saw it. Midnight may bring two rows of one hour, and so
 -- may a reboot: they add up where one ends before the other begins. Where two agents overlapped there, only the longer
 -- counts: the rest is unobserved rather than counted twice.
--- partition: month
+-- partition: month, days apart
 -- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (

@@ -5,6 +5,7 @@
 -- their parts: the GPU's time was useful to them. What they leave is shared by those that wait or start, by the memory
 -- that each holds where all of it is known, else by their parts. Whole milliseconds, by largest remainder.
 -- partition: day
+-- rows of: int_engine_intervals, int_engine_scrapes
 -- lookback: int_engine_intervals 1 days
 -- lookback: int_engine_scrapes 1 days
 with

@@ -1,6 +1,6 @@
 -- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id.
 -- Which GPU was seen where, from samples and from agents' inventories, and for how long its host was observed at all.
--- partition: month
+-- partition: month, days apart
 -- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (

@@ -2,7 +2,7 @@
 -- Every paid GPU-millisecond of a resource in exactly one state. What was paid for and not observed is not_present
 -- while the host was watched and showed fewer GPUs than are paid for, else unobserved; never idle. Where more was seen
 -- than is paid for, the states are cut in proportion to what is paid, and fct_gpu_leftovers_daily shows the rest.
--- partition: month
+-- partition: month, days apart
 with
 resource_times as (
     select * from int_gpu_resource_time_daily

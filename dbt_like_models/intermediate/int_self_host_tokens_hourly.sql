@@ -1,6 +1,6 @@
 -- One row per usage_date, usage_hour_at, deployment_id, workload, model, token_class.
 -- Served tokens by deployment and workload: what demand and unit costs are made of.
--- partition: month
+-- partition: month, days apart
 with
 engine_tokens as (
     select * from int_engine_tokens_hourly

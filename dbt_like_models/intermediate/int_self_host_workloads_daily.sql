@@ -1,7 +1,7 @@
 -- One row per usage_date, host, target, model_name.
 -- Which workload the tokens of each engine's model belong to, by the declared rules. What no rule claims, and what two
 -- workloads claim, is unassigned; claiming_rules names them all.
--- partition: month
+-- partition: month, days apart
 with
 engine_deployments as (
     select * from int_engine_deployments_daily

@@ -1,7 +1,7 @@
 -- One row per usage_date, account, activity.
 -- Days of which OpenAI's usage API speaks for an activity, whole: an export beside it is not counted there. A table of
 -- its own, because the coverage of some source is news each morning, and this seldom is: what reads it stays as it was.
--- partition: month
+-- partition: month, days apart
 with
 coverage as (
     select * from landed_coverage

@@ -1,7 +1,7 @@
 -- One row per usage_date, provider, issuer, account, sub_account_id, api_key_id, model, token_class, service_tier,
 -- context_window, inference_geo, charge_kind, attribution, billing_currency, gateway_key_id, gateway_team_id.
 -- What API usage cost, as billed, with the list price of the same tokens beside it and the workload it belongs to.
--- partition: month
+-- partition: month, days apart
 with
 costs as (
     select * from int_api_costs_allocated_daily

@@ -2,7 +2,7 @@
 -- What an API's bill charges that no request's tokens cost: images and audio by their own unit, training of a tuned
 -- model (spent once), hosting of one (due whatever is used), and the rest. Known by the words of the line; a line that
 -- says nothing of the kind is other. Of the book alone; a part of fct_api_costs_daily, never beside it in a sum.
--- partition: month
+-- partition: month, days apart
 with
 stated as (
     select

@@ -4,7 +4,7 @@
 -- consumed_unit, pricing_unit.
 -- Cloud bills, charge by charge, with the reporting currency beside the issuer's. Sum only what `is_book`; what
 -- `is_gpu_resource` is in the GPU cost tables too.
--- partition: month
+-- partition: month, days apart
 with
 charges as (
     select * from int_cloud_charges_daily

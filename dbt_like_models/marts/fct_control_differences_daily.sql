@@ -2,7 +2,7 @@
 -- What a control states beside the book of record, and their difference where both speak for the whole day: a Console
 -- CSV beside the API, FOCUS beside CUR, a gateway's estimate beside the provider's bill. A control is never summed.
 -- What either does not name as the other does (model NULL) is compared as one, so that a day's rows sum to the day.
--- partition: month
+-- partition: month, days apart
 with
 charges as (
     select

@@ -1,6 +1,6 @@
 -- One row per usage_date, workload, lane, model, token_class.
 -- Tokens each workload used on a day, by the lane that served them, and whether the hours behind the sum are known.
--- partition: month
+-- partition: month, days apart
 with
 final as (
     select

@@ -1,6 +1,6 @@
 -- One row per usage_date, usage_hour_at, workload, lane, model, token_class.
 -- Tokens each workload used in each hour, by the lane that served them.
--- partition: month
+-- partition: month, days apart
 with
 final as (
     select

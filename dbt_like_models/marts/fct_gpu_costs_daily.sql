@@ -1,6 +1,6 @@
 -- One row per usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency.
 -- Where every dollar of the GPU bills went: GPU resources by state, and the bill's other lines beside them.
--- partition: month
+-- partition: month, days apart
 with
 gpu_costs as (
     select * from int_gpu_costs_daily

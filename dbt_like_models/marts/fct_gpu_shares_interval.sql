@@ -1,6 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, target, from_at.
 -- Which replica of which deployment ran on which GPU, from when to when, and with what part of it.
 -- partition: day, days apart
+-- rows of: int_gpu_shares_interval
 with
 gpu_shares as (
     select * from int_gpu_shares_interval

@@ -3,7 +3,7 @@
 -- nobody, for 95% of each hour. What such an hour cost is its part of what the GPU's idle time of that day cost. What
 -- of it could come back as cash is of the hours in which all GPUs that are billed as one were idle together, and none
 -- of it while they are committed, or owned.
--- partition: month
+-- partition: month, days apart
 with
 engine_hours as (
     select * from int_engine_hours

@@ -1,7 +1,7 @@
 -- One row per usage_date, source, account, dataset.
 -- Whether a day's data is there and how final it is: open until the day's UTC end, settled once a complete delivery
 -- stated at or after day end + the source's settle lag counts it, provisional in between, missing where none vouches.
--- partition: month
+-- partition: month, days apart
 with
 landed as (
     select

@@ -2,7 +2,7 @@
 -- What a million tokens really cost, per class and blended. Self-hosted: the whole bill of the deployment's GPUs
 -- (full), its serving hours alone (active), one token more (marginal); without tokens the cost stays and the price is
 -- undefined. API: the bill's cells that were both billed and metered.
--- partition: month
+-- partition: month, days apart
 with
 gpu_costs as (
     select * from fct_gpu_costs_daily

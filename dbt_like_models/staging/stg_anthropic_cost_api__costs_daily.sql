@@ -1,7 +1,7 @@
 -- One row per usage_date, account and every dimension the cost report states.
 -- Anthropic's cost report with cents made dollars and equal lines added up: the report has no line id, so two lines
 -- with equal dimensions are two charges, never one said twice.
--- partition: month
+-- partition: month, days apart
 with
 lines as (
     select * from landed_anthropic_cost_api__costs

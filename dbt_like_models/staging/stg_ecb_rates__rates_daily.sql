@@ -1,8 +1,8 @@
 -- One row per rate_date, account, currency.
 -- How much of a currency one euro was on a day on which the European Central Bank published rates. It publishes none on
--- weekends and TARGET holidays, and a currency it leaves out that day has no row. (Not by the month: rates reach back
--- further than usage does, and what reads them has no months of its own there.)
--- partition: none
+-- weekends and TARGET holidays, and a currency it leaves out that day has no row.
+-- partition: month, days apart
+-- date: rate_date
 with
 rates as (
     select * from landed_ecb_rates__rates

@@ -4,7 +4,7 @@
 -- the standard one: lines of flex and priority processing say so ("flex | gpt-5-mini-2025-08-07, input").
 -- Audio, and images that are made, are classes of their own. Image input stays with text: the bill of a chat model
 -- prices both alike and does not tell them apart.
--- partition: month
+-- partition: month, days apart
 with
 stated as (
     select

@@ -1,7 +1,7 @@
 -- One row per usage_date, account and every dimension that a charge states.
 -- OpenAI's organization costs, in the currency's unit as they come; equal lines are added up. The line item names model
 -- and class; no charge names a key.
--- partition: month
+-- partition: month, days apart
 with
 lines as (
     select * from landed_openai_costs_api__costs

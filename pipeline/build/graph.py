@@ -163,6 +163,7 @@ class _Build:
             relations=_relations(self.graph, contents, landed, cache),
             cache=cache,
             known={} if anew else {**_known(elsewhere), **_known(before)},
+            before={} if anew or before is None else before.nodes,
             progress=self.progress,
             built=self.built,
             threads=self.threads,

@@ -19,7 +19,7 @@ PUBLISHED_FOLDERS = ("marts", "decisions", "checks")
 _MARKER = "snapshot.txt"
 _WAREHOUSE_FORMAT = "breakeven.warehouse/2"
 # What is deleted in place leaves holes in the file: now and then it is written whole.
-_MOST_UPDATES_IN_PLACE = 20
+_MOST_UPDATES_IN_PLACE = 100
 
 
 def published_tables(snapshot: Snapshot) -> list[str]:

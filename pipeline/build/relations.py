@@ -32,23 +32,40 @@ class DateRange:
         return self.from_date <= day < self.to_date
 
 
+# [first day, end), as ordinals of dates.
+Ordinals = tuple[int, int]
+ALL_DAYS: Ordinals = (date.min.toordinal(), date.max.toordinal())
+
+# What a dated relation without rows in a range says of it.
+NO_ROWS = digest(b"")
+
+
 class _ContentByDay:
     """Hashes in the order of their days: a partition of a long history looks only at its own few days."""
 
     def __init__(self, hashes: Mapping[date, str]) -> None:
-        self._days = sorted(hashes)
+        days = sorted(hashes)
+        self._ordinals = [day.toordinal() for day in days]
         # Neither holds a line break: one text, one meaning.
-        self._said = [f"{day} {hashes[day]}" for day in self._days]
+        self._said = [f"{day} {hashes[day]}" for day in days]
         self._answers: dict[tuple[int, int], str] = {}
 
     def of(self, days: DateRange | None) -> str:
-        """Equal for equal hashes of equal days in the range. Several models ask for the same range."""
-        first, end = 0, len(self._days)
-        if days is not None:
-            first, end = bisect_left(self._days, days.from_date), bisect_left(self._days, days.to_date)
-        if (first, end) not in self._answers:
-            self._answers[first, end] = digest("\n".join(self._said[first:end]).encode())
-        return self._answers[first, end]
+        """Equal for equal hashes of equal days in the range."""
+        (found,) = self.of_each([ALL_DAYS if days is None else (days.from_date.toordinal(), days.to_date.toordinal())])
+        return found
+
+    def of_each(self, ranges: Iterable[Ordinals]) -> list[str]:
+        """`of` each of many ranges: a year's build asks for forty thousand. Several models ask for the same ones."""
+        ordinals, answers = self._ordinals, self._answers
+        found: list[str] = []
+        for first, end in ranges:
+            places = bisect_left(ordinals, first), bisect_left(ordinals, end)
+            answer = answers.get(places)
+            if answer is None:
+                answer = answers[places] = digest("\n".join(self._said[places[0] : places[1]]).encode())
+            found.append(answer)
+        return found
 
 
 class Relation(Protocol):
@@ -73,7 +90,11 @@ class Relation(Protocol):
         ...
 
     def content(self, days: DateRange | None) -> str:
-        """Equal for equal rows (as a multiset) in the range."""
+        """Equal for equal rows (as a multiset) in the range; NO_ROWS where a dated one has none."""
+        ...
+
+    def contents(self, ranges: Sequence[Ordinals]) -> list[str]:
+        """`content` of each of many ranges of a dated relation."""
         ...
 
     def sql(self, days: DateRange | None) -> str:
@@ -161,6 +182,9 @@ class LandedRelation:
 
     def content(self, days: DateRange | None) -> str:
         return self._content_by_day.of(days)
+
+    def contents(self, ranges: Sequence[Ordinals]) -> list[str]:
+        return self._content_by_day.of_each(ranges)
 
     @cached_property
     def _days_in_order(self) -> list[date]:
@@ -268,6 +292,9 @@ class FrameRelation:
     def content(self, days: DateRange | None) -> str:
         return self._content_by_day.of(days) if self.is_dated else self._whole
 
+    def contents(self, ranges: Sequence[Ordinals]) -> list[str]:
+        return self._content_by_day.of_each(ranges)
+
     @cached_property
     def _whole(self) -> str:
         return digest([self.columns, sorted(map(repr, self.frame.rows()))])
@@ -328,6 +355,9 @@ class NodeRelation:
             return digest([part.content for part in self.parts.values()])
         return self._content_by_day.of(days)
 
+    def contents(self, ranges: Sequence[Ordinals]) -> list[str]:
+        return self._content_by_day.of_each(ranges)
+
     @cached_property
     def _content_by_day(self) -> _ContentByDay:
         return _ContentByDay({day: hashed for part in self.parts.values() for day, hashed in part.by_day.items()})
@@ -384,6 +414,13 @@ def partition_of(day: date, partition_by: str) -> str:
     if partition_by == "none":
         return "all"
     return day.isoformat() if partition_by == "day" else day.isoformat()[:7]
+
+
+@cache
+def partition_ordinals(partition: str) -> Ordinals:
+    """The days of a partition's name."""
+    days = partition_range(partition)
+    return days.from_date.toordinal(), days.to_date.toordinal()
 
 
 @cache

@@ -19,6 +19,7 @@ import polars as pl
 from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
 from pipeline.build.relations import (
+    NO_ROWS,
     Columns,
     DateRange,
     NodePart,
@@ -28,6 +29,7 @@ from pipeline.build.relations import (
     empty_select,
     literal,
     partition_of,
+    partition_ordinals,
     partition_range,
     quoted,
     read_parquet,
@@ -110,6 +112,7 @@ class Built:
 class Runner:
     """Builds a graph of models over given relations, into `cache`. `known`: parts of earlier snapshots, by key.
 
+    `before`: nodes of the build before: of a month that changed, the days that stayed the same are taken from it.
     `shared`: from where files of known parts are fetched when they are read; `is_shared`: what runs is offered to it.
     """
 
@@ -117,6 +120,7 @@ class Runner:
     relations: Mapping[str, Relation]
     cache: Path
     known: Mapping[str, NodePart] = field(default_factory=dict)
+    before: Mapping[str, NodeRelation] = field(default_factory=dict)
     progress: Progress = silent
     built: TellBuilt = untold
     threads: int | None = None
@@ -163,6 +167,9 @@ class Runner:
         columns = self._columns(workers, model, inputs)
         keys = _part_keys(model, inputs)
         found = {partition: self.known.get(key) or self._remembered(model.name, key) for partition, key in keys.items()}
+        for partition in [partition for partition, part in found.items() if part is None]:
+            if _has_no_rows(model, inputs, partition):
+                found[partition] = _part(keys[partition], columns, {})
         missing = {partition: keys[partition] for partition, part in found.items() if part is None}
         if isinstance(model, SqlModel):
             for together in _run_together(model, missing):
@@ -219,7 +226,11 @@ class Runner:
         connection: duckdb.DuckDBPyConnection,
     ) -> _Parts:
         """Run one partition of a SQL model, or several days in a row, and keep each result under its key."""
+        day_keys = _keys_of_days(model, keys, inputs)
         window = DateRange(partition_range(min(keys)).from_date, partition_range(max(keys)).to_date)
+        kept = self._kept_days(model.name, max(keys), day_keys)
+        if kept is not None:
+            window = kept.changed
         try:
             for name in model.inputs:
                 days = _days_read(model, inputs[name], window)
@@ -227,10 +238,13 @@ class Runner:
             _set_partition(connection, window)
             connection.execute(f"create or replace temp table result as {model.sql}")
             found = _hashed(connection, model, columns, "result")
-            day, parts = quoted(model.date_column), _parts(model, keys, columns, found)
+            if kept is not None:
+                _refuse_outside(model, f"{_named(keys)} from {window.from_date}", window, found)
+                found = {**kept.said, **found}
+            parts = _parts(model, keys, columns, found)
             for partition, part in parts.items():
                 if part.rows:
-                    rows = "result" if len(parts) == 1 else f"(from result where {day} = date '{partition}')"
+                    rows = _rows_to_keep(model, "result" if len(parts) == 1 else partition, kept)
                     with written_once(self._file(model.name, part.key)) as aside:
                         written = f"format parquet, compression {_compression(part.rows)}"
                         connection.execute(f"copy {rows} to {literal(str(aside))} ({written})")
@@ -239,8 +253,26 @@ class Runner:
         finally:
             connection.execute("drop table if exists result")
         for part in parts.values():
-            self._announce(model.name, part)
+            self._announce(model.name, part, day_keys)
         return parts
+
+    def _kept_days(self, name: str, month: str, day_keys: Mapping[str, str]) -> "_Kept | None":
+        """Of a month as it was made before, the days that say the same. None: it was not, or they cannot be had."""
+        before = self.before.get(name)
+        part = before.parts.get(month) if day_keys and before is not None else None
+        if part is None:
+            return None
+        file = self._file(name, part.key)
+        try:
+            were: Mapping[str, str] = json.loads(file.with_suffix(".json").read_bytes())["day_keys"]
+        except (FileNotFoundError, KeyError):
+            return None
+        changed = sorted(day for day, key in day_keys.items() if were.get(day) != key)
+        if not changed or (part.rows and not file.exists()):
+            return None
+        window = DateRange(partition_range(changed[0]).from_date, partition_range(changed[-1]).to_date)
+        said: _Said = {day: (_rows_said(hashed), hashed) for day, hashed in part.by_day.items() if day not in window}
+        return _Kept(changed=window, said=said, file=file)
 
     def _run_python(
         self,
@@ -271,10 +303,11 @@ class Runner:
     def _file(self, name: str, key: str) -> Path:
         return self.cache / "nodes" / name / f"{key}.parquet"
 
-    def _announce(self, name: str, part: NodePart) -> None:
+    def _announce(self, name: str, part: NodePart, day_keys: Mapping[str, str] | None = None) -> None:
         """Say that a result is there, whole: its Parquet file, if it has rows, is linked into place."""
+        record = {"format": _NODE_FORMAT, **part_to_json(part), **({"day_keys": day_keys} if day_keys else {})}
         with written_once(self.cache / "nodes" / name / f"{part.key}.json") as aside:
-            aside.write_text(json.dumps({"format": _NODE_FORMAT, **part_to_json(part)}))
+            aside.write_text(json.dumps(record))
         if self.shared is not None and self.is_shared and part.rows:
             # Nothing names it there yet: the snapshot will, when all of its files are there.
             self.shared.offer([self._file(name, part.key)])
@@ -310,6 +343,25 @@ def _compression(rows: int) -> Literal["snappy", "zstd"]:
     return "zstd" if rows > _FEW_ROWS else "snappy"
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A month as it was made before: the file, what it says of the days that stay, and the range that is made anew."""
+
+    changed: DateRange
+    said: _Said
+    file: Path
+
+
+def _rows_to_keep(model: SqlModel, of: str, kept: _Kept | None) -> str:
+    """What is written of `result`: all of it, one of its days, or all of it between the days that stay."""
+    day = quoted(model.date_column)
+    if kept is None or not kept.said:
+        return of if of == "result" else f"(from result where {day} = date '{of}')"
+    earlier = f"from {read_parquet([kept.file])} where {day}"
+    first, end = kept.changed.from_date, kept.changed.to_date
+    return f"({earlier} < date '{first}' union all from result union all {earlier} >= date '{end}')"
+
+
 def _hashed(connection: duckdb.DuckDBPyConnection, model: Model, columns: Columns, table: str) -> _Said:
     hashed = f"hash({', '.join(quoted(name) for name, _ in columns)})"
     day = quoted(model.date_column) if model.partition_by != "none" else "cast(null as date)"
@@ -325,7 +377,8 @@ def _run_together(model: SqlModel, missing: Mapping[str, str]) -> Iterator[Mappi
     for partition, key in sorted(missing.items()):
         begins = partition_range(partition).from_date
         is_next = together and begins == partition_range(max(together)).to_date
-        if together and not (model.days_are_apart and is_next and len(together) < _MOST_DAYS_TOGETHER):
+        is_of_days = model.partition_by == "day" and model.days_are_apart
+        if together and not (is_of_days and is_next and len(together) < _MOST_DAYS_TOGETHER):
             yield together
             together = {}
         together[partition] = key
@@ -370,13 +423,10 @@ def _refuse_what_parquet_lacks(model: Model, columns: Columns) -> None:
         )
 
 
-def _refuse_outside(model: Model, partition: str, days: Iterable[date | None]) -> None:
-    if model.partition_by == "none":
-        return
-    window = partition_range(partition)
+def _refuse_outside(model: Model, asked: str, window: DateRange, days: Iterable[date | None]) -> None:
     outside = [str(found) for found in days if found is None or found not in window]
     if outside:
-        raise BuildError(f"{model.name}, partition {partition}: rows of {', '.join(outside[:3])} are outside it.")
+        raise BuildError(f"{model.name}, {asked}: rows of {', '.join(outside[:3])} are outside it.")
 
 
 class _Asked(Mapping[str, Any]):
@@ -562,8 +612,14 @@ def _made(model: PythonModel, partition: str, inputs: Mapping[str, Any]) -> pl.D
     if dict(frame.schema) != dict(model.schema):
         raise BuildError(f"{model.name} returned columns {dict(frame.schema)}, declared {dict(model.schema)}.")
     if model.partition_by != "none":
-        _refuse_outside(model, partition, frame[model.date_column].unique())
+        window = partition_range(partition)
+        _refuse_outside(model, f"partition {partition}", window, frame[model.date_column].unique())
     return frame
+
+
+def _rows_said(hashed: str) -> int:
+    """The rows of a day, from what is kept of it."""
+    return int(hashed.partition(".")[0])
 
 
 def part_to_json(part: NodePart) -> dict[str, Any]:
@@ -612,19 +668,49 @@ def _days_read(model: Model, relation: Relation, window: DateRange) -> DateRange
     return DateRange(window.from_date - back, window.to_date)
 
 
+def _has_no_rows(model: Model, inputs: Mapping[str, Relation], partition: str) -> bool:
+    """Whether nothing need be run to know that: what its rows are made of has none."""
+    if not isinstance(model, SqlModel) or not model.rows_of:
+        return False
+    window = partition_range(partition)
+    made_of = [inputs[name] for name in model.rows_of]
+    return all(relation.content(_days_read(model, relation, window)) == NO_ROWS for relation in made_of)
+
+
 def _part_keys(model: Model, inputs: Mapping[str, Relation]) -> dict[str, str]:
-    """Partition -> hash of all that its result is made of. What its partitions share is hashed once."""
+    """Partition -> hash of all that its result is made of."""
+    return _keys_of(_partitions(model, inputs), model, inputs)
+
+
+def _keys_of_days(model: SqlModel, keys: Mapping[str, str], inputs: Mapping[str, Relation]) -> dict[str, str]:
+    """Day -> hash of all that its rows are made of: of each day of a month, where a model keeps its days apart."""
+    if model.partition_by != "month" or not model.days_are_apart:
+        return {}
+    days = partition_range(max(keys))
+    dates = map(date.fromordinal, range(days.from_date.toordinal(), days.to_date.toordinal()))
+    return _keys_of([day.isoformat() for day in dates], model, inputs)
+
+
+def _keys_of(partitions: Sequence[str], model: Model, inputs: Mapping[str, Relation]) -> dict[str, str]:
+    """What partitions share is hashed once."""
     columns = [[name, inputs[name].columns] for name in model.inputs]
     shared = hashlib.sha256(canonical([_NODE_FORMAT, ENGINE, model.name, model.code_hash, model.partition_by, columns]))
     keys: dict[str, str] = {}
-    for partition in _partitions(model, inputs):
-        window = partition_range(partition)
-        contents = [inputs[name].content(_days_read(model, inputs[name], window)) for name in model.inputs]
+    read = [_contents_read(model, inputs[name], partitions) for name in model.inputs]
+    for partition, *contents in zip(partitions, *read, strict=True):
         own = shared.copy()
         # Neither holds a line break: one text, one meaning.
         own.update("\n".join(["", partition, *contents]).encode())
         keys[partition] = own.hexdigest()
     return keys
+
+
+def _contents_read(model: Model, relation: Relation, partitions: Sequence[str]) -> list[str]:
+    """What an input says to each of these partitions."""
+    if not relation.is_dated or model.partition_by == "none":
+        return [relation.content(None)] * len(partitions)
+    back = model.lookback.get(relation.name, 0)
+    return relation.contents([(first - back, end) for first, end in map(partition_ordinals, partitions)])
 
 
 def _own_words(error: duckdb.Error) -> str:

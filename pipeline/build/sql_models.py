@@ -15,7 +15,7 @@ from pipeline.errors import BuildError
 
 PartitionBy = Literal["day", "month", "none"]
 
-_HEADER = re.compile(r"^-- (?P<key>partition|lookback|date|days): (?P<value>.+?)\s*$", re.MULTILINE)
+_HEADER = re.compile(r"^-- (?P<key>partition|lookback|date|days|rows of): (?P<value>.+?)\s*$", re.MULTILINE)
 _LOOKBACK = re.compile(r"^(?P<input>[a-z0-9_]+) (?P<days>\d+) days?$")
 
 
@@ -24,7 +24,9 @@ class SqlModel:
     """One SELECT = one table. `inputs` are the tables it reads; `lookback` days of an input before the partition.
 
     `days_of`: the input whose days alone have partitions, where another reaches back further; None: those of all.
-    `days_are_apart`: each row is made of rows of its own day alone, so that one query may make several days.
+    `days_are_apart`: each row is made of rows of its own day, and of the lookback before it, alone: one query may make
+    several days, and of a month only the days whose rows changed.
+    `rows_of`: inputs without whose rows, in the days that are read, there is no row. Where they have none nothing runs.
     """
 
     name: str
@@ -36,6 +38,7 @@ class SqlModel:
     folder: str = ""
     days_of: str | None = None
     days_are_apart: bool = False
+    rows_of: tuple[str, ...] = ()
 
     @property
     def code_hash(self) -> str:
@@ -73,14 +76,18 @@ def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
     partition, _, days = header.get("partition", ["missing"])[0].partition(", ")
     if partition not in ("day", "month", "none"):
         raise BuildError(f"{path.name}: the header says partition {partition!r}. It must be day, month or none.")
-    if days and (days != "days apart" or partition != "day" or "lookback" in header):
-        raise BuildError(
-            f"{path.name}: the header says `, {days}`. Only days without a lookback can be `, days apart`."
-        )
+    if days and (days != "days apart" or partition == "none"):
+        raise BuildError(f"{path.name}: the header says `{partition}, {days}`. Days and months can be `, days apart`.")
     inputs = _tables_read(sql, cache=cache, name=path.name)
     days_of = header["days"][0] if "days" in header else None
     if days_of is not None and days_of not in inputs:
         raise BuildError(f"{path.name}: the header says `-- days: {days_of}`, which it does not read. Name an input.")
+    rows_of = tuple(name for line in header.get("rows of", []) for name in line.split(", "))
+    for name in rows_of:
+        if name not in inputs:
+            raise BuildError(
+                f"{path.name}: the header says `-- rows of: {name}`, which it does not read. Name an input."
+            )
     return SqlModel(
         name=prefix + path.stem,
         sql=sql,
@@ -88,6 +95,7 @@ def _load(path: Path, *, prefix: str, cache: Path | None) -> SqlModel:
         inputs=inputs,
         days_of=days_of,
         days_are_apart=bool(days),
+        rows_of=rows_of,
         lookback=dict(_lookback(path.name, line) for line in header.get("lookback", [])),
         date_column=header.get("date", ["usage_date"])[0],
         folder=path.parent.name,

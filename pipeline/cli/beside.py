@@ -25,6 +25,7 @@ from queue import SimpleQueue
 from typing import IO, Any, NoReturn
 
 from pipeline.assets.resources import Built, BuiltTable
+from pipeline.cli.garbage import cycles_seldom_sought
 from pipeline.errors import BreakevenError, BuildError
 from pipeline.sources.ingest import Ingested
 
@@ -170,7 +171,8 @@ def serve() -> NoReturn:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        answer = _answer()
+        with cycles_seldom_sought():
+            answer = _answer()
     except KeyboardInterrupt:
         os._exit(130)
     except BreakevenError as error:

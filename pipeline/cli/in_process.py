@@ -1,7 +1,6 @@
 """Run the daily job in this process, without a server, on the project's persistent Dagster instance."""
 
 import fcntl
-import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +61,7 @@ def run_daily(
 def ready_to_run(order: DailyOrder) -> Iterator[Callable[[_WhatIsBuilt], list[str]]]:
     """The daily job, resolved, with its instance open. Called with what tells it what is built (`ProjectResource`)."""
     home = prepare_dagster_home(Project(order.folder).paths.dagster_home)
-    with _cycles_seldom_sought(), _instance(home) as instance:
+    with _instance(home) as instance:
         definitions = definitions_for(order.folder.resolve(), now=order.now, brought=order.brought)
         resource: ProjectResource = (definitions.resources or {})["project"]
         job = definitions.resolve_job_def(DAILY_JOB)
@@ -79,19 +78,6 @@ def ready_to_run(order: DailyOrder) -> Iterator[Callable[[_WhatIsBuilt], list[st
             return [_in_words(check) for check in checks if not check.passed and check.check_name not in told]
 
         yield run
-
-
-@contextmanager
-def _cycles_seldom_sought() -> Iterator[None]:
-    """Python looks for cycles of garbage whenever 700 objects are new. Dagster makes a million that stay for the run's
-    few seconds: looking was a tenth of it (2026-11-21).
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(50_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @contextmanager

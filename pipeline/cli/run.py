@@ -16,6 +16,7 @@ from pipeline.build.graph import BuildResult
 from pipeline.build.publish import publish
 from pipeline.build.relations import NodeRelation
 from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.cli.garbage import cycles_seldom_sought
 from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told, told_by_snapshot
 from pipeline.decisions.graph import build_project
@@ -103,7 +104,7 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
     """
     land_config(project, now)
     before = messages_so_far(project)
-    with DailyJob() as daily:
+    with cycles_seldom_sought(), DailyJob() as daily:
         brought = [] if offline else ingest_with_progress(project, now=now)
         for source in brought:
             _print_ingested(source)

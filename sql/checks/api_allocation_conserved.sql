@@ -1,6 +1,6 @@
 -- law: allocation_is_conserved
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- The parts of every charge add up to the charge, cell by cell, not only in the day's total.
 with
 charged as (

@@ -1,6 +1,6 @@
 -- law: money_is_conserved
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- What the book of record's files say, added up from the vendor's own text when they were read, is what
 -- fct_api_costs_daily holds. No SQL model stands between the two sums.
 with

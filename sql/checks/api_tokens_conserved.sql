@@ -1,6 +1,6 @@
 -- law: tokens_are_conserved
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- What the vendors' meters say is what fct_api_costs_daily holds per account and day, and that is, class by class, what
 -- fct_demand_daily holds over all accounts. Anthropic counts disjoint classes, each compared by itself; OpenAI counts
 -- all input and all output, to which its classes must come. None is lost or counted twice.

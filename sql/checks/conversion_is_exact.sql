@@ -1,6 +1,6 @@
 -- law: conversion_is_exact
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- Money in the reporting currency is the bill's own, to the last digit; other money is converted if and only if its day
 -- has a rate, and taken back at the same rate it is the bill again, but for the two roundings. No rate is from the
 -- future, or older than seven days.

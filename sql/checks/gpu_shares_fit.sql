@@ -1,6 +1,6 @@
 -- law: gpu_shares_fit_the_gpu
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- The engines on a GPU have no more than all of it at any moment, nor of any hour, and no GPU-day is observed for more
 -- than a day.
 select

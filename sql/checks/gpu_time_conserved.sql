@@ -1,6 +1,6 @@
 -- law: gpu_time_is_conserved
 -- scope: account
--- partition: month
+-- partition: month, days apart
 -- The states of every resource-day sum to the hours paid for, and none is negative.
 with
 paid as (

@@ -25,6 +25,7 @@ from pipeline.build.relations import FrameRelation, Relation, partition_range
 from pipeline.build.runner import Model
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot
+from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.graph import shipped_graph
 from pipeline.errors import ConfigError
 from tests.pipeline import forgiving_reader
@@ -269,28 +270,40 @@ def state_of(project: SmallProject, result: BuildResult, graph: Graph, before: S
 
 
 def expected_ran(before: State, after: State) -> Ran:
-    """(node, partition) of all that reads another row than before, is written otherwise, or was not there."""
+    """(node, partition) of all that reads another row than before, is written otherwise, or was not there; but for what
+    has nothing to be made of.
+    """
     found: set[tuple[str, str]] = set()
     for name, model in after.models.items():
         known = before.models.get(name)
         is_edited = known is None or known.code_hash != model.code_hash
         for partition in after.snapshot.nodes[name].parts:
             is_new = known is None or partition not in before.snapshot.nodes[name].parts
-            if is_edited or is_new or any(_differs(before, after, model, table, partition) for table in model.inputs):
+            is_other = any(_differs(before, after, model, table, partition) for table in model.inputs)
+            if (is_edited or is_new or is_other) and not _has_nothing(after, model, partition):
                 found.add((name, partition))
     return frozenset(found)
 
 
+def _has_nothing(state: State, model: Model, partition: str) -> bool:
+    """Whether the inputs of which its rows are made have none in the days that the partition reads."""
+    made_of = model.rows_of if isinstance(model, SqlModel) else ()
+    return bool(made_of) and not any(_days_read(state, model, table, partition) for table in made_of)
+
+
 def _differs(before: State, after: State, model: Model, table: str, partition: str) -> bool:
     """Whether a partition of the model is handed other rows of the table than before."""
-    relation = after.relations[table]
-    then, now = before.rows.get(table, {}), after.rows[table]
-    if not relation.is_dated or model.partition_by == "none":
-        return dict(then) != dict(now)
+    if not after.relations[table].is_dated or model.partition_by == "none":
+        return dict(before.rows.get(table, {})) != dict(after.rows[table])
+    then, now = (_days_read(state, model, table, partition) for state in (before, after))
+    return then != now
+
+
+def _days_read(state: State, model: Model, table: str, partition: str) -> _RowsByDay:
     window = partition_range(partition)
     first = window.from_date - timedelta(days=model.lookback.get(table, 0))
-    days = (day for day in {*then, *now} if day is not None and first <= day < window.to_date)
-    return any(then.get(day) != now.get(day) for day in days)
+    rows = state.rows.get(table, {})
+    return {day: found for day, found in rows.items() if day is not None and first <= day < window.to_date}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
-"""Models that keep their days apart: one query makes several days, and says of each what a query of its own says."""
+"""Models that keep their days apart: one query makes several days, and says of each what a query of its own says; and
+of a month that changed only the days that did are made anew.
+"""
 
+import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -14,8 +19,9 @@ from hypothesis import strategies as st
 from pipeline.build import runner as runner_module
 from pipeline.build.graph import _relations
 from pipeline.build.landed_tables import read_landed
-from pipeline.build.relations import FrameRelation, NodePart, Relation
+from pipeline.build.relations import DateRange, FrameRelation, NodePart, NodeRelation, Relation, empty_select, quoted
 from pipeline.build.runner import Runner
+from pipeline.build.snapshot import Snapshot
 from pipeline.build.sql_models import SqlModel, load_models
 from pipeline.decisions.graph import current_snapshot, shipped_graph
 from pipeline.errors import BuildError
@@ -78,8 +84,7 @@ def test_rows_of_no_day_that_was_asked_for_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "header",
-    ["-- partition: month, days apart", "-- partition: day, weeks apart",
-     "-- partition: day, days apart\n-- lookback: landed 1 days"],
+    ["-- partition: none, days apart", "-- partition: day, weeks apart"],
 )  # fmt: skip
 def test_a_header_that_cannot_be_so_is_refused(tmp_path, header):
     (tmp_path / "fct_x.sql").write_text(f"{header}\nselect usage_date from landed\n")
@@ -87,10 +92,116 @@ def test_a_header_that_cannot_be_so_is_refused(tmp_path, header):
         load_models(tmp_path)
 
 
-def test_every_model_that_says_so_keeps_its_days_apart(demo_folder: Path, tmp_path: Path, monkeypatch) -> None:
-    """The demo's were made a week at a time; a few of their days once more, each by itself."""
-    monkeypatch.setattr(runner_module, "_MOST_DAYS_TOGETHER", 1)
-    project = Project(demo_folder)
+MONTHLY = replace(SUMMED, partition_by="month", lookback={"rows": 2}, sql="""
+    select days.usage_date, rows.item, count(*) as rows_count
+    from rows
+    inner join (
+        select cast(unnest(generate_series(from_date, to_date - 1, interval 1 day)) as date) as usage_date
+        from this_partition
+    ) as days on rows.usage_date between days.usage_date - 2 and days.usage_date
+    group by all
+""")  # fmt: skip
+
+
+def months_of(
+    tables: Mapping[str, Relation], cache: Path, before: Mapping[str, NodeRelation], model: SqlModel = MONTHLY
+) -> NodeRelation:
+    return Runner(models=[model], relations=tables, cache=cache, before=before).build().nodes[model.name]
+
+
+def kept_rows(node: NodeRelation) -> list[tuple[Any, ...]]:
+    return sorted(row for _, file in node.files(None) for row in pl.read_parquet(file).rows())
+
+
+HISTORY = st.lists(st.tuples(st.integers(0, 40), st.sampled_from("abc")), max_size=25)
+
+
+@given(st.lists(HISTORY, min_size=1, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_a_month_of_which_days_were_kept_is_the_month_made_anew(tmp_path_factory, histories):
+    folder = tmp_path_factory.mktemp("cache")
+    before: dict[str, NodeRelation] = {}
+    for number, days in enumerate(histories):
+        rows = {"rows": rows_of(days, folder)}
+        kept = months_of(rows, folder / "kept", before)
+        anew = months_of(rows, folder / f"anew {number}", {})
+        assert kept.parts == anew.parts
+        assert kept_rows(kept) == kept_rows(anew)
+        before = {kept.name: kept}
+
+
+def windows_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[date, date]]:
+    asked: list[tuple[date, date]] = []
+    really = runner_module._set_partition
+
+    def noted(connection: Any, window: DateRange) -> None:
+        asked.append((window.from_date, window.to_date))
+        really(connection, window)
+
+    monkeypatch.setattr(runner_module, "_set_partition", noted)
+    return asked
+
+
+def test_of_a_month_only_the_days_that_read_what_changed_are_made_anew(tmp_path, monkeypatch):
+    before = months_of({"rows": rows_of([(5, "a"), (9, "a"), (20, "a")], tmp_path)}, tmp_path, {})
+    asked = windows_asked(monkeypatch)
+    months_of({"rows": rows_of([(5, "a"), (9, "b"), (20, "a")], tmp_path)}, tmp_path, {before.name: before})
+    changed = FIRST + timedelta(days=9)
+    assert asked == [(changed, changed + timedelta(days=3))]
+
+
+@pytest.mark.parametrize("lost", ["*.parquet", "*.json"])
+def test_a_month_of_which_nothing_can_be_had_is_made_whole(tmp_path, lost):
+    before = months_of({"rows": rows_of([(5, "a"), (9, "a")], tmp_path)}, tmp_path, {})
+    for file in (tmp_path / "nodes" / before.name).glob(lost):
+        file.unlink()
+    rows = {"rows": rows_of([(5, "a"), (9, "b")], tmp_path)}
+    after = months_of(rows, tmp_path, {before.name: before})
+    assert kept_rows(after) == kept_rows(months_of(rows, tmp_path / "anew", {}))
+
+
+def test_days_of_another_query_are_not_kept(tmp_path):
+    rows = {"rows": rows_of([(5, "a"), (9, "a")], tmp_path)}
+    before = months_of(rows, tmp_path, {})
+    edited = replace(MONTHLY, sql=MONTHLY.sql.replace("count(*)", "2 * count(*)"))
+    after = months_of(rows, tmp_path, {before.name: before}, edited)
+    assert {count for *_, count in kept_rows(after)} == {2}
+
+
+def test_rows_outside_the_days_that_are_made_anew_are_refused(tmp_path):
+    astray = replace(
+        MONTHLY, lookback={}, sql="select cast(date_trunc('month', usage_date) as date) as usage_date from rows"
+    )
+    before = months_of({"rows": rows_of([(5, "a"), (9, "a")], tmp_path)}, tmp_path, {}, astray)
+    rows = {"rows": rows_of([(5, "a"), (9, "a"), (9, "b")], tmp_path)}
+    with pytest.raises(BuildError, match=r"partition 2026-11 from 2026-11-08: rows of 2026-11-01 are outside"):
+        months_of(rows, tmp_path, {before.name: before}, astray)
+
+
+def test_without_rows_of_what_it_is_made_of_no_query_runs(tmp_path, monkeypatch):
+    asked = windows_asked(monkeypatch)
+    rows, calendar = rows_of([(1, "a")], tmp_path), rows_of([(day, "c") for day in range(5)], tmp_path)
+    model = replace(
+        SUMMED,
+        sql="select rows.usage_date, count(*) as rows_count from rows inner join days using (usage_date) group by all",
+        inputs=("days", "rows"),
+        rows_of=("rows",),
+    )
+    made = parts(model, {"rows": rows, "days": replace(calendar, name="days")}, tmp_path)
+    assert {day: part.rows for day, part in made.items() if part.rows} == {str(FIRST + timedelta(days=1)): 1}
+    assert len(made) == 5
+    # One to find the columns over empty inputs, one for the day that has rows.
+    assert len(asked) == 2
+
+
+def test_a_model_is_made_of_what_it_reads(tmp_path):
+    (tmp_path / "fct_x.sql").write_text("-- partition: day\n-- rows of: elsewhere\nselect usage_date from landed\n")
+    with pytest.raises(BuildError, match="rows of: elsewhere"):
+        load_models(tmp_path)
+
+
+def tables_of(project: Project) -> tuple[Snapshot, dict[str, Relation]]:
+    """The snapshot, and all that its nodes read."""
     snapshot = current_snapshot(project)
     landed = read_landed(
         contents := project.landing.contents().as_of(snapshot.as_of),
@@ -99,16 +210,54 @@ def test_every_model_that_says_so_keeps_its_days_apart(demo_folder: Path, tmp_pa
         cache=project.paths.cache,
         as_of=snapshot.as_of,
     )
-    tables = {**_relations(shipped_graph(), contents, landed, project.paths.cache), **snapshot.nodes}
+    return snapshot, {**_relations(shipped_graph(), contents, landed, project.paths.cache), **snapshot.nodes}
+
+
+def test_every_model_that_says_so_keeps_its_days_apart(demo_folder: Path) -> None:
+    """The demo's were made a week or a month at a time; a few of their days once more, each by itself."""
+    project = Project(demo_folder)
+    snapshot, tables = tables_of(project)
     checked = set()
-    for model in shipped_graph().models(project.paths.cache):
-        if not isinstance(model, SqlModel) or not model.days_are_apart:
-            continue
-        made = snapshot.node(model.name).parts
-        busiest = sorted(made, key=lambda day: -made[day].rows)[:4]
-        known = {part.key: part for day, part in made.items() if day not in busiest}
-        built = Runner(models=[model], relations=tables, cache=tmp_path, known=known).build()
-        assert built.ran[model.name] == sorted(busiest), model.name
-        assert built.nodes[model.name].parts == made, model.name
-        checked.add(model.name)
+    with closing(duckdb.connect()) as connection:
+        connection.execute("set timezone = 'UTC'")
+        for model in shipped_graph().models(project.paths.cache):
+            if not isinstance(model, SqlModel) or not model.days_are_apart:
+                continue
+            node = snapshot.node(model.name)
+            made = {day: said for part in node.parts.values() for day, said in part.by_day.items()}
+            busiest = sorted(made, key=lambda day: (-int(made[day].partition(".")[0]), day))[:2]
+            for day in {*busiest, *sorted(made)[:1], *sorted(made)[-1:]}:
+                window = DateRange(day, day + timedelta(days=1))
+                for name in model.inputs:
+                    days = runner_module._days_read(model, tables[name], window)
+                    connection.execute(f"create or replace temp view {quoted(name)} as {tables[name].sql(days)}")
+                runner_module._set_partition(connection, window)
+                found = runner_module._hashed(connection, model, node.columns, f"({model.sql})")
+                assert {day: said for day, (_, said) in found.items()} == {day: made[day]}, (model.name, day)
+            checked.add(model.name)
     assert {"int_api_costs_allocated_daily", "int_api_usage_hourly", "stg_nvml_spool__gpu_hours"} <= checked
+    assert {"fct_api_costs_daily", "int_gpu_seen_hours", "fct_unit_costs_daily"} <= checked
+
+
+def test_no_model_that_keeps_its_days_apart_speaks_of_a_week_or_a_month() -> None:
+    speaks = re.compile(r"date_trunc\('(week|month|quarter|year)'")
+    models = [model for model in shipped_graph().models(None) if isinstance(model, SqlModel)]
+    assert [model.name for model in models if model.days_are_apart and speaks.search(model.sql)] == []
+
+
+def test_every_model_yields_nothing_without_the_rows_that_it_says_it_is_made_of(demo_folder: Path) -> None:
+    project = Project(demo_folder)
+    _, tables = tables_of(project)
+    checked = set()
+    with closing(duckdb.connect()) as connection:
+        connection.execute("set timezone = 'UTC'")
+        runner_module._set_partition(connection, DateRange(date(2020, 1, 1), date(2030, 1, 1)))
+        for model in shipped_graph().models(project.paths.cache):
+            if not isinstance(model, SqlModel) or not model.rows_of:
+                continue
+            for name in model.inputs:
+                rows = empty_select(tables[name].columns) if name in model.rows_of else tables[name].sql(None)
+                connection.execute(f"create or replace temp view {quoted(name)} as {rows}")
+            assert connection.execute(f"select count(*) from ({model.sql})").fetchone() == (0,), model.name
+            checked.add(model.name)
+    assert {"int_gpu_shares_interval", "int_engine_tokens_hourly"} <= checked
