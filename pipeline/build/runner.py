@@ -232,11 +232,8 @@ class Runner:
         if kept is not None:
             window = kept.changed
         try:
-            for name in model.inputs:
-                days = _days_read(model, inputs[name], window)
-                connection.execute(f"create or replace temp view {quoted(name)} as {inputs[name].sql(days)}")
-            _set_partition(connection, window)
-            connection.execute(f"create or replace temp table result as {model.sql}")
+            read = {name: inputs[name].sql(_days_read(model, inputs[name], window)) for name in model.inputs}
+            connection.execute(f"create or replace temp table result as {_over(read, model.sql, window)}")
             found = _hashed(connection, model, columns, "result")
             if kept is not None:
                 _refuse_outside(model, f"{_named(keys)} from {window.from_date}", window, found)
@@ -642,6 +639,14 @@ def part_from_json(key: str, record: Mapping[str, Any]) -> NodePart:
 def _typed_select(columns: Columns, table: str) -> str:
     typed = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in columns)
     return f"select {typed} from {table}"
+
+
+def _over(tables: Mapping[str, str], sql: str, window: DateRange) -> str:
+    """A model's SELECT over what its tables are. Not by views: DuckDB reads the footers of their files once more."""
+    this = f"select date '{window.from_date}' as from_date, date '{window.to_date}' as to_date"
+    named = {**tables, "this_partition": this}
+    ctes = ", ".join(f"{quoted(name)} as not materialized ({select})" for name, select in named.items())
+    return f"with {ctes} select * from (\n{sql}\n)"
 
 
 def _set_partition(connection: duckdb.DuckDBPyConnection, window: DateRange) -> None:

@@ -132,13 +132,13 @@ def test_a_month_of_which_days_were_kept_is_the_month_made_anew(tmp_path_factory
 
 def windows_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[date, date]]:
     asked: list[tuple[date, date]] = []
-    really = runner_module._set_partition
+    really = runner_module._over
 
-    def noted(connection: Any, window: DateRange) -> None:
+    def noted(tables: Mapping[str, str], sql: str, window: DateRange) -> str:
         asked.append((window.from_date, window.to_date))
-        really(connection, window)
+        return really(tables, sql, window)
 
-    monkeypatch.setattr(runner_module, "_set_partition", noted)
+    monkeypatch.setattr(runner_module, "_over", noted)
     return asked
 
 
@@ -190,8 +190,7 @@ def test_without_rows_of_what_it_is_made_of_no_query_runs(tmp_path, monkeypatch)
     made = parts(model, {"rows": rows, "days": replace(calendar, name="days")}, tmp_path)
     assert {day: part.rows for day, part in made.items() if part.rows} == {str(FIRST + timedelta(days=1)): 1}
     assert len(made) == 5
-    # One to find the columns over empty inputs, one for the day that has rows.
-    assert len(asked) == 2
+    assert asked == [(FIRST + timedelta(days=1), FIRST + timedelta(days=2))]
 
 
 def test_a_model_is_made_of_what_it_reads(tmp_path):
