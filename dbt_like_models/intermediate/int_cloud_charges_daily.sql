@@ -7,73 +7,9 @@
 -- partition: month
 with
 stated as (
-    select
-        usage_date,
-        'aws_cur2' as source,
-        'cost_and_usage' as dataset,
-        1 as source_rank,
-        account,
-        billing_account_id,
-        billing_period_start_date,
-        invoice_id,
-        invoice_issuer,
-        service_provider,
-        sub_account_id,
-        service,
-        sku,
-        sku_meter,
-        charge_category,
-        charge_class,
-        pricing_category,
-        region_id,
-        resource_id,
-        commitment_discount_id,
-        commitment_discount_status,
-        billing_currency,
-        consumed_unit,
-        pricing_unit,
-        billed_cost,
-        effective_cost,
-        list_cost,
-        contracted_cost,
-        consumed_quantity,
-        pricing_quantity,
-        line_count
-    from stg_aws_cur2__charges_daily
-    union all
-    select
-        usage_date,
-        'focus' as source,
-        'cost_and_usage' as dataset,
-        2 as source_rank,
-        account,
-        billing_account_id,
-        billing_period_start_date,
-        invoice_id,
-        invoice_issuer,
-        service_provider,
-        sub_account_id,
-        service,
-        sku,
-        sku_meter,
-        charge_category,
-        charge_class,
-        pricing_category,
-        region_id,
-        resource_id,
-        commitment_discount_id,
-        commitment_discount_status,
-        billing_currency,
-        consumed_unit,
-        pricing_unit,
-        billed_cost,
-        effective_cost,
-        list_cost,
-        contracted_cost,
-        consumed_quantity,
-        pricing_quantity,
-        line_count
-    from stg_focus__charges_daily
+    select * from stg_aws_cur2__charges_daily
+    union all by name
+    select * from stg_focus__charges_daily
 ),
 
 sources as (
@@ -84,16 +20,20 @@ gpu_resources as (
     select * from config_gpu_resources
 ),
 
+-- Every reader of a cloud bill calls its charges `cost_and_usage`.
 owned as (
     select
         stated.*,
+        'cost_and_usage' as dataset,
+        -- An issuer's own export goes before a table of charges that may be anybody's.
+        case when stated.source = 'focus' then '2 focus' else '1 ' || stated.source end as precedence,
         coalesce(sources.issuer, stated.account) as issuer,
         coalesce(sources.role, 'book') as role
     from stated
     left join sources
         on
             stated.source = sources.source
-            and stated.dataset = sources.dataset
+            and sources.dataset = 'cost_and_usage'
             and stated.account = sources.account
 ),
 
@@ -103,7 +43,7 @@ stated_books as (
         issuer,
         account,
         date_trunc('month', usage_date) as usage_month,
-        source_rank
+        precedence
     from owned
     where role = 'book'
     union all
@@ -111,7 +51,7 @@ stated_books as (
         coalesce(sources.issuer, invoice_lines.account) as issuer,
         invoice_lines.account,
         date_trunc('month', invoice_lines.usage_date) as usage_month,
-        0 as source_rank
+        '0 invoice_csv' as precedence
     from stg_invoice_csv__lines as invoice_lines
     left join sources
         on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
@@ -124,7 +64,7 @@ books as (
         issuer,
         account,
         usage_month,
-        min(source_rank) as book_rank
+        min(precedence) as book_precedence
     from stated_books
     group by issuer, account, usage_month
 ),
@@ -151,7 +91,7 @@ final as (
         owned.account,
         owned.issuer,
         owned.role,
-        owned.role = 'book' and owned.source_rank = books.book_rank as is_book,
+        owned.role = 'book' and owned.precedence = books.book_precedence as is_book,
         gpu_days.resource_id is not null as is_gpu_resource,
         owned.billing_account_id,
         owned.billing_period_start_date,

@@ -224,11 +224,15 @@ cloud_lines as (
             else cloud_charges.billed_cost
         end as realized_cost,
         -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours.
-        regexp_full_match(lower(cloud_charges.consumed_unit), 'h|hrs?|hours?')
+        regexp_full_match(lower(cloud_charges.consumed_unit), '(1 )?(h|hrs?|hours?)')
         and (
             cloud_charges.source != 'aws_cur2'
             or regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
-        ) as is_in_hours
+        ) as is_in_hours,
+        -- Time of each GPU: eight hours an hour of a server with eight.
+        case
+            when regexp_full_match(lower(cloud_charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
+        end as gpu_ms_per_unit
     from cloud_charges
     inner join cloud_counts
         on
@@ -241,7 +245,7 @@ cloud_kinds as (
     select
         *,
         case
-            when charge_category = 'Usage' and is_in_hours then 'gpu_instance'
+            when charge_category = 'Usage' and (is_in_hours or gpu_ms_per_unit is not null) then 'gpu_instance'
             when charge_category = 'Tax' then 'tax'
             when charge_category = 'Credit' then 'credit'
             when charge_category = 'Adjustment' then 'discount'
@@ -273,7 +277,9 @@ cloud_sums as (
         billing_currency,
         sum(
             case
-                when charge_kind = 'gpu_instance' and realized_cost > 0
+                when charge_kind = 'gpu_instance' and realized_cost > 0 and gpu_ms_per_unit is not null
+                    then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
+                when charge_kind = 'gpu_instance' and realized_cost > 0 and is_in_hours
                     then cast(round(consumed_quantity * 3600000) as bigint) * gpu_count
             end
         ) as charge_gpu_ms,

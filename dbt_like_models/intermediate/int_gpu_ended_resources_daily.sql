@@ -53,7 +53,7 @@ account_days as (
             and landed_coverage.dataset = config_sources.dataset
             and landed_coverage.account = config_sources.account
     where
-        landed_coverage.source in ('aws_cur2', 'focus')
+        landed_coverage.dataset = 'cost_and_usage'
         and config_sources.role = 'book'
         and landed_coverage.stated_at >= days.day_end_at + to_hours(coalesce(config_sources.settle_lag_hours, 24))
 ),

@@ -1,4 +1,4 @@
--- One row per usage_date, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
+-- One row per usage_date, source, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
 -- service_provider, sub_account_id, service, sku, sku_meter, charge_category, charge_class, pricing_category,
 -- region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency, consumed_unit,
 -- pricing_unit.
@@ -31,6 +31,7 @@ sorted_out as not materialized (
 typed as not materialized (
     select
         usage_date,
+        source,
         account,
         bill_payer_account_id as billing_account_id,
         cast(bill_billing_period_start_date as date) as billing_period_start_date,
@@ -91,6 +92,7 @@ typed as not materialized (
 added_up as (
     select
         usage_date,
+        source,
         account,
         billing_account_id,
         billing_period_start_date,
@@ -125,6 +127,7 @@ added_up as (
 taken_back as (
     select
         usage_date,
+        source,
         account,
         billing_account_id,
         billing_period_start_date,
@@ -139,7 +142,7 @@ taken_back as (
     from added_up
     where charge_category = 'SavingsPlanNegation' or covered_cost is not null
     group by
-        usage_date, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
+        usage_date, source, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
         commitment_discount_id, billing_currency
 ),
 
@@ -172,6 +175,7 @@ united as (
 final as (
     select
         usage_date,
+        source,
         account,
         billing_account_id,
         billing_period_start_date,

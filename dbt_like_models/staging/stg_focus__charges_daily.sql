@@ -1,4 +1,4 @@
--- One row per usage_date, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
+-- One row per usage_date, source, account, billing_account_id, billing_period_start_date, invoice_id, invoice_issuer,
 -- service_provider, sub_account_id, service, sku, sku_meter, charge_category, charge_class, pricing_category,
 -- region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency, consumed_unit,
 -- pricing_unit.
@@ -13,6 +13,7 @@ charges as (
 named as (
     select
         usage_date,
+        source,
         account,
         billing_account_id,
         cast(billing_period_start as date) as billing_period_start_date,
@@ -62,6 +63,7 @@ named as (
 final as (
     select
         usage_date,
+        source,
         account,
         billing_account_id,
         billing_period_start_date,

@@ -16,13 +16,12 @@ from pipeline.assets.resources import Built, BuiltTable, ProjectResource, moment
 from pipeline.build.graph import BuildResult
 from pipeline.build.lineage import column_lineage
 from pipeline.build.publish import publish
-from pipeline.build.relations import Columns, duckdb_type
+from pipeline.build.relations import Columns, landed_columns
 from pipeline.build.runner import Model
 from pipeline.build.sql_models import SqlModel
 from pipeline.decisions.check_results import CHECK_PREFIX, CheckResult, check_results, law_of
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
 from pipeline.decisions.plausible import land_config
-from pipeline.landing.dataset import Table
 from pipeline.paths import models_root
 from pipeline.reports.figures import visible
 from pipeline.sources.source import Source
@@ -44,12 +43,12 @@ def sql_graph(
     """Every model as an asset, every law as an asset check. `landing_keys`: source name -> its landing assets."""
     models = shipped_graph().models(cache)
     folders = {model.name: model.folder for model in models}
-    landed = {
-        dataset.table_view(table): _Landed(tuple(landing_keys.get(source.name, ())), _landed_columns(table))
-        for source in sources
-        for dataset in source.datasets
-        for table in dataset.tables
-    }
+    landed: dict[str, _Landed] = {}
+    for dataset in (dataset for source in sources for dataset in source.datasets):
+        for table in dataset.tables:
+            view = dataset.table_view(table)
+            others = landed[view].keys if view in landed else ()
+            landed[view] = _Landed((*others, *landing_keys.get(dataset.source, ())), landed_columns(table))
     everything_landed = [key for keys in landing_keys.values() for key in keys]
     specs = [_spec(model, folders, landed, everything_landed) for model in models if model.folder in _GATED_FOLDERS]
     laws = {law_of(model.name): model for model in models if model.name.startswith(CHECK_PREFIX)}
@@ -132,10 +131,6 @@ def _documented_columns(root: Path) -> dict[str, dict[str, str]]:
         }
         for table, document in documents.items()
     }
-
-
-def _landed_columns(table: Table) -> Columns:
-    return (("account", "VARCHAR"), *((name, duckdb_type(kind)) for name, kind in table.schema.items()))
 
 
 def _law_result(check: dg.AssetCheckKey, broken: Sequence[CheckResult]) -> dg.AssetCheckResult:

@@ -123,17 +123,7 @@ def read_landed(
     counted = {
         (dataset.source, dataset.name): _counted(dataset, contents.deliveries, current, parsed) for dataset in datasets
     }
-    relations: dict[str, Relation] = {}
-    for dataset in datasets:
-        vouched = frozenset(
-            date.fromisoformat(key.bucket)
-            for key in current
-            if (key.source, key.dataset) == (dataset.source, dataset.name) and dataset.bucket == "utc_day"
-        )
-        for table in dataset.tables:
-            parts = counted[dataset.source, dataset.name].get(table.name, {})
-            name = dataset.table_view(table)
-            relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched, shared=shared)
+    relations: dict[str, Relation] = {**_landed_relations(datasets, current, counted, shared)}
     coverage = [
         *_replace_coverage(current, by_name, counted, accepted),
         *_append_coverage(
@@ -161,6 +151,33 @@ def read_landed(
         not_counted=tuple(not_counted),
         damaged=damaged,
     )
+
+
+def _landed_relations(
+    datasets: Sequence[Dataset],
+    current: Mapping[BucketKey, Current],
+    counted: Mapping[tuple[str, str], "CountedTables"],
+    shared: SharedFiles | None,
+) -> dict[str, LandedRelation]:
+    """View -> the rows that count of every dataset that it is a view of."""
+    relations: dict[str, LandedRelation] = {}
+    for dataset in datasets:
+        vouched = frozenset(
+            date.fromisoformat(key.bucket)
+            for key in current
+            if (key.source, key.dataset) == (dataset.source, dataset.name) and dataset.bucket == "utc_day"
+        )
+        for table in dataset.tables:
+            parts = dict(counted[dataset.source, dataset.name].get(table.name, {}))
+            name = dataset.table_view(table)
+            if (others := relations.get(name)) is not None:
+                if others.table != table:
+                    raise BuildError(f"{name} is a view of tables that differ: {dataset.source} yields another one.")
+                for day, held in others.parts.items():
+                    parts[day] = (*held, *parts.get(day, ()))
+                vouched |= others.vouched
+            relations[name] = LandedRelation(name=name, table=table, parts=parts, vouched=vouched, shared=shared)
+    return relations
 
 
 def _parse(
@@ -281,7 +298,15 @@ def _counted(
                     key = BucketKey(delivery.source, delivery.account, delivery.dataset, part.bucket)
                     counts = dataset.mode == "append" or (key in current and current[key].delivery == delivery)
                     if counts:
-                        counted = CountedPart(delivery.account, table, part.bucket, part.usage_date, part.content)
+                        counted = CountedPart(
+                            source=dataset.source,
+                            dataset=dataset.name,
+                            account=delivery.account,
+                            table=table,
+                            bucket=part.bucket,
+                            usage_date=part.usage_date,
+                            content=part.content,
+                        )
                         found.setdefault(name, {}).setdefault(part.usage_date, []).append(counted)
     return {name: {day: tuple(parts) for day, parts in days.items()} for name, days in found.items()}
 
@@ -328,9 +353,12 @@ def _replace_coverage(
                 for part in parts:
                     per_day = rows.setdefault((source, part.account, dataset, part.bucket), {})
                     per_day[day] = per_day.get(day, 0) + _part_rows(part)
+    last_part = _last_part(current)
     for key, chosen in current.items():
         if by_name[key.source, key.dataset].measure == "reference":
             continue
+        is_part = "part" in chosen.delivery.settings
+        stated_at = last_part[key.source, key.account, key.dataset] if is_part else chosen.delivery.stated_at
         per_day = rows.get((key.source, key.account, key.dataset, key.bucket), {})
         if by_name[key.source, key.dataset].bucket == "utc_day":
             per_day = {date.fromisoformat(key.bucket): sum(per_day.values())}
@@ -345,9 +373,23 @@ def _replace_coverage(
                 "is_withdrawn": chosen.is_withdrawn,
                 "is_accepted": accept_subject(key) in accepted,
                 "row_count": row_count,
-                "stated_at": chosen.delivery.stated_at.replace(tzinfo=None),
+                "stated_at": stated_at.replace(tzinfo=None),
                 "landed_at": chosen.delivery.landed_at.replace(tzinfo=None),
             }
+
+
+def _last_part(current: Mapping[BucketKey, Current]) -> dict[tuple[str, str, str], datetime]:
+    """Of an export in parts that are written once (settings `part`): when the last of them was stated.
+
+    Each tells what had come when it was written, so it is the last one that says that a day is all there: a part with
+    the morning of a day would else leave that day open for ever.
+    """
+    last: dict[tuple[str, str, str], datetime] = {}
+    for key, chosen in current.items():
+        if "part" in chosen.delivery.settings:
+            whose = key.source, key.account, key.dataset
+            last[whose] = max(last.get(whose, chosen.delivery.stated_at), chosen.delivery.stated_at)
+    return last
 
 
 def accept_subject(key: BucketKey) -> str:

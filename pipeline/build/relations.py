@@ -137,10 +137,21 @@ def duckdb_type(kind: pl.DataType) -> str:
     return _DUCKDB_TYPES[type(kind)]
 
 
+def landed_columns(table: Table) -> Columns:
+    """The columns of a landed table as SQL models read it."""
+    whose = ("account",) if table.view is None else ("account", "source")
+    return (
+        *((name, "VARCHAR") for name in whose),
+        *((name, duckdb_type(kind)) for name, kind in table.schema.items()),
+    )
+
+
 @dataclass(frozen=True)
 class CountedPart:
-    """One part of one object that counts, under the account that delivered it."""
+    """One part of one object that counts, under the account that delivered it, and its source and dataset."""
 
+    source: str
+    dataset: str
     account: str
     table: ParsedTable
     bucket: str
@@ -152,6 +163,7 @@ class CountedPart:
 class LandedRelation:
     """The rows of a landed table that count: of the current delivery of every bucket, or all that were appended.
 
+    Of a table that several sources share each row says its source.
     `shared`: from where a file that does not lie here is fetched when it is read.
     """
 
@@ -166,7 +178,7 @@ class LandedRelation:
 
     @cached_property
     def columns(self) -> Columns:
-        return (("account", "VARCHAR"), *((name, duckdb_type(kind)) for name, kind in self.table.schema.items()))
+        return landed_columns(self.table)
 
     def days(self) -> Iterable[date]:
         return self.vouched | set(self.parts)
@@ -175,7 +187,9 @@ class LandedRelation:
     def _content_by_day(self) -> _ContentByDay:
         return _ContentByDay(
             {
-                day: digest([sorted([part.account, part.bucket, part.content] for part in parts), self._repeats(parts)])
+                day: digest(
+                    [sorted([*self._whose(part), part.bucket, part.content] for part in parts), self._repeats(parts)]
+                )
                 for day, parts in self.parts.items()
             }
         )
@@ -214,19 +228,28 @@ class LandedRelation:
         alike: dict[tuple[str, str, str], list[CountedPart]] = {}
         by_file: dict[tuple[str, str], list[CountedPart]] = {}
         for part in chosen:
-            by_file.setdefault((part.account, part.table.place), []).append(part)
-        for (account, _), parts in by_file.items():
+            by_file.setdefault((self.said_of(part), part.table.place), []).append(part)
+        for (whose, _), parts in by_file.items():
             read_as = parts[0].table.columns
-            alike.setdefault((account, _row_filter(parts, days), repr(read_as)), []).append(parts[0])
+            alike.setdefault((whose, _row_filter(parts, days), repr(read_as)), []).append(parts[0])
         union = " union all ".join(
-            f"select {literal(account)} as account, {names} from {self._rows(parts)}{condition}"
-            for (account, condition, _), parts in alike.items()
+            f"select {whose}, {names} from {self._rows(parts)}{condition}"
+            for (whose, condition, _), parts in alike.items()
         )
         if not self._repeats(chosen):
             return union
         key = ", ".join(quoted(column) for column in ("account", *self.table.key))
         everything = ", ".join(quoted(column) for column, _ in self.columns)
         return f"select * from ({union}) qualify row_number() over (partition by {key} order by {everything}) = 1"
+
+    def _whose(self, part: CountedPart) -> tuple[str, ...]:
+        """What every row of a part says beside its own columns, in the order of `columns`."""
+        return (part.account,) if self.table.view is None else (part.account, part.source)
+
+    def said_of(self, part: CountedPart) -> str:
+        """The same as it is selected."""
+        names = [name for name, _ in self.columns]
+        return ", ".join(f"{literal(said)} as {name}" for said, name in zip(self._whose(part), names, strict=False))
 
     def bring(self, parts: Iterable[CountedPart]) -> None:
         """Have the files of these parts lie here."""

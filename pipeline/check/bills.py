@@ -46,10 +46,14 @@ _PERIOD_START = "bill_billing_period_start_date"
 # Which question below sql/bills each source answers, and the tables that the question reads.
 _API = frozenset({"anthropic_cost_api", "anthropic_usage_api", "anthropic_console_csv", "openai_costs_api",
                   "openai_usage_api", "openai_dashboard_csv"})  # fmt: skip
+CLOUD = frozenset(
+    dataset.source for source in SOURCES for dataset in source.datasets for table in dataset.tables
+    if table.money is not None and table.money.home == "cloud"
+)  # fmt: skip
 QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "api": (_API, ("fct_api_costs_daily",)),
     "api_hours": (_API, ("int_api_usage_hourly",)),
-    "cloud": (frozenset({"aws_cur2", "focus"}), ("fct_cloud_charges_daily",)),
+    "cloud": (CLOUD, ("fct_cloud_charges_daily",)),
     "estimates": (frozenset({"litellm_focus"}), ("stg_litellm_focus__estimates_daily",)),
     "gateways": (
         frozenset({"litellm_spend_logs", "openrouter_generations"}),
@@ -62,7 +66,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
 }
 # Where an export itself says whose account it is.
 _ACCOUNTS: Mapping[str, tuple[str, str]] = {
-    "focus": ("charges", "select distinct billing_account_id from landed where account = ?"),
+    **dict.fromkeys(CLOUD, ("charges", "select distinct billing_account_id from landed where account = ?")),
     "aws_cur2": ("lines", "select distinct bill_payer_account_id from landed where account = ?"),
     "openai_dashboard_csv": ("cost", "select distinct organization_id from landed where account = ?"),
 }
@@ -181,6 +185,11 @@ def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple
         return {"billing_period": _billing_period(content)}, (note,)
     if source == "focus":
         return {"files": "parts", "part": PurePath(name).name}, ()
+    if source == "oci_cost_report":
+        note = "its name has no number of a report: `breakeven run` needs that, to count it once"
+        known = source_named(source)
+        has_number = known is not None and "part" in known.drop(name, content, {}).settings
+        return {"part": PurePath(name).name}, () if has_number else (note,)
     if source == "litellm_focus":
         # Of one file every row is the newest; only beside others does its window matter.
         until = re.search(r"_(\d{8}T\d{6}Z)\.", name)

@@ -31,6 +31,7 @@ _CONTROLS = {
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
              "openrouter_generations": "gateway", "aws_cur2": "aws",
+             "oci_cost_report": "oci",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")

@@ -100,7 +100,7 @@ class Evidence:
         self._landed: Landed = read_landed(
             contents, datasets=datasets, landing=landing, cache=cache, as_of=snapshot.as_of, shared=shared
         )
-        self._tables = {dataset.table_view(table): (dataset, table) for dataset in datasets for table in dataset.tables}
+        self._datasets = {(dataset.source, dataset.name): dataset for dataset in datasets}
         self.config_event = max((event for event in contents.events if event.kind == "config"), key=_at, default=None)
         self._deliveries = contents.deliveries
         self._sources: list[Source] = []
@@ -152,9 +152,10 @@ class Evidence:
         self._connection.execute(f"create or replace temp table {quoted(table)} as {text}", known or None)
         return self.select(f"from {quoted(table)}")
 
-    def trace(self, view: str, days: Iterable[date] | None = None) -> None:
+    def trace(self, view: str, days: Iterable[date] | None = None, *, sources: Collection[str] | None = None) -> None:
         """Make `traced_<source>__<table>` for these days (None: all): the rows that count, with whence each came.
 
+        `sources`: those whose rows are wanted (None: all that the view has).
         Columns beside the landed ones: `object_number` (see `source`) and `object_row`, 1-based, the row's place in
         what the reader made of the object.
         """
@@ -163,7 +164,11 @@ class Evidence:
             raise TypeError(f"{view} is not landed")
         wanted = None if days is None else set(days)
         parts = [
-            part for day, of_day in sorted(relation.parts.items()) if wanted is None or day in wanted for part in of_day
+            part
+            for day, of_day in sorted(relation.parts.items())
+            if wanted is None or day in wanted
+            for part in of_day
+            if sources is None or part.source in sources
         ]
         name = traced_name(view)
         relation.bring(parts)
@@ -173,9 +178,9 @@ class Evidence:
             return
         by_object: dict[tuple[int, str], list[CountedPart]] = {}
         for part in parts:
-            by_object.setdefault((self._number(view, part), part.account), []).append(part)
+            by_object.setdefault((self._number(relation.table, part), relation.said_of(part)), []).append(part)
         union = " union all ".join(
-            self._object_rows(relation.table, number, account, held) for (number, account), held in by_object.items()
+            self._object_rows(relation.table, number, said, held) for (number, said), held in by_object.items()
         )
         if relation.table.key:
             # The same record shipped twice counts once, as the build counts it.
@@ -196,12 +201,11 @@ class Evidence:
         the currency's unit. Raises BuildError naming a model on the way that does not carry `account` through.
         """
         wanted = sorted(set(days))
-        landed = [view for view, relation in self._landed.relations.items() if isinstance(relation, LandedRelation)]
+        landed = {view: one for view, one in self._landed.relations.items() if isinstance(one, LandedRelation)}
         route = route_to(name, wanted, models=self._models, columns=self._columns, landed=landed)
         for view, view_days in route.landed.items():
-            is_wanted = sources is None or self._tables[view][0].source in sources
-            self.trace(view, view_days if is_wanted else ())
-        self._view("traced_money", self._stated(route.landed))
+            self.trace(view, view_days, sources=sources)
+        self._view("traced_money", self._stated({view: landed[view].table for view in route.landed}))
         rows = traced_select(route, wanted, money="traced_money")
         self._connection.execute(f"create or replace temp table {quoted(traced_name(name))} as {rows}")
         lost = self.select(f"select count(*) as n from {quoted(traced_name(name))} where object_number is null")  # noqa: S608 - our own name
@@ -209,27 +213,27 @@ class Evidence:
             names = ", ".join(model.name for model in route.models)
             raise BuildError(f"One of {names} does not carry `account` through unchanged: its rows cannot be traced.")
 
-    def _stated(self, views: Iterable[str]) -> str:
+    def _stated(self, views: Mapping[str, Table]) -> str:
         """What the traced rows of these landed views charge, in their own spelling."""
         selects = [
             f"select object_number, object_row, cast({quoted(money.amount)} as varchar) as stated_amount, "  # noqa: S608 - quoted names
             f"{money.decimal_places} as decimal_places from {quoted(traced_name(view))}"
-            for view in views
-            if (money := self._tables[view][1].money) is not None
+            for view, table in views.items()
+            if (money := table.money) is not None
         ]
         return " union all ".join(selects) or empty_select(_MONEY_COLUMNS)
 
-    def _object_rows(self, table: Table, number: int, account: str, parts: Sequence[CountedPart]) -> str:
+    def _object_rows(self, table: Table, number: int, said: str, parts: Sequence[CountedPart]) -> str:
         names = ", ".join(quoted(name) for name in table.schema)
         counted = ", ".join(f"({literal(part.bucket)}, date '{part.usage_date}')" for part in parts)
         rows = rows_of([parts[0].table.file], table, parts[0].table.columns, row_number="object_row")
         return (
-            f"select {literal(account)} as account, {names}, {number} as object_number, object_row "  # noqa: S608 - quoted names
+            f"select {said}, {names}, {number} as object_number, object_row "  # noqa: S608 - quoted names
             f"from ({rows}) where (bucket, usage_date) in ({counted})"
         )
 
-    def _number(self, view: str, part: CountedPart) -> int:
-        dataset, table = self._tables[view]
+    def _number(self, table: Table, part: CountedPart) -> int:
+        dataset = self._datasets[part.source, part.dataset]
         if dataset.mode == "append":
             deliveries: Iterable[Delivery] = self._deliveries
         else:
@@ -249,7 +253,9 @@ class Evidence:
                     number = len(self._sources) - 1
                     self._numbers[delivery.delivery_id, table.name, str(part.table.file)] = number
                     return number
-        raise NothingToExplainError(f"No landed object holds {part.bucket} of {view}. Run: breakeven rebuild")
+        raise NothingToExplainError(
+            f"No landed object holds {part.bucket} of {part.source}/{part.account}. Run: breakeven rebuild"
+        )
 
     def source(self, number: int) -> Source:
         """The object behind an `object_number`."""

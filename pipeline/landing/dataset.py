@@ -50,12 +50,15 @@ class Table:
     `key` (append mode only): the columns that identify a row; all but the last name a stream,
     the last is an Int64 that never repeats within it.
     `money`: what its rows charge. A billed or effective dataset (mode `replace`) has exactly one table that says so.
+    `view`: where readers of several exports yield this very table, the one name under which SQL models read all their
+    rows, beside a column `source`: an export that says the same in other words needs no SQL of its own.
     """
 
     name: str
     columns: Mapping[str, pl.DataType]
     key: tuple[str, ...] = ()
     money: Money | None = None
+    view: str | None = None
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -109,5 +112,5 @@ class Dataset:
         return repr((schemas, money))
 
     def table_view(self, table: Table) -> str:
-        """Name of the view under which SQL models read the rows that count: `landed_<source>__<table>`."""
-        return f"landed_{self.source}__{table.name}"
+        """Name of the view under which SQL models read the rows that count: `landed_<source>__<table>`, or its own."""
+        return table.view or f"landed_{self.source}__{table.name}"

@@ -10,6 +10,7 @@ from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
+from pipeline.sources.oci_cost_report import SOURCE as OCI_COST_REPORT
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
@@ -28,6 +29,7 @@ SOURCES: tuple[Source, ...] = (
     OPENAI_USAGE_API,
     OPENAI_DASHBOARD_CSV,
     AWS_CUR2,
+    OCI_COST_REPORT,
     FOCUS,
     LITELLM_FOCUS,
     LITELLM_SPEND_LOGS,

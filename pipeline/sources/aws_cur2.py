@@ -77,6 +77,7 @@ LINES = Table(
         **dict.fromkeys(_AMOUNTS, MONEY),
     },
     money=Money(home="cloud", amount=_COST, currency_column="line_item_currency_code"),
+    view="landed_aws_cur2__lines",
 )
 
 # AWS, "Cost and Usage Report (CUR) 2.0" table dictionary, read 2026-11-21; what is not among the columns above.

@@ -44,43 +44,15 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ConfigError, QuarantineError
-from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
+from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY
-from pipeline.sources.bulk import MONEY, Bulk, Kind, bulk_header, read_bulk
+from pipeline.sources.bulk import bulk_header, read_bulk
 from pipeline.sources.data_exports import export_probe, fetch_export
+from pipeline.sources.focus_shape import CHARGES, DATASET, NAMES, REQUIRED, folded, kind_of, other_columns, snake
 from pipeline.sources.http import stamp_in_name
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
 NAME = "focus"
-DATASET = "cost_and_usage"
-
-# FOCUS's own names; deprecated ones last.
-_NAMES = (
-    "BillingAccountId", "BillingAccountName", "BillingAccountType", "SubAccountId", "SubAccountName",
-    "SubAccountType", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd", "InvoiceId",
-    "InvoiceDetailId", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName", "ChargeCategory",
-    "ChargeClass", "ChargeDescription", "ChargeFrequency", "BilledCost", "EffectiveCost", "ListCost",
-    "ContractedCost", "BillingCurrency", "ListUnitPrice", "ContractedUnitPrice", "PricingCategory", "PricingQuantity",
-    "PricingUnit", "PricingCurrency", "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice",
-    "PricingCurrencyContractedUnitPrice", "ConsumedQuantity", "ConsumedUnit", "ServiceCategory", "ServiceSubcategory",
-    "ServiceName", "SkuId", "SkuMeter", "SkuPriceId", "SkuPriceDetails", "ResourceId", "ResourceName", "ResourceType",
-    "RegionId", "RegionName", "AvailabilityZone", "CommitmentDiscountId", "CommitmentDiscountName",
-    "CommitmentDiscountCategory", "CommitmentDiscountType", "CommitmentDiscountStatus", "CommitmentDiscountQuantity",
-    "CommitmentDiscountUnit", "CommitmentProgramEligibilityDetails", "ContractApplied", "CapacityReservationId",
-    "CapacityReservationStatus", "AllocatedMethodId", "AllocatedMethodDetails", "AllocatedResourceId",
-    "AllocatedResourceName", "AllocatedTags", "Tags", "ProviderName", "PublisherName",
-)  # fmt: skip
-_DECIMALS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ConsumedQuantity", "PricingQuantity")
-_INSTANTS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
-# Without these there is no charge: how much, to whom, in which money, in which period, for what kind of thing.
-_REQUIRED = (
-    "BilledCost",
-    "BillingAccountId",
-    "BillingCurrency",
-    "BillingPeriodStart",
-    "ChargeCategory",
-    "ChargePeriodStart",
-)
 _WHO = ("ProviderName", "ServiceProviderName", "InvoiceIssuerName")
 _WITH_DEFAULTS = ("BillingAccountId", "BillingCurrency", "ChargeCategory", "InvoiceIssuerName", "ProviderName")
 _SETTINGS = ("files", "date_format", "last_line_end", "defaults", "columns", "measure")
@@ -101,32 +73,7 @@ _AS_A_CONTROL = (
 )
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def _kind(name: str) -> Kind:
-    """What a column of FOCUS's name holds."""
-    if name in _DECIMALS:
-        return "decimal"
-    return "instant" if name in _INSTANTS else "text"
-
-
-_TYPES: dict[Kind, pl.DataType] = {"text": pl.String(), "decimal": MONEY, "instant": pl.Datetime("us")}
-
-CHARGES = Table(
-    name="charges",
-    columns={_snake(name): _TYPES[_kind(name)] for name in _NAMES},
-    money=Money(home="cloud", amount="billed_cost", currency_column="billing_currency"),
-)
-
-
-def _folded(header: str) -> str:
-    """A header whatever its casing and its separators."""
-    return re.sub(r"[^a-z0-9]", "", header.casefold())
-
-
-_KNOWN = {_folded(name): name for name in _NAMES}
+_KNOWN = {folded(name): name for name in NAMES}
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -134,7 +81,7 @@ def recognise(name: str, head: bytes) -> str | None:
     header = bulk_header(head)
     if header is None:
         return None
-    return DATASET if not header or {"billedcost", "chargecategory"} <= set(map(_folded, header)) else None
+    return DATASET if not header or {"billedcost", "chargecategory"} <= set(map(folded, header)) else None
 
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
@@ -171,14 +118,14 @@ def parse(content: bytes, settings: Settings) -> Frames:
     declared = {header: name for name, header in _declared_columns(settings).items()}
     bulk = read_bulk(
         content,
-        kind_of=lambda header: _kind(declared.get(header) or _KNOWN.get(_folded(header), header)),
+        kind_of=lambda header: kind_of(declared.get(header) or _KNOWN.get(folded(header), header)),
         date_format=_text(settings, "date_format"),
         last_line_end_required=_choice(settings, "last_line_end", ("required", "optional")) == "required",
     )
     headers = _headers_by_name(bulk.frame.columns, declared)
-    columns = {name: bulk.frame[header].alias(_snake(name)) for name, header in headers.items()}
+    columns = {name: bulk.frame[header].alias(snake(name)) for name, header in headers.items()}
     for name, value in _defaults(settings).items():
-        columns.setdefault(name, pl.repeat(value, bulk.frame.height, dtype=pl.String(), eager=True).alias(_snake(name)))
+        columns.setdefault(name, pl.repeat(value, bulk.frame.height, dtype=pl.String(), eager=True).alias(snake(name)))
     takes_months = bool(declared) and "ChargePeriodStart" in columns and "BillingPeriodStart" not in columns
     if takes_months:
         months = columns["ChargePeriodStart"].dt.month_start().dt.truncate("1d")
@@ -193,7 +140,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
         pl.col("billing_currency").str.strip_chars().str.to_uppercase()
     )
     # ProviderName first: where a file gives both, 1.2 and 1.3 agree on the bucket.
-    provider = pl.coalesce(*(_snake(name) for name in _WHO if name in columns))
+    provider = pl.coalesce(*(snake(name) for name in _WHO if name in columns))
     if known.select(provider.is_null().any()).item():
         raise QuarantineError(f"A row names no {', '.join(_WHO)}. Set defaults.ProviderName to who sends this file.")
     part = settings.get("part")
@@ -205,7 +152,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
             pl.col(name) if name in known.columns else pl.lit(None, dtype=kind).alias(name)
             for name, kind in CHARGES.columns.items()
         ),
-        _other_columns(bulk, set(bulk.frame.columns) - set(headers.values())),
+        other_columns(bulk, set(bulk.frame.columns) - set(headers.values())),
     )
     return {CHARGES.name: frame}
 
@@ -223,7 +170,7 @@ def _headers_by_name(headers: list[str], declared: Mapping[str, str]) -> dict[st
         )
     found = {name: header for header, name in declared.items()}
     for header in headers:
-        name = _KNOWN.get(_folded(header))
+        name = _KNOWN.get(folded(header))
         if name is None or header in declared or name in declared.values():
             continue
         if name in found:
@@ -234,7 +181,7 @@ def _headers_by_name(headers: list[str], declared: Mapping[str, str]) -> dict[st
 
 def _check_columns(columns: Mapping[str, pl.Series]) -> None:
     """Refuses a file that lacks what a charge cannot be without, or a row that leaves it out."""
-    absent = [name for name in _REQUIRED if name not in columns]
+    absent = [name for name in REQUIRED if name not in columns]
     if not any(name in columns for name in _WHO):
         absent.append(" or ".join(_WHO))
     if absent:
@@ -242,7 +189,7 @@ def _check_columns(columns: Mapping[str, pl.Series]) -> None:
             f"row 1: no column {', '.join(absent)}. This is not FOCUS Cost and Usage; where only a constant is missing,"
             f" set defaults (for {', '.join(_WITH_DEFAULTS)})."
         )
-    for name in _REQUIRED:
+    for name in REQUIRED:
         row = columns[name].is_null().arg_max() if columns[name].null_count() else None
         if row is not None:
             raise QuarantineError(
@@ -313,25 +260,6 @@ def _check_begins_with_a_month(charged: pl.Series, settings: Settings) -> None:
         )
 
 
-def _other_columns(bulk: Bulk, unknown: set[str]) -> pl.Series:
-    """A JSON object of what FOCUS does not name, and of the spelling of amounts that were rounded; null where none."""
-    kept = bulk.frame.select(sorted(unknown))
-    texts = _as_json(kept, height=bulk.frame.height)
-    if not bulk.rounded:
-        return texts
-    spelled = pl.DataFrame([bulk.rounded[header].alias(header) for header in sorted(bulk.rounded)])
-    is_rounded = spelled.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    return _as_json(kept.hstack(spelled), height=bulk.frame.height).zip_with(is_rounded, texts)
-
-
-def _as_json(frame: pl.DataFrame, *, height: int) -> pl.Series:
-    if not frame.width:
-        return pl.repeat(None, height, dtype=pl.String(), eager=True).alias("other_columns")
-    says_something = pl.any_horizontal(pl.all().is_not_null())
-    encoded = pl.when(says_something).then(pl.struct(pl.all()).struct.json_encode())
-    return frame.select(encoded.alias("other_columns")).to_series()
-
-
 class _WrongSettingError(QuarantineError):
     """A setting that cannot be so. `key` is below `settings`."""
 
@@ -375,7 +303,7 @@ def _declared_columns(settings: Settings) -> dict[str, str]:
         raise _WrongSettingError("columns", said, "It maps FOCUS's names to headers of the file.")
     for name, header in said.items():
         fix = "It gives the file's own header for a column of FOCUS, as in `BilledCost: Amount`."
-        if name not in _NAMES or not isinstance(header, str) or not header:
+        if name not in NAMES or not isinstance(header, str) or not header:
             raise _WrongSettingError(f"columns.{name}", header, fix)
         if list(said.values()).count(header) > 1:
             raise _WrongSettingError(f"columns.{name}", header, "So is another one: a header is one column.")

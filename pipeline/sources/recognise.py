@@ -43,10 +43,6 @@ _NEAR_MISSES: tuple[tuple[frozenset[str], str], ...] = (
         "a legacy AWS Cost and Usage Report. Create a Data Export of CUR 2.0 (source aws_cur2) or of FOCUS",
     ),
     (
-        frozenset({"lineItem/referenceNo", "cost/myCost"}),
-        "a cost report of Oracle Cloud. Take its FOCUS report instead (source focus, settings.files: parts)",
-    ),
-    (
         frozenset({"costinbillingcurrency", "metercategory"}),
         "a cost details export of Azure. Export the FOCUS dataset instead (source focus)",
     ),

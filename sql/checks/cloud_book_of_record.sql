@@ -43,7 +43,8 @@ counted as (
         split_part(bucket, '|', 2) as billing_account_id,
         split_part(bucket, '|', 3) as billing_period,
         split_part(bucket, '|', 4) != '' as is_part,
-        stated_at
+        stated_at,
+        landed_at
     from landed_coverage
     where source = 'focus'
 ),
@@ -58,7 +59,8 @@ several as (
         count(distinct is_part) as kind_count
     from counted
     group by account, billing_account_id, billing_period
-    having count(distinct stated_at) > 1
+    -- All parts are as recent as the last of them.
+    having count(distinct stated_at) > 1 or (bool_or(is_part) and count(distinct landed_at) > 1)
 )
 
 select

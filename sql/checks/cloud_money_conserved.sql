@@ -18,7 +18,7 @@ stated as (
 
 staged_charges as (
     select
-        'aws_cur2' as source,
+        source,
         account,
         usage_date,
         billing_currency,
@@ -29,7 +29,7 @@ staged_charges as (
     from stg_aws_cur2__charges_daily
     union all
     select
-        'focus' as source,
+        source,
         account,
         usage_date,
         billing_currency,

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.sources.bulk import exact_decimals
-from pipeline.sources.focus import CHARGES, SOURCE
+from pipeline.sources.focus import SOURCE
+from pipeline.sources.focus_shape import CHARGES
 from tests.models.cloud_harness import LINE, focus_csv, line
 
 COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")

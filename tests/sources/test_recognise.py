@@ -48,6 +48,7 @@ def parquet(columns: str, *values: str, folder: Path) -> bytes:
         (b"start_time,end_time,amount_value,amount_currency\n", ("openai_dashboard_csv", "cost")),
         (b"generation_id,created_at,cost_total,model_permaslug\n", ("openrouter_generations", "generations")),
         (b"bill_bill_type,line_item_unblended_cost\n", ("aws_cur2", "cost_and_usage")),
+        (b"lineItem/referenceNo,cost/myCost\n", ("oci_cost_report", "cost_and_usage")),
         (FOCUS.encode(), ("focus", "cost_and_usage")),
         (gzip.compress(FOCUS.encode()), ("focus", "cost_and_usage")),
         (f'{FOCUS}1,a,USD,,Usage,,Requests,x,y,"{GATEWAY_TAGS}"\n'.encode(), ("litellm_focus", "daily_spend")),
@@ -82,7 +83,6 @@ def test_parquet_is_known_by_the_columns_at_its_end(tmp_path):
         (b"\x89PNG\r\n", "a picture"),
         (b"lineItem/UnblendedCost,lineItem/UsageAccountId\n", "a legacy AWS Cost and Usage Report"),
         (b"CostInBillingCurrency,MeterCategory\n", "a cost details export of Azure"),
-        (b"lineItem/referenceNo,cost/myCost\n", "Oracle Cloud"),
         (b"# TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total 3\n", "a saved scrape of vLLM"),
         (b'{"dataFiles": ["s3://b/x"]}', "the manifest of an AWS Data Export"),
         (b"day,requests\n2026-11-01,3\n", "a table without a column of money (day, requests)"),
@@ -121,6 +121,7 @@ def test_real_exports_are_known():
         "focus/focus_1.3_synthetic_costandusage_aws.csv": "focus",
         "api_billing/gcp_billing_2026-09_handmade.csv": None,
         "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv": None,
+        "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv": "oci_cost_report",
         "telemetry/k8s_ai_conformance/kops_vllm.prom": None,
     }
     assert {name: recognise_file(REAL / name).source for name in expected} == expected

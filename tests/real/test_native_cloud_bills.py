@@ -1,0 +1,54 @@
+"""Genuine exports of clouds' own formats (MIT, finopsfoundation/focus_converters), against their own text."""
+
+import csv
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.sources import SOURCES
+from tests.models.cloud_harness import MART, broken_laws, built
+from tests.pipeline.small_project import SmallProject, source
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+OCI = DATA / "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv"
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
+
+
+def text(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        return list(csv.DictReader(opened))
+
+
+def read(name: str, file: Path, settings: Mapping[str, Any]) -> pl.DataFrame:
+    source_of = {one.name: one for one in SOURCES}
+    (dataset,) = source_of[name].datasets
+    (table,) = dataset.tables
+    frame = dataset.parse(file.read_bytes(), settings)[table.name]
+    assert dict(frame.schema) == table.schema
+    return frame
+
+
+def test_oracle_s_506_lines_keep_their_18_decimals() -> None:
+    """B7, B12."""
+    rows, frame = text(OCI), read("oci_cost_report", OCI, {"part": "0000000030000269"})
+    assert frame["billed_cost"].to_list() == [Decimal(row["cost/myCost"]) for row in rows]
+    assert (frame.height, frame["billed_cost"].sum()) == (506, Decimal("2.523589325400648027"))
+    assert frame["consumed_quantity"].to_list() == [Decimal(row["usage/billedQuantity"]) for row in rows]
+    assert frame["charge_period_start"].min() == datetime(2023, 11, 13, 5)  # noqa: DTZ001
+    assert frame["other_columns"].null_count() == 0
+
+
+def test_oracle_s_report_is_a_month_of_an_account_through_the_whole_line(tmp_path: Path) -> None:
+    """B12: in scope and out of it together are the bill."""
+    made = SmallProject(tmp_path, [source("oci_cost_report", "oracle")])
+    made.drop("oci_cost_report", "oracle", OCI.name, OCI.read_bytes())
+    answers = built(made, now=datetime(2023, 12, 9, tzinfo=UTC))
+    (sums,) = answers.rows(f"select sum(billed_cost) as cost, sum(line_count) as lines from {MART}")
+    assert tuple(sums.values()) == (Decimal("2.523589325400648027"), 506)
+    assert broken_laws(answers) == []
