@@ -69,6 +69,18 @@ books as (
     group by issuer, account, usage_month
 ),
 
+-- Azure's actual costs list what a commitment covers at no cost, and its amortized ones list the same use again at what
+-- it costs: use is what the latter say, wherever they do.
+amortized_use as (
+    select distinct
+        usage_date,
+        account,
+        commitment_discount_id,
+        resource_id
+    from stated
+    where source = 'azure_cost_details' and commitment_discount_status = 'Used' and effective_cost is not null
+),
+
 gpu_days as (
     select distinct
         owned.usage_date,
@@ -113,11 +125,13 @@ final as (
         owned.consumed_unit,
         owned.pricing_unit,
         owned.billed_cost,
-        owned.effective_cost,
+        case
+            when amortized_use.account is null then owned.effective_cost else cast(0 as decimal(38, 18))
+        end as effective_cost,
         owned.list_cost,
         owned.contracted_cost,
-        owned.consumed_quantity,
-        owned.pricing_quantity,
+        case when amortized_use.account is null then owned.consumed_quantity end as consumed_quantity,
+        case when amortized_use.account is null then owned.pricing_quantity end as pricing_quantity,
         owned.line_count
     from owned
     left join books
@@ -125,6 +139,17 @@ final as (
             owned.issuer = books.issuer
             and owned.account = books.account
             and date_trunc('month', owned.usage_date) = books.usage_month
+    left join amortized_use
+        on
+            owned.source = 'azure_cost_details'
+            and owned.charge_category = 'Usage'
+            and owned.pricing_category = 'Committed'
+            and owned.commitment_discount_status is null
+            and owned.effective_cost is null
+            and owned.usage_date = amortized_use.usage_date
+            and owned.account = amortized_use.account
+            and owned.commitment_discount_id is not distinct from amortized_use.commitment_discount_id
+            and owned.resource_id is not distinct from amortized_use.resource_id
     left join gpu_days
         on
             owned.usage_date = gpu_days.usage_date

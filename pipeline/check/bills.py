@@ -173,7 +173,7 @@ def _recognised(path: Path, *, account: str, currency: str) -> "_Recognised | Ch
         return replace(file, problem=said)
     file = replace(file, notes=(*notes, *_what_run_would_say(fetched, dataset)))
     settings = {**fetched.settings, **settings}
-    if source.name == "focus":
+    if source.name in ("focus", "azure_cost_details"):
         settings.pop("numbered_part", None)
     return _Recognised(file, _whole(replace(fetched, settings=settings, grouping=dataset.grouping)), source.name)
 
@@ -185,6 +185,8 @@ def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple
         return {"billing_period": _billing_period(content)}, (note,)
     if source == "focus":
         return {"files": "parts", "part": PurePath(name).name}, ()
+    if source == "azure_cost_details":
+        return {"files": "whole"}, ()
     if source == "oci_cost_report":
         note = "its name has no number of a report: `breakeven run` needs that, to count it once"
         known = source_named(source)

@@ -21,6 +21,7 @@ WORDS = {
     "openai_usage_api": "usage of OpenAI's Admin API",
     "openai_dashboard_csv": "export of OpenAI's usage dashboard",
     "aws_cur2": "AWS Cost and Usage Report 2.0",
+    "azure_cost_details": "cost details of Azure, actual or amortized",
     "oci_cost_report": "cost report of Oracle Cloud",
     "focus": "FOCUS cost and usage",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",

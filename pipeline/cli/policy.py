@@ -90,7 +90,8 @@ def gcp(bucket: str) -> None:
 def azure(container: str) -> None:
     """A custom role that reads a cost export's container on Azure.
 
-    breakeven does not ask Azure: the role is for whatever copies the export into a `focus` inbox.
+    breakeven does not ask Azure: the role is for whatever copies the export to where `azure_cost_details` reads its
+    runs, or into an inbox of `focus`.
 
     \b
     Example:

@@ -21,7 +21,7 @@ from pipeline.sources.kube_sign_in import SignIn
 from pipeline.sources.prometheus import selector_of
 from pipeline.sources.prometheus_http import prometheus_at, series_in
 from pipeline.sources.prometheus_tables import KNOWN_BY
-from pipeline.sources.recognise import recognise_file
+from pipeline.sources.recognise import HEAD_BYTES, recognise_file
 from pipeline.telemetry.sampler import gpu_names
 
 _ADMIN_KEY = re.compile(r"^(ANTHROPIC|OPENAI)(?:_([A-Z0-9_]+?))?_ADMIN(?:_API)?_KEY(?:_([A-Z0-9_]+))?$", re.ASCII)
@@ -35,6 +35,7 @@ _AWS_IDENTITY = (
 )
 _SLACK = "SLACK_BOT_TOKEN"
 _MANIFEST = re.compile(r"[^/]*Manifest\.json")
+_MONTH = re.compile(r"\d{8}-\d{8}", re.ASCII)
 # A home directory is no folder of exports: what is found in so many files is enough.
 _MOST_FILES = 5_000
 _MOST_DEPTH = 6
@@ -234,6 +235,27 @@ def _data_exports(folder: Path) -> Iterator[tuple[Path, str]]:
         source = recognise_file(first).source if first is not None else None
         if source in ("aws_cur2", "focus"):
             yield path.parent, source
+    yield from _exports_by_month(folder)
+
+
+def _exports_by_month(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Folders of an export that has one folder a month (20261101-20261130) with manifests in it."""
+    found: dict[Path, str] = {}
+    for path in _walk(folder):
+        if path.is_dir() and _MONTH.fullmatch(path.name) and path.parent not in found:
+            source = next((said for file in sorted(path.rglob("*anifest.json")) if (said := _manifest_of(file))), None)
+            if source is not None:
+                found[path.parent] = source
+    yield from found.items()
+
+
+def _manifest_of(file: Path) -> str | None:
+    """Which export a manifest is of."""
+    try:
+        text = file.read_bytes()[:HEAD_BYTES]
+    except OSError:
+        return None
+    return "azure_cost_details" if any(mark in text for mark in (b'"ActualCost"', b'"AmortizedCost"')) else None
 
 
 def _exports_below(

@@ -31,7 +31,7 @@ _CONTROLS = {
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
              "openrouter_generations": "gateway", "aws_cur2": "aws",
-             "oci_cost_report": "oci",
+             "azure_cost_details": "azure", "oci_cost_report": "oci",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
@@ -78,7 +78,8 @@ def _api_entries(found: Found, horizon: date, base_urls: Mapping[str, str]) -> I
 
 def _export_entries(found: Found, folder: Path) -> Iterator[Entry]:
     for place, source in found.exports:
-        said = {"source": source, "account": "aws", "settings": {"export": place.relative_to(folder).as_posix()}}
+        account = "aws" if source == "focus" else _ACCOUNTS[source]
+        said = {"source": source, "account": account, "settings": {"export": place.relative_to(folder).as_posix()}}
         yield Entry(said, note="a synced copy of the export")
 
 

@@ -4,6 +4,7 @@ from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_C
 from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
 from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
 from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
+from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
@@ -29,6 +30,7 @@ SOURCES: tuple[Source, ...] = (
     OPENAI_USAGE_API,
     OPENAI_DASHBOARD_CSV,
     AWS_CUR2,
+    AZURE_COST_DETAILS,
     OCI_COST_REPORT,
     FOCUS,
     LITELLM_FOCUS,

@@ -43,10 +43,6 @@ _NEAR_MISSES: tuple[tuple[frozenset[str], str], ...] = (
         "a legacy AWS Cost and Usage Report. Create a Data Export of CUR 2.0 (source aws_cur2) or of FOCUS",
     ),
     (
-        frozenset({"costinbillingcurrency", "metercategory"}),
-        "a cost details export of Azure. Export the FOCUS dataset instead (source focus)",
-    ),
-    (
         frozenset({"billing_account_id", "service.description", "cost"}),
         "a billing export of Google Cloud. Export its FOCUS view instead (source focus)",
     ),

@@ -61,6 +61,18 @@ several as (
     group by account, billing_account_id, billing_period
     -- All parts are as recent as the last of them.
     having count(distinct stated_at) > 1 or (bool_or(is_part) and count(distinct landed_at) > 1)
+),
+
+-- A bucket of Azure's cost details: Microsoft|billing account|billing period|which cost.
+azure_periods as (
+    select
+        account,
+        split_part(bucket, '|', 2) as billing_account_id,
+        split_part(bucket, '|', 3) as billing_period
+    from landed_coverage
+    where source = 'azure_cost_details'
+    group by account, billing_account_id, billing_period
+    having count(*) filter (where split_part(bucket, '|', 4) = 'actual') = 0
 )
 
 select
@@ -88,3 +100,12 @@ select
     ) as detail
 from several
 where provider_count > 1 or kind_count > 1
+union all
+select
+    'one_dollar_one_home' as law,
+    'account:' || account as scope,
+    concat(
+        'billing period ', billing_period, ' of billing account ', billing_account_id,
+        ' has amortized costs and no actual ones: what was billed is in the latter. Export actual costs too.'
+    ) as detail
+from azure_periods

@@ -209,7 +209,7 @@ def test_equal_lines_are_different_charges_and_a_credit_keeps_its_sign(tmp_path:
         ("stg_focus__charges_daily", "sum(billed_cost)", "round(sum(billed_cost), 1)"),
         ("stg_focus__charges_daily", "from named\n", "from named where charge_category != 'Credit'\n"),
         ("int_cloud_charges_daily", "select * from final", "select * from final union all select * from final"),
-        ("int_cloud_charges_daily", "owned.effective_cost", "0 * owned.effective_cost as effective_cost"),
+        ("int_cloud_charges_daily", "then owned.effective_cost", "then 0 * owned.effective_cost"),
         ("fct_cloud_charges_daily", "        line_count\n    from united", "        1 as line_count\n    from united"),
         ("fct_cloud_charges_daily", "    select * from converted_charges\n", "    select * from own_charges\n"),
     ],

@@ -1,6 +1,7 @@
 """Genuine exports of clouds' own formats (MIT, finopsfoundation/focus_converters), against their own text."""
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from tests.pipeline.small_project import SmallProject, source
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 OCI = DATA / "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv"
+AZURE = DATA / "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv"
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
 
@@ -52,3 +54,14 @@ def test_oracle_s_report_is_a_month_of_an_account_through_the_whole_line(tmp_pat
     (sums,) = answers.rows(f"select sum(billed_cost) as cost, sum(line_count) as lines from {MART}")
     assert tuple(sums.values()) == (Decimal("2.523589325400648027"), 506)
     assert broken_laws(answers) == []
+
+
+def test_azure_s_27_lines_are_canadian_dollars_of_one_american_date() -> None:
+    """B7, B8, B23."""
+    rows, frame = text(AZURE), read("azure_cost_details", AZURE, {})
+    assert frame["billed_cost"].to_list() == [Decimal(row["CostInBillingCurrency"]) for row in rows]
+    assert (frame.height, frame["billed_cost"].sum()) == (27, Decimal("1.26136926505726"))
+    assert set(frame["billing_currency"]) == {"CAD"}
+    assert frame["usage_date"].cast(pl.String).unique().to_list() == ["2023-09-02"]
+    assert Counter(frame["pricing_category"]) == {"Standard": 24, "Dynamic": 3}
+    assert set(frame["tags"]) == {'{"tagA": "valueA","tagB": "valueB","tagC": "valueC"}'}

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames, Settings, Table
-from pipeline.sources import oci_cost_report
+from pipeline.sources import azure_cost_details, oci_cost_report
 from pipeline.sources.focus_shape import CHARGES
-from tests.sources import oci
+from tests.sources import azure, oci
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ FORMATS = {
     "oci": Format(
         oci.report([oci.row("1.25"), oci.row("-0.5", isCorrection="true"), oci.row("2E-9")]),
         oci_cost_report.parse, {"part": "0001000000000001"}, "cost/myCost",
+    ),
+    "azure": Format(
+        azure.details([azure.row("1.25"), azure.row("3.5", Date="11/2/2026"), azure.bought("480")]),
+        azure_cost_details.parse, {}, "CostInBillingCurrency",
     ),
 }  # fmt: skip
 
