@@ -24,7 +24,8 @@ stated as (
         speed,
         billing_currency,
         billed_cost,
-        cast(null as decimal(38, 18)) as stated_list_cost
+        cast(null as decimal(38, 18)) as stated_list_cost,
+        cast(null as varchar) as class_split
     from stg_anthropic_cost_api__costs_daily
     union all
     select
@@ -46,7 +47,8 @@ stated as (
         speed,
         billing_currency,
         billed_cost,
-        list_cost as stated_list_cost
+        list_cost as stated_list_cost,
+        cast(null as varchar) as class_split
     from stg_anthropic_console_csv__costs_daily
     union all
     select
@@ -68,7 +70,8 @@ stated as (
         speed,
         billing_currency,
         billed_cost,
-        cast(null as decimal(38, 18)) as stated_list_cost
+        cast(null as decimal(38, 18)) as stated_list_cost,
+        cast(null as varchar) as class_split
     from stg_openai_costs_api__costs_daily
     union all
     select
@@ -90,8 +93,32 @@ stated as (
         speed,
         billing_currency,
         billed_cost,
-        cast(null as decimal(38, 18)) as stated_list_cost
+        cast(null as decimal(38, 18)) as stated_list_cost,
+        cast(null as varchar) as class_split
     from stg_openai_dashboard_csv__costs_daily
+    union all
+    select
+        usage_date,
+        provider,
+        source,
+        'bill' as dataset,
+        1 as source_rank,
+        account,
+        sub_account_id,
+        api_key_id,
+        true as is_key_named,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        cast(null as varchar) as context_window,
+        cast(null as varchar) as inference_geo,
+        cast(null as varchar) as speed,
+        billing_currency,
+        billed_cost,
+        cast(null as decimal(38, 18)) as stated_list_cost,
+        class_split
+    from stg_api_bills__charges_daily
 ),
 
 owned as (
@@ -164,7 +191,9 @@ final as (
         cast(sum(owned.billed_cost) as decimal(38, 18)) as billed_cost,
         case
             when count(owned.stated_list_cost) = count(*) then cast(sum(owned.stated_list_cost) as decimal(38, 18))
-        end as stated_list_cost
+        end as stated_list_cost,
+        -- One amount that was split by count makes the cell's price one by count.
+        max(owned.class_split) as class_split
     from owned
     left join books
         on

@@ -463,7 +463,8 @@ charged as (
                     * case when charges.billed_cost < 0 then -1 else 1 end as decimal(38, 18)
                 )
         end as billed_cost,
-        charges.stated_list_cost
+        charges.stated_list_cost,
+        charges.class_split
     from charges
     left join split
         on charges.charge_number = split.charge_number
@@ -495,7 +496,8 @@ unbilled as (
         metered.tokens,
         metered.web_search_request_count,
         cast(null as decimal(38, 18)) as billed_cost,
-        cast(null as decimal(38, 18)) as stated_list_cost
+        cast(null as decimal(38, 18)) as stated_list_cost,
+        cast(null as varchar) as class_split
     from metered
     left join split
         on metered.usage_number = split.usage_number

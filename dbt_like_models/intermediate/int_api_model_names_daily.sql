@@ -59,6 +59,18 @@ seen as (
         provider,
         raw_model
     from stg_openrouter_generations__usage_hourly
+    union
+    select
+        usage_date,
+        provider,
+        raw_model
+    from stg_api_bills__charges_daily
+    union
+    select
+        usage_date,
+        provider,
+        raw_model
+    from stg_api_bills__usage_daily
 ),
 
 names as (

@@ -44,6 +44,25 @@ stated as (
         web_search_request_count
     from stg_openai__usage_hourly
     where charge_kind in ('tokens', 'web_search')
+    union all
+    select
+        usage_date,
+        cast(null as timestamp) as usage_hour_at,
+        provider,
+        source,
+        account,
+        'bill' as activity,
+        sub_account_id,
+        api_key_id,
+        raw_model,
+        charge_kind,
+        token_class,
+        service_tier,
+        cast(null as varchar) as context_window,
+        cast(null as varchar) as inference_geo,
+        tokens,
+        cast(null as bigint) as web_search_request_count
+    from stg_api_bills__usage_daily
 ),
 
 counted as (

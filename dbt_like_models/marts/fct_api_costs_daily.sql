@@ -143,6 +143,7 @@ final as (
         team,
         coalesce(workload, 'unassigned') as workload,
         tokens_matched_by,
+        class_split,
         tokens,
         web_search_request_count,
         billed_cost,

@@ -341,7 +341,8 @@ api_cells as (
         model,
         token_class,
         tokens,
-        billed_cost_rc
+        billed_cost_rc,
+        class_split
     from api_costs
     where billed_cost is not null and tokens is not null
 ),
@@ -355,7 +356,10 @@ api as (
         cast(sum(tokens) as hugeint) as tokens,
         case
             when count(*) = count(billed_cost_rc) then cast(sum(billed_cost_rc) as decimal(38, 18))
-        end as full_cost_rc
+        end as full_cost_rc,
+        -- A bill with one amount for all classes: each token of it weighs alike.
+        case when bool_or(class_split = 'token_count') then 'token_count' else 'billed_by_class' end
+            as class_weight_method
     from api_cells
     group by grouping sets (
         (usage_date, provider, model, token_class),
@@ -391,7 +395,7 @@ lanes as (
         full_cost_rc,
         full_cost_rc as active_cost_rc,
         cast(null as boolean) as has_spare_capacity,
-        'billed_by_class' as class_weight_method
+        class_weight_method
     from api
 ),
 

@@ -115,6 +115,7 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         *map(_estimate_line, bills.of("estimates", file.account)),
         *map(_gateway_line, bills.of("gateways", file.account)),
         *map(_invoice_line, bills.of("invoices", file.account)),
+        *map(_prepaid_line, bills.of("prepaid", file.account)),
     ]
     rates = [
         f"{row['rates_count']:,} rates of {row['currencies_count']} currencies"
@@ -199,6 +200,20 @@ def _invoice_line(row: Row) -> Line:
         currency=row["billing_currency"],
         amount=row["billed_cost"],
         count=_lines(row["lines_count"]),
+    )
+
+
+def _prepaid_line(row: Row) -> Line:
+    """No amount of its own: entries of several kinds are not added up."""
+    newest = "newest " if row["entry"] == "balance" else ""
+    amount = "an unknown amount" if row["entry_amount"] is None else money_text(Fraction(row["entry_amount"]))
+    return Line(
+        subject=row["entry"],
+        line_class="prepaid account",
+        measure="entered",
+        currency=None,
+        amount=None,
+        count=f"{row['entries_count']:,}: {newest}{row['billing_currency']} {amount}",
     )
 
 

@@ -43,9 +43,11 @@ _TOGETHER = "together"
 SPOOL = "spool"
 _PERIOD_START = "bill_billing_period_start_date"
 
+# Whose exports meet, where several of a provider are given.
+_PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek")
 # Which question below sql/bills each source answers, and the tables that the question reads.
 _API = frozenset({"anthropic_cost_api", "anthropic_usage_api", "anthropic_console_csv", "openai_costs_api",
-                  "openai_usage_api", "openai_dashboard_csv"})  # fmt: skip
+                  "openai_usage_api", "openai_dashboard_csv", "openrouter_activity", "deepseek_usage"})  # fmt: skip
 CLOUD = frozenset(
     dataset.source for source in SOURCES for dataset in source.datasets for table in dataset.tables
     if table.money is not None and table.money.home == "cloud"
@@ -62,6 +64,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "invoices": (frozenset({"invoice_csv"}), ("stg_invoice_csv__lines",)),
     "gpus": (frozenset({"nvml_spool"}), ("stg_nvml_spool__gpu_hours",)),
     "engines": (frozenset({"nvml_spool"}), ("int_engine_intervals",)),
+    "prepaid": (frozenset({"prepaid_csv"}), ("stg_prepaid_csv__entries_daily",)),
     "rates": (frozenset({"ecb_rates"}), ("stg_ecb_rates__rates_daily",)),
 }
 # Where an export itself says whose account it is.
@@ -197,6 +200,8 @@ def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple
         until = re.search(r"_(\d{8}T\d{6}Z)\.", name)
         note = "its name does not say which window it exports: `breakeven run` needs that, to know the newer of two"
         return {"exported_until": until[1] if until else "20991231T000000Z"}, () if until else (note,)
+    if source == "prepaid_csv":
+        return {"issuer": "check"}, ("how long it lasts, `breakeven run` says beside the bill that is paid from it",)
     if source == "invoice_csv":
         mapping = guessed_mapping(content, currency=currency)
         return {**mapping.settings, "invoice_id": PurePath(name).stem}, (mapping.words,)
@@ -370,7 +375,7 @@ def _met(recognised: Sequence[_Recognised]) -> tuple[dict[str | None, str], dict
     """
     together: dict[str | None, str] = {}
     left_out: dict[str, str] = {}
-    for provider in ("anthropic", "openai"):
+    for provider in _PROVIDERS:
         its = [one for one in recognised if provider_of(one.source) == provider]
         if its:
             together[provider] = its[0].file.account if len(its) == 1 else f"{_TOGETHER}-{provider}"
@@ -391,7 +396,7 @@ def _met(recognised: Sequence[_Recognised]) -> tuple[dict[str | None, str], dict
 def _two_exports(recognised: Sequence[_Recognised]) -> list[str]:
     """Where two exports of one bill meet, the book of record of each month is one of them."""
     said = []
-    for provider in ("anthropic", "openai"):
+    for provider in _PROVIDERS:
         billed = {
             one.source for one in recognised if provider_of(one.source) == provider and one.file.measure == "billed"
         }

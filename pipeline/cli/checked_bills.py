@@ -20,6 +20,8 @@ WORDS = {
     "openai_costs_api": "costs of OpenAI's Admin API",
     "openai_usage_api": "usage of OpenAI's Admin API",
     "openai_dashboard_csv": "export of OpenAI's usage dashboard",
+    "openrouter_activity": "OpenRouter's activity: what its credits paid for",
+    "deepseek_usage": "usage export of DeepSeek",
     "aws_cur2": "AWS Cost and Usage Report 2.0",
     "azure_cost_details": "cost details of Azure, actual or amortized",
     "oci_cost_report": "cost report of Oracle Cloud",
@@ -28,6 +30,7 @@ WORDS = {
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",
     "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",
+    "prepaid_csv": "entries of a prepaid account: no bill",
     "nvml_spool": "spool of GPU samples and engine scrapes",
     "ecb_rates": "exchange rates of the European Central Bank",
 }

@@ -50,6 +50,9 @@ from pipeline.reports.closing import closed_in_words
 from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import counted, left_over, percent
 from pipeline.reports.other_charges import in_words
+from pipeline.reports.prepaid import COLUMNS as PREPAID_COLUMNS
+from pipeline.reports.prepaid import NOTE as PREPAID_NOTE
+from pipeline.reports.prepaid import prepaid_cells
 from pipeline.reports.questions import Questions
 from pipeline.reports.sections.controls import not_compared
 from pipeline.reports.token_costs import splits_in_words
@@ -99,6 +102,7 @@ def _answer(
             if beside is not None:
                 console().print(printable(beside), markup=False)
             _print_budgets(questions, config, to_date=to_date)
+            _print_prepaid(questions, **period_of)
         print_unconverted(unconverted(questions, config, **period_of))
         print_next(questions, project, config, **period_of)
 
@@ -113,6 +117,14 @@ def _print_budgets(questions: Questions, config: Config, *, to_date: date) -> No
         print_table(BUDGET_COLUMNS, cells, f"Budgets, {last_day:%Y-%m} (UTC)")
         for text in how_forecast(rows):
             console().print(printable(text), markup=False)
+
+
+def _print_prepaid(questions: Questions, **period_of: Any) -> None:
+    """What prepaid accounts hold, and how long it lasts."""
+    rows = questions.ask("prepaid", **period_of).to_dicts()
+    if rows:
+        print_table(PREPAID_COLUMNS, [prepaid_cells(row) for row in rows], "Prepaid accounts, each in its own currency")
+        console().print(printable(PREPAID_NOTE), markup=False)
 
 
 _UNCONVERTED = "unconverted_"

@@ -23,6 +23,7 @@ from pipeline.decisions import (
     list_prices,
     model_matches,
     peak_allowances,
+    prepaid_balances,
     rental_plans,
     scale_downs,
     token_class_weights,
@@ -75,6 +76,7 @@ PYTHON_MODELS = (
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
     _node("fct_budgets_monthly", budgets, "month"),
     _node("fct_invoices_monthly", invoices_monthly, "none"),
+    _node("fct_prepaid_balances_daily", prepaid_balances, "none"),
 )
 
 

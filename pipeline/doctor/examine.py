@@ -198,6 +198,7 @@ def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tup
                 *input_findings(questions, config, **days),
                 *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
                 *figures.budget_findings(questions, to_date=days["to_date"]),
+                *figures.prepaid_findings(questions, **days),
             ]
         return [*figures.law_findings(snapshot), *mapping], told_by
     except duckdb.Error as error:

@@ -17,6 +17,7 @@ from pipeline.doctor.findings import Cost, Finding
 from pipeline.formats import currency as currencies
 from pipeline.reports.budgets import STATUSES, budget_name
 from pipeline.reports.figures import counted, fixed, percent
+from pipeline.reports.prepaid import lasts, prepaid_name
 from pipeline.reports.questions import Questions
 
 AREA = "figures"
@@ -37,6 +38,8 @@ _RULES = (
 # A name that does not fit on a screen is not copied from one.
 _LONGEST_LINE = 200
 _MILLISECONDS_PER_HOUR = 3_600_000
+# An invoice that has to be approved takes a week.
+_SHORT_RUNWAY_DAYS = 7
 
 Row = Mapping[str, Any]
 
@@ -126,6 +129,28 @@ def budget_findings(questions: Questions, *, to_date: date) -> list[Finding]:
         return [_found("budgets", "ok", said, subject="budgets")]
     fix = "; ".join(f"{budget_name(row)}: {row['reason']}" for row in unknown)
     return [_found("budgets", "note", said, subject="budgets", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)]
+
+
+def prepaid_findings(questions: Questions, *, from_date: date, to_date: date) -> list[Finding]:
+    """How long each prepaid account lasts; one that soon ends, or of which nobody knows what it holds, needs a look."""
+    return [_of_prepaid(row) for row in questions.ask("prepaid", from_date=from_date, to_date=to_date).to_dicts()]
+
+
+def _of_prepaid(row: Row) -> Finding:
+    name = prepaid_name(row)
+    if row["balance_date"] is None:
+        fix = "Write down what the provider shows at a day's end as a `balance` in the files of prepaid_csv"
+        said = f"{name}: its balance is unknown"
+        return _found("prepaid", "note", said, subject="prepaid", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
+    held = currencies.money(row["closing_balance_cost"], row["billing_currency"])
+    said = f"{name}: {held} left, lasts {lasts(row)}"
+    if row["unexplained_cost"]:
+        apart = currencies.money(row["unexplained_cost"], row["billing_currency"])
+        said = f"{said}; {apart} of what the provider shows is unexplained"
+    if row["runway_days_count"] is None or row["runway_days_count"] >= _SHORT_RUNWAY_DAYS:
+        return _found("prepaid", "ok", said, subject="prepaid")
+    fix = "Buy credits, or see that the provider buys them by itself, and write the purchase down"
+    return _found("prepaid", "fix", said, subject="prepaid", fix=fix, cost=Cost.PREPAID_RUNS_OUT)
 
 
 _MATCH = "a workload's match"

@@ -22,6 +22,7 @@ class Cost(IntEnum):
     FILES_NOT_COUNTED = 6
     SOURCE_IS_LATE = 7
     NOBODY_IS_TOLD = 8
+    PREPAID_RUNS_OUT = 9
     # From here on nothing is wrong: it is what to do next where nothing is.
     NOT_RUN_YET = 20
     FIGURE_LACKS_AN_INPUT = 21

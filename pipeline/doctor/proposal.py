@@ -32,6 +32,7 @@ _CONTROLS = {
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
              "openrouter_generations": "gateway", "aws_cur2": "aws",
              "azure_cost_details": "azure", "oci_cost_report": "oci",
+             "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
@@ -99,7 +100,7 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
             inbox, files = groups[0].folder.relative_to(folder).as_posix(), ()
         said: dict[str, Any] = {"source": source, "account": account, "inbox": inbox}
         first = groups[0].files[0]
-        if source == "aws_cur2":
+        if source in ("aws_cur2", "prepaid_csv"):
             continue
         if source == "invoice_csv":
             settings = guess_settings(first.read_bytes())
@@ -190,6 +191,8 @@ def not_read(found: Found) -> dict[Path, str]:
         for path in group.files:
             if group.source == "invoice_csv" and guess_settings(path.read_bytes()) is None:
                 lacking[path] = "a table with money, not read until an invoice_csv declares its columns"
+            elif group.source == "prepaid_csv":
+                lacking[path] = "entries of a prepaid account, read once a prepaid_csv says whose bill it pays (issuer)"
             elif group.source == "aws_cur2":
                 lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
             elif group.source in ("litellm_focus", "litellm_spend_logs", "openrouter_generations"):

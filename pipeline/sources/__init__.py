@@ -3,8 +3,10 @@
 from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_CSV
 from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
 from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
+from pipeline.sources.api_bill_csv import SOURCE as API_BILL_CSV
 from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
 from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
+from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
@@ -15,8 +17,10 @@ from pipeline.sources.oci_cost_report import SOURCE as OCI_COST_REPORT
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
+from pipeline.sources.openrouter_activity import SOURCE as OPENROUTER_ACTIVITY
 from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
+from pipeline.sources.prepaid_csv import SOURCE as PREPAID_CSV
 from pipeline.sources.prometheus import SOURCE as PROMETHEUS
 from pipeline.sources.source import Source
 
@@ -29,6 +33,9 @@ SOURCES: tuple[Source, ...] = (
     OPENAI_COSTS_API,
     OPENAI_USAGE_API,
     OPENAI_DASHBOARD_CSV,
+    OPENROUTER_ACTIVITY,
+    DEEPSEEK_USAGE,
+    API_BILL_CSV,
     AWS_CUR2,
     AZURE_COST_DETAILS,
     OCI_COST_REPORT,
@@ -38,6 +45,7 @@ SOURCES: tuple[Source, ...] = (
     OPENROUTER_GENERATIONS,
     INVOICE_CSV,
     OWNED_GPUS,
+    PREPAID_CSV,
     NVML_SPOOL,
     PROMETHEUS,
     ECB_RATES,

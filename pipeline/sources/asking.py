@@ -14,7 +14,7 @@ import urllib3
 from pipeline.errors import QuarantineError, SourceError
 from pipeline.formats.values import exact_json
 from pipeline.landing.times import DAY, as_utc, day_start
-from pipeline.sources.http import KeyMissingError, PagedApi, vendor_message
+from pipeline.sources.http import KeyMissingError, PagedApi, Params, is_page, vendor_message
 from pipeline.sources.source import FetchContext, Probe, Probed
 
 # A day's bucket without groups is a few hundred bytes.
@@ -99,12 +99,29 @@ def _why_not_trusted(error: urllib3.exceptions.SSLError) -> str:
     return f"TLS cannot be agreed with it ({reason})"
 
 
-def page_probe(api_of: Callable[[], PagedApi], *, context: FetchContext, dataset: str) -> Probe:
-    """Whether the key may read one dataset of an Admin API: one bucket, of yesterday, without groups."""
-    return Probe(dataset, partial(_ask_for_a_page, api_of, context))
+def page_probe(
+    api_of: Callable[[], PagedApi],
+    *,
+    context: FetchContext,
+    dataset: str,
+    params: Params | None = None,
+    is_answer: Callable[[object], bool] = is_page,
+) -> Probe:
+    """Whether the key may read one dataset of an Admin API: one bucket, of yesterday, without groups.
+
+    `params`: the question, where the API asks for a day in other words; `is_answer`: what it answers, where that is no
+    page.
+    """
+    return Probe(dataset, partial(_ask_for_a_page, api_of, context, params, is_answer))
 
 
-def _ask_for_a_page(api_of: Callable[[], PagedApi], context: FetchContext, seconds: float | None) -> Probed:
+def _ask_for_a_page(
+    api_of: Callable[[], PagedApi],
+    context: FetchContext,
+    own: Params | None,
+    is_answer: Callable[[object], bool],
+    seconds: float | None,
+) -> Probed:
     try:
         api = api_of()
     except KeyMissingError as error:
@@ -112,24 +129,25 @@ def _ask_for_a_page(api_of: Callable[[], PagedApi], context: FetchContext, secon
     if seconds is None:
         return Probed("not_asked", f"a key is set in {api.key_env}; not asked")
     today = day_start(as_utc(context.now).date())
-    params = [
+    buckets = [
         (api.times.start, api.times.spell(today - DAY)),
         (api.times.stop, api.times.spell(today)),
         ("bucket_width", "1d"),
         ("limit", "1"),
     ]
+    params = buckets if own is None else own
     host = urlsplit(api.url).netloc
     try:
         answer = ask_once(f"{api.url}?{urlencode(params, safe='[]:')}", headers=api.headers, seconds=seconds)
     except UnreachableError as error:
         return Probed("unreachable", f"{host}: {error}", TRY_AGAIN)
-    return _of_page(api, host, answer)
+    return _of_page(api, host, answer, is_answer)
 
 
-def _of_page(api: PagedApi, host: str, answer: Answer) -> Probed:
+def _of_page(api: PagedApi, host: str, answer: Answer, is_answer: Callable[[object], bool]) -> Probed:
     status, said = answer.status, vendor_message(api, answer.content)
     if status == 200:
-        return _of_content(api, host, answer)
+        return _of_content(api, host, answer, is_answer)
     if status == 401:
         return Probed(
             "refused",
@@ -159,7 +177,7 @@ def _of_page(api: PagedApi, host: str, answer: Answer) -> Probed:
     return Probed("odd", f"{host} answers HTTP {status}{said}", "Check base_url, and whether this release is current")
 
 
-def _of_content(api: PagedApi, host: str, answer: Answer) -> Probed:
+def _of_content(api: PagedApi, host: str, answer: Answer, is_answer: Callable[[object], bool]) -> Probed:
     fix = "Check base_url: what answers there is not the provider's API"
     if not answer.is_whole:
         read = f"{len(answer.content) // 1024:,} KiB"
@@ -168,7 +186,7 @@ def _of_content(api: PagedApi, host: str, answer: Answer) -> Probed:
         page = exact_json(answer.content)
     except QuarantineError:
         page = None
-    if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+    if not is_answer(page):
         return Probed("odd", f"{host} answers HTTP 200 with something that is no page of the API", fix)
     return Probed("allowed", f"{host} answers, and the key in {api.key_env} may read it")
 

@@ -193,6 +193,20 @@ def fetch_chain(api: PagedApi, params: Params) -> Chain:
     return Chain(payloads=tuple(payloads), is_closed=False, stated_at=stated_at)
 
 
+def is_page(answer: object) -> bool:
+    """Whether it is `{"data": [...], ...}`."""
+    return isinstance(answer, dict) and isinstance(answer.get("data"), list)
+
+
+def fetch_answer(
+    api: PagedApi, params: Params, *, is_answer: Callable[[object], bool] = is_page
+) -> tuple[bytes, datetime | None]:
+    """The one answer of an API that has no pages, and its HTTP Date. Raises SourceError."""
+    with urllib3.PoolManager(timeout=_TIMEOUT, retries=False, headers=dict(api.headers)) as pool:
+        content, _, stated_at = _page(api, pool, params, is_answer=is_answer)
+    return content, stated_at
+
+
 def fetch_windows(
     context: FetchContext, api: PagedApi, *, source: str, dataset: str, params: Params, grouping: str
 ) -> Iterator[Fetched]:
@@ -338,7 +352,9 @@ def stamp_in_name(name: str) -> datetime | None:
         return None
 
 
-def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[bytes, Mapping[str, Any], datetime | None]:
+def _page(
+    api: PagedApi, pool: urllib3.PoolManager, params: Params, *, is_answer: Callable[[object], bool] = is_page
+) -> tuple[bytes, Any, datetime | None]:
     """One page that is whole: asked for again, a bounded number of times, while the failure may pass."""
     url = f"{api.url}?{urlencode(params, safe='[]:')}"
     problem, answered = "", False
@@ -358,9 +374,9 @@ def _page(api: PagedApi, pool: urllib3.PoolManager, params: Params) -> tuple[byt
                     page = exact_json(response.data)
                 except QuarantineError as error:
                     page, problem = None, f"the answer is cut or not JSON ({error})"
-                if isinstance(page, dict) and isinstance(page.get("data"), list):
+                if is_answer(page):
                     return response.data, page, http_date(response.headers.get("date"))
-                problem = problem or "the answer is not a page: it has no list `data`"
+                problem = problem or "the answer is not of the form that this API gives"
             else:
                 problem = _status_problem(api, response)
                 wait = retry_after(response.headers, default=wait)

@@ -36,6 +36,8 @@ _BINARY: Mapping[bytes, str] = {
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
 }
+# Exports that come as a zip.
+_ZIPPED: Mapping[str, str] = {"ecb_rates": "a zip of the ECB's rates", "deepseek_usage": "a zip of DeepSeek's usage"}
 # Exports that hold the money and that breakeven does not read as they are: (columns that tell them, what to do).
 _NEAR_MISSES: tuple[tuple[frozenset[str], str], ...] = (
     (
@@ -96,9 +98,9 @@ def _of_head(name: str, head: bytes, *, is_parquet: bool = False) -> Recognised:
     if not head.strip():
         return Recognised(None, None, "empty")
     if (binary := next((said for mark, said in _BINARY.items() if head.startswith(mark)), None)) is not None:
-        zipped = source_named("ecb_rates")
-        if zipped is not None and (dataset := zipped.recognise(name, head)) is not None:
-            return Recognised("ecb_rates", dataset, "a zip of the ECB's rates")
+        for zipped in map(source_named, _ZIPPED):
+            if zipped is not None and (dataset := zipped.recognise(name, head)) is not None:
+                return Recognised(zipped.name, dataset, _ZIPPED[zipped.name])
         return Recognised(None, None, binary)
     if (scrape := _scrape(head)) is not None:
         return Recognised(None, None, scrape)

@@ -3,7 +3,8 @@
 -- partition: month, days apart
 -- What the vendors' meters say is what fct_api_costs_daily holds per account and day, and that is, class by class, what
 -- fct_demand_daily holds over all accounts. Anthropic counts disjoint classes, each compared by itself; OpenAI counts
--- all input and all output, to which its classes must come. None is lost or counted twice.
+-- all input and all output, to which its classes must come; a small provider's bill states classes. None is lost or
+-- counted twice.
 with
 openai_results as (
     select
@@ -99,6 +100,17 @@ openai_counted as (
     where landed_coverage.source is null and coalesce(config_sources.role, 'metered') != 'control'
 ),
 
+-- Small providers' bills state classes too.
+bill_counted as (
+    select bill_lines.*
+    from landed_api_bills__lines as bill_lines
+    left join config_sources
+        on
+            bill_lines.source = config_sources.source
+            and bill_lines.account = config_sources.account
+    where bill_lines.tokens is not null and coalesce(config_sources.role, 'book') != 'control'
+),
+
 landed as (
     select
         'anthropic' as provider,
@@ -162,6 +174,15 @@ landed as (
         sum(output_tokens) as tokens
     from openai_counted
     group by account, usage_date
+    union all
+    select
+        provider,
+        account,
+        usage_date,
+        token_class as measure,
+        sum(tokens) as tokens
+    from bill_counted
+    group by provider, account, usage_date, token_class
 ),
 
 costed as (

@@ -27,6 +27,7 @@ from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
 from pipeline.sources.openai_dashboard_csv import SOURCE as OPENAI_DASHBOARD_CSV
 from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
+from pipeline.sources.openrouter_activity import SOURCE as OPENROUTER_ACTIVITY
 from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from tests.models.landed_money import landed_money
 
@@ -57,6 +58,8 @@ API_TABLES = (
     "stg_openai__usage_hourly",
     "stg_litellm_spend_logs__usage_hourly",
     "stg_openrouter_generations__usage_hourly",
+    "stg_api_bills__charges_daily",
+    "stg_api_bills__usage_daily",
     "int_api_model_names_daily",
     "int_openai_tiers_daily",
     "int_api_charges_daily",
@@ -84,14 +87,15 @@ GATEWAYS_AND_OPENAI = (
 )  # fmt: skip
 
 _ACCOUNT: dict[str, pl.DataType] = {"account": pl.String()}
+_SOURCE: dict[str, pl.DataType] = {"source": pl.String()}
 _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     COSTS: _ACCOUNT | API_COSTS.schema,
     CONSOLE: _ACCOUNT | CONSOLE_COSTS.schema,
     USAGES: _ACCOUNT | USAGE.schema,
     RATES: _ACCOUNT | ECB_RATES.schema,
     **{
-        dataset.table_view(table): _ACCOUNT | table.schema
-        for source in GATEWAYS_AND_OPENAI
+        dataset.table_view(table): _ACCOUNT | ({} if table.view is None else _SOURCE) | table.schema
+        for source in (*GATEWAYS_AND_OPENAI, OPENROUTER_ACTIVITY)
         for dataset in source.datasets
         for table in dataset.tables
     },

@@ -22,7 +22,7 @@ def landed_money(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
                 if money is None:
                     continue
                 for row in tables.get(dataset.table_view(table), ()):
-                    if table.view is not None and row["source"] != source.name:
+                    if row[money.amount] is None or (table.view is not None and row["source"] != source.name):
                         continue
                     currency = money.currency if money.currency_column is None else row.get(money.currency_column)
                     key = (row["usage_date"], source.name, dataset.name, row["account"], money.home, currency)

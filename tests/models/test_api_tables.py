@@ -41,6 +41,7 @@ from tests.models.openai_rows import COSTS as OPENAI_COSTS
 DAYS = (date(2026, 10, 31), date(2026, 11, 1))
 LOGS = "landed_litellm_spend_logs__requests"
 GENERATIONS = "landed_openrouter_generations__generations"
+ROUTER = "landed_api_bills__lines"
 # Known by the day only, and seen by a gateway: 2 x 2 x 6 requests of 2 and 1 tokens, each in two files.
 SHAPED = {"model": "claude-sonnet-5", "service_tier": "standard"}
 
@@ -115,6 +116,28 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for key in (None, "k")
             for model in ("anthropic/claude-opus-4.5", "anthropic/claude-4.5-opus-20251124")
             for _ in range(2)
+        ],
+        ROUTER: [
+            {
+                "account": "router",
+                "source": "openrouter_activity",
+                "usage_date": day,
+                "provider": "openrouter",
+                "model": model,
+                "charge_kind": "other" if token_class is None else "tokens",
+                "token_class": token_class,
+                "class_split": None if token_class is None or amount is None else split,
+                "service_tier": "standard",
+                "tokens": None if token_class is None else 5,
+                "amount": amount,
+                "currency": None if amount is None else currency,
+            }
+            for day in DAYS
+            for model in (None, "llama")
+            for token_class in (None, "output")
+            for split in ("billed", "token_count")
+            for amount in (None, "1.1", "1.1")
+            for currency in ("USD", "EUR")
         ],
         CONSOLE: [
             console_line(day, "1.10", api_key=key, api_key_id=key_id)

@@ -18,6 +18,7 @@ from pipeline.decisions import (
     idle_fills,
     invoices_monthly,
     model_matches,
+    prepaid_balances,
     scale_downs,
     verdict_intervals,
 )
@@ -80,6 +81,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
     "fct_budgets_monthly": dict(budgets.SCHEMA),
+    "fct_prepaid_balances_daily": dict(prepaid_balances.SCHEMA),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),
         **dict.fromkeys(("deployment_id", "workload", "model", "token_class"), pl.String()),

@@ -8,6 +8,10 @@ from pipeline.reports import figures
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
 from pipeline.reports.budgets import MONEY_COLUMNS, budget_cells, how_forecast
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
+from pipeline.reports.prepaid import COLUMNS as PREPAID_COLUMNS
+from pipeline.reports.prepaid import NOTE as PREPAID_NOTE
+from pipeline.reports.prepaid import WORDS as PREPAID_WORDS
+from pipeline.reports.prepaid import prepaid_cells
 from pipeline.reports.sections.month import (
     LINE_KINDS,
     MEASURES,
@@ -197,6 +201,7 @@ def spend(month: Month) -> Section:
     ]
     blocks.extend(_cloud_bills(month))
     blocks.extend(_budgets(month))
+    blocks.extend(_prepaid(month))
     if unknown:
         blocks.append(
             Table(
@@ -266,6 +271,24 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
         ),
         note="Effective: with commitments spread over their use. GPU resources are in GPU spend too; the rest, such as "
         "disks, tax and what a commitment leaves unused, is in no cost per token.",
+    )
+    return (table,)
+
+
+def _prepaid(month: Month) -> tuple[Table, ...]:
+    """What prepaid accounts held, and how long it lasts."""
+    rows = month.ask("prepaid")
+    if not rows:
+        return ()
+    columns = tuple(
+        Column(title) if title in PREPAID_WORDS else Column(title, "in its own currency", is_number=True)
+        for title in PREPAID_COLUMNS
+    )
+    table = Table(
+        caption="Prepaid accounts",
+        columns=columns,
+        rows=tuple(Row(prepaid_cells(row), refused=month.proof.of_money(account=row["account"])) for row in rows),
+        note=PREPAID_NOTE,
     )
     return (table,)
 
