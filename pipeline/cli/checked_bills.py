@@ -30,6 +30,7 @@ WORDS = {
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",
     "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",
+    "runpod_billing": "billing history of RunPod",
     "prepaid_csv": "entries of a prepaid account: no bill",
     "nvml_spool": "spool of GPU samples and engine scrapes",
     "ecb_rates": "exchange rates of the European Central Bank",

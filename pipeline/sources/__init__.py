@@ -22,6 +22,7 @@ from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERAT
 from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
 from pipeline.sources.prepaid_csv import SOURCE as PREPAID_CSV
 from pipeline.sources.prometheus import SOURCE as PROMETHEUS
+from pipeline.sources.runpod_billing import SOURCE as RUNPOD_BILLING
 from pipeline.sources.source import Source
 
 __all__ = ["SOURCES", "source_named"]
@@ -45,6 +46,7 @@ SOURCES: tuple[Source, ...] = (
     OPENROUTER_GENERATIONS,
     INVOICE_CSV,
     OWNED_GPUS,
+    RUNPOD_BILLING,
     PREPAID_CSV,
     NVML_SPOOL,
     PROMETHEUS,
