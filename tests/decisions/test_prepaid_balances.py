@@ -98,7 +98,7 @@ SPEND = st.lists(
         st.builds(spent, st.integers(0, 9), AMOUNTS, currency=st.just("CNY")),
     ),
     max_size=12,
-    unique_by=lambda row: row["usage_date"],
+    unique_by=lambda row: (row["usage_date"], row["billing_currency"]),
 )
 
 
