@@ -41,6 +41,7 @@ _COMMANDS = {
     "snooze": "pipeline.cli.events:snooze",
     "close": "pipeline.cli.close:close",
     "report": "pipeline.cli.report:report",
+    "export": "pipeline.cli.export:export",
     "landing": "pipeline.cli.landing:landing",
     "collect": "pipeline.cli.collect:collect",
     "ui": "pipeline.cli.ui:ui",
