@@ -229,10 +229,19 @@ cloud_lines as (
             cloud_charges.source != 'aws_cur2'
             or regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
         ) as is_in_hours,
-        -- Time of each GPU: eight hours an hour of a server with eight.
+        -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and
+        -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was.
         case
             when regexp_full_match(lower(cloud_charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
-        end as gpu_ms_per_unit
+            when
+                cloud_charges.source = 'gcp_billing_export'
+                and lower(cloud_charges.consumed_unit) = 'seconds'
+                and regexp_matches(cloud_charges.sku_meter, '\bGPUs?\b')
+                then 1000
+        end as gpu_ms_per_unit,
+        cloud_charges.source = 'gcp_billing_export'
+        and lower(cloud_charges.consumed_unit) in ('seconds', 'byte-seconds')
+        and cloud_charges.service = 'Compute Engine' as is_part_of_server
     from cloud_charges
     inner join cloud_counts
         on
@@ -245,7 +254,10 @@ cloud_kinds as (
     select
         *,
         case
-            when charge_category = 'Usage' and (is_in_hours or gpu_ms_per_unit is not null) then 'gpu_instance'
+            when
+                charge_category = 'Usage'
+                and (is_in_hours or gpu_ms_per_unit is not null or coalesce(is_part_of_server, false))
+                then 'gpu_instance'
             when charge_category = 'Tax' then 'tax'
             when charge_category = 'Credit' then 'credit'
             when charge_category = 'Adjustment' then 'discount'

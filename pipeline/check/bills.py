@@ -188,8 +188,10 @@ def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple
         return {"billing_period": _billing_period(content)}, (note,)
     if source == "focus":
         return {"files": "parts", "part": PurePath(name).name}, ()
-    if source == "azure_cost_details":
+    if source in ("azure_cost_details", "gcp_billing_export"):
         return {"files": "whole"}, ()
+    if source == "gcp_cost_table":
+        return {"billing_account_id": "of no account it names"}, ()
     if source == "oci_cost_report":
         note = "its name has no number of a report: `breakeven run` needs that, to count it once"
         known = source_named(source)

@@ -24,6 +24,8 @@ WORDS = {
     "deepseek_usage": "usage export of DeepSeek",
     "aws_cur2": "AWS Cost and Usage Report 2.0",
     "azure_cost_details": "cost details of Azure, actual or amortized",
+    "gcp_billing_export": "billing export of Google Cloud",
+    "gcp_cost_table": "cost table of Google Cloud's console",
     "oci_cost_report": "cost report of Oracle Cloud",
     "focus": "FOCUS cost and usage",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",

@@ -64,7 +64,8 @@ def aws(folder: Path | None, is_cleanup: bool) -> None:
 def gcp(bucket: str) -> None:
     """A custom role that reads a billing export's bucket on Google Cloud.
 
-    breakeven does not ask Google Cloud: the role is for whatever copies the export into a `focus` inbox.
+    breakeven does not ask Google Cloud: the role is for whatever copies the export into an inbox of
+    `gcp_billing_export`, or of `focus`.
 
     \b
     Example:

@@ -27,12 +27,13 @@ from pipeline.sources.recognise import HEAD_BYTES
 _CONTROLS = {
     "anthropic_console_csv": ("anthropic_cost_api", "anthropic_api"),
     "openai_dashboard_csv": ("openai_costs_api", "openai_api"),
+    "gcp_cost_table": ("gcp_billing_export",),
     "focus": ("aws_cur2",),
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
              "openrouter_generations": "gateway", "aws_cur2": "aws",
-             "azure_cost_details": "azure", "oci_cost_report": "oci",
-             "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
+             "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
+             "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
@@ -113,6 +114,9 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
         elif source in ("litellm_spend_logs", "openrouter_generations"):
             if bills := _bills(first, found, source=source):
                 yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose days get their hours from it")
+        elif source == "gcp_billing_export":
+            note = "files: parts, where each file is what was exported since the one before"
+            yield Entry({**said, "settings": {"files": "whole"}}, files, note)
         else:
             yield Entry(said, files)
 

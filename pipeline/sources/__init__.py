@@ -9,6 +9,8 @@ from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.focus import SOURCE as FOCUS
+from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
+from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
@@ -39,6 +41,8 @@ SOURCES: tuple[Source, ...] = (
     API_BILL_CSV,
     AWS_CUR2,
     AZURE_COST_DETAILS,
+    GCP_BILLING_EXPORT,
+    GCP_COST_TABLE,
     OCI_COST_REPORT,
     FOCUS,
     LITELLM_FOCUS,

@@ -175,7 +175,7 @@ def _csv_columns(content: bytes, *, last_line_end_required: bool) -> dict[str, p
     """Every column as text. A cut file is refused wherever the cut can be seen."""
     if content.startswith(_GZIP):
         # Its checksum says that nothing was cut.
-        content, last_line_end_required = _unpacked(content), False
+        content, last_line_end_required = unpacked(content), False
     header = csv_header(content[:_HEAD_BYTES])
     # What is wrong with these the reader of small files says, with the row.
     if not header or len(set(header)) != len(header) or (last_line_end_required and not content.endswith(b"\n")):
@@ -214,7 +214,8 @@ def _with_nulls(text: pl.Series) -> pl.Series:
     return pl.select(pl.when(~text.is_in(NULLS)).then(text)).to_series().alias(text.name)
 
 
-def _unpacked(content: bytes) -> bytes:
+def unpacked(content: bytes) -> bytes:
+    """What a gzip holds. Raises QuarantineError where it was cut."""
     try:
         return gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

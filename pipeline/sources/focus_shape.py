@@ -84,7 +84,7 @@ def charges_frame(
     ).with_columns(pl.col("billing_currency").str.strip_chars().str.to_uppercase())
     refuse_nothing(known, {snake(name): name for name in REQUIRED})
     return known.select(
-        bulk.frame.select(pl.concat_str(list(restates), separator="|").alias("bucket")).to_series(),
+        bulk.frame.with_columns(pl.concat_str(list(restates), separator="|").alias("bucket"))["bucket"],
         pl.col("charge_period_start").dt.date().alias("usage_date"),
         *(
             pl.col(name) if name in known.columns else pl.lit(None, dtype=kind).alias(name)

@@ -44,10 +44,6 @@ _NEAR_MISSES: tuple[tuple[frozenset[str], str], ...] = (
         frozenset({"lineItem/UnblendedCost", "lineItem/UsageAccountId"}),
         "a legacy AWS Cost and Usage Report. Create a Data Export of CUR 2.0 (source aws_cur2) or of FOCUS",
     ),
-    (
-        frozenset({"billing_account_id", "service.description", "cost"}),
-        "a billing export of Google Cloud. Export its FOCUS view instead (source focus)",
-    ),
 )
 
 

@@ -56,7 +56,7 @@ _ACCOUNT: dict[str, pl.DataType] = {"account": TEXT}
 _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     # Every landed table, so that a model may read one more source without a line here.
     **{
-        dataset.table_view(table): _ACCOUNT | table.schema
+        dataset.table_view(table): _ACCOUNT | ({} if table.view is None else {"source": pl.String()}) | table.schema
         for source in SHIPPED
         for dataset in source.datasets
         for table in dataset.tables

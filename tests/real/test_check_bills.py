@@ -29,9 +29,9 @@ EXPORTS = (
     "focus/focus_1.3_synthetic_costandusage_aws.csv",
     "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv",
     "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv",
+    "api_billing/gcp_billing_2026-09_handmade.csv",
 )
 NOT_READ = {
-    "api_billing/gcp_billing_2026-09_handmade.csv": "a billing export of Google Cloud",
     "gpu_invoices/aws_cur_legacy/sample-anonymous-aws-export-dataset.csv": "a legacy AWS Cost and Usage Report",
     "telemetry/k8s_ai_conformance/kops_vllm.prom": "a saved scrape of vLLM",
     "telemetry/vllm_single_gpu_runs/vllm_log_scale100_prompt500.csv": "a table without a column of money",

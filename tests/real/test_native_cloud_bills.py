@@ -12,12 +12,14 @@ import polars as pl
 import pytest
 
 from pipeline.sources import SOURCES
+from pipeline.sources.focus_shape import CHARGES
 from tests.models.cloud_harness import MART, broken_laws, built
 from tests.pipeline.small_project import SmallProject, source
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 OCI = DATA / "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv"
 AZURE = DATA / "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv"
+GCP = DATA / "api_billing/gcp_billing_2026-09_handmade.csv"
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
 
@@ -65,3 +67,17 @@ def test_azure_s_27_lines_are_canadian_dollars_of_one_american_date() -> None:
     assert frame["usage_date"].cast(pl.String).unique().to_list() == ["2023-09-02"]
     assert Counter(frame["pricing_category"]) == {"Standard": 24, "Dynamic": 3}
     assert set(frame["tags"]) == {'{"tagA": "valueA","tagB": "valueB","tagC": "valueC"}'}
+
+
+def test_google_s_hand_made_page_nets_its_credits_apart() -> None:
+    """B20: 10.00 less a credit of 0.50 is two charges."""
+    rows, frame = text(GCP), read("gcp_billing_export", GCP, {"files": "whole"})
+    costs = [Decimal(row["cost"]) for row in rows]
+    assert frame["billed_cost"].to_list()[: len(rows)] == costs
+    assert frame.filter(pl.col("charge_category") == "Credit")["billed_cost"].to_list() == [
+        Decimal("-0.5"),
+        Decimal("-0.20625"),
+    ]
+    assert Counter(frame["charge_category"]) == {"Usage": 3, "Tax": 1, "Credit": 2}
+    assert frame["consumed_unit"].to_list()[:2] == ["tokens", "tokens"]
+    assert dict(frame.schema) == CHARGES.schema

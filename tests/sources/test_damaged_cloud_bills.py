@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames, Settings, Table
-from pipeline.sources import azure_cost_details, oci_cost_report
+from pipeline.sources import azure_cost_details, gcp_billing_export, oci_cost_report
 from pipeline.sources.focus_shape import CHARGES
-from tests.sources import azure, oci
+from tests.sources import azure, gcp, oci
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ FORMATS = {
     "azure": Format(
         azure.details([azure.row("1.25"), azure.row("3.5", Date="11/2/2026"), azure.bought("480")]),
         azure_cost_details.parse, {}, "CostInBillingCurrency",
+    ),
+    "gcp": Format(
+        gcp.flat_csv([gcp.row(1.25, credits=[gcp.credit(-0.25)]), gcp.row(3.5)]),
+        gcp_billing_export.parse, {"files": "whole"}, "cost", credits="credits",
     ),
 }  # fmt: skip
 
