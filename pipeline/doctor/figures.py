@@ -38,6 +38,11 @@ _RULES = (
 # A name that does not fit on a screen is not copied from one.
 _LONGEST_LINE = 200
 _MILLISECONDS_PER_HOUR = 3_600_000
+_OF_PREPAID: Mapping[str, str] = {
+    "unexplained_cost": "of what the provider shows is unexplained",
+    "unreceipted_purchase_cost": "bought without a receipt of its reference",
+    "unpurchased_receipt_cost": "of receipts tie to no purchase",
+}
 # An invoice that has to be approved takes a week.
 _SHORT_RUNWAY_DAYS = 7
 
@@ -144,9 +149,9 @@ def _of_prepaid(row: Row) -> Finding:
         return _found("prepaid", "note", said, subject="prepaid", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
     held = currencies.money(row["closing_balance_cost"], row["billing_currency"])
     said = f"{name}: {held} left, lasts {lasts(row)}"
-    if row["unexplained_cost"]:
-        apart = currencies.money(row["unexplained_cost"], row["billing_currency"])
-        said = f"{said}; {apart} of what the provider shows is unexplained"
+    for column, words in _OF_PREPAID.items():
+        if row[column]:
+            said = f"{said}; {currencies.money(row[column], row['billing_currency'])} {words}"
     if row["runway_days_count"] is None or row["runway_days_count"] >= _SHORT_RUNWAY_DAYS:
         return _found("prepaid", "ok", said, subject="prepaid")
     fix = "Buy credits, or see that the provider buys them by itself, and write the purchase down"

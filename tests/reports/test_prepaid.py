@@ -5,6 +5,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pipeline.doctor.figures import prepaid_findings
+from pipeline.doctor.findings import Cost
 from pipeline.reports.monthly import report_text
 from pipeline.reports.questions import Questions
 
@@ -94,3 +96,26 @@ def test_a_broken_law_of_the_account_refuses_its_balance(tmp_path: Path) -> None
 
 def test_without_prepaid_accounts_there_is_no_table(tmp_path: Path) -> None:
     assert "Prepaid accounts" not in {found.text for found in page(tmp_path).every("caption")}
+
+
+def test_doctor_wants_somebody_where_credits_last_less_than_a_week_and_says_what_ties_not(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        *days("acme", "100", "98", unreceipted_purchase_cost=Decimal(20), unpurchased_receipt_cost=Decimal("5.5")),
+        *days("labs", "14", "12"),
+        *days("lost", None),
+        *days("odd", "100", "97"),
+    ]
+    snapshot = snapshot_of({**tables(), "fct_prepaid_balances_daily": rows}, tmp_path)
+    with Questions(snapshot) as questions:
+        found = prepaid_findings(questions, from_date=OCTOBER, to_date=OCTOBER + timedelta(days=31))
+    assert [(one.state, one.cost, one.said) for one in found] == [
+        ("ok", Cost.NOTHING, "openai acme: $98.00 left, lasts 49 days after 2026-10-02; $20.00 bought without a receipt "
+         "of its reference; $5.50 of receipts tie to no purchase"),
+        ("fix", Cost.PREPAID_RUNS_OUT, "openai labs: $12.00 left, lasts 6 days after 2026-10-02"),
+        ("note", Cost.FIGURE_LACKS_AN_INPUT, "openai lost: its balance is unknown"),
+        ("ok", Cost.NOTHING, "openai odd: $97.00 left, lasts 48 days after 2026-10-02; −$1.00 of what the provider "
+         "shows is unexplained"),
+    ]  # fmt: skip
+    assert all(one.fix for one in found if one.state != "ok")
