@@ -33,6 +33,7 @@ WORDS = {
     "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",
     "runpod_billing": "billing history of RunPod",
+    "modal_billing_csv": "billing report of Modal",
     "prepaid_csv": "entries of a prepaid account: no bill",
     "nvml_spool": "spool of GPU samples and engine scrapes",
     "ecb_rates": "exchange rates of the European Central Bank",

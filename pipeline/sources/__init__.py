@@ -14,6 +14,7 @@ from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
+from pipeline.sources.modal_billing_csv import SOURCE as MODAL_BILLING_CSV
 from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
 from pipeline.sources.oci_cost_report import SOURCE as OCI_COST_REPORT
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
@@ -51,6 +52,7 @@ SOURCES: tuple[Source, ...] = (
     INVOICE_CSV,
     OWNED_GPUS,
     RUNPOD_BILLING,
+    MODAL_BILLING_CSV,
     PREPAID_CSV,
     NVML_SPOOL,
     PROMETHEUS,

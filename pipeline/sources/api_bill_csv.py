@@ -107,7 +107,7 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped file. Its window is the range in its name, or else from its first row's day to its last."""
     declared = {key: value for key, value in settings.items() if key in _SETTINGS}
     payloads = (Payload(name=name, content=content, media_type="text/csv"),)
-    days = _days_in(PurePath(name).name) or _days_of(content, declared)
+    days = days_in_name(PurePath(name).name) or _days_of(content, declared)
     if days is None:
         return Fetched(dataset=DATASET, payloads=payloads, settings=declared)
     start, stop = day_start(days[0]), day_start(days[1]) + DAY
@@ -246,7 +246,7 @@ def _day(layout: _Layout, record: Mapping[str, str], *, where: str) -> date:
         raise QuarantineError(f"{where}: {layout.columns['date']} is {text!r}, not a date {shown}.") from None
 
 
-def _days_in(name: str) -> tuple[date, date] | None:
+def days_in_name(name: str) -> tuple[date, date] | None:
     """(first day, last day) that a file's name states."""
     found = _RANGE.search(name)
     try:

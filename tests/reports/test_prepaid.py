@@ -98,7 +98,7 @@ def test_without_prepaid_accounts_there_is_no_table(tmp_path: Path) -> None:
     assert "Prepaid accounts" not in {found.text for found in page(tmp_path).every("caption")}
 
 
-def test_doctor_wants_somebody_where_credits_last_less_than_a_week_and_says_what_ties_not(
+def test_doctor_wants_somebody_where_credits_last_less_than_a_week(
     tmp_path: Path,
 ) -> None:
     rows = [
@@ -111,8 +111,8 @@ def test_doctor_wants_somebody_where_credits_last_less_than_a_week_and_says_what
     with Questions(snapshot) as questions:
         found = prepaid_findings(questions, from_date=OCTOBER, to_date=OCTOBER + timedelta(days=31))
     assert [(one.state, one.cost, one.said) for one in found] == [
-        ("ok", Cost.NOTHING, "openai acme: $98.00 left, lasts 49 days after 2026-10-02; $20.00 bought without a receipt "
-         "of its reference; $5.50 of receipts tie to no purchase"),
+        ("ok", Cost.NOTHING, "openai acme: $98.00 left, lasts 49 days after 2026-10-02; $20.00 bought without a "
+         "receipt of its reference; $5.50 of receipts tie to no purchase"),
         ("fix", Cost.PREPAID_RUNS_OUT, "openai labs: $12.00 left, lasts 6 days after 2026-10-02"),
         ("note", Cost.FIGURE_LACKS_AN_INPUT, "openai lost: its balance is unknown"),
         ("ok", Cost.NOTHING, "openai odd: $97.00 left, lasts 48 days after 2026-10-02; −$1.00 of what the provider "
