@@ -24,6 +24,7 @@ GPU_STATES: Mapping[str, tuple[str, str]] = {
     "held_other": ("held by other work", "#2f8f6f"),
     "unallocated": ("unallocated", "#c4511a"),
     "unhealthy": ("unhealthy", "#b5679a"),
+    "conflict": ("feeds disagree", "#e0d03c"),
     "not_present": ("paid, not present", "#5d4777"),
     "unobserved": ("unobserved", "#a7adb5"),
 }
@@ -43,7 +44,7 @@ _LINE = "#d8dde3"
 _PAPER = "#fffffe"
 _ON_DARK_FILL = "#fffffd"
 _ON_LIGHT_FILL = "#14181f"
-_LIGHT_FILLS = {"#e8a33d", "#63b7e6", "#a7adb5", "#d3d7dc"}
+_LIGHT_FILLS = {"#e8a33d", "#63b7e6", "#e0d03c", "#a7adb5", "#d3d7dc"}
 # Liberation Sans ships inside vl-convert: the layout does not depend on the fonts of the machine.
 _MEASURED_WITH = "Liberation Sans"
 _SHARE_WORTH_A_LABEL = 0.08
@@ -65,6 +66,15 @@ class StateHours:
 
     deployment: str
     state: str
+    gpu_hours: float
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """GPU-hours of one line of a bill, in its colour. Lines of a bill add up to it, in the order they come in."""
+
+    label: str
+    colour: str
     gpu_hours: float
 
 
@@ -145,6 +155,44 @@ def gpu_states_chart(rows: Sequence[StateHours]) -> "altair.LayerChart":
         color=altair.Color("ink:N", scale=None, legend=None),
     )
     return altair.LayerChart(layer=[drawn, shares])
+
+
+def waterfall_chart(lines: Sequence[BillLine]) -> "altair.LayerChart":
+    """GPU-hours of a bill: each line begins where the one before it ends, and the last one ends at the bill."""
+    import altair
+
+    whole = sum(line.gpu_hours for line in lines)
+    steps: list[dict[str, Any]] = []
+    reached = 0.0
+    for line in lines:
+        ends = reached + line.gpu_hours
+        share = f"{line.gpu_hours / whole:.0%}" if whole else ""
+        is_late = ends > whole / 2
+        steps.append(
+            {"line": _xml_text(line.label), "from_hours": reached, "to_hours": ends, "colour": line.colour}
+            | {"share": share, "share_at": reached if is_late else ends, "align": "right" if is_late else "left"}
+        )
+        reached = ends
+    base = altair.Chart(altair.InlineData(values=steps), width=360, height=22 * max(1, len(steps)))
+    places = altair.Y(
+        "line:N",
+        sort=None,
+        scale=altair.Scale(domain=[step["line"] for step in steps], paddingInner=0.25, paddingOuter=0.15),
+        axis=altair.Axis(title=None, labelLimit=170, ticks=False, domain=False, labelPadding=8),
+    )
+    drawn = base.mark_bar().encode(
+        x=altair.X("from_hours:Q", axis=altair.Axis(title="GPU-hours", tickCount=5, format=_PLAIN)),
+        x2="to_hours:Q",
+        y=places,
+        color=altair.Color("colour:N", scale=None, legend=None),
+    )
+    shares = [
+        base.transform_filter(f"datum.align == '{align}'")
+        .mark_text(fontSize=11, align=align, dx=4 if align == "left" else -4, color=_QUIET)
+        .encode(x=altair.X("share_at:Q"), y=places, text="share:N")
+        for align in ("left", "right")
+    ]
+    return altair.LayerChart(layer=[drawn, *shares])
 
 
 def demand_chart(days: Sequence[DemandDay], *, first_day: date, days_count: int) -> "altair.LayerChart":

@@ -87,11 +87,13 @@ class GpuResource(_Section):
     """A billed resource (instance, node, owned machine) and what was agreed about it, valid [from, to).
 
     `committed_until`: the first day on which it could be given back; until then it is paid for, used or not.
+    `pool`: the hosts of one that is billed for several; a GPU on one of them that nothing else tells is its own.
     """
 
     issuer: Name
     resource_id: str = Field(min_length=1, max_length=200)
     host: str | None = None
+    pool: Names = ()
     gpu_count: int = Field(ge=1, le=1024)
     contract_rate_per_gpu_hour: Money | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")

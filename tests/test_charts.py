@@ -10,7 +10,7 @@ import altair
 import pytest
 
 from pipeline import charts
-from pipeline.charts import DemandDay, StateHours
+from pipeline.charts import BillLine, DemandDay, StateHours
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '</svg><script>alert(1)</script>" onload="x() id="clip0" url(#clip0) & \' \x00\u202e=1+1'
@@ -143,3 +143,15 @@ def test_a_chart_of_nothing_is_still_a_chart(days):
 def test_no_two_states_share_a_colour(first):
     others = {charts.state_colour(state) for state in charts.GPU_STATES if state != first}
     assert charts.state_colour(first) not in others | {charts.OTHER_STATE_COLOUR}
+
+
+def test_a_bill_falls_line_by_line_to_its_end():
+    lines = [BillLine("useful", "#0b5fa5", 10), BillLine("headroom", "#63b7e6", 4), BillLine("tax & <b>", "#d3d7dc", 2)]
+    drawn = charts.waterfall_chart(lines)
+    said = drawn.to_dict()
+    (steps,) = said["datasets"].values()
+    assert [(step["from_hours"], step["to_hours"]) for step in steps] == [(0, 10), (10, 14), (14, 16)]
+    svg = charts.as_svg(drawn, chart_id="c", title="lines", description="GPU-hours")
+    assert {"62%", "25%", "12%"} <= {element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")}
+    fills = [path.get("fill") for path in ElementTree.fromstring(svg).iter(f"{SVG}path")]
+    assert [fill for fill in fills if fill in {line.colour for line in lines}] == [line.colour for line in lines]

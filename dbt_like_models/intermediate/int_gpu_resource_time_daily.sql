@@ -37,8 +37,8 @@ seen as (
         usage_date,
         issuer,
         resource_id,
-        min(host) as host,
-        min(holding_method) as holding_method,
+        case when count(distinct host) = 1 then min(host) end as host,
+        string_agg(distinct holding_method, '+' order by holding_method) as holding_method,
         count(distinct gpu_uuid) as seen_gpu_count
     from holdings
     group by usage_date, issuer, resource_id
@@ -101,7 +101,8 @@ final as (
         resource_days.usage_date,
         resource_days.issuer,
         resource_days.resource_id,
-        coalesce(seen.host, paid.declared_host) as host,
+        -- A resource that several hosts are seen of has no one.
+        case when seen.seen_gpu_count > 0 then seen.host else paid.declared_host end as host,
         seen.holding_method,
         paid.gpu_count,
         coalesce(seen.seen_gpu_count, 0) as seen_gpu_count,

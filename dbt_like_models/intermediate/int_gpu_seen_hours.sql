@@ -28,6 +28,8 @@ merged_hours as (
         sum(held_milliseconds) as sum_held_ms,
         sum(contradicted_milliseconds) as sum_contradicted_ms,
         sum(quiet_milliseconds) as sum_quiet_ms,
+        sum(powered_milliseconds) as sum_powered_ms,
+        sum(energy_microjoules) as sum_microjoules,
         max(observed_milliseconds) as max_observed_ms,
         max(healthy_milliseconds) as max_healthy_ms,
         max(held_milliseconds) as max_held_ms,
@@ -50,7 +52,9 @@ final as (
         cast(case when is_disjoint then sum_held_ms else max_held_ms end as bigint) as held_milliseconds,
         cast(case when is_disjoint then sum_contradicted_ms else max_contradicted_ms end as bigint)
             as contradicted_milliseconds,
-        cast(case when is_disjoint then sum_quiet_ms else max_quiet_ms end as bigint) as quiet_milliseconds
+        cast(case when is_disjoint then sum_quiet_ms else max_quiet_ms end as bigint) as quiet_milliseconds,
+        -- A mean is one, however often it was told.
+        cast(sum_microjoules // nullif(sum_powered_ms, 0) as bigint) as mean_power_milliwatts
     from merged_hours
 )
 

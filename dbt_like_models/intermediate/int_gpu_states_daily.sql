@@ -122,7 +122,7 @@ attributed as (
         held_states.gpu_uuid,
         held_states.state,
         case
-            when held_states.state in ('serving', 'loaded_idle', 'starting')
+            when held_states.state in ('serving', 'loaded_idle', 'starting', 'conflict')
                 then coalesce(held_states.target_deployment_id, held_states.host_deployment_id)
             when held_states.state = 'unhealthy'
                 then coalesce(held_states.host_deployment_id, resources.engine_deployment_id)

@@ -5,8 +5,9 @@
 -- of it while they are committed, or owned.
 -- partition: month, days apart
 with
-engine_hours as (
-    select * from int_engine_hours
+hourly_states as (
+    select * from int_gpu_states_hourly
+    where state in ('loaded_idle', 'unallocated')
 ),
 
 holdings as (
@@ -38,73 +39,34 @@ rates as (
 
 hours as (
     select
+        usage_date,
         host,
         gpu_uuid,
         usage_hour_at,
-        healthy_milliseconds as healthy_ms,
-        held_milliseconds as held_ms
-    from int_gpu_seen_hours
-),
-
-engines as (
-    select
-        host,
-        gpu_uuid,
-        usage_hour_at,
-        sum(serving_milliseconds) as serving_ms,
-        sum(loaded_idle_milliseconds) as loaded_ms,
-        sum(starting_milliseconds) as starting_ms
-    from engine_hours
-    group by host, gpu_uuid, usage_hour_at
-),
-
--- Time that a process holds and no engine explains is somebody's work.
-weighed as (
-    select
-        hours.host,
-        hours.gpu_uuid,
-        hours.usage_hour_at,
-        coalesce(engines.loaded_ms, 0) as loaded_ms,
-        hours.healthy_ms
-        - coalesce(engines.serving_ms, 0)
-        - least(coalesce(engines.starting_ms, 0), hours.held_ms)
-        - greatest(
-            hours.held_ms
-            - coalesce(engines.serving_ms, 0) - coalesce(engines.loaded_ms, 0)
-            - least(coalesce(engines.starting_ms, 0), hours.held_ms),
-            0
-        ) as idle_ms
-    from hours
-    left join engines
-        on
-            hours.host = engines.host
-            and hours.gpu_uuid = engines.gpu_uuid
-            and hours.usage_hour_at = engines.usage_hour_at
+        sum(gpu_milliseconds) as idle_ms,
+        sum(case when state = 'loaded_idle' then gpu_milliseconds else 0 end) as loaded_ms
+    from hourly_states
+    group by usage_date, host, gpu_uuid, usage_hour_at
+    having sum(gpu_milliseconds) >= 3420000
 ),
 
 idle_hours as (
     select
-        cast(weighed.usage_hour_at as date) as usage_date,
-        weighed.host,
-        weighed.gpu_uuid,
-        weighed.usage_hour_at,
-        weighed.idle_ms,
-        least(weighed.loaded_ms, weighed.idle_ms) as loaded_ms,
+        hours.*,
         holdings.issuer,
         holdings.resource_id,
         count(*) over (
-            partition by holdings.issuer, holdings.resource_id, weighed.usage_hour_at
+            partition by holdings.issuer, holdings.resource_id, hours.usage_hour_at
         ) as idle_gpu_count
-    from weighed
+    from hours
     left join holdings
         on
-            cast(weighed.usage_hour_at as date) = holdings.usage_date
-            and weighed.host = holdings.host
-            and weighed.gpu_uuid = holdings.gpu_uuid
-    where weighed.idle_ms >= 3420000
+            hours.usage_date = holdings.usage_date
+            and hours.host = holdings.host
+            and hours.gpu_uuid = holdings.gpu_uuid
     qualify
         row_number() over (
-            partition by weighed.host, weighed.gpu_uuid, weighed.usage_hour_at
+            partition by hours.host, hours.gpu_uuid, hours.usage_hour_at
             order by holdings.issuer asc nulls last, holdings.resource_id asc
         ) = 1
 ),

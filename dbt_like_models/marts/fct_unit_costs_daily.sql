@@ -42,13 +42,13 @@ deployment_costs as (
         case
             when count(*) = count(realized_cost_rc) then cast(sum(realized_cost_rc) as decimal(38, 18))
         end as full_cost_rc,
-        -- Without any serving hour, nothing of the bill was serving.
+        -- Without any serving hour, nothing of the bill was serving. Where feeds disagree nobody knows what was.
         case
-            when count(*) = count(realized_cost_rc)
+            when count(*) = count(realized_cost_rc) and count(*) filter (where state = 'conflict') = 0
                 then cast(sum(case when state = 'serving' then realized_cost_rc else 0 end) as decimal(38, 18))
         end as active_cost_rc,
         sum(gpu_milliseconds) filter (where state = 'loaded_idle') as loaded_idle_ms,
-        sum(gpu_milliseconds) filter (where state in ('serving', 'loaded_idle')) as ready_ms
+        sum(gpu_milliseconds) filter (where state in ('serving', 'loaded_idle', 'conflict')) as ready_ms
     from gpu_costs
     group by usage_date, deployment_id
 ),

@@ -27,6 +27,7 @@ intervals as not materialized (
         gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_busy,
         gpu_samples.util_gpu_pct >= 90 and gpu_samples.sm_active_ppm = 0 as is_contradicted,
         gpu_samples.util_gpu_pct = 0 and coalesce(gpu_samples.sm_active_ppm, 0) = 0 as is_quiet,
+        gpu_samples.power_milliwatts,
         gpu_samples.compute_process_count > 0
         or (gpu_samples.compute_process_count is null and gpu_samples.memory_used_bytes > 2147483648)
         or gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_held
@@ -72,6 +73,8 @@ bulk as (
         sum(own_ms) filter (where is_healthy and is_busy) as own_busy_ms,
         sum(own_ms) filter (where is_healthy and is_contradicted) as own_contradicted_ms,
         sum(own_ms) filter (where is_healthy and is_quiet) as own_quiet_ms,
+        sum(own_ms) filter (where is_healthy and power_milliwatts is not null) as own_powered_ms,
+        sum(own_ms * power_milliwatts) filter (where is_healthy) as own_microjoules,
         sum(next_hour_ms) as next_hour_ms,
         sum(next_hour_ms) filter (where is_healthy) as next_hour_healthy_ms,
         sum(next_hour_ms) filter (where is_healthy and is_held) as next_hour_held_ms,
@@ -99,7 +102,9 @@ own_and_next as (
         own_held_ms as held_ms,
         own_busy_ms as busy_ms,
         own_contradicted_ms as contradicted_ms,
-        own_quiet_ms as quiet_ms
+        own_quiet_ms as quiet_ms,
+        own_powered_ms as powered_ms,
+        own_microjoules as microjoules
     from bulk
     union all
     select
@@ -117,7 +122,9 @@ own_and_next as (
         next_hour_held_ms as held_ms,
         next_hour_busy_ms as busy_ms,
         next_hour_contradicted_ms as contradicted_ms,
-        next_hour_quiet_ms as quiet_ms
+        next_hour_quiet_ms as quiet_ms,
+        null as powered_ms,
+        null as microjoules
     from bulk
     where next_hour_ms > 0
 ),
@@ -140,7 +147,9 @@ hours as (
         sum(held_ms) as held_ms,
         sum(busy_ms) as busy_ms,
         sum(contradicted_ms) as contradicted_ms,
-        sum(quiet_ms) as quiet_ms
+        sum(quiet_ms) as quiet_ms,
+        sum(powered_ms) as powered_ms,
+        sum(microjoules) as microjoules
     from own_and_next
     group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, hour_number
 ),
@@ -195,7 +204,9 @@ contested_hours as (
         sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_held) as held_ms,
         sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_busy) as busy_ms,
         sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_contradicted) as contradicted_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_quiet) as quiet_ms
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_quiet) as quiet_ms,
+        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and power_milliwatts is not null) as powered_ms,
+        sum((part_to_ms - uncovered_from_ms) * power_milliwatts) filter (where is_healthy) as microjoules
     from contested_parts
     where part_to_ms > uncovered_from_ms
     group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, part_hour_number
@@ -209,7 +220,8 @@ united as (
     select * from contested_hours
 ),
 
--- No healthy, held or busy sample in an observed hour is a measured 0, not a missing reading.
+-- No healthy, held or busy sample in an observed hour is a measured 0, not a missing reading. Power that nobody read
+-- is one. What crosses the full hour has no part in it: a mean needs no second more.
 final as (
     select
         usage_date,
@@ -225,7 +237,9 @@ final as (
         cast(coalesce(held_ms, 0) as bigint) as held_milliseconds,
         cast(coalesce(busy_ms, 0) as bigint) as busy_milliseconds,
         cast(coalesce(contradicted_ms, 0) as bigint) as contradicted_milliseconds,
-        cast(coalesce(quiet_ms, 0) as bigint) as quiet_milliseconds
+        cast(coalesce(quiet_ms, 0) as bigint) as quiet_milliseconds,
+        cast(coalesce(powered_ms, 0) as bigint) as powered_milliseconds,
+        cast(microjoules as bigint) as energy_microjoules
     from united
 )
 

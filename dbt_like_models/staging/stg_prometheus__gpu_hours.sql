@@ -42,7 +42,8 @@ readings as (
         coalesce(max(gpu_samples.util_gpu_pct) = 0, false)
         and coalesce(
             greatest(max(gpu_samples.gr_engine_active_ppm), max(gpu_samples.sm_active_ppm)), 0
-        ) = 0 as is_quiet
+        ) = 0 as is_quiet,
+        max(gpu_samples.power_milliwatts) as power_milliwatts
     from gpu_samples
     where
         gpu_samples.interval_ms > 0
@@ -106,7 +107,10 @@ final as (
         cast(coalesce(sum(part_ms) filter (where is_held), 0) as bigint) as held_milliseconds,
         cast(coalesce(sum(part_ms) filter (where is_busy), 0) as bigint) as busy_milliseconds,
         cast(coalesce(sum(part_ms) filter (where is_contradicted), 0) as bigint) as contradicted_milliseconds,
-        cast(coalesce(sum(part_ms) filter (where is_quiet), 0) as bigint) as quiet_milliseconds
+        cast(coalesce(sum(part_ms) filter (where is_quiet), 0) as bigint) as quiet_milliseconds,
+        cast(coalesce(sum(part_ms) filter (where power_milliwatts is not null), 0) as bigint)
+            as powered_milliseconds,
+        cast(sum(part_ms * power_milliwatts) as bigint) as energy_microjoules
     from hour_parts
     group by usage_date, account, host, gpu_uuid, hour_number
 )

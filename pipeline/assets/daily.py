@@ -20,12 +20,13 @@ from pipeline.landing.project import Project
 from pipeline.reports import certainty, figures
 from pipeline.reports.curves import curves_of
 from pipeline.reports.idle_runs import conflict_lines, run_lines
+from pipeline.reports.pools import pool_lines
 from pipeline.reports.questions import Questions
 from pipeline.sketch import sketch
 
 _MOST_PICTURED = 6
 _IDLE = ("loaded_idle", "unallocated")
-_KINDS = ("serving", "idle", "unobserved", "other")
+_KINDS = ("serving", "idle", "unobserved", "conflict", "other")
 
 Rows = Sequence[Mapping[str, Any]]
 Metadata = dict[str, Any]
@@ -193,6 +194,7 @@ def _waste(morning: Morning) -> Metadata:
         "GPU-hours": dg.MetadataValue.md(table if rows else "No GPU time is known for this day."),
         **({f"{kind} GPU-hours": round(float(_in_hours(totals[kind])), 2) for kind in _KINDS} if rows else {}),
         **({f"idle {currency}": round(float(idle_cost), 2)} if rows and idle_cost is not None else {}),
+        **_listed("pools", pool_lines(morning.ask("gpu_waste"), currency=currency)),
         **_listed("idle runs", run_lines(morning.ask("idle_runs"), currency=currency)),
         **_listed("feeds that disagree", conflict_lines(morning.ask("telemetry_conflicts"))),
         "proof": dg.MetadataValue.md(f"`breakeven explain waste --date {morning.day}`"),
@@ -206,7 +208,7 @@ def _listed(name: str, lines: Sequence[str]) -> Metadata:
 def _kind(state: str) -> str:
     if state in _IDLE:
         return "idle"
-    return state if state in ("serving", "unobserved") else "other"
+    return state if state in ("serving", "unobserved", "conflict") else "other"
 
 
 def _in_short(
@@ -221,6 +223,7 @@ def _in_short(
         f"GPU-hours, {figures.priced(idle_cost, morning.currency)}, {figures.day(morning.day)} UTC. "
         f"Top: {figures.visible(top)} ({figures.hours(_in_hours(hours[top]['idle']))} h). "
         f"{figures.hours(_in_hours(totals['unobserved']))} h unobserved."
+        + (f" {figures.hours(_in_hours(totals['conflict']))} h in which feeds disagree." if totals["conflict"] else "")
     )
 
 

@@ -73,6 +73,12 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "committed_until_date": pl.Date(),
         **_VALID,
     },
+    "config_gpu_pool_hosts": {
+        "issuer": pl.String(),
+        "resource_id": pl.String(),
+        "host": pl.String(),
+        **_VALID,
+    },
     "config_deployments": {
         "deployment_id": pl.String(),
         "model": pl.String(),
@@ -353,6 +359,7 @@ _Said = dict[Hashable, _Spans]
 # name what the row is about: the days of a host are those of its deployment. Of one thing one row is valid on a day.
 _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_gpu_resources": (("issuer", "resource_id"), ()),
+    "config_gpu_pool_hosts": (("issuer", "resource_id"), ("host",)),
     "config_deployments": (("deployment_id",), ()),
     "config_deployment_hosts": (("deployment_id",), ("host",)),
     "config_deployment_served_names": (("deployment_id",), ("served_name",)),
@@ -536,6 +543,18 @@ def _gpu_resources(config: Config) -> Iterator[Row]:
             "valid_from_date": resource.valid_from,
             "valid_to_date": resource.valid_to,
         }
+
+
+def _gpu_pool_hosts(config: Config) -> Iterator[Row]:
+    for resource in config.gpu_resources:
+        for host in resource.pool:
+            yield {
+                "issuer": resource.issuer,
+                "resource_id": resource.resource_id,
+                "host": host,
+                "valid_from_date": resource.valid_from,
+                "valid_to_date": resource.valid_to,
+            }
 
 
 def _deployments(config: Config) -> Iterator[Row]:
@@ -754,6 +773,7 @@ def _company(config: Config) -> Iterator[Row]:
 
 _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_gpu_resources": _gpu_resources,
+    "config_gpu_pool_hosts": _gpu_pool_hosts,
     "config_deployments": _deployments,
     "config_rents": _rents,
     "config_deployment_hosts": _deployment_hosts,

@@ -11,6 +11,7 @@ from pipeline.reports import certainty, matches
 from pipeline.reports.figures import counted
 from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.idle_runs import conflict_lines, run_lines
+from pipeline.reports.pools import pool_lines
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 
@@ -38,8 +39,9 @@ def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_idle_runs(questions: Questions, *, currency: str, **period: date) -> None:
-    """Below where the hours went: the dearest idle runs, and feeds that disagree about a GPU."""
+    """Below where the hours went: what ready time bought, the dearest idle runs, feeds that disagree about a GPU."""
     for title, lines in (
+        ("What ready GPUs bought:", pool_lines(questions.ask("gpu_waste", **period).to_dicts(), currency=currency)),
         ("Idle runs, the dearest:", run_lines(questions.ask("idle_runs", **period).to_dicts(), currency=currency)),
         ("Feeds that disagree:", conflict_lines(questions.ask("telemetry_conflicts", **period).to_dicts())),
     ):

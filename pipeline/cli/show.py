@@ -167,6 +167,7 @@ def costs(
 
 _WASTE = {
     "state": ("waste", "GPU-hours and money by state"),
+    "line": ("gpu_waste", "The GPU bill line by line"),
     "run": ("idle_runs", "Idle runs"),
     "replica": ("gpu_replicas", "Replicas and their GPUs"),
 }
@@ -183,7 +184,8 @@ _WASTE = {
     type=click.Choice(list(_WASTE)),
     default="state",
     show_default=True,
-    help="run: idle runs, where and how long; replica: which ran on which GPUs, with what part of them.",
+    help="line: what ready time bought, and all else; run: idle runs, where and how long; replica: which ran on which "
+    "GPUs, with what part of them.",
 )
 def waste(
     folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str, by: str
@@ -194,6 +196,7 @@ def waste(
     Examples:
       breakeven waste
       breakeven waste --by run
+      breakeven waste --by line
       breakeven waste --from 2026-11-01 --format json
     """
     question, title = _WASTE[by]

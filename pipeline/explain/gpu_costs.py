@@ -160,6 +160,7 @@ _STATES = {
     "held_other": "a process that is no known engine held the GPU",
     "unallocated": "healthy, observed, and nothing held it",
     "unhealthy": "the driver reported an error",
+    "conflict": "two feeds about the GPU cannot both be right: neither idle nor useful (`breakeven waste` names them)",
     "not_present": "the host was watched and showed fewer GPUs than are paid for",
     "unobserved": "paid for and not sampled: never called idle, never called busy",
     "overhead": "lines of the bill that are no GPU's",

@@ -1,8 +1,8 @@
 -- law: gpu_shares_fit_the_gpu
 -- scope: account
 -- partition: month, days apart
--- The engines on a GPU have no more than all of it at any moment, nor of any hour, and no GPU-day is observed for more
--- than a day.
+-- The engines on a GPU have no more than all of it at any moment, nor of any hour, and no hour of a GPU has more than
+-- an hour in states.
 select
     usage_date,
     'gpu_shares_fit_the_gpu' as law,
@@ -28,7 +28,7 @@ select
     usage_date,
     'gpu_shares_fit_the_gpu' as law,
     'host:' || host as scope,
-    concat(gpu_uuid, ' ', usage_date, ': observed for ', sum(gpu_milliseconds), ' of 86400000 ms.') as detail
-from int_gpu_observed_states_daily
-group by usage_date, host, gpu_uuid
-having sum(gpu_milliseconds) > 86400000
+    concat(gpu_uuid, ' ', usage_hour_at, ': in states for ', sum(gpu_milliseconds), ' of 3600000 ms.') as detail
+from int_gpu_states_hourly
+group by usage_date, host, gpu_uuid, usage_hour_at
+having sum(gpu_milliseconds) > 3600000

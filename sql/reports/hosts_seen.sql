@@ -65,6 +65,15 @@ costs as (
     group by usage_date, host
 ),
 
+-- Of a pool no host has a cost of its own.
+pooled as (
+    select distinct
+        usage_date,
+        host
+    from int_gpu_holdings_daily
+    where usage_date >= $from_date and usage_date < $to_date and resource_id is not null
+),
+
 days as (
     select
         coalesce(statuses.status = 'open', false) as is_open,
@@ -75,13 +84,14 @@ days as (
         states.serving_gpu_milliseconds,
         states.other_gpu_milliseconds,
         served.tokens,
-        costs.host is not null as is_paid,
+        costs.host is not null or pooled.host is not null as is_paid,
         coalesce(costs.is_declared, false) as is_declared,
         costs.cost_rc
     from seen
     left join states on seen.usage_date = states.usage_date and seen.host = states.host
     left join served on seen.usage_date = served.usage_date and seen.host = served.host
     left join costs on seen.usage_date = costs.usage_date and seen.host = costs.host
+    left join pooled on seen.usage_date = pooled.usage_date and seen.host = pooled.host
     left join fct_day_status_daily as statuses on seen.usage_date = statuses.usage_date
 ),
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,25 @@ def test_waste_is_the_whole_gpu_bill(demo_folder):
     rows = json.loads(breakeven("waste", "--project", str(demo_folder), "--format", "json").output)
     hours = sum(row["gpu_milliseconds"] for row in rows if row["gpu_milliseconds"] is not None) / 3_600_000
     assert hours == 14 * 24 * 30
+
+
+def test_waste_by_line_is_the_same_bill(demo_folder):
+    """B13: what ready time bought is told apart, hours and money of each measure stay what they are."""
+    asked = ["waste", "--project", str(demo_folder), "--format", "json"]
+    sums: list[dict[str, tuple[Decimal, Decimal]]] = []
+    lines = json.loads(breakeven(*asked, "--by", "line").output)
+    for rows in (json.loads(breakeven(*asked).output), lines):
+        by_measure: dict[str, tuple[Decimal, Decimal]] = {}
+        for row in rows:
+            hours, cost = by_measure.get(row["cost_measure"], (Decimal(0), Decimal(0)))
+            hours += Decimal(row["gpu_hours"] or 0)
+            by_measure[row["cost_measure"]] = (round(hours, 6), cost + Decimal(row["realized_cost_rc"]))
+        sums.append(by_measure)
+    assert sums[0] == sums[1]
+    assert {row["line"] for row in lines if row["deployment_id"] == "chat-llama"} >= {"useful", "headroom"}
+    told = " ".join(breakeven("waste", "--project", str(demo_folder)).output.split())
+    assert "What ready GPUs bought: batch-gemma, ready for" in told
+    assert "not told apart: no capacity of it is declared or measured" in told
 
 
 def test_the_summary_answers_what_the_readme_promises(demo_folder, capsys):

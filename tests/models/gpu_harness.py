@@ -140,6 +140,7 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "stated_at": MOMENT,
     },
     API_COSTS: {
+        "class_split": TEXT,
         "usage_date": pl.Date(),
         "account": TEXT,
         "billing_currency": TEXT,
@@ -178,7 +179,7 @@ def at(hour: float = 0, *, day: date = DAY) -> datetime:
 
 
 def sample(ended_at: datetime, interval_ms: int, **fields: Any) -> Row:
-    """A sample of a healthy GPU that a process holds and nothing uses."""
+    """A sample of a healthy GPU that a process holds, whose utilization nobody reads."""
     row: dict[str, Any] = {
         "account": "fleet",
         "usage_date": (ended_at - timedelta(milliseconds=interval_ms)).date(),
@@ -190,7 +191,6 @@ def sample(ended_at: datetime, interval_ms: int, **fields: Any) -> Row:
         "interval_ms": interval_ms,
         "gpu_uuid": "GPU-1",
         "provider_resource_id": "node-1",
-        "util_gpu_pct": 0,
         "memory_used_bytes": 60_000_000_000,
         "compute_process_count": 1,
         "health": "ok",

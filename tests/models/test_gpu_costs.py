@@ -540,6 +540,12 @@ def test_an_api_price_is_the_ratio_of_sums_over_what_was_billed_and_metered(cach
         ("int_gpu_states_daily", "unseen_ms - unseen.not_present_ms", "unseen_ms + 1", "gpu_time_is_conserved"),
         ("fct_unit_costs_daily", "<= full_quanta - sum", "< full_quanta - sum", "unit_cost_needs_tokens"),
         ("fct_unit_costs_daily", "case when tokens > 0 then cast(full", "case when true then cast(full", "unit_cost"),
+        (
+            "int_gpu_states_hourly",
+            "state_ms - taken_ms as told_ms",
+            "state_ms + 1 as told_ms",
+            "gpu_shares_fit_the_gpu",
+        ),
         ("int_gpu_shares_interval", "then serving_ms", "then whole_ms * engine_count", "gpu_shares_fit_the_gpu"),
     ],
 )

@@ -49,6 +49,7 @@ STATES_WITH_HOURS = {
     "held_other",
     "unallocated",
     "unhealthy",
+    "conflict",
     "not_present",
     "unobserved",
 }
@@ -105,7 +106,9 @@ def _samples(dice: random.Random, *, node: int, gpu: str, agent: int, start_hour
             agent_start_id=f"agent-{node}-{agent}",
             sequence_number=1000 * int(gpu[-1]) + index,
             compute_process_count=dice.choice([0, 1, None]),
-            util_gpu_pct=dice.choice([0, 50, None]),
+            util_gpu_pct=dice.choice([0, 50, 95, 95, None]),
+            sm_active_ppm=dice.choice([None, 0, 0, 300_000]),
+            power_milliwatts=dice.choice([None, 100_000, 400_000]),
             memory_used_bytes=dice.choice([0, 60_000_000_000, None]),
             health=dice.choice(["ok", "ok", "ok", "gpu_is_lost"]),
         )
@@ -166,6 +169,16 @@ def test_hours_and_money_of_any_fleet_are_conserved(cache: Path, seed: int) -> N
     seen: dict[tuple[str, date], int] = defaultdict(int)
     for row in rows_of(built, "int_gpu_observed_states_daily"):
         seen[row["gpu_uuid"], row["usage_date"]] += row["gpu_milliseconds"]
+    of_hours: dict[tuple[str, datetime], int] = defaultdict(int)
+    for row in rows_of(built, "int_gpu_states_hourly"):
+        assert row["gpu_milliseconds"] > 0
+        assert (row["conflict"] is not None) == (row["state"] == "conflict")
+        of_hours[row["gpu_uuid"], row["usage_hour_at"]] += row["gpu_milliseconds"]
+    assert of_hours == {
+        (row["gpu_uuid"], row["usage_hour_at"]): row["observed_milliseconds"]
+        for row in rows_of(built, "int_gpu_seen_hours")
+        if row["observed_milliseconds"]
+    }
     torn = _overlapping_at_midnight(fleet[SAMPLES])
     assert {key: ms for key, ms in seen.items() if key not in torn} == {
         key: ms for key, ms in observed.items() if key not in torn
@@ -193,7 +206,8 @@ def _covered_milliseconds(samples: list[Row]) -> dict[tuple[str, date], int]:
     """The union of each GPU's sample intervals, by UTC day, in a sweep over sorted ends."""
     by_gpu: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
     for row in samples:
-        if row["health"] == "ok" and row["util_gpu_pct"] is None and row["compute_process_count"] is None:
+        said = ("util_gpu_pct", "sm_active_ppm", "compute_process_count")
+        if row["health"] == "ok" and all(row[name] is None for name in said):
             continue
         by_gpu[row["gpu_uuid"]].append((row["at"] - timedelta(milliseconds=row["interval_ms"]), row["at"]))
     found: dict[tuple[str, date], int] = defaultdict(int)

@@ -15,6 +15,7 @@ from tests.oracle.landed import Project, read_project
 from tests.oracle.spool import read_spool
 from tests.oracle.token_weights import weight_rows
 from tests.oracle.unit_costs import unit_costs
+from tests.oracle.waste import waste_rows
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -61,6 +62,7 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_gpu_costs_daily": gpu.costs,
         "fct_gpu_leftovers_daily": gpu.leftovers,
         "fct_gpu_shares_interval": share_rows(project, spool.scrapes, claims, seen.engine_names, days=known_days),
+        "fct_gpu_waste_daily": waste_rows(project, spool, claims, seen.engine_names, hours, gpu.costs),
         "fct_idle_runs_daily": idle_run_rows(project, spool, claims, gpu, days=known_days),
         "fct_reconciliation_invoice": gpu.reconciliation | cloud.cloud_reconciliation(cloud_lines),
         "fct_self_host_tokens_daily": served_days,

@@ -15,6 +15,7 @@ from pipeline.decisions import (
     budgets,
     demand_forecasts,
     deployment_plans,
+    gpu_waste,
     idle_fills,
     invoices_monthly,
     model_matches,
@@ -53,6 +54,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "gpu_milliseconds": pl.Int64(),
         **dict.fromkeys(("realized_cost", "realized_cost_rc"), MONEY),
     },
+    "fct_gpu_waste_daily": dict(gpu_waste.SCHEMA),
     "int_gpu_charges_daily": {
         **dict.fromkeys(("issuer", "account", "cost_measure", "billing_currency"), pl.String()),
         "usage_date": pl.Date(),

@@ -1,13 +1,23 @@
 """Waste: every GPU-hour and every dollar of the GPU bills in one state, and the bill beside the sum."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from markupsafe import Markup
 
 from pipeline import charts
+from pipeline.economics.idle_breakdown import (
+    FAILOVER_RESERVE,
+    HEADROOM,
+    OVER_PROVISIONED,
+    PARTS,
+    SCALE_TO_ZERO,
+    USEFUL,
+    USEFUL_OR_HEADROOM,
+)
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Figure, Legend, Row, Section, Table
+from pipeline.reports.pools import PART_WORDS
 from pipeline.reports.sections.month import (
     LINE_KINDS,
     OTHER_LINES,
@@ -37,6 +47,7 @@ def waste(month: Month) -> Section:
     if with_hours:
         blocks.append(_states_figure(month, with_hours))
     blocks.append(_states_table(month, states, bills))
+    blocks.extend(_lines(month))
     if bills:
         blocks.append(_bills_table(month, bills))
     blocks.append(_advice_table(month, advice))
@@ -170,13 +181,7 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
     order = {state: place for place, state in enumerate((*charts.GPU_STATES, *OTHER_LINES))}
 
     def cells(label: str, lines: Sequence[Answer]) -> tuple[str, ...]:
-        has_hours = any(line["gpu_hours"] is not None for line in lines)
-        amounts = []
-        for measure in measures:
-            own = [line["realized_cost_rc"] for line in lines if line["cost_measure"] == measure]
-            unknown = any(amount is None for amount in own)
-            amounts.append("unknown" if unknown else month.money(sum(own)) if own else "")
-        return (label, figures.hours(total(lines, "gpu_hours", empty=None)) if has_hours else "", *amounts)
+        return (label, _hours_of(lines), *_amounts(month, lines, measures))
 
     rows: list[Row] = []
     for deployment in dict.fromkeys(line["deployment_id"] for line in states):
@@ -219,6 +224,100 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
         empty="No GPU-hour is billed or agreed for this month.",
         note="Each column sums to its own bill; columns never add. An empty cell: nothing of that measure.",
     )
+
+
+# The parts of ready time, in the colour of the state that they are most like.
+_PART_COLOURS: Mapping[str, str] = {
+    USEFUL: charts.state_colour("serving"),
+    HEADROOM: charts.state_colour("starting"),
+    FAILOVER_RESERVE: charts.state_colour("starting"),
+    OVER_PROVISIONED: charts.state_colour("loaded_idle"),
+    SCALE_TO_ZERO: charts.state_colour("loaded_idle"),
+    USEFUL_OR_HEADROOM: charts.OTHER_STATE_COLOUR,
+}
+
+
+def _lines(month: Month) -> list[Block]:
+    """The GPU bill line by line: what ready time bought, then every other state, then what is no GPU's."""
+    found = month.ask("gpu_waste")
+    if not found:
+        return []
+    order = {line: place for place, line in enumerate((*PARTS, *charts.GPU_STATES, *OTHER_LINES))}
+    lines = sorted({line["line"] for line in found}, key=lambda line: (order.get(line, len(order)), line))
+    measures = measures_of(found)
+    rows = []
+    for line in lines:
+        own = [one for one in found if one["line"] == line]
+        told = (_line_label(line), _hours_of(own), *_amounts(month, own, measures))
+        rows.append(Row(told, swatch=_line_colour(line)))
+    rows.append(Row(("The GPU bill", _hours_of(found), *_amounts(month, found, measures)), kind="total"))
+    table = Table(
+        caption="The GPU bill line by line: ready time by what it bought, then all that was not ready",
+        columns=(
+            Column("Line"),
+            Column("GPU-hours", "h", is_number=True),
+            *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
+        ),
+        rows=tuple(rows),
+        note=_why_in_one_piece(found),
+    )
+    steps = [
+        charts.BillLine(_line_label(line), _line_colour(line), hours)
+        for line in lines
+        if (hours := sum(one["gpu_hours"] or 0 for one in found if one["line"] == line)) > 0
+    ]
+    return [_waterfall(steps), table] if steps else [table]
+
+
+def _waterfall(steps: Sequence[charts.BillLine]) -> Figure:
+    described = ", ".join(f"{step.label} {step.gpu_hours:,.1f}" for step in steps)
+    return Figure(
+        svg=Markup(
+            charts.as_svg(
+                charts.waterfall_chart(steps),
+                chart_id="chart-gpu-lines",
+                title="GPU-hours of the bill, line by line",
+                description=f"GPU-hours. {described}.",
+            )
+        ),
+        caption="GPU-hours of the bill, line by line: each begins where the one above it ends.",
+    )
+
+
+def _line_label(line: str) -> str:
+    if line in PART_WORDS:
+        return PART_WORDS[line]
+    return LINE_KINDS[line] if line in OTHER_LINES else charts.state_label(figures.visible(line))
+
+
+def _line_colour(line: str) -> str:
+    return "" if line in OTHER_LINES else _PART_COLOURS.get(line) or charts.state_colour(line)
+
+
+def _hours_of(lines: Sequence[Answer]) -> str:
+    """Empty where none of them has hours."""
+    has_hours = any(line["gpu_hours"] is not None for line in lines)
+    return figures.hours(total(lines, "gpu_hours", empty=None)) if has_hours else ""
+
+
+def _amounts(month: Month, lines: Sequence[Answer], measures: Sequence[str]) -> list[str]:
+    """What lines cost by each measure; empty where there is nothing of it, unknown where a part is."""
+    amounts = []
+    for measure in measures:
+        own = [line["realized_cost_rc"] for line in lines if line["cost_measure"] == measure]
+        amounts.append("" if not own else "unknown" if None in own else month.money(sum(own)))
+    return amounts
+
+
+def _why_in_one_piece(lines: Sequence[Answer]) -> str:
+    reasons = {(line["deployment_id"], line["reason"]) for line in lines if line["reason"] is not None}
+    if not reasons:
+        return ""
+    told = "; ".join(
+        f"{figures.name(name, _NO_DEPLOYMENT)}: {figures.visible(reason, figures.TEXT_LIMIT)}"
+        for name, reason in sorted(reasons)
+    )
+    return f"Useful or headroom, not told apart: {told}."
 
 
 def _bills_table(month: Month, bills: Sequence[Answer]) -> Table:

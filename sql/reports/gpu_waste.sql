@@ -1,0 +1,13 @@
+-- The GPU bill line by line, by deployment: what its ready time bought, and all else that is billed. Money of one
+-- measure each; a sum of which a part has no price is unknown (NULL).
+select
+    coalesce(deployment_id, '(no deployment)') as deployment_id,
+    line,
+    cost_measure,
+    cast(sum(gpu_milliseconds) as double) / 3600000 as gpu_hours,
+    case when count(*) = count(realized_cost_rc) then sum(realized_cost_rc) end as realized_cost_rc,
+    max(reason) as reason
+from fct_gpu_waste_daily
+where usage_date >= $from_date and usage_date < $to_date
+group by deployment_id, line, cost_measure
+order by deployment_id, line, cost_measure
