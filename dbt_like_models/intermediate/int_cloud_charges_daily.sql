@@ -25,8 +25,12 @@ owned as (
     select
         stated.*,
         'cost_and_usage' as dataset,
-        -- An issuer's own export goes before a table of charges that may be anybody's.
-        case when stated.source = 'focus' then '2 focus' else '1 ' || stated.source end as precedence,
+        -- An issuer's own export goes before a table of charges that may be anybody's, and the newer one first.
+        case
+            when stated.source = 'focus' then '3 focus'
+            when stated.source = 'aws_cur' then '2 aws_cur'
+            else '1 ' || stated.source
+        end as precedence,
         coalesce(sources.issuer, stated.account) as issuer,
         coalesce(sources.role, 'book') as role
     from stated

@@ -226,7 +226,7 @@ cloud_lines as (
         -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours.
         regexp_full_match(lower(cloud_charges.consumed_unit), '(1 )?(h|hrs?|hours?)')
         and (
-            cloud_charges.source != 'aws_cur2'
+            cloud_charges.source not in ('aws_cur', 'aws_cur2')
             or regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
         ) as is_in_hours,
         -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and

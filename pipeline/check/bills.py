@@ -41,7 +41,7 @@ _FIRST_YEAR, _LAST_YEAR = 1990, 2200
 _TOGETHER = "together"
 # GPUs and engines are told apart by their host and not by whose spool file it was: all of them are one answer.
 SPOOL = "spool"
-_PERIOD_START = "bill_billing_period_start_date"
+_PERIOD_STARTS = {"aws_cur2": "bill_billing_period_start_date", "aws_cur": "bill/BillingPeriodStartDate"}
 
 # Whose exports meet, where several of a provider are given.
 _PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek")
@@ -70,7 +70,9 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
 # Where an export itself says whose account it is.
 _ACCOUNTS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(CLOUD, ("charges", "select distinct billing_account_id from landed where account = ?")),
-    "aws_cur2": ("lines", "select distinct bill_payer_account_id from landed where account = ?"),
+    **dict.fromkeys(
+        ("aws_cur", "aws_cur2"), ("lines", "select distinct bill_payer_account_id from landed where account = ?")
+    ),
     "openai_dashboard_csv": ("cost", "select distinct organization_id from landed where account = ?"),
 }
 
@@ -183,9 +185,9 @@ def _recognised(path: Path, *, account: str, currency: str) -> "_Recognised | Ch
 
 def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The settings without which a file cannot be read by itself, and what had to be taken for granted."""
-    if source == "aws_cur2":
+    if source in _PERIOD_STARTS:
         note = "one file of a Data Export: whether it is all of its month, only the export's manifest says"
-        return {"billing_period": _billing_period(content)}, (note,)
+        return {"billing_period": _billing_period(content, _PERIOD_STARTS[source])}, (note,)
     if source == "focus":
         return {"files": "parts", "part": PurePath(name).name}, ()
     if source in ("azure_cost_details", "gcp_billing_export"):
@@ -210,20 +212,18 @@ def _settings(source: str, name: str, content: bytes, *, currency: str) -> tuple
     return {}, ()
 
 
-def _billing_period(content: bytes) -> str:
+def _billing_period(content: bytes, column: str) -> str:
     """The month that the first line of a CUR file names."""
     try:
         if content.startswith(b"PAR1"):
-            first = pl.read_parquet(BytesIO(content), columns=[_PERIOD_START], n_rows=1)
+            first = pl.read_parquet(BytesIO(content), columns=[column], n_rows=1)
         else:
-            first = pl.read_csv(content, columns=[_PERIOD_START], n_rows=1, infer_schema=False)
+            first = pl.read_csv(content, columns=[column], n_rows=1, infer_schema=False)
         text = str(first.item())[:7]
     except (pl.exceptions.PolarsError, ValueError, OSError) as error:
-        raise QuarantineError(
-            f"no {_PERIOD_START} in its first line ({type(error).__name__}). Export it again."
-        ) from None
+        raise QuarantineError(f"no {column} in its first line ({type(error).__name__}). Export it again.") from None
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) is None:
-        raise QuarantineError(f"{_PERIOD_START} is {text!r} in its first line, not a month. Export it again.")
+        raise QuarantineError(f"{column} is {text!r} in its first line, not a month. Export it again.")
     return text
 
 

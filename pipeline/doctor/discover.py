@@ -255,6 +255,8 @@ def _manifest_of(file: Path) -> str | None:
         text = file.read_bytes()[:HEAD_BYTES]
     except OSError:
         return None
+    if b'"reportKeys"' in text:
+        return "aws_cur"
     return "azure_cost_details" if any(mark in text for mark in (b'"ActualCost"', b'"AmortizedCost"')) else None
 
 

@@ -28,7 +28,7 @@ _IN_PATTERN = re.compile(r"[*?$]")
 class S3Place:
     """A prefix of an S3 bucket that is read, or written. `prefix` is empty or ends with `/`."""
 
-    kind: Literal["export", "inbox", "state"]
+    kind: Literal["export", "report", "inbox", "state"]
     bucket: str
     prefix: str
 
@@ -60,7 +60,8 @@ def aws_places(config: Config) -> tuple[Place, ...]:
             if isinstance(region := source.settings.get("sigv4_region"), str):
                 workspace = _WORKSPACE.search(source.base_url or "")
                 yield PrometheusPlace(region, workspace[1] if workspace else "*")
-            for kind, url in (("export", source.settings.get("export")), ("inbox", source.inbox)):
+            kind_of_export = "report" if source.source == "aws_cur" else "export"
+            for kind, url in ((kind_of_export, source.settings.get("export")), ("inbox", source.inbox)):
                 if isinstance(url, str) and url.startswith("s3://"):
                     yield _place(kind, url)
         if config.state.startswith("s3://"):
@@ -110,11 +111,11 @@ def _allow(sid: str, action: str | list[str], resource: str | list[str], **more:
 
 
 def _read(place: S3Place) -> list[Policy]:
-    """List and read: of an export its manifests and its data, of an inbox all that lies there."""
+    """List and read: of an export its manifests and its data, of a legacy report or an inbox all that lies there."""
     prefix = _literally(place.prefix)
-    listed = [f"{prefix}metadata/", f"{prefix}data/*"] if place.kind == "export" else [prefix]
+    listed = {"export": [f"{prefix}metadata/", f"{prefix}data/*"], "report": [f"{prefix}*"]}.get(place.kind, [prefix])
     objects = place.below("metadata/", "data/") if place.kind == "export" else place.below()
-    what = "Export" if place.kind == "export" else "Inbox"
+    what = place.kind.capitalize()
     return [
         _allow(f"List{what}", "s3:ListBucket", place.bucket_arn, Condition={"StringLike": {"s3:prefix": listed}}),
         _allow(f"Read{what}", "s3:GetObject", objects),

@@ -27,11 +27,12 @@ from pipeline.sources.recognise import HEAD_BYTES
 _CONTROLS = {
     "anthropic_console_csv": ("anthropic_cost_api", "anthropic_api"),
     "openai_dashboard_csv": ("openai_costs_api", "openai_api"),
+    "aws_cur": ("aws_cur2",),
     "gcp_cost_table": ("gcp_billing_export",),
-    "focus": ("aws_cur2",),
+    "focus": ("aws_cur2", "aws_cur"),
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
-             "openrouter_generations": "gateway", "aws_cur2": "aws",
+             "openrouter_generations": "gateway", "aws_cur2": "aws", "aws_cur": "aws",
              "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
              "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
              "modal_billing_csv": "modal",
@@ -102,7 +103,7 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
             inbox, files = groups[0].folder.relative_to(folder).as_posix(), ()
         said: dict[str, Any] = {"source": source, "account": account, "inbox": inbox}
         first = groups[0].files[0]
-        if source in ("aws_cur2", "prepaid_csv"):
+        if source in ("aws_cur2", "aws_cur", "prepaid_csv"):
             continue
         if source == "invoice_csv":
             settings = guess_settings(first.read_bytes())
@@ -141,7 +142,7 @@ def _header(file: Path) -> tuple[str, ...]:
 
 
 def _account_of(group: FoundFiles, found: Found, folder: Path) -> str:
-    if group.source == "focus" and any(source == "aws_cur2" for _, source in found.exports):
+    if group.source == "focus" and any(source in ("aws_cur2", "aws_cur") for _, source in found.exports):
         return _ACCOUNTS["aws_cur2"]
     if group.source in _ACCOUNTS:
         return _ACCOUNTS[group.source]
@@ -200,6 +201,8 @@ def not_read(found: Found) -> dict[Path, str]:
                 lacking[path] = "entries of a prepaid account, read once a prepaid_csv says whose bill it pays (issuer)"
             elif group.source == "aws_cur2":
                 lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
+            elif group.source == "aws_cur":
+                lacking[path] = "a part of a legacy report of AWS; copied with the manifests of its months it is read"
             elif group.source in ("litellm_focus", "litellm_spend_logs", "openrouter_generations"):
                 try:
                     _providers(path, source=group.source)

@@ -4,6 +4,7 @@ from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_C
 from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
 from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
 from pipeline.sources.api_bill_csv import SOURCE as API_BILL_CSV
+from pipeline.sources.aws_cur import SOURCE as AWS_CUR
 from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
 from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
@@ -41,6 +42,7 @@ SOURCES: tuple[Source, ...] = (
     DEEPSEEK_USAGE,
     API_BILL_CSV,
     AWS_CUR2,
+    AWS_CUR,
     AZURE_COST_DETAILS,
     GCP_BILLING_EXPORT,
     GCP_COST_TABLE,

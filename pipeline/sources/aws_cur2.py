@@ -18,7 +18,7 @@ null, never 0.
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +123,8 @@ _ALSO_DOCUMENTED = frozenset(
 _MAPS = ("resource_tags", "cost_category", "product")
 
 _Columns = Mapping[str, pl.DataType]
+# A billing period, and its first moment and that of the next.
+Listed = tuple[str, tuple[datetime, datetime]]
 
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
@@ -148,8 +150,16 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
 
 def parse(content: bytes, settings: Settings) -> Frames:
     """Every line of one file, typed, in the file's order."""
-    period, (start, stop) = _period(settings)
-    frame = read_bulk(content, kind_of=_kind).frame
+    listed = period_of(settings)
+    return lines_frame(read_bulk(content, kind_of=kind_of).frame, listed, is_known=is_documented)
+
+
+def lines_frame(frame: pl.DataFrame, listed: Listed, *, is_known: Callable[[str], bool]) -> Frames:
+    """Lines under the names of CUR 2.0, amounts and instants typed, as rows of `LINES`.
+
+    `listed`: what their manifest speaks for. `is_known`: whether AWS says what a column is; others are kept.
+    """
+    period, (start, stop) = listed
     _check_header(frame.columns)
     for name in _REQUIRED:
         if name != _COST:
@@ -157,7 +167,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
     _refuse(frame, (pl.col(_PERIOD_START) < start) | (pl.col(_PERIOD_START) >= stop), _other_period(period))
     is_split = pl.col(_SPLIT_PARENT).is_not_null() if _SPLIT_PARENT in frame.columns else pl.lit(value=False)
     _refuse(frame, pl.col(_COST).is_null() & ~is_split, _nothing_in(_COST))
-    unknown = [name for name in frame.columns if not _is_documented(name)]
+    unknown = [name for name in frame.columns if not is_known(name)]
     return {
         LINES.name: frame.select(
             pl.lit(period).alias("bucket"),
@@ -170,7 +180,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
 
 def in_place(content: bytes, settings: Settings) -> Mapping[str, InPlace] | None:
     """A Parquet file as AWS writes it is read where it lies. None for CSV, and for types that AWS does not use."""
-    period, (start, stop) = _period(settings)
+    period, (start, stop) = period_of(settings)
     if not content.startswith(b"PAR1"):
         return None
     try:
@@ -180,7 +190,7 @@ def in_place(content: bytes, settings: Settings) -> Mapping[str, InPlace] | None
     _check_header(theirs)
     if not all(_is_usual(name, kind) for name, kind in theirs.items()):
         return None
-    unknown = {name: kind for name, kind in theirs.items() if not _is_documented(name)}
+    unknown = {name: kind for name, kind in theirs.items() if not is_documented(name)}
     read = {name: _expression(name, kind, theirs) for name, kind in LINES.columns.items()}
     made_of = dict.fromkeys(_raw(name, theirs) for name in (*LINES.columns, *unknown))
     return {
@@ -219,7 +229,7 @@ def _refused(
     }
 
 
-def _period(settings: Settings) -> tuple[str, tuple[datetime, datetime]]:
+def period_of(settings: Settings) -> Listed:
     """The billing period that the manifest speaks for, and its first moment and that of the next, UTC without zone."""
     period = settings.get("billing_period")
     if not isinstance(period, str):
@@ -245,13 +255,15 @@ def _other_period(period: str) -> str:
     return f"{_PERIOD_START} is not in {period}, the billing period of its manifest"
 
 
-def _kind(name: str) -> Kind:
+def kind_of(name: str) -> Kind:
+    """What a column of CUR 2.0 holds."""
     if name in _AMOUNTS:
         return "decimal"
     return "instant" if name in _INSTANTS else "text"
 
 
-def _is_documented(name: str) -> bool:
+def is_documented(name: str) -> bool:
+    """Whether AWS says what a column of CUR 2.0 is."""
     return name in LINES.columns or name in _ALSO_DOCUMENTED
 
 

@@ -1,13 +1,18 @@
-"""AWS Data Exports in S3, or a synced copy of one in a folder: what each billing period's newest manifest lists.
+"""AWS's exports in S3, or a synced copy of one in a folder: what each billing period's newest manifest lists.
 
     <export>/metadata/BILLING_PERIOD=2026-10/<export>-Manifest.json               delivery "overwrite"
     <export>/metadata/BILLING_PERIOD=2026-10/<execution>/<export>-Manifest.json   delivery "create new"
     <export>/data/BILLING_PERIOD=2026-10/[<execution>/]<export>-00001.snappy.parquet, or .csv.gz
 
-The manifest's `dataFiles` say which files make the period, never the folder: there stale chunks of earlier refreshes
-and, with "create new", every refresh since the first lie side by side, and counting them double-counts. AWS writes the
-manifest after all of its files (AWS, "Understanding export delivery", read 2026-11-21), so a file younger than the
-manifest that lists it belongs to a refresh under way.
+and of a legacy Cost and Usage Report (keys as public readers of it list them, 2026-11-29):
+
+    <report>/20261001-20261101/<report>-Manifest.json            and once more in the folder of its own refresh
+    <report>/20261001-20261101/<assembly>/<report>-00001.csv.gz, or <report>/<report>/year=2026/month=10/....parquet
+
+The manifest's `dataFiles` (of a legacy report `reportKeys`) say which files make the period, never the folder: there
+stale chunks of earlier refreshes and, with "create new", every refresh since the first lie side by side, and counting
+them double-counts. AWS writes the manifest after all of its files (AWS, "Understanding export delivery", read
+2026-11-21), so a file younger than the manifest that lists it belongs to a refresh under way.
 
 A copy in a folder must keep the times, as `aws s3 sync` does: they are what tells a restatement from what it restates.
 """
@@ -30,15 +35,46 @@ _ATTEMPTS = 4
 _FIRST_BACKOFF_SECONDS = 1.0
 _CONNECT_TIMEOUT_SECONDS = 10
 _READ_TIMEOUT_SECONDS = 60
-_MANIFEST = re.compile(
-    r"metadata/(?i:billing_period)=(\d{4}-(?:0[1-9]|1[0-2]))/(?:[^/]+/)?[^/]*Manifest\.json", re.ASCII
-)
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*"
-# What a manifest may name: one file of this export's data, with its period. Anything else is not ours to read.
-_DATA_FILE = re.compile(
-    rf"(?:s3://(?P<bucket>[^/]+)/)?(?P<prefix>(?:[^/]+/)*?)"
-    rf"(?P<name>data/(?i:billing_period)=(?P<period>\d{{4}}-\d{{2}})/(?:{_SEGMENT}/)?{_SEGMENT})",
-    re.ASCII,
+_PLACE = r"(?:s3://(?P<bucket>[^/]+)/)?(?P<prefix>(?:[^/]+/)*?)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an export lies in its folder.
+
+    `manifests`: the folder that has them; `manifest`: their names, with year and month. `listed_as`: the list in them.
+    `data_file`: what it may name, one file of this export's data with its year and month; anything else is not ours to
+    read.
+    """
+
+    manifests: str
+    manifest: re.Pattern[str]
+    listed_as: str
+    data_file: re.Pattern[str]
+
+
+DATA_EXPORT = Layout(
+    manifests="metadata/",
+    manifest=re.compile(
+        r"metadata/(?i:billing_period)=(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])/(?:[^/]+/)?[^/]*Manifest\.json",
+        re.ASCII,
+    ),
+    listed_as="dataFiles",
+    data_file=re.compile(
+        rf"{_PLACE}(?P<name>data/(?i:billing_period)=(?P<year>\d{{4}})-(?P<month>\d{{2}})/(?:{_SEGMENT}/)?{_SEGMENT})",
+        re.ASCII,
+    ),
+)
+LEGACY_REPORT = Layout(
+    manifests="",
+    manifest=re.compile(r"(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])01-\d{8}/[^/]*-Manifest\.json", re.ASCII),
+    listed_as="reportKeys",
+    data_file=re.compile(
+        rf"{_PLACE}(?P<name>(?P<year>\d{{4}})(?P<month>\d{{2}})01-\d{{8}}/(?:{_SEGMENT}/)?{_SEGMENT}"
+        rf"|{_SEGMENT}/year=(?P<year_of>\d{{4}})/month=(?P<month_of>\d{{1,2}})/{_SEGMENT})",
+        re.ASCII,
+    ),
 )
 _MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".gz": "application/gzip", ".csv": "text/csv"}
 _REPLACED = ("PreconditionFailed", "412")
@@ -75,6 +111,7 @@ class _Place(Protocol):
     """Where an export lies."""
 
     where: str
+    layout: Layout
 
     def list_files(self, folder: str) -> list[ExportFile]:
         """The files below a folder of the export, whose name ends in `/`."""
@@ -93,13 +130,15 @@ class _Place(Protocol):
         ...
 
 
-def fetch_export(context: FetchContext, *, source: str, dataset: str) -> Iterator[Fetched]:
+def fetch_export(
+    context: FetchContext, *, source: str, dataset: str, layout: Layout = DATA_EXPORT
+) -> Iterator[Fetched]:
     """One delivery for each billing period, from the horizon on, whose newest manifest has not landed yet.
 
     Its payloads are the files that the manifest lists, downloaded one after the other while they are landed; landing
     raises SourceError where one cannot be had as the manifest means it, and the period is asked for at the next run.
     """
-    place = _place_of(context, source)
+    place = _place_of(context, source, layout)
     tried = _Tried(source=f"{source} of {context.account}", where=place.where, sleep=context.sleep)
     landed = {
         (delivery.request.get("manifest"), delivery.request.get("version"), delivery.stated_at)
@@ -125,18 +164,18 @@ def fetch_export(context: FetchContext, *, source: str, dataset: str) -> Iterato
         )
 
 
-def export_probe(context: FetchContext, *, source: str, dataset: str) -> Probe:
+def export_probe(context: FetchContext, *, source: str, dataset: str, layout: Layout = DATA_EXPORT) -> Probe:
     """Whether the export is there, and whether its manifests may be listed and read: two requests, none of them of a
     bill's own files.
     """
-    return Probe(dataset, partial(_look, context, source))
+    return Probe(dataset, partial(_look, context, source, layout))
 
 
-def _look(context: FetchContext, source: str, seconds: float | None) -> Probed:
+def _look(context: FetchContext, source: str, layout: Layout, seconds: float | None) -> Probed:
     is_remote = str(context.settings.get("export") or "").startswith("s3://")
     if is_remote and seconds is None:
         return Probed("not_asked", f"{context.settings['export']}: not asked")
-    place = _place_of(context, source, seconds=seconds)
+    place = _place_of(context, source, layout, seconds=seconds)
     if is_remote:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -152,14 +191,14 @@ def _look(context: FetchContext, source: str, seconds: float | None) -> Probed:
         except OSError as error:
             fix = "Let the user that runs breakeven read it"
             return Probed("not_permitted", f"{place.where} cannot be read: {error.strerror}", fix)
-    return _of_manifests(place.where, seen)
+    return _of_manifests(place.where, layout, seen)
 
 
-def _of_manifests(where: str, seen: _Seen) -> Probed:
+def _of_manifests(where: str, layout: Layout, seen: _Seen) -> Probed:
     if not seen.manifests:
         return Probed(
             "not_found",
-            f"{where} holds no manifest below metadata/",
+            f"{where} holds no manifest{' below ' if layout.manifests else ''}{layout.manifests}",
             "Correct settings.export: it ends with the export's name. A new export delivers within a day",
         )
     newest = _written_last(seen.manifests)
@@ -237,13 +276,15 @@ def month_of(period: str) -> tuple[datetime, datetime]:
 def _newest_manifests(tried: "_Tried", place: _Place) -> dict[str, ExportFile]:
     """Billing period -> the manifest written last. With "create new", every refresh has one."""
     newest: dict[str, ExportFile] = {}
-    for file in tried.until_done("metadata/", partial(place.list_files, "metadata/")):
-        match = _MANIFEST.fullmatch(file.name)
+    folder = place.layout.manifests
+    for file in tried.until_done(folder or "the report", partial(place.list_files, folder)):
+        match = place.layout.manifest.fullmatch(file.name)
         if match is None:
             continue
-        known = newest.get(match[1])
+        period = f"{match['year']}-{match['month']}"
+        known = newest.get(period)
         if known is None or (known.modified_at, known.name) < (file.modified_at, file.name):
-            newest[match[1]] = file
+            newest[period] = file
     return newest
 
 
@@ -276,9 +317,10 @@ def _names_listed(tried: "_Tried", place: _Place, manifest: ExportFile, period: 
         said = exact_json(content)
     except QuarantineError as error:
         raise tried.failure(f"{manifest.name} cannot be read: {error}") from None
-    listed = said.get("dataFiles") if isinstance(said, Mapping) else None
+    listed_as = place.layout.listed_as
+    listed = said.get(listed_as) if isinstance(said, Mapping) else None
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise tried.failure(f"{manifest.name} has no list `dataFiles` of names")
+        raise tried.failure(f"{manifest.name} has no list `{listed_as}` of names")
     names: list[str] = []
     for item in listed:
         name, of_period = place.name_of(item)
@@ -323,7 +365,7 @@ class _Tried:
         )
 
 
-def _place_of(context: FetchContext, source: str, *, seconds: float | None = None) -> _Place:
+def _place_of(context: FetchContext, source: str, layout: Layout, *, seconds: float | None = None) -> _Place:
     """`seconds`: how long to wait for one answer of S3, where that is less than usual."""
     export = context.settings.get("export")
     key = f"sources ({source}/{context.account}).settings.export"
@@ -335,18 +377,17 @@ def _place_of(context: FetchContext, source: str, *, seconds: float | None = Non
         bucket, _, prefix = export.removeprefix("s3://").partition("/")
         if not bucket or not prefix.strip("/"):
             raise ConfigError(key=key, value=export, fix="Write s3://<bucket>/<prefix>/<export name>.")
-        return _S3(bucket=bucket, prefix=f"{prefix.strip('/')}/", seconds=seconds)
+        return _S3(bucket=bucket, prefix=f"{prefix.strip('/')}/", layout=layout, seconds=seconds)
     root = (context.folder / export).resolve()
     if not root.is_dir():
-        raise ConfigError(
-            key=key, value=export, fix="No such folder. It is the one that holds `data` and `metadata` of the export."
-        )
-    return _Folder(root, where=export)
+        holds = "`data` and `metadata` of the export" if layout is DATA_EXPORT else "the report's months"
+        raise ConfigError(key=key, value=export, fix=f"No such folder. It is the one that holds {holds}.")
+    return _Folder(root, where=export, layout=layout)
 
 
-def _parts_of(listed: str, where: str) -> "re.Match[str]":
+def _parts_of(listed: str, where: str, layout: Layout) -> "re.Match[str]":
     """A listed file taken apart. SourceError where its name leads anywhere but into an export's data."""
-    match = _DATA_FILE.fullmatch(listed)
+    match = layout.data_file.fullmatch(listed)
     if match is None or ".." in listed.split("/"):
         raise SourceError(
             f"{where}: its manifest lists {listed[:200]!r}, which is not a file of this export's data. It was not read."
@@ -354,12 +395,18 @@ def _parts_of(listed: str, where: str) -> "re.Match[str]":
     return match
 
 
+def _period_of(match: "re.Match[str]") -> str:
+    said = match.groupdict()
+    return f"{said['year'] or said['year_of']}-{int(said['month'] or said['month_of']):02d}"
+
+
 class _S3:
     """An export's prefix in an S3 bucket."""
 
-    def __init__(self, *, bucket: str, prefix: str, seconds: float | None = None) -> None:
+    def __init__(self, *, bucket: str, prefix: str, layout: Layout, seconds: float | None = None) -> None:
         from botocore.config import Config
 
+        self.layout = layout
         self.where = f"s3://{bucket}/{prefix.rstrip('/')}"
         self._bucket = bucket
         self._prefix = prefix
@@ -388,9 +435,9 @@ class _S3:
         )
 
     def look(self) -> _Seen:
-        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self._prefix}metadata/")
+        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self._prefix}{self.layout.manifests}")
         files = [self._file(entry) for entry in answer.get("Contents", [])]
-        manifests = tuple(file for file in files if _MANIFEST.fullmatch(file.name))
+        manifests = tuple(file for file in files if self.layout.manifest.fullmatch(file.name))
         if manifests:
             self._client.head_object(Bucket=self._bucket, Key=self._prefix + _written_last(manifests).name)
         return _Seen(manifests, is_all=not answer.get("IsTruncated"))
@@ -404,12 +451,12 @@ class _S3:
         return self._answer("s3:GetObject", file.name, download)
 
     def name_of(self, listed: str) -> tuple[str, str]:
-        parts = _parts_of(listed, self.where)
+        parts = _parts_of(listed, self.where, self.layout)
         if parts["bucket"] not in (None, self._bucket) or parts["prefix"] != self._prefix:
             raise SourceError(
                 f"{self.where}: its manifest lists {listed[:200]!r}, which lies outside this export. It was not read."
             )
-        return parts["name"], parts["period"]
+        return parts["name"], _period_of(parts)
 
     def _answer(self, permission: str, name: str, ask: Callable[[], _Result]) -> _Result:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
@@ -440,8 +487,9 @@ class _S3:
 class _Folder:
     """A synced copy of an export."""
 
-    def __init__(self, root: Path, *, where: str) -> None:
+    def __init__(self, root: Path, *, where: str, layout: Layout) -> None:
         self.where = where
+        self.layout = layout
         self._root = root
 
     def list_files(self, folder: str) -> list[ExportFile]:
@@ -461,7 +509,8 @@ class _Folder:
         return found
 
     def look(self) -> _Seen:
-        manifests = tuple(file for file in self.list_files("metadata/") if _MANIFEST.fullmatch(file.name))
+        found = self.list_files(self.layout.manifests)
+        manifests = tuple(file for file in found if self.layout.manifest.fullmatch(file.name))
         if manifests:
             with (self._root / _written_last(manifests).name).open("rb"):
                 pass
@@ -479,5 +528,5 @@ class _Folder:
         return content
 
     def name_of(self, listed: str) -> tuple[str, str]:
-        parts = _parts_of(listed, self.where)
-        return parts["name"], parts["period"]
+        parts = _parts_of(listed, self.where, self.layout)
+        return parts["name"], _period_of(parts)

@@ -38,13 +38,6 @@ _BINARY: Mapping[bytes, str] = {
 }
 # Exports that come as a zip.
 _ZIPPED: Mapping[str, str] = {"ecb_rates": "a zip of the ECB's rates", "deepseek_usage": "a zip of DeepSeek's usage"}
-# Exports that hold the money and that breakeven does not read as they are: (columns that tell them, what to do).
-_NEAR_MISSES: tuple[tuple[frozenset[str], str], ...] = (
-    (
-        frozenset({"lineItem/UnblendedCost", "lineItem/UsageAccountId"}),
-        "a legacy AWS Cost and Usage Report. Create a Data Export of CUR 2.0 (source aws_cur2) or of FOCUS",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -105,8 +98,6 @@ def _of_head(name: str, head: bytes, *, is_parquet: bool = False) -> Recognised:
     if (first := next(_asked(name, head, text, header), None)) is not None:
         source, dataset = first
         return Recognised(source, dataset, _by_what(source, header))
-    if (near := _near_miss(header)) is not None:
-        return Recognised(None, None, near)
     return _of_table(name, text, header, is_parquet=is_parquet)
 
 
@@ -139,11 +130,6 @@ def _by_what(source: str, header: tuple[str, ...]) -> str:
     return f"its {len(header)} columns are those of {source}" if header else f"its fields are those of {source}"
 
 
-def _near_miss(header: tuple[str, ...]) -> str | None:
-    exact, folded = set(header), {name.casefold() for name in header}
-    return next((said for columns, said in _NEAR_MISSES if columns <= exact or columns <= folded), None)
-
-
 def _of_table(name: str, head: bytes, header: tuple[str, ...], *, is_parquet: bool) -> Recognised:
     invoice = source_named(_INVOICE)
     is_table = not is_parquet and invoice is not None and invoice.recognise(name, head) is not None
@@ -155,6 +141,10 @@ def _of_table(name: str, head: bytes, header: tuple[str, ...], *, is_parquet: bo
             )
         shown = ", ".join(widest[:6])
         return Recognised(None, None, f"a table without a column of money ({shown})")
+    if b'"reportKeys"' in head:
+        return Recognised(
+            None, None, "the manifest of a legacy AWS report. Name the report's folder in settings.export of aws_cur"
+        )
     if b'"dataFiles"' in head:
         return Recognised(
             None, None, "the manifest of an AWS Data Export. Name the export's folder in settings.export of aws_cur2"

@@ -33,8 +33,9 @@ from tests.pipeline.small_project import (
     spool_file,
     three_days,
 )
-from tests.sources import litellm
+from tests.sources import azure, cur_legacy, gcp, litellm, oci
 from tests.sources.admin_api import KEY, AdminApi, serving
+from tests.sources.cur2 import FIRST, FolderPlace, line
 from tests.sources.prometheus_api import PrometheusApi
 from tests.sources.prometheus_fleet import Engine, Fleet, Pod
 from tests.sources.prometheus_fleet import Gpu as GpuSeries
@@ -212,6 +213,24 @@ def test_exports_are_known_by_content_put_into_inboxes_and_read_by_the_next_run(
     waiting = [row["said"] for row in of(rows_of(folder, "--offline"), "inbox")]
     assert waiting == ["1 of 1 file in the inbox not landed yet"] * 5
     assert Project(folder).landing.contents().deliveries == ()
+
+
+def test_clouds_own_exports_are_found_with_what_they_need(folder: Path) -> None:
+    """By manifests where there are some; what a file of Google's is all of only a person can say."""
+    azure.run(folder / "azure", {"part_0_0001.csv": azure.details([azure.row()])})
+    cur_legacy.refresh(FolderPlace(folder / "reports" / "company"), [cur_legacy.csv_gz([line()])], at=FIRST)
+    (folder / "0001000000000001.csv.gz").write_bytes(oci.report([oci.row()], is_packed=True))
+    (folder / "november.json").write_bytes(gcp.json_lines([gcp.row()]))
+    done = init(folder)
+    assert done.exit_code == 0, done.output
+    config = load_config(folder / "breakeven.yaml")
+    assert {(one.source, one.account, one.inbox, one.settings.get("export")) for one in config.sources} == {
+        ("azure_cost_details", "azure", None, "azure"),
+        ("aws_cur", "aws", None, "reports/company"),
+        ("oci_cost_report", "oci", "inbox/oci_cost_report/oci", None),
+        ("gcp_billing_export", "gcp", "inbox/gcp_billing_export/gcp", None),
+    }
+    assert "files: parts, where each file is what was exported since the one before" in written(folder)
 
 
 def test_proposals_are_ranked_by_dollars_and_all_of_them_may_be_taken(folder: Path) -> None:

@@ -124,6 +124,14 @@ def test_the_policy_allows_exactly_what_a_run_and_doctor_ask(operated: Operated)
     assert {action for _, action, _, _ in role.grants} == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
 
 
+def test_a_legacy_report_is_read_with_all_its_months_and_nothing_beside_it(tmp_path: Path) -> None:
+    settings = {"export": "s3://bills/cur/company"}
+    made = SmallProject(tmp_path / "company", [source("aws_cur", "cloud", inbox=None, settings=settings)])
+    (listed, read) = printed(made)["Statement"]
+    assert listed["Condition"] == {"StringLike": {"s3:prefix": ["cur/company/*"]}}
+    assert (read["Action"], read["Resource"]) == ("s3:GetObject", "arn:aws:s3:::bills/cur/company/*")
+
+
 def without(policy: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
     """The policy less one thing that it allows."""
     kept = []

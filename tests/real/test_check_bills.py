@@ -27,12 +27,12 @@ EXPORTS = (
     "api_billing/litellm/focus_export_litellm_1.109.1_generated.parquet",
     "focus/focus_1.0_anonymised_real_1000.csv",
     "focus/focus_1.3_synthetic_costandusage_aws.csv",
+    "gpu_invoices/aws_cur_legacy/sample-anonymous-aws-export-dataset.csv",
     "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv",
     "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv",
     "api_billing/gcp_billing_2026-09_handmade.csv",
 )
 NOT_READ = {
-    "gpu_invoices/aws_cur_legacy/sample-anonymous-aws-export-dataset.csv": "a legacy AWS Cost and Usage Report",
     "telemetry/k8s_ai_conformance/kops_vllm.prom": "a saved scrape of vLLM",
     "telemetry/vllm_single_gpu_runs/vllm_log_scale100_prompt500.csv": "a table without a column of money",
     "focus/focus_1_4_model.json": "no export breakeven reads",
@@ -71,8 +71,9 @@ def sums(rows: list[dict[str, str]], amount: str, currency: str) -> dict[str, De
         ("focus/focus_1.3_synthetic_costandusage_aws.csv", "BilledCost", "BillingCurrency"),
         (EXPORTS[3], "line_item_unblended_cost", "line_item_currency_code"),
         (EXPORTS[4], "BilledCost", "BillingCurrency"),
-        (EXPORTS[8], "CostInBillingCurrency", "BillingCurrencyCode"),
-        (EXPORTS[9], "cost/myCost", "cost/currencyCode"),
+        (EXPORTS[8], "lineItem/UnblendedCost", "lineItem/CurrencyCode"),
+        (EXPORTS[9], "CostInBillingCurrency", "BillingCurrencyCode"),
+        (EXPORTS[10], "cost/myCost", "cost/currencyCode"),
     ],
 )
 def test_a_csv_s_totals_are_the_sums_of_its_strings(answer, name: str, amount: str, currency: str) -> None:

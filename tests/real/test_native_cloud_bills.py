@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline.sources import SOURCES
+from pipeline.sources.aws_cur2 import LINES
 from pipeline.sources.focus_shape import CHARGES
 from tests.models.cloud_harness import MART, broken_laws, built
 from tests.pipeline.small_project import SmallProject, source
@@ -19,6 +20,7 @@ from tests.pipeline.small_project import SmallProject, source
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 OCI = DATA / "gpu_invoices/oci/reports_cost-csv_0000000030000269.csv"
 AZURE = DATA / "gpu_invoices/azure/sample-anonymous-ea-export-dataset.csv"
+CUR = DATA / "gpu_invoices/aws_cur_legacy/sample-anonymous-aws-export-dataset.csv"
 GCP = DATA / "api_billing/gcp_billing_2026-09_handmade.csv"
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
@@ -67,6 +69,18 @@ def test_azure_s_27_lines_are_canadian_dollars_of_one_american_date() -> None:
     assert frame["usage_date"].cast(pl.String).unique().to_list() == ["2023-09-02"]
     assert Counter(frame["pricing_category"]) == {"Standard": 24, "Dynamic": 3}
     assert set(frame["tags"]) == {'{"tagA": "valueA","tagB": "valueB","tagC": "valueC"}'}
+
+
+def test_the_legacy_report_s_lines_are_1269_of_use_and_12_of_tax() -> None:
+    """B7, B12: identity/LineItemId is on 388 of 1,281 lines, and all of them are charges."""
+    rows, frame = text(CUR), read("aws_cur", CUR, {"billing_period": "2023-11"})
+    assert frame["line_item_unblended_cost"].to_list() == [Decimal(row["lineItem/UnblendedCost"]) for row in rows]
+    assert (frame.height, frame["line_item_unblended_cost"].sum()) == (1281, Decimal("1.68230869740"))
+    assert Counter(frame["line_item_line_item_type"]) == {"Usage": 1269, "Tax": 12}
+    assert frame["line_item_usage_type"].to_list() == [row["lineItem/UsageType"] or None for row in rows]
+    assert frame["product_region_code"].to_list() == [row["product/regionCode"] or None for row in rows]
+    assert frame["other_columns"].null_count() == 1281
+    assert LINES.schema == dict(frame.schema)
 
 
 def test_google_s_hand_made_page_nets_its_credits_apart() -> None:

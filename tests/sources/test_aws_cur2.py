@@ -28,6 +28,7 @@ from pipeline.landing.store import FolderStore
 from pipeline.sources.aws_cur2 import LINES, SOURCE, parse
 from pipeline.sources.source import FetchContext
 from tests.pipeline.small_project import Answers, SmallProject
+from tests.sources import cur_legacy
 from tests.sources.cur2 import (
     FIRST,
     NAME,
@@ -169,6 +170,18 @@ def test_with_create_new_only_the_last_execution_of_a_month_counts(acme: Company
 def test_a_partition_in_lower_case_is_read_too(acme: Company, place: S3Place) -> None:
     refresh(place, [parquet([line(3.0)])], at=FIRST, partition="billing_period")
     assert total(acme.run()) == 3
+
+
+def test_a_legacy_report_in_s3_is_read_by_its_manifests(tmp_path: Path, place: S3Place) -> None:
+    """B9. Its manifest names files by their key; those of other reports are not ours to read."""
+    cur_legacy.refresh(place, [cur_legacy.csv_gz([line(1.5)]), cur_legacy.csv_gz([line(2.0)])], at=FIRST)
+    made = cur_legacy.company(tmp_path, place.root)
+    assert total(made.run()) == Decimal("3.5")
+    cur_legacy.refresh(
+        place, [], at=FIRST + timedelta(days=1), listed=["exports/other/20261001-20261101/2f6e/other-00001.csv.gz"]
+    )
+    again = made.fetch(now=NOW + timedelta(days=1))
+    assert "lies outside this export" in str(again.error)
 
 
 def test_the_first_run_brings_every_month_from_the_horizon(tmp_path: Path, place: S3Place) -> None:

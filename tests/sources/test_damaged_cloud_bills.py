@@ -1,6 +1,7 @@
 """Clouds' own exports with bytes lost, doubled or changed: refused, or read as exactly what they say."""
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames, Settings, Table
-from pipeline.sources import azure_cost_details, gcp_billing_export, oci_cost_report
+from pipeline.sources import aws_cur, azure_cost_details, gcp_billing_export, oci_cost_report
+from pipeline.sources.aws_cur2 import LINES
 from pipeline.sources.focus_shape import CHARGES
-from tests.sources import azure, gcp, oci
+from tests.sources import azure, cur_legacy, gcp, oci
+from tests.sources.cur2 import PERIOD, line, tax
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ FORMATS = {
     "gcp": Format(
         gcp.flat_csv([gcp.row(1.25, credits=[gcp.credit(-0.25)]), gcp.row(3.5)]),
         gcp_billing_export.parse, {"files": "whole"}, "cost", credits="credits",
+    ),
+    "cur": Format(
+        gzip.decompress(cur_legacy.csv_gz([line(1.25), line(3.5), tax(0.5)])),
+        aws_cur.parse, {"billing_period": PERIOD}, "lineItem/UnblendedCost", LINES,
     ),
 }  # fmt: skip
 
