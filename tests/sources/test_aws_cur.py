@@ -60,7 +60,7 @@ def test_every_kind_of_line_is_staged_as_that_of_cur_2(tmp_path: Path) -> None:
 
 
 @given(costs=st.lists(st.decimals(-999, 99999, places=10), min_size=1, max_size=5))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_a_line_says_what_it_says_in_cur_2(costs: Sequence[Decimal]) -> None:
     """B7."""
     lines: list[Line] = [line(float(cost), pricing_public_on_demand_cost=float(cost)) for cost in costs]

@@ -198,7 +198,7 @@ lines = st.lists(
 
 
 @given(said=lines)
-@settings(max_examples=5, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))
 def test_billed_is_the_actual_sum_whatever_the_amortized_file_says(
     said: Sequence[tuple[str, str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

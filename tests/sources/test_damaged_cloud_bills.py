@@ -93,7 +93,7 @@ def damaged(content: bytes, at: float, length: int, kind: str) -> bytes:
     length=st.integers(1, 400),
     kind=st.sampled_from(["cut", "lost", "doubled", "changed"]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_damaged_file_is_refused_or_comes_to_what_its_text_says(name: str, at: float, length: int, kind: str) -> None:
     """B7, B12: no crash, no row lost in silence, no other total."""
     export = FORMATS[name]

@@ -58,7 +58,7 @@ rows_said = st.lists(
 
 
 @given(said=rows_said)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_cost_and_credits_of_every_spelling_sum_to_the_invoice_months(
     said: Sequence[tuple[float, list[float], str, str]],
 ) -> None:

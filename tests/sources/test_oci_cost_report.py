@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import QuarantineError
@@ -52,6 +52,7 @@ rows = st.lists(
 
 
 @given(said=rows)
+@settings(max_examples=30)
 def test_every_row_is_a_charge_of_its_own_amount_month_and_currency(said: list[tuple[str, str, str]]) -> None:
     """B7, B8, B12: 18 decimals, both spellings of an instant, and no month but that of UTC."""
     content = report(
