@@ -325,7 +325,8 @@ def _scrapes(day: date, host: int) -> Rows:
             passed * 400000 + noise as prompt_tokens, 'delivered' as prompt_counts,
             passed * 120000 + noise // 4 as prompt_tokens_cached, passed * 90000 + noise // 5 as generation_tokens,
             passed * 50 as requests_success, noise % 16 as requests_running, 0 as requests_waiting,
-            null as identity_gap_tokens, null as gpu_memory_bytes,
+            null as identity_gap_tokens, null as prompt_tokens_transferred, null as engine_role,
+            null as gpu_memory_bytes,
             '[' || {uuids} || ']' as gpu_uuids, null as gpu_shares_ppm, 'declared' as gpu_method,
             200 as http_status, 5 as duration_ms, null as scrape_error
         from (

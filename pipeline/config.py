@@ -158,12 +158,20 @@ class Rent(_Section):
 
 
 class Deployment(_Served):
-    """One LLM served on a set of GPUs. A replica is `gpus_per_replica` of them serving one copy."""
+    """One LLM served on a set of GPUs. A replica is `gpus_per_replica` of them serving one copy.
+
+    `prefill`, `decode`: of a disaggregated one, which engines compute prompts and which generate, by their host, their
+    address or what made their pods; where nobody says, their own labels or their counters do. `adapters`: the names
+    under which a gateway asks it for its tuned models, beside its own.
+    """
 
     deployment: Name
     model: str
     served_names: Names = ()
     hosts: Names = ()
+    prefill: Names = ()
+    decode: Names = ()
+    adapters: Names = ()
     gpus_per_replica: int = Field(ge=1, le=1024)
     capacity: Capacity | None = None
     minimum_replicas: int = Field(default=1, ge=0, le=1024)
@@ -341,6 +349,48 @@ class Budget(_Section):
         return next(((kind, name) for kind, name in said if name is not None), ("organisation", None))
 
 
+class PerUseCharges(_Section):
+    """Which lines of a bill are of a service that is billed by use. All named fields must match; `account` is that of
+    the bill's source, the others are its own columns (of an invoice by lines only `resource_id`).
+    """
+
+    account: Name
+    resource_id: str | None = Field(default=None, min_length=1, max_length=200)
+    service: str | None = Field(default=None, min_length=1, max_length=200)
+    sku: str | None = Field(default=None, min_length=1, max_length=200)
+    sub_account: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class PerUseTokens(_Section):
+    """Whose requests in a gateway's log (`litellm_spend_logs`, or an endpoint's own in that form) it served: the log's
+    account, and the model as the log names it, less a provider before it.
+    """
+
+    gateway: Name
+    model: str = Field(min_length=1, max_length=200)
+    provider: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class PerUse(_Section):
+    """An LLM on workers that are billed while they work: serverless GPUs, an endpoint by the worker-second. It is no
+    rented GPU: it has no idle hours. Valid [from, to).
+    """
+
+    service: Name
+    model: str = Field(min_length=1, max_length=200)
+    charges: Annotated[
+        tuple[PerUseCharges, ...],
+        Field(min_length=1),
+        BeforeValidator(_one_or_more, json_schema_input_type=PerUseCharges | tuple[PerUseCharges, ...]),
+    ]
+    tokens: Annotated[
+        tuple[PerUseTokens, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=PerUseTokens | tuple[PerUseTokens, ...]),
+    ] = ()
+    valid_from: Day | None = Field(default=None, alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
+
+
 class Slack(_Section):
     channel: str | None = None
     token_env: EnvironmentName | None = "SLACK_BOT_TOKEN"
@@ -382,6 +432,7 @@ class Config(_Section):
     contracts: tuple[Contract, ...] = ()
     models: tuple[ModelWeights, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    per_use: tuple[PerUse, ...] = ()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 
@@ -536,6 +587,7 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _bad_intervals("contracts", [((one.provider, one.account), one) for one in config.contracts])
     yield from _bad_intervals("models", [((one.provider, one.model.lower()), one) for one in config.models])
     yield from _bad_intervals("budgets", [(one.scope, one) for one in config.budgets])
+    yield from _bad_intervals("per_use", [((one.service,), one) for one in config.per_use])
     for index, budget in enumerate(config.budgets):
         of = [name for name in ("team", "model", "workload") if getattr(budget, name) is not None]
         if len(of) > 1:
@@ -586,7 +638,16 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         yield _problem("demand", "sampled_week", value=week.isoformat(), fix=fix)
     if week is not None and not 2000 <= week.year < 2100:
         yield _problem("demand", "sampled_week", value=week.isoformat(), fix="Name a week that is or will be sampled.")
+    adapters: dict[str, str] = {}
     for index, deployment in enumerate(config.deployments):
+        for adapter in deployment.adapters:
+            if adapters.setdefault(adapter, deployment.deployment) != deployment.deployment:
+                fix = f"It is one of {adapters[adapter]} too: a log's requests of this name would be of both. Keep one."
+                yield _problem("deployments", index, "adapters", value=adapter, fix=fix)
+        both = sorted(set(deployment.prefill) & set(deployment.decode))
+        if both:
+            fix = "It is under prefill too. An engine that does both is under neither."
+            yield _problem("deployments", index, "decode", value=both[0], fix=fix)
         yield from _more_active_than_held(deployment, "deployments", index)
         yield from _split_by_nothing(deployment.token_costs, "deployments", index, "token_costs")
         rent = deployment.rent
@@ -602,6 +663,8 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         yield from _unknown_provider(model.provider, "models", index)
     for index, budget in enumerate(config.budgets):
         yield from _budget_of_nobody(index, budget, config)
+    for index, service in enumerate(config.per_use):
+        yield from _per_use_of_nothing(index, service, config)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
@@ -645,6 +708,34 @@ def _budget_of_nobody(index: int, budget: Budget, config: Config) -> Iterator[_P
     yield from _unknown_currency(budget.currency, "budgets", index)
 
 
+# What bills by lines, and what logs requests: where the charges and the tokens of a per-use service stand.
+_BILLS = frozenset(
+    {
+        "aws_cur", "aws_cur2", "azure_cost_details", "focus", "gcp_billing_export", "gcp_cost_table", "invoice_csv",
+        "modal_billing_csv", "oci_cost_report", "runpod_billing",
+    }
+)  # fmt: skip
+_GATEWAYS = frozenset({"litellm_spend_logs"})
+
+
+def _per_use_of_nothing(index: int, service: PerUse, config: Config) -> Iterator[_Problem]:
+    """A service whose bill or log nobody reads, or whose lines are a rented GPU's too."""
+    bills = {source.account for source in config.sources if source.source in _BILLS}
+    gateways = {source.account for source in config.sources if source.source in _GATEWAYS}
+    rented = {resource.resource_id for resource in config.gpu_resources}
+    for number, charges in enumerate(service.charges):
+        if charges.account not in bills:
+            fix = f"No bill by lines has this account. Configured: {', '.join(sorted(bills)) or 'none'}."
+            yield _problem("per_use", index, "charges", number, "account", value=charges.account, fix=fix)
+        if charges.resource_id in rented:
+            fix = "It is in gpu_resources, where every hour counts, used or not. Keep one of the two."
+            yield _problem("per_use", index, "charges", number, "resource_id", value=charges.resource_id, fix=fix)
+    for number, tokens in enumerate(service.tokens):
+        if tokens.gateway not in gateways:
+            fix = f"No log of requests has this account. Configured: {', '.join(sorted(gateways)) or 'none'}."
+            yield _problem("per_use", index, "tokens", number, "gateway", value=tokens.gateway, fix=fix)
+
+
 def _currencies() -> frozenset[str]:
     # Here, because only who has a contract waits for it.
     from babel.numbers import list_currencies
@@ -686,7 +777,7 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
         seen.add(name)
 
 
-_Dated = GpuResource | Contract | ModelWeights | Budget
+_Dated = GpuResource | Contract | ModelWeights | Budget | PerUse
 _Thing = tuple[str | None, ...]
 
 
@@ -859,6 +950,6 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
     )
     kept = {
         section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
-        for section in ("sources", "gpu_resources", "deployments", "contracts", "models", "budgets")
+        for section in ("sources", "gpu_resources", "deployments", "contracts", "models", "budgets", "per_use")
     }
     return config.model_copy(update={**kept, "workloads": workloads})

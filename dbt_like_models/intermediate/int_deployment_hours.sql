@@ -1,6 +1,7 @@
 -- One row per usage_date, usage_hour_at, deployment_id.
 -- What each deployment's engines did in an hour: GPU time with a request, tokens by class, and how often a reading
 -- found requests that wait. Saturated: at nine of ten readings some waited, and the GPUs served 95% of the hour.
+-- A prompt that one engine computes for another, and the first token of its answer, are there once.
 -- Where an engine does not count cache reads its uncached tokens hold them: none counted is not none read.
 -- partition: day, days apart
 -- rows of: int_engine_hours
@@ -68,6 +69,15 @@ tokens as (
             engine_tokens.usage_date = targets.usage_date
             and engine_tokens.host = targets.host
             and engine_tokens.target = targets.target
+    left join int_engine_roles_daily as roles
+        on
+            engine_tokens.usage_date = roles.usage_date
+            and engine_tokens.host = roles.host
+            and engine_tokens.target = roles.target
+            and engine_tokens.model_name = roles.model_name
+    where
+        roles.usage_date is null
+        or case when engine_tokens.token_class = 'output' then roles.counts_outputs else roles.counts_prompts end
     group by engine_tokens.usage_date, engine_tokens.usage_hour_at, targets.deployment_id
 ),
 

@@ -9,8 +9,11 @@
 -- began anew, as a pod did that has another UID or was made since the reading before, whatever its counters say.
 -- Where an agent and a Prometheus tell a process in turn, each counts on from where the other left off. Where it cannot
 -- be known which of the other's series it was, the first reading after a change is a baseline: nothing is told again.
+-- While two processes answer behind one address in turn, nothing is counted: what is read is of either. Where only
+-- their counters tell, the day after such a day begins with a baseline.
 -- partition: day
 -- lookback: int_engine_day_ends 7 days
+-- lookback: int_engine_shared_addresses_daily 7 days
 with
 engine_scrapes as (
     select * from int_engine_scrapes
@@ -21,6 +24,10 @@ day_ends as (
     from int_engine_day_ends
     cross join this_partition
     where int_engine_day_ends.usage_date < this_partition.from_date
+),
+
+shared_addresses as (
+    select * from int_engine_shared_addresses_daily
 ),
 
 tellers as (
@@ -275,7 +282,7 @@ target_scrapes as (
     from target_instants
 ),
 
--- A process is its own series: when two answer behind one address in turn, each is still read on its own.
+-- A process is its own series.
 paired as (
     select
         ordered_scrapes.*,
@@ -285,6 +292,7 @@ paired as (
         lag(ordered_scrapes.scraped_at) over process as previous_scraped_at,
         lag(ordered_scrapes.prompt_tokens_since_start) over process as previous_prompt_tokens,
         lag(ordered_scrapes.prompt_cached_tokens_since_start) over process as previous_cached_tokens,
+        lag(ordered_scrapes.prompt_transferred_tokens_since_start) over process as previous_transferred_tokens,
         lag(ordered_scrapes.generation_tokens_since_start) over process as previous_generation_tokens,
         lag(ordered_scrapes.requests_since_start) over process as previous_requests,
         lag(ordered_scrapes.requests_running_count) over process as previous_running_count,
@@ -315,11 +323,34 @@ paired as (
     )
 ),
 
+refused as (
+    select
+        paired.*,
+        own.usage_date is not null or earlier.usage_date is not null as is_refused
+    from paired
+    left join shared_addresses as own
+        on
+            paired.usage_date = own.usage_date
+            and paired.series_host = own.series_host
+            and paired.target = own.target
+            and paired.scraped_at >= own.from_at
+            and coalesce(paired.previous_scraped_at, paired.scraped_at) < own.to_at
+    left join shared_addresses as earlier
+        on
+            paired.previous_usage_date = earlier.usage_date
+            and paired.previous_usage_date < paired.usage_date
+            and paired.series_host = earlier.series_host
+            and paired.target = earlier.target
+            and earlier.method = 'counters'
+    where paired.is_of_this_day
+),
+
 judged as (
     select
         *,
         coalesce(process_started_at, pod_created_at) as began_at,
         case
+            when is_refused then 'unknown'
             when
                 coalesce(previous_usage_date < told_by_other_until, told_by_other_until is not null)
                 and coalesce(coalesce(process_started_at, pod_created_at) < cast(usage_date as timestamp), true)
@@ -345,8 +376,7 @@ judged as (
                 then 'process_start'
             else 'unknown'
         end as baseline
-    from paired
-    where is_of_this_day
+    from refused
 ),
 
 counted as (
@@ -361,6 +391,13 @@ counted as (
                 then prompt_cached_tokens_since_start - previous_cached_tokens
             when baseline in ('counter_fell', 'pod_made_anew', 'process_start') then prompt_cached_tokens_since_start
         end as stated_cached_tokens,
+        case
+            when
+                baseline = 'previous_scrape' and prompt_transferred_tokens_since_start >= previous_transferred_tokens
+                then prompt_transferred_tokens_since_start - previous_transferred_tokens
+            when baseline in ('counter_fell', 'pod_made_anew', 'process_start')
+                then prompt_transferred_tokens_since_start
+        end as transferred_tokens,
         case
             when baseline = 'previous_scrape' then generation_tokens_since_start - previous_generation_tokens
             when baseline != 'unknown' then generation_tokens_since_start
@@ -413,6 +450,7 @@ final as (
         gpu_memory_bytes_json,
         gpu_method,
         baseline,
+        is_refused,
         is_timed,
         counted_from_at,
         least(
@@ -428,9 +466,11 @@ final as (
         end as spread_to_at,
         prompt_tokens - coalesce(input_cache_read_tokens, 0) as input_uncached_tokens,
         input_cache_read_tokens,
+        transferred_tokens as of_which_transferred_tokens,
         output_tokens,
         request_count,
         requests_waiting_count,
+        engine_role,
         identity_gap_tokens,
         input_cache_read_tokens is not null as has_cached_counter,
         coalesce(

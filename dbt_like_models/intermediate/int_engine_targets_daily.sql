@@ -25,6 +25,12 @@ final as (
         count(*) filter (where baseline = 'unknown') as uncounted_count,
         count(*) filter (where baseline in ('counter_fell', 'pod_made_anew')) as reset_count,
         count(*) filter (where not is_timed) as untimed_count,
+        count(*) filter (where is_refused) as refused_count,
+        case when count(distinct engine_role) = 1 then min(engine_role) end as engine_role,
+        cast(sum(input_uncached_tokens) + sum(coalesce(input_cache_read_tokens, 0)) as bigint) as prompt_tokens,
+        cast(sum(of_which_transferred_tokens) as bigint) as of_which_transferred_tokens,
+        cast(sum(output_tokens) as bigint) as output_tokens,
+        cast(sum(request_count) as bigint) as request_count,
         count(identity_gap_tokens) as identity_count,
         min(identity_gap_tokens) as least_identity_gap_tokens,
         bool_and(has_cached_counter or baseline = 'unknown') as has_cached_counter

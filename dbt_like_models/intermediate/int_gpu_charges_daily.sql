@@ -1,7 +1,8 @@
 -- One row per usage_date, source, account, charge_id.
 -- Every charge of GPU bills and owned GPUs, booked to the UTC days of its period by milliseconds, exactly: the days of
 -- a line sum to the line. Hours billed go to days the same way. A control's lines are not charges. Of cloud bills, what
--- is charged for a declared GPU resource.
+-- is charged for a declared GPU resource. Lines of a service that is billed by use are charges of the bill, and of no
+-- GPU.
 -- partition: month
 -- lookback: stg_invoice_csv__lines 366 days
 with
@@ -30,16 +31,44 @@ days as (
     select * from calendar
 ),
 
+per_use_lines as (
+    select distinct
+        invoice_lines.account,
+        invoice_lines.invoice_id,
+        invoice_lines.line_number
+    from invoice_lines
+    inner join config_per_use_charges as rules
+        on
+            invoice_lines.account = rules.account
+            and (rules.resource_id is null or invoice_lines.resource_id = rules.resource_id)
+            and rules.service is null
+            and rules.sku is null
+            and rules.sub_account_id is null
+            and invoice_lines.period_end_at
+            > coalesce(cast(rules.valid_from_date as timestamp), invoice_lines.period_start_at)
+            and invoice_lines.period_start_at
+            < coalesce(cast(rules.valid_to_date as timestamp), invoice_lines.period_end_at)
+    where invoice_lines.charge_kind in ('gpu_instance', 'discount', 'credit', 'other')
+),
+
 lines as (
     select
-        invoice_lines.*,
+        invoice_lines.* replace (
+            case when per_use_lines.account is null then invoice_lines.charge_kind else 'per_use' end as charge_kind
+        ),
         coalesce(sources.issuer, invoice_lines.account) as issuer,
         invoice_lines.charge_kind in ('gpu_instance', 'discount', 'credit')
-        and invoice_lines.resource_id is not null as is_gpu_charge
+        and invoice_lines.resource_id is not null
+        and per_use_lines.account is null as is_gpu_charge
     from invoice_lines
     cross join this_partition
     left join sources
         on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
+    left join per_use_lines
+        on
+            invoice_lines.account = per_use_lines.account
+            and invoice_lines.invoice_id = per_use_lines.invoice_id
+            and invoice_lines.line_number = per_use_lines.line_number
     where
         sources.role is distinct from 'control'
         and invoice_lines.period_start_at < cast(this_partition.to_date as timestamp)
@@ -81,7 +110,9 @@ quantities as (
         *,
         epoch_ms(period_end_at) - epoch_ms(period_start_at) as period_ms,
         case
-            when charge_kind != 'gpu_instance' or resource_id is null or billed_cost < 0 or quantity < 0 then null
+            when billed_cost < 0 or quantity < 0 then null
+            when charge_kind = 'per_use' then coalesce(quantity_gpu_milliseconds, quantity_resource_milliseconds)
+            when charge_kind != 'gpu_instance' or resource_id is null then null
             when quantity_gpu_milliseconds is not null then quantity_gpu_milliseconds
             when quantity_resource_milliseconds is not null then quantity_resource_milliseconds * known_gpu_count
             else (epoch_ms(period_end_at) - epoch_ms(period_start_at)) * known_gpu_count

@@ -1,5 +1,6 @@
 -- One row per usage_date, usage_hour_at, deployment_id, workload, model, token_class.
--- Served tokens by deployment and workload: what demand and unit costs are made of.
+-- Served tokens by deployment and workload: what demand and unit costs are made of. A prompt that one engine computes
+-- for another, and the first token of its answer, are there once.
 -- partition: month, days apart
 with
 engine_tokens as (
@@ -27,6 +28,15 @@ named as (
             and engine_tokens.host = workloads.host
             and engine_tokens.target = workloads.target
             and engine_tokens.model_name = workloads.model_name
+    left join int_engine_roles_daily as roles
+        on
+            engine_tokens.usage_date = roles.usage_date
+            and engine_tokens.host = roles.host
+            and engine_tokens.target = roles.target
+            and engine_tokens.model_name = roles.model_name
+    where
+        roles.usage_date is null
+        or case when engine_tokens.token_class = 'output' then roles.counts_outputs else roles.counts_prompts end
 ),
 
 final as (

@@ -167,6 +167,15 @@ final as (
             workloads.deployment_id = workload_hours.deployment_id
             and workloads.workload = workload_hours.workload
             and split.minute_number // 60 = workload_hours.hour_number
+    left join int_engine_roles_daily as roles
+        on
+            roles.usage_date = cast(make_timestamp_ms(split.minute_number * 60000) as date)
+            and split.host = roles.host
+            and split.target = roles.target
+            and split.model_name = roles.model_name
+    where
+        roles.usage_date is null
+        or case when split.token_class = 'output' then roles.counts_outputs else roles.counts_prompts end
     group by all
     having sum(split.tokens) > 0
 )

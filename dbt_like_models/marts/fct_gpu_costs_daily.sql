@@ -51,7 +51,7 @@ rows_by_state as (
         resource_id,
         cast(null as varchar) as deployment_id,
         case
-            when charge_kind = 'tax' then 'tax'
+            when charge_kind in ('tax', 'per_use') then charge_kind
             when charge_kind in ('credit', 'discount') then 'credit'
             else 'overhead'
         end as state,

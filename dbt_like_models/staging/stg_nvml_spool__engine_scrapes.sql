@@ -35,6 +35,8 @@ final as (
         engine_scrapes.requests_running as requests_running_count,
         engine_scrapes.requests_waiting as requests_waiting_count,
         engine_scrapes.identity_gap_tokens,
+        engine_scrapes.prompt_tokens_transferred as prompt_transferred_tokens_since_start,
+        engine_scrapes.engine_role,
         engine_scrapes.gpu_uuids as gpu_uuids_json,
         engine_scrapes.gpu_shares_ppm as gpu_shares_ppm_json,
         engine_scrapes.gpu_memory_bytes as gpu_memory_bytes_json,

@@ -279,7 +279,9 @@ final as (
         engine_samples.requests_success as requests_since_start,
         engine_samples.requests_running as requests_running_count,
         engine_samples.requests_waiting as requests_waiting_count,
-        cast(null as bigint) as identity_gap_tokens,
+        engine_samples.identity_gap_tokens,
+        engine_samples.prompt_tokens_transferred as prompt_transferred_tokens_since_start,
+        engine_samples.engine_role,
         coalesce(pods.gpu_uuids_json, requests.gpu_uuids_json) as gpu_uuids_json,
         coalesce(
             pods.gpu_shares_ppm_json,

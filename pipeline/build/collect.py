@@ -17,7 +17,7 @@ from pipeline.build.closing_tables import CLOSE_EVENT
 from pipeline.build.parsed import parsed_key
 from pipeline.build.snapshot import SHARED_BY_DAY, SHARED_FOLDER, Snapshots
 from pipeline.errors import BuildError, LandingError
-from pipeline.landing.dataset import Dataset
+from pipeline.landing.dataset import Dataset, datasets_by_name
 from pipeline.landing.landing import REPORT_EVENT, Contents
 from pipeline.landing.shared import SharedFiles
 from pipeline.landing.store import S3_CONNECTIONS, Entry
@@ -153,7 +153,7 @@ def _cited(contents: Contents) -> dict[str, str]:
 
 def _parsed(contents: Contents, datasets: Sequence[Dataset]) -> frozenset[tuple[str, str]]:
     """(sha256, key) of what this release reads of all that has landed, whenever: a look back needs it too."""
-    by_name = {(dataset.source, dataset.name): dataset for dataset in datasets}
+    by_name = datasets_by_name(datasets)
     return frozenset(
         (landed.sha256, parsed_key(landed, by_name[delivery.source, delivery.dataset], delivery.settings))
         for delivery in contents.deliveries

@@ -20,6 +20,7 @@ from pipeline.config import (
     Capacity,
     Config,
     Deployment,
+    PerUse,
     SourceConfig,
     Workload,
     landed_config,
@@ -112,6 +113,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     },
     "config_deployment_hosts": {"deployment_id": pl.String(), "host": pl.String(), **_VALID},
     "config_deployment_served_names": {"deployment_id": pl.String(), "served_name": pl.String(), **_VALID},
+    "config_deployment_roles": {
+        "deployment_id": pl.String(),
+        "engine_name": pl.String(),
+        "engine_role": pl.String(),
+        **_VALID,
+    },
+    "config_deployment_adapters": {"deployment_id": pl.String(), "adapter": pl.String(), **_VALID},
     "config_workloads": {
         "workload": pl.String(),
         "team": pl.String(),
@@ -197,6 +205,23 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "scope_name": pl.String(),
         "monthly_cost": _MONEY,
         "currency": pl.String(),
+        **_VALID,
+    },
+    "config_per_use": {"per_use_service": pl.String(), "model": pl.String(), **_VALID},
+    "config_per_use_charges": {
+        "per_use_service": pl.String(),
+        "account": pl.String(),
+        "resource_id": pl.String(),
+        "service": pl.String(),
+        "sku": pl.String(),
+        "sub_account_id": pl.String(),
+        **_VALID,
+    },
+    "config_per_use_tokens": {
+        "per_use_service": pl.String(),
+        "gateway_account": pl.String(),
+        "provider": pl.String(),
+        "raw_model": pl.String(),
         **_VALID,
     },
     "config_company": {
@@ -363,9 +388,14 @@ _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_deployments": (("deployment_id",), ()),
     "config_deployment_hosts": (("deployment_id",), ("host",)),
     "config_deployment_served_names": (("deployment_id",), ("served_name",)),
+    "config_deployment_roles": (("deployment_id",), ("engine_name", "engine_role")),
+    "config_deployment_adapters": (("deployment_id",), ("adapter",)),
     "config_contracts": (("provider", "account"), ()),
     "config_models": (("provider", "model"), ()),
     "config_budgets": (("scope", "scope_name"), ()),
+    "config_per_use": (("per_use_service",), ()),
+    "config_per_use_charges": (("per_use_service",), ("account", "resource_id", "service", "sku", "sub_account_id")),
+    "config_per_use_tokens": (("per_use_service",), ("gateway_account", "provider", "raw_model")),
     "config_contract_rates": (
         ("provider", "account"),
         ("model", "token_class", "mode", "context_window", "region"),
@@ -444,6 +474,9 @@ def _days_said(config: Config) -> Iterator[Hashable]:
     for budget in config.budgets:
         yield *budget.scope, budget.valid_from
         yield *budget.scope, budget.valid_to
+    for service in config.per_use:
+        yield service.service, service.valid_from
+        yield service.service, service.valid_to
 
 
 def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
@@ -632,6 +665,28 @@ def _deployment_served_names(config: Config) -> Iterator[Row]:
             }
 
 
+def _deployment_roles(config: Config) -> Iterator[Row]:
+    for deployment in config.deployments:
+        for engine_role, names in (("prefill", deployment.prefill), ("decode", deployment.decode)):
+            for name in names:
+                yield {
+                    "deployment_id": deployment.deployment,
+                    "engine_name": name,
+                    "engine_role": engine_role,
+                    "valid_from_date": deployment.valid_from,
+                }
+
+
+def _deployment_adapters(config: Config) -> Iterator[Row]:
+    for deployment in config.deployments:
+        for adapter in deployment.adapters:
+            yield {
+                "deployment_id": deployment.deployment,
+                "adapter": adapter,
+                "valid_from_date": deployment.valid_from,
+            }
+
+
 def _workloads(config: Config) -> Iterator[Row]:
     for workload in config.workloads:
         yield {
@@ -757,6 +812,41 @@ def _budgets(config: Config) -> Iterator[Row]:
         }
 
 
+def _per_use(config: Config) -> Iterator[Row]:
+    for one in config.per_use:
+        yield {"per_use_service": one.service, "model": one.model, **_days_of(one)}
+
+
+def _per_use_charges(config: Config) -> Iterator[Row]:
+    for one in config.per_use:
+        for charges in one.charges:
+            yield {
+                "per_use_service": one.service,
+                "account": charges.account,
+                "resource_id": charges.resource_id,
+                "service": charges.service,
+                "sku": charges.sku,
+                "sub_account_id": charges.sub_account,
+                **_days_of(one),
+            }
+
+
+def _per_use_tokens(config: Config) -> Iterator[Row]:
+    for one in config.per_use:
+        for tokens in one.tokens:
+            yield {
+                "per_use_service": one.service,
+                "gateway_account": tokens.gateway,
+                "provider": tokens.provider,
+                "raw_model": tokens.model,
+                **_days_of(one),
+            }
+
+
+def _days_of(one: PerUse) -> Row:
+    return {"valid_from_date": one.valid_from, "valid_to_date": one.valid_to}
+
+
 def _company(config: Config) -> Iterator[Row]:
     meter = config.alerts.regret_meter
     yield {
@@ -778,6 +868,8 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_rents": _rents,
     "config_deployment_hosts": _deployment_hosts,
     "config_deployment_served_names": _deployment_served_names,
+    "config_deployment_roles": _deployment_roles,
+    "config_deployment_adapters": _deployment_adapters,
     "config_workloads": _workloads,
     "config_candidates": _candidates,
     "config_workload_rules": _workload_rules,
@@ -786,5 +878,8 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_contract_rates": _contract_rates,
     "config_models": _models,
     "config_budgets": _budgets,
+    "config_per_use": _per_use,
+    "config_per_use_charges": _per_use_charges,
+    "config_per_use_tokens": _per_use_tokens,
     "config_company": _company,
 }

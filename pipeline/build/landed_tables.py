@@ -23,7 +23,7 @@ from pipeline.build.parsed import (
 from pipeline.build.relations import CountedPart, FrameRelation, LandedRelation, Relation
 from pipeline.errors import BuildError
 from pipeline.landing.current import BucketKey, Current, NotCounted, current_buckets
-from pipeline.landing.dataset import Dataset
+from pipeline.landing.dataset import Dataset, datasets_by_name
 from pipeline.landing.landing import Contents, DamagedObjectError, Landing, RedactedError, redacted_words
 from pipeline.landing.records import Delivery, LandedObject
 from pipeline.landing.shared import SharedFiles
@@ -109,7 +109,7 @@ def read_landed(
     `shared`: where other machines have left what they read, and are told of what is read now. `anew`: take from it
     nothing, nor from an index here whose tables are not here too.
     """
-    by_name = {(dataset.source, dataset.name): dataset for dataset in datasets}
+    by_name = datasets_by_name(datasets)
     parsed, damaged = _parse(contents, by_name, landing, cache, shared, anew=anew)
     quarantined = tuple(_quarantined(contents.deliveries, parsed))
     unreadable = {item.delivery.delivery_id: f"{item.landed.name}: {item.reason}" for item in quarantined}
@@ -284,7 +284,7 @@ def _counted(
     found: dict[str, dict[date, list[CountedPart]]] = {}
     seen: set[tuple[str, str, str]] = set()
     for delivery in deliveries:
-        if (delivery.source, delivery.dataset) != (dataset.source, dataset.name):
+        if not dataset.is_called(delivery.source, delivery.dataset):
             continue
         for landed in delivery.objects:
             item = parsed[delivery.delivery_id][landed.sha256]
@@ -295,7 +295,7 @@ def _counted(
                 seen.add(identity)
             for name, table in item.tables.items():
                 for part in table.parts:
-                    key = BucketKey(delivery.source, delivery.account, delivery.dataset, part.bucket)
+                    key = BucketKey(delivery.source, delivery.account, dataset.name, part.bucket)
                     counts = dataset.mode == "append" or (key in current and current[key].delivery == delivery)
                     if counts:
                         counted = CountedPart(
@@ -411,7 +411,8 @@ def _append_coverage(
     counted: Mapping[tuple[str, str], CountedTables],
 ) -> Iterable[dict[str, Any]]:
     """A feed covers every day from its first row to what it last stated, also days on which it brought nothing."""
-    for (source, name), dataset in by_name.items():
+    for source, name in counted:
+        dataset = by_name[source, name]
         if dataset.mode != "append":
             continue
         rows: dict[str, dict[date, int]] = {}
@@ -425,7 +426,7 @@ def _append_coverage(
                 (
                     delivery.stated_at
                     for delivery in deliveries
-                    if (delivery.source, delivery.dataset, delivery.account) == (source, name, account)
+                    if dataset.is_called(delivery.source, delivery.dataset) and delivery.account == account
                 ),
                 default=day_start(max(per_day)),
             )

@@ -105,6 +105,9 @@ def _engine_row(row: _Row) -> EngineRow:
         requests_waiting=row["requests_waiting"],
         process_started_at=row["process_started_at"],
         engine_version=None,
+        identity_gap_tokens=row["identity_gap_tokens"],
+        prompt_tokens_transferred=row["prompt_tokens_transferred"],
+        engine_role=row["engine_role"],
     )
 
 

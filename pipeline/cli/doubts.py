@@ -8,6 +8,7 @@ from pipeline.cli.options import console
 from pipeline.decisions.check_results import check_results
 from pipeline.formats.writing import printable
 from pipeline.reports import certainty, matches
+from pipeline.reports.engines import adapter_lines, per_use_lines, refused_lines, role_lines
 from pipeline.reports.figures import counted
 from pipeline.reports.grain import hours_in_words, peaks_in_words
 from pipeline.reports.idle_runs import conflict_lines, run_lines
@@ -39,11 +40,27 @@ def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_idle_runs(questions: Questions, *, currency: str, **period: date) -> None:
-    """Below where the hours went: what ready time bought, the dearest idle runs, feeds that disagree about a GPU."""
+    """Below where the hours went: what ready time bought, the dearest idle runs, feeds that disagree about a GPU, and
+    engines of which nothing can be counted.
+    """
     for title, lines in (
         ("What ready GPUs bought:", pool_lines(questions.ask("gpu_waste", **period).to_dicts(), currency=currency)),
         ("Idle runs, the dearest:", run_lines(questions.ask("idle_runs", **period).to_dicts(), currency=currency)),
         ("Feeds that disagree:", conflict_lines(questions.ask("telemetry_conflicts", **period).to_dicts())),
+        ("Not counted:", refused_lines(questions.ask("refused_addresses", **period).to_dicts())),
+    ):
+        if lines:
+            console().print(title)
+        for line in lines:
+            console().print(printable(f"  {line}"), markup=False)
+
+
+def print_engines(questions: Questions, *, currency: str, **period: date) -> None:
+    """Below unit costs: what of engines and of services billed by use is not as simple as the table says."""
+    for title, lines in (
+        ("By adapter:", adapter_lines(questions.ask("adapter_costs", **period).to_dicts(), currency=currency)),
+        ("Prompts computed apart:", role_lines(questions.ask("engine_roles", **period).to_dicts())),
+        ("Billed by use:", per_use_lines(questions.ask("per_use_gaps", **period).to_dicts(), currency=currency)),
     ):
         if lines:
             console().print(title)

@@ -17,6 +17,7 @@ from pipeline.cli.doubts import (
     print_certainty,
     print_conditions,
     print_doubts,
+    print_engines,
     print_grain,
     print_idle_runs,
     print_matches,
@@ -101,6 +102,7 @@ def _answer(
             beside = in_words(charges, reporting_currency=config.reporting_currency)
             if beside is not None:
                 console().print(printable(beside), markup=False)
+            print_engines(questions, currency=config.reporting_currency, **period_of)
             _print_budgets(questions, config, to_date=to_date)
             _print_prepaid(questions, **period_of)
         print_unconverted(unconverted(questions, config, **period_of))
@@ -154,6 +156,8 @@ def costs(
     is_by_class: bool,
 ) -> None:
     """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
+
+    Lanes: api, self_host (GPUs of your own), per_use (workers billed while they work: `per_use` in breakeven.yaml).
 
     \b
     Examples:

@@ -12,6 +12,7 @@ from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.build.sql_models import PartitionBy
 from pipeline.config import Config
 from pipeline.decisions import (
+    adapter_tokens,
     alert_states,
     api_prices,
     budgets,
@@ -24,6 +25,7 @@ from pipeline.decisions import (
     list_prices,
     model_matches,
     peak_allowances,
+    per_use_costs,
     prepaid_balances,
     rental_plans,
     scale_downs,
@@ -77,6 +79,8 @@ PYTHON_MODELS = (
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
     _node("fct_gpu_waste_daily", gpu_waste, "day"),
     _node("fct_budgets_monthly", budgets, "month"),
+    _node("fct_adapter_tokens_daily", adapter_tokens, "month"),
+    _node("fct_per_use_costs_daily", per_use_costs, "month"),
     _node("fct_invoices_monthly", invoices_monthly, "none"),
     _node("fct_prepaid_balances_daily", prepaid_balances, "none"),
 )

@@ -15,6 +15,7 @@ from pipeline.build.config_tables import config_left_out
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.decisions.graph import shipped_graph
 from pipeline.landing.current import BucketKey, Current, vouched_days
+from pipeline.landing.dataset import Dataset, datasets_by_name
 from pipeline.landing.landing import Contents
 from pipeline.landing.project import CONFIG_FILE, Project
 from pipeline.landing.records import Delivery, Event
@@ -85,15 +86,17 @@ def quarantine_within(
 
 
 def _entries(contents: Contents, landed: Landed) -> Iterator[QuarantineEntry]:
+    datasets = datasets_by_name(shipped_graph().datasets)
     unread = {item.delivery.delivery_id for item in landed.quarantined}
     unusable = unread | {item.delivery.delivery_id for item in landed.not_counted}
-    usable = [delivery for delivery in contents.deliveries if delivery.delivery_id not in unusable]
+    usable = [_as_named_now(one, datasets) for one in contents.deliveries if one.delivery_id not in unusable]
 
     def entry(delivery: Delivery, name: str, sha256: str, reason: str) -> QuarantineEntry:
         if (tombstone := contents.redacted.get(sha256)) is not None:
             why = str(tombstone.body.get("reason"))
             return QuarantineEntry(delivery.source, delivery.account, name, sha256, reason, REDACTED, why)
-        is_superseded = _is_counted_anew(delivery, landed.current) or _is_mended(delivery, usable)
+        broken = _as_named_now(delivery, datasets)
+        is_superseded = _is_counted_anew(broken, landed.current) or _is_mended(broken, usable)
         ended = SUPERSEDED if is_superseded else None
         return QuarantineEntry(delivery.source, delivery.account, name, sha256, reason, ended)
 
@@ -115,6 +118,12 @@ def _entries(contents: Contents, landed: Landed) -> Iterator[QuarantineEntry]:
     for event, reason in closing_left_out(contents.events):
         name = f"{event.kind} of {event.at:%Y-%m-%d %H:%M} UTC"
         yield QuarantineEntry("close", "-", name, event.event_id, f"not counted: {reason}")
+
+
+def _as_named_now(delivery: Delivery, datasets: Mapping[tuple[str, str], Dataset]) -> Delivery:
+    """The delivery under the name that its dataset has in this release, which is that of what replaces it."""
+    dataset = datasets.get((delivery.source, delivery.dataset))
+    return delivery if dataset is None or dataset.name == delivery.dataset else replace(delivery, dataset=dataset.name)
 
 
 def _is_counted_anew(broken: Delivery, current: Mapping[BucketKey, Current]) -> bool:

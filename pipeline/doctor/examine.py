@@ -197,6 +197,7 @@ def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tup
             mapping = [
                 *input_findings(questions, config, **days),
                 *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
+                *figures.engine_findings(questions, config, **days),
                 *figures.budget_findings(questions, to_date=days["to_date"]),
                 *figures.prepaid_findings(questions, **days),
             ]

@@ -16,6 +16,7 @@ from pipeline.decisions.check_results import check_results
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.formats import currency as currencies
 from pipeline.reports.budgets import STATUSES, budget_name
+from pipeline.reports.engines import per_use_lines, refused_lines
 from pipeline.reports.figures import counted, fixed, percent
 from pipeline.reports.prepaid import lasts, prepaid_name
 from pipeline.reports.questions import Questions
@@ -156,6 +157,30 @@ def _of_prepaid(row: Row) -> Finding:
         return _found("prepaid", "ok", said, subject="prepaid")
     fix = "Buy credits, or see that the provider buys them by itself, and write the purchase down"
     return _found("prepaid", "fix", said, subject="prepaid", fix=fix, cost=Cost.PREPAID_RUNS_OUT)
+
+
+def engine_findings(questions: Questions, config: Config, *, from_date: date, to_date: date) -> list[Finding]:
+    """Engines of which nothing can be counted, and services billed by use whose days have no price."""
+    days: dict[str, Any] = {"from_date": from_date, "to_date": to_date}
+    found = [
+        _found("engines", "note", said, subject="engines", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
+        for said, _, fix in (
+            line.rpartition(". ") for line in refused_lines(questions.ask("refused_addresses", **days).to_dicts())
+        )
+    ]
+    gaps = questions.ask("per_use_gaps", **days).to_dicts()
+    return found + [
+        _found(
+            "per_use",
+            "note",
+            line,
+            subject="per_use",
+            fix="Under per_use in breakeven.yaml: `charges` say which lines, `tokens` whose requests are its",
+            cost=Cost.FIGURE_LACKS_AN_INPUT,
+            at_stake_rc=row["full_cost_rc"],
+        )
+        for row, line in zip(gaps, per_use_lines(gaps, currency=config.reporting_currency), strict=True)
+    ]
 
 
 _MATCH = "a workload's match"

@@ -11,6 +11,7 @@ from pipeline.decisions.graph import shipped_graph
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_within
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.errors import LandingError
+from pipeline.landing.dataset import datasets_by_name
 from pipeline.landing.landing import Contents, DamagedObjectError
 from pipeline.landing.project import CONFIG_FILE, Project
 from pipeline.landing.records import Delivery, LandedObject
@@ -119,7 +120,7 @@ def _altered(project: Project, chosen: Iterable[LandedObject]) -> dict[str, str]
 
 def _unread(project: Project, contents: Contents, damaged: Mapping[str, str]) -> set[str]:
     """Objects that the cache does not know and that are there: looking closer would mean to read them all."""
-    datasets = {(dataset.source, dataset.name): dataset for dataset in shipped_graph().datasets}
+    datasets = datasets_by_name(shipped_graph().datasets)
     unread: set[str] = set()
     for delivery in contents.deliveries:
         dataset = datasets.get((delivery.source, delivery.dataset))

@@ -240,7 +240,7 @@ class Evidence:
             key = BucketKey(dataset.source, part.account, dataset.name, part.bucket)
             deliveries = [self._landed.current[key].delivery]
         for delivery in deliveries:
-            if (delivery.source, delivery.dataset, delivery.account) != (dataset.source, dataset.name, part.account):
+            if not dataset.is_called(delivery.source, delivery.dataset) or delivery.account != part.account:
                 continue
             known = self._numbers.get((delivery.delivery_id, table.name, str(part.table.file)))
             if known is not None:

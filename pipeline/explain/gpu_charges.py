@@ -75,6 +75,6 @@ def accrued(agreement: Record) -> int:
 
 def other_state(charge_kind: str) -> str:
     """Where the lines of a GPU bill that are no GPU's stand."""
-    if charge_kind == "tax":
-        return "tax"
+    if charge_kind in ("tax", "per_use"):
+        return charge_kind
     return "credit" if charge_kind in ("credit", "discount") else "overhead"

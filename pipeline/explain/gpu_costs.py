@@ -164,6 +164,7 @@ _STATES = {
     "not_present": "the host was watched and showed fewer GPUs than are paid for",
     "unobserved": "paid for and not sampled: never called idle, never called busy",
     "overhead": "lines of the bill that are no GPU's",
+    "per_use": "lines of services that are billed by use",
     "tax": "tax lines of the bill",
     "credit": "credits and discounts that belong to no GPU's hours",
 }

@@ -91,6 +91,8 @@ _FORMULA = (
     "prompt = vllm:prompt_tokens_total; input_cache_read = vllm:prompt_tokens_cached_total; input_uncached = prompt - "
     "input_cache_read; output = vllm:generation_tokens_total; of other engines what `breakeven agent engines` "
     "lists.",
+    "Where one engine computes prompts and another generates, the one's prompts and the other's answers count. While "
+    "two processes answer behind one address in turn, nothing does.",
     "An increment that crosses the full hour is split by milliseconds, so one that crosses midnight belongs to two "
     "days. An untimed one (no scrape for longer than three intervals) is booked whole to the scrape that found it.",
 )
@@ -121,7 +123,7 @@ def _increments(intervals: Sequence[Record], scrapes: Sequence[Record], usage_da
 def _of_day(interval: Record, token_class: str, usage_date: date) -> int:
     """The part of an increment on the day: split at the full hour by largest remainder, ties to the earlier hour."""
     tokens: int | None = interval[f"{token_class}_tokens"]
-    if tokens is None or interval["baseline"] == "unknown":
+    if tokens is None or interval["baseline"] == "unknown" or not _counts(interval, token_class):
         return 0
     start, end = _milliseconds(interval["spread_from_at"]), _milliseconds(interval["spread_to_at"])
     edge = (start // _HOUR_MS + 1) * _HOUR_MS
@@ -131,6 +133,11 @@ def _of_day(interval: Record, token_class: str, usage_date: date) -> int:
         last += 2 * remainder > end - start
     first_is_of_day, last_is_of_day = (_date(moment) == usage_date for moment in (start, edge))
     return (tokens - last) * first_is_of_day + last * last_is_of_day
+
+
+def _counts(interval: Record, token_class: str) -> bool:
+    """Whether its engine's count of the class is the deployment's: of a prompt that another computed it is not."""
+    return bool(interval["counts_outputs" if token_class == "output" else "counts_prompts"])
 
 
 def _date(milliseconds: int) -> date:
@@ -209,7 +216,8 @@ def _midnight(increments: Sequence[_Increment], usage_date: date) -> Iterable[Re
             whole = found.interval[f"{name}_tokens"] or 0
             part = found.of_day[name]
             is_own = found.interval["usage_date"] == usage_date
-            if whole and found.interval["baseline"] != "unknown" and part != (whole if is_own else 0):
+            is_counted = found.interval["baseline"] != "unknown" and _counts(found.interval, name)
+            if whole and is_counted and part != (whole if is_own else 0):
                 yield {
                     "scraped_at": found.interval["scraped_at"],
                     "target": found.interval["target"],

@@ -10,6 +10,7 @@ Figure = Literal[
     "prompt_tokens_delivered",
     "prompt_tokens_computed",
     "prompt_tokens_cached",
+    "prompt_tokens_recomputed",
     "generation_tokens",
     "requests_success",
     "requests_running",
@@ -75,6 +76,14 @@ ENGINE_METRICS: tuple[EngineMetric, ...] = (
         _VLLM,
         ("prompt_tokens_cached", "vllm:prompt_tokens_cached_total", "counter", "token"),
         ("prompt_tokens_cached", "vllm:prompt_tokens_by_source_total", "counter", "token"),
+    ),
+    # Its sources local_compute + local_cache_hit + external_kv_transfer are all prompts + these: of a prompt that was
+    # found whole the last token is computed again, and stands in two of them (class PromptTokenStats).
+    *_of(
+        "vllm",
+        "V1, where printed",
+        "github.com/vllm-project/vllm vllm/v1/metrics/stats.py",
+        ("prompt_tokens_recomputed", "vllm:prompt_tokens_recomputed_total", "counter", "token"),
     ),
     *_of(
         "sglang",

@@ -3,6 +3,7 @@
 Only names of `engine_table` are read, each with its declared TYPE and the words of its HELP checked.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -19,6 +20,8 @@ from pipeline.formats.exposition import (
 )
 
 UNNAMED = "unnamed"
+# One process computes prompts, another generates: each for the other.
+ROLES = frozenset({"prefill", "decode"})
 _STARTED = "process_start_time_seconds"
 # Of a sample that has no other labels there is no second one that would be added to it.
 _WHOLE = frozenset({"model_name", "engine_type"})
@@ -32,7 +35,8 @@ class EngineRow:
 
     `prompt_counts` says what `prompt_tokens` counts: `delivered`, the prompts' length with cache hits, of which
     `prompt_tokens_cached`; or `computed`, without them, where the engine tells no more. Both null with the counter.
-    `identity_gap_tokens`: as `VllmRow` has it; no other engine prints two counts of one thing.
+    `identity_gap_tokens`, `prompt_tokens_transferred`: as `VllmRow` has them; no other engine prints these.
+    `engine_role`: prefill or decode, where the engine says that it does one of the two for another process.
     """
 
     engine: str
@@ -48,6 +52,8 @@ class EngineRow:
     process_started_at: datetime | None
     engine_version: str | None
     identity_gap_tokens: int | None = None
+    prompt_tokens_transferred: int | None = None
+    engine_role: str | None = None
 
 
 def read_engine(body: str, *, served_model: str | None = None) -> list[EngineRow]:
@@ -149,7 +155,14 @@ def _row(
         requests_waiting=_gauge(families.get("requests_waiting", [])),
         process_started_at=started_at,
         engine_version=None,
+        engine_role=role_in(label for sample in exposition.samples for label in sample.series.labels),
     )
+
+
+def role_in(labels: Iterable[tuple[str, str]]) -> str | None:
+    """What the label `engine_type` says of a disaggregated engine (SGLang: prefill, decode, else unified)."""
+    said = {value for name, value in labels if name == "engine_type" and value in ROLES}
+    return said.pop() if len(said) == 1 else None
 
 
 def _is_a_part(sample: Sample) -> bool:

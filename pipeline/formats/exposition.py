@@ -245,6 +245,7 @@ _PROMPT = "vllm:prompt_tokens_total"
 _GENERATION = "vllm:generation_tokens_total"
 _CACHED = "vllm:prompt_tokens_cached_total"
 _BY_SOURCE = "vllm:prompt_tokens_by_source_total"
+_RECOMPUTED = "vllm:prompt_tokens_recomputed_total"
 _SUCCESS = "vllm:request_success_total"
 _CREATED = "vllm:prompt_tokens_created"
 _STARTED = "process_start_time_seconds"
@@ -255,6 +256,7 @@ _VLLM_TYPES = {
     _GENERATION: "counter",
     _CACHED: "counter",
     _BY_SOURCE: "counter",
+    _RECOMPUTED: "counter",
     _SUCCESS: "counter",
     "vllm:num_requests_running": "gauge",
     "vllm:num_requests_waiting": "gauge",
@@ -263,7 +265,7 @@ _VLLM_TYPES = {
     _ITERATIONS: "histogram",
     _PREEMPTIONS: "counter",
 }
-_TOKEN_COUNTERS = (_PROMPT, _GENERATION, _CACHED, _BY_SOURCE)
+_TOKEN_COUNTERS = (_PROMPT, _GENERATION, _CACHED, _BY_SOURCE, _RECOMPUTED)
 # Families whose series are added up: where one ends the body, its missing half would read as a smaller number.
 _SUMMED = {_BY_SOURCE: "source", _SUCCESS: "finished_reason"}
 
@@ -272,7 +274,8 @@ _SUMMED = {_BY_SOURCE: "source", _SUCCESS: "finished_reason"}
 class VllmRow:
     """One engine of one scrape: cumulative counters since `process_started_at` (naive UTC). Null = not exposed.
 
-    `prompt_tokens` is prompt length and includes `prompt_tokens_cached` (local and external cache hits).
+    `prompt_tokens` is prompt length and includes `prompt_tokens_cached` (local and external cache hits), of which
+    `prompt_tokens_transferred` came from another process: a cache outside, or the one that computed the prompt.
     `engine_rank` is vLLM V1's label `engine` (the data-parallel rank); V0 has one engine and no label, here '0'.
     `identity_gap_tokens`: by how much the counters that must agree differ at most; null where there is but one of each.
     """
@@ -288,6 +291,8 @@ class VllmRow:
     process_started_at: datetime | None
     engine_version: str | None
     identity_gap_tokens: int | None = None
+    prompt_tokens_transferred: int | None = None
+    engine_role: str | None = None
 
 
 def read_vllm(body: str) -> list[VllmRow]:
@@ -416,10 +421,14 @@ def _vllm_row(
         known = [figure for figure in chosen if figure is not None]
         return sum(known) if known and len(known) == len(chosen) else None
 
+    by_cache = found_in_caches(
+        total(_BY_SOURCE, ("local_cache_hit", "external_kv_transfer")),
+        recomputed=one(_RECOMPUTED),
+    )
     cached = one(_CACHED)
     if cached is None:
         # The same quantity under its older name: HELP of prompt_tokens_cached_total says "(local + external)".
-        cached = total(_BY_SOURCE, ("local_cache_hit", "external_kv_transfer"))
+        cached = by_cache
     if started_at is None and _CREATED in families:
         started_at = instant(families[_CREATED][""].value)
     return VllmRow(
@@ -437,12 +446,19 @@ def _vllm_row(
             prompt=one(_PROMPT),
             generated=one(_GENERATION),
             cached=cached,
-            by_cache=total(_BY_SOURCE, ("local_cache_hit", "external_kv_transfer")),
+            by_cache=by_cache,
             computed=total(_BY_SOURCE, ("local_compute",)),
             # Tokens that are computed again, or found in a cache, are in no or in more than one step.
             iterations=one(_ITERATIONS) if cached == 0 and one(_PREEMPTIONS) in (None, 0) else None,
         ),
+        prompt_tokens_transferred=total(_BY_SOURCE, ("external_kv_transfer",)),
     )
+
+
+def found_in_caches(by_source: int | None, *, recomputed: int | None) -> int | None:
+    """Prompt tokens that nothing was computed for, of those that vLLM counts as found by source: the last token of a
+    prompt that was found whole is computed again, `recomputed` of them (null: an engine that does not print them)."""
+    return None if by_source is None else max(by_source - (recomputed or 0), 0)
 
 
 def _identity_gap(

@@ -47,6 +47,17 @@ def may_count(delivery: Delivery, dataset: Dataset, unreadable: Mapping[str, str
     return unreadable.get(delivery.delivery_id)
 
 
+def unknown_dataset(delivery: Delivery, datasets: Mapping[tuple[str, str], Dataset]) -> str:
+    """Why a delivery that no dataset of this release can read does not count, and what could be done about it."""
+    known = sorted({dataset.name for (source, _), dataset in datasets.items() if source == delivery.source})
+    if not known:
+        return f"this release reads no source {delivery.source!r}: the release that landed it does"
+    return (
+        f"this release knows no dataset {delivery.dataset!r} of {delivery.source}, only {', '.join(known)}: the "
+        "release that landed it reads it"
+    )
+
+
 def vouched_days(delivery: Delivery) -> tuple[list[date], date | None]:
     """UTC days wholly inside [max(from, horizon), min(to, stated_at)), and the open day it speaks for, if any."""
     if delivery.from_at is None or delivery.to_at is None:
@@ -74,14 +85,18 @@ def current_buckets(
     """Per (source, account, dataset, bucket) the delivery with the greatest (stated_at, landed_at, sha256).
 
     `rows_per_bucket`: delivery id -> bucket -> rows, from parsing. `unreadable`: delivery id -> reason.
-    Append-mode datasets are not decided here: every object of theirs counts.
+    `datasets`: by every name that a delivery of theirs may carry; a bucket is of the name that it has now.
+    Append-mode datasets are not decided here: every object of theirs counts. What no dataset is called does not.
     """
     chosen: dict[BucketKey, Current] = {}
     had_rows: set[BucketKey] = set()
     not_counted: list[NotCounted] = []
     for delivery in sorted(deliveries, key=_newness):
         dataset = datasets.get((delivery.source, delivery.dataset))
-        if dataset is None or dataset.mode != "replace":
+        if dataset is None:
+            not_counted.append(NotCounted(delivery, unknown_dataset(delivery, datasets)))
+            continue
+        if dataset.mode != "replace":
             continue
         reason = may_count(delivery, dataset, unreadable)
         if reason is not None:
@@ -89,7 +104,7 @@ def current_buckets(
             continue
         present = rows_per_bucket.get(delivery.delivery_id, {})
         for bucket, is_open in _buckets(delivery, dataset, present):
-            key = BucketKey(delivery.source, delivery.account, delivery.dataset, bucket)
+            key = BucketKey(delivery.source, delivery.account, dataset.name, bucket)
             has_rows = present.get(bucket, 0) > 0
             chosen[key] = Current(delivery, is_open, is_withdrawn=key in had_rows and not has_rows)
             if has_rows:

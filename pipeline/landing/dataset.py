@@ -1,6 +1,6 @@
 """What one kind of delivery contains, in the vendor's own words, and how its versions replace each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -89,6 +89,7 @@ class Dataset:
     It raises QuarantineError when the bytes are not what they claim to be.
     `in_place(payload, settings)`: for an object that can be read where it lies, table -> how; None for one that has to
     be parsed. Both say the same rows in the same order.
+    `former_names`: under which earlier releases landed it. What they landed is read, and restated, as its own.
     """
 
     source: str
@@ -103,6 +104,11 @@ class Dataset:
     grouping: str = ""
     settle_lag: timedelta = timedelta(days=1)
     schema_version: int = 1
+    former_names: tuple[str, ...] = ()
+
+    def is_called(self, source: str, name: str) -> bool:
+        """Whether a delivery of that source and dataset is one of these, by the name of today or a former one."""
+        return source == self.source and (name == self.name or name in self.former_names)
 
     @cached_property
     def declared_tables(self) -> str:
@@ -114,3 +120,10 @@ class Dataset:
     def table_view(self, table: Table) -> str:
         """Name of the view under which SQL models read the rows that count: `landed_<source>__<table>`, or its own."""
         return table.view or f"landed_{self.source}__{table.name}"
+
+
+def datasets_by_name(datasets: Iterable[Dataset]) -> dict[tuple[str, str], Dataset]:
+    """(source, name that a delivery of it may carry) -> dataset; of two that claim a name, the one called so now."""
+    known = tuple(datasets)
+    former = {(dataset.source, name): dataset for dataset in known for name in dataset.former_names}
+    return former | {(dataset.source, dataset.name): dataset for dataset in known}

@@ -77,6 +77,8 @@ ENGINE_SCRAPES = Table(
         "requests_running": _COUNT,
         "requests_waiting": _COUNT,
         "identity_gap_tokens": _COUNT,
+        "prompt_tokens_transferred": _COUNT,
+        "engine_role": _TEXT,
         "gpu_uuids": _TEXT,
         "gpu_shares_ppm": _TEXT,
         "gpu_memory_bytes": _TEXT,

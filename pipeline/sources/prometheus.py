@@ -398,7 +398,8 @@ def _is_final(context: FetchContext, series: _Series, day: datetime) -> bool:
 
 
 def _landed(context: FetchContext, series: _Series) -> Iterable[Delivery]:
-    return (delivery for delivery in context.landed if delivery.dataset == series.dataset and delivery.is_complete)
+    names = (series.dataset, *tables.FORMER_NAMES.get(series.dataset, ()))
+    return (delivery for delivery in context.landed if delivery.dataset in names and delivery.is_complete)
 
 
 def _horizon(context: FetchContext) -> datetime | None:
@@ -458,16 +459,17 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     return Fetched(dataset=ENGINES.dataset, payloads=(Payload(name=name, content=content),), complete=False)
 
 
-def _dataset(series: _Series, tables: tuple[Table, ...], parse: Callable[[bytes, Settings], Frames]) -> Dataset:
+def _dataset(series: _Series, yields: tuple[Table, ...], parse: Callable[[bytes, Settings], Frames]) -> Dataset:
     return Dataset(
         source=NAME,
         name=series.dataset,
         mode="replace",
         bucket="utc_day",
         measure="metered",
-        tables=tables,
+        tables=yields,
         parse=parse,
         settle_lag=_SETTLE_LAG,
+        former_names=tables.FORMER_NAMES.get(series.dataset, ()),
     )
 
 

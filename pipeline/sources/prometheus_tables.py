@@ -25,7 +25,7 @@ import polars as pl
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.engine_table import ENGINE_METRICS as PINNED
 from pipeline.formats.engine_table import Figure
-from pipeline.formats.engines import SAME_REQUESTS, UNNAMED
+from pipeline.formats.engines import ROLES, SAME_REQUESTS, UNNAMED
 from pipeline.formats.exposition import instant
 from pipeline.formats.values import canonical_json
 from pipeline.landing.dataset import Frames, Settings, Table
@@ -33,6 +33,8 @@ from pipeline.sources.prometheus_answers import RawSeries, data_in, matrix_in, v
 
 FORMAT = "breakeven.prometheus/1"
 ENGINES, DCGM, KUBE = "engines", "dcgm", "kube"
+# What a release before other engines than vLLM were read called the first of them, and asked for under that name.
+FORMER_NAMES: Mapping[str, tuple[str, ...]] = {ENGINES: ("vllm",)}
 
 _TEXT, _COUNT, _INSTANT = pl.String(), pl.Int64(), pl.Datetime("us")
 _MILLISECOND = timedelta(milliseconds=1)
@@ -41,6 +43,7 @@ _COLUMN_OF: Mapping[Figure, str] = {
     "prompt_tokens_delivered": "prompt_tokens",
     "prompt_tokens_computed": "computed_tokens",
     "prompt_tokens_cached": "prompt_tokens_cached",
+    "prompt_tokens_recomputed": "recomputed",
     "generation_tokens": "generation_tokens",
     "requests_success": "requests_success",
     "requests_running": "requests_running",
@@ -64,6 +67,7 @@ _ENGINE_COUNTS = (
     "requests_running",
     "requests_waiting",
 )
+_TOLD_BY_SOURCE = ("prompt_tokens_transferred", "computed_here", "found_here", "recomputed")
 _GAUGES = ("requests_running", "requests_waiting")
 # Labels that tell series of one engine apart; all others are its target's.
 _ENGINE_LABELS = ("__name__", "model_name", "engine", "source", "finished_reason")
@@ -73,8 +77,14 @@ _TARGET_LABELS = ("job", "instance", "container", "endpoint", "service")
 # No exporter says it: a team that relabels __meta_kubernetes_pod_uid names it so.
 _POD_UID = ("pod_uid", "kubernetes_pod_uid")
 _NAMESPACE, _POD, _NODE = ("namespace", "kubernetes_namespace"), ("pod", "kubernetes_pod_name"), "kubernetes_node"
-# A prompt token found in a cache, by vLLM's older name for it (HELP: local + external).
-_CACHED_SOURCES = ("local_cache_hit", "external_kv_transfer")
+# Where vLLM has each prompt token from -> the column it becomes: computed here, found here, had from another process.
+_SOURCES = {
+    "local_compute": "computed_here",
+    "local_cache_hit": "found_here",
+    "external_kv_transfer": "prompt_tokens_transferred",
+}
+# KServe labels each process of a disaggregated service with what it does; SGLang says it itself, of its gauges.
+_ROLE_LABELS = ("llm_isvc_role", "engine_type")
 
 # DCGM field -> (column, factor from DCGM's unit): %, 0..1, W, MiB.
 GPU_METRICS = {
@@ -117,6 +127,9 @@ ENGINE_SAMPLES = Table(
         "serving_engine": _TEXT,
         "prompt_counts": _TEXT,
         **dict.fromkeys(_ENGINE_COUNTS, _COUNT),
+        "prompt_tokens_transferred": _COUNT,
+        "identity_gap_tokens": _COUNT,
+        "engine_role": _TEXT,
     },
 )
 GPU_SAMPLES = Table(
@@ -219,7 +232,8 @@ def _opened(content: bytes, dataset: str) -> tuple[int, int, bytes]:
     try:
         said = json.loads(head)
         window = said["start_ms"], said["stop_ms"]
-        if said["format"] != FORMAT or said["dataset"] != dataset or not all(type(edge) is int for edge in window):
+        is_called = said["dataset"] in (dataset, *FORMER_NAMES.get(dataset, ()))
+        if said["format"] != FORMAT or not is_called or not all(type(edge) is int for edge in window):
             raise ValueError("another format")
     except (ValueError, KeyError, TypeError) as error:
         raise QuarantineError(
@@ -320,8 +334,8 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
     process = [labels.get(name, "") for name in (named.cluster, "job", "instance", *_NAMESPACE, *_POD, "container")]
     name = labels.get("__name__", "")
     serving_engine, column = ENGINE_METRICS.get(name, (None, None))
-    if column == "by_source" and labels.get("source") not in _CACHED_SOURCES:
-        column = None
+    if column == "by_source":
+        column = _SOURCES.get(labels.get("source", ""))
     model_name, engine = labels.get("model_name"), labels.get("engine") or "0"
     part = None
     if serving_engine not in (None, "vllm"):
@@ -334,6 +348,7 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
             column = None if labels.get("priority") else column
             part = canonical_json({name: text for name, text in labels.items() if name not in SAME_REQUESTS})
     target_labels = canonical_json(target)
+    role = _text(labels, *_ROLE_LABELS)
     return {
         "column": "process_start" if name == STARTED else column if model_name else None,
         "serving_engine": serving_engine,
@@ -351,6 +366,7 @@ def _engine_place(labels: Mapping[str, str], named: Labels) -> dict[str, str | N
         "instance": _text(labels, "instance"),
         "model_name": model_name,
         "engine": engine,
+        "engine_role": role if role in ROLES else None,
     }
 
 
@@ -374,9 +390,10 @@ def parse_engines(content: bytes, settings: Settings) -> Frames:
         _once_a_rank(rows),
         keys=("engine_key", "at_ms"),
         value=pl.col("value").sum(),
-        columns=(*_ENGINE_COUNTS, "computed_tokens", "by_source", "created"),
+        columns=(*_ENGINE_COUNTS, "computed_tokens", *_TOLD_BY_SOURCE, "created"),
     )
     wide = wide.join(rows.select("engine_key", *_ENGINE_TEXTS).unique("engine_key"), on="engine_key")
+    wide = wide.join(_roles(rows), on="engine_key")
     # Another engine that is read and counts no tokens was there all the same; vLLM prints both counters or is cut.
     is_told = pl.any_horizontal(pl.col(name).is_not_null() for name in _TELLING)
     wide = wide.filter(is_told | (pl.col("serving_engine") != "vllm"))
@@ -385,12 +402,34 @@ def parse_engines(content: bytes, settings: Settings) -> Frames:
         began.agg(pl.col("value").max().alias("began")), on=["process_key", "stream", "at_ms"], how="left"
     ).with_columns(
         pl.coalesce("began", "created").alias("began"),
-        pl.coalesce("prompt_tokens_cached", "by_source").alias("prompt_tokens_cached"),
         pl.col("stream").alias("replica"),
     )
-    wide = _with_prompts(_counts(_with_start(wide), (*_ENGINE_COUNTS, "computed_tokens")))
+    wide = _counts(_with_start(wide), (*_ENGINE_COUNTS, "computed_tokens", *_TOLD_BY_SOURCE))
+    wide = _with_prompts(_told_by_source(wide))
     wide = _intervals(wide, of="engine_key", capped=False)
     return {ENGINE_SAMPLES.name: _dated(wide, ENGINE_SAMPLES).sort("target_labels", "model_name", "engine", "at")}
+
+
+def _roles(rows: pl.DataFrame) -> pl.DataFrame:
+    """engine_key -> the one role that its labels say; null where they say none, or two."""
+    said = pl.col("engine_role").drop_nulls()
+    return rows.group_by("engine_key").agg(
+        pl.when(said.n_unique() == 1).then(said.min()).otherwise(None).alias("engine_role")
+    )
+
+
+def _told_by_source(wide: pl.DataFrame) -> pl.DataFrame:
+    """`prompt_tokens_cached` by its older name where it has no other, and `identity_gap_tokens`: by how much the counts
+    of one thing differ at most, as `formats.exposition` has it of a body; null where there is but one of each."""
+    here, transferred = pl.col("found_here"), pl.col("prompt_tokens_transferred")
+    # An engine that prints one of the two prints what there is.
+    hits = pl.when(here.is_not_null() | transferred.is_not_null()).then(here.fill_null(0) + transferred.fill_null(0))
+    found = (hits - pl.col("recomputed").fill_null(0)).clip(lower_bound=0)
+    cached = pl.coalesce("prompt_tokens_cached", found)
+    gaps = ((pl.col("computed_here") + found - pl.col("prompt_tokens")).abs(), (cached - found).abs())
+    return wide.with_columns(
+        cached.alias("prompt_tokens_cached"), pl.max_horizontal(*gaps).alias("identity_gap_tokens")
+    )
 
 
 def _of_one_engine(rows: pl.DataFrame) -> pl.DataFrame:

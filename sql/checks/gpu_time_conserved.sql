@@ -21,7 +21,7 @@ told as (
         sum(gpu_milliseconds) as state_ms,
         count(*) filter (where gpu_milliseconds < 0) as negative_count
     from fct_gpu_costs_daily
-    where state not in ('overhead', 'tax', 'credit')
+    where state not in ('overhead', 'tax', 'credit', 'per_use')
     group by usage_date, issuer, resource_id
 )
 

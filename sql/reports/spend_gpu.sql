@@ -4,7 +4,7 @@ with
 costs as (
     select
         *,
-        case when state in ('overhead', 'tax', 'credit') then state else 'gpu' end as line_kind,
+        case when state in ('overhead', 'tax', 'credit', 'per_use') then state else 'gpu' end as line_kind,
         case when realized_cost is not null and realized_cost_rc is null then billing_currency end
             as unconverted_currency
     from fct_gpu_costs_daily

@@ -1,6 +1,37 @@
 -- What a million tokens really cost: per lane, model and deployment over a period. Ratios of sums over the days whose
 -- tokens were counted: a day without a count has a cost but no price, and an unknown cost leaves the price unknown.
 with
+-- What is billed by use serves whenever it is paid: all of it is active, and one token more costs what they all do.
+stated as (
+    select
+        usage_date,
+        lane,
+        provider,
+        deployment_id,
+        model,
+        token_class,
+        cost_measure,
+        tokens,
+        full_cost_rc,
+        active_cost_rc,
+        marginal_rc_per_mtok
+    from fct_unit_costs_daily
+    union all
+    select
+        usage_date,
+        'per_use' as lane,
+        provider,
+        per_use_service as deployment_id,
+        model,
+        'blended' as token_class,
+        cost_measure,
+        tokens,
+        full_cost_rc,
+        full_cost_rc as active_cost_rc,
+        full_rc_per_mtok as marginal_rc_per_mtok
+    from fct_per_use_costs_daily
+),
+
 days as (
     select
         *,
@@ -9,7 +40,7 @@ days as (
             when tokens = 0 or marginal_rc_per_mtok = 0 then cast(0 as decimal(38, 18))
             when marginal_rc_per_mtok is not null then full_cost_rc
         end as marginal_cost_rc
-    from fct_unit_costs_daily
+    from stated
     where usage_date >= $from_date and usage_date < $to_date and token_class = 'blended'
 ),
 

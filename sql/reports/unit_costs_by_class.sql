@@ -1,8 +1,38 @@
 -- What a million tokens cost, by class and blended, one line a measure: costs of two measures are never one figure.
 -- Ratios of sums over the days whose tokens were counted; a day without a count has a cost but no price.
 with
+-- What is billed by use serves whenever it is paid: all of it is active, and one token more costs what they all do.
 days as (
-    select * from fct_unit_costs_daily
+    select
+        usage_date,
+        lane,
+        provider,
+        deployment_id,
+        model,
+        token_class,
+        cost_measure,
+        class_weight_method,
+        tokens,
+        full_cost_rc,
+        active_cost_rc,
+        marginal_rc_per_mtok
+    from fct_unit_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date
+    union all
+    select
+        usage_date,
+        'per_use' as lane,
+        provider,
+        per_use_service as deployment_id,
+        model,
+        'blended' as token_class,
+        cost_measure,
+        'billed_by_use' as class_weight_method,
+        tokens,
+        full_cost_rc,
+        full_cost_rc as active_cost_rc,
+        full_rc_per_mtok as marginal_rc_per_mtok
+    from fct_per_use_costs_daily
     where usage_date >= $from_date and usage_date < $to_date
 ),
 

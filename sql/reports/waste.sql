@@ -7,7 +7,7 @@ costs as (
         case when realized_cost is not null and realized_cost_rc is null then billing_currency end
             as unconverted_currency
     from fct_gpu_costs_daily
-    where usage_date >= $from_date and usage_date < $to_date
+    where usage_date >= $from_date and usage_date < $to_date and state != 'per_use'
 )
 
 select

@@ -54,6 +54,7 @@ def engine_body(engine: str, *, prompt: int, output: int, cached: int | None = N
         "prompt_tokens_delivered": prompt,
         "prompt_tokens_computed": prompt,
         "prompt_tokens_cached": cached,
+        "prompt_tokens_recomputed": None,
         "generation_tokens": output,
         "requests_success": output // 57,
         "requests_running": 1,

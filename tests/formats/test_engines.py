@@ -244,3 +244,16 @@ def test_no_figure_of_an_engine_is_named_twice_and_each_name_begins_as_its_engin
     assert len(set(names)) == len(names)
     assert all(engines_of(f"{name} 1\n") == (engine,) for engine, name in names)
     assert all(metric.source.startswith("github.com/") and metric.versions for metric in ENGINE_METRICS)
+
+
+@pytest.mark.parametrize(("said", "role"), [("unified", None), ("prefill", "prefill"), ("decode", "decode")])
+def test_sglang_says_of_itself_whether_it_computes_prompts_or_generates(said: str, role: str | None) -> None:
+    (row,) = read_engine(SGLANG.replace('engine_type="unified"', f'engine_type="{said}"'))
+    assert row.engine_role == role
+
+
+def test_an_address_that_says_two_roles_says_none() -> None:
+    (row,) = read_engine(
+        SGLANG.replace('engine_type="unified"', 'engine_type="prefill"', 1).replace("unified", "decode")
+    )
+    assert row.engine_role is None

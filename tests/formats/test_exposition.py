@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.formats.exposition import (
@@ -82,6 +82,7 @@ def test_each_engine_of_a_body_is_its_own_row_with_exact_counters() -> None:
             process_started_at=datetime.fromisoformat("2025-11-01T00:00:00.250000"),
             engine_version=None,
             identity_gap_tokens=0,
+            prompt_tokens_transferred=4_500,
         ),
         VllmRow(
             model_name="org/chat",
@@ -110,6 +111,60 @@ def test_each_engine_of_a_body_is_its_own_row_with_exact_counters() -> None:
 )  # fmt: skip
 def test_computed_found_and_external_tokens_are_all_prompt_tokens(change: tuple[str, str], gap: int) -> None:
     assert read_vllm(V1.replace(*change))[0].identity_gap_tokens == gap
+
+
+RECOMPUTED = (
+    "# HELP vllm:prompt_tokens_recomputed_total Number of cached tokens recomputed for forward pass.\n"
+    "# TYPE vllm:prompt_tokens_recomputed_total counter\n"
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    prompts=st.lists(st.tuples(st.integers(2, 10**6), st.integers(0, 10**6), st.integers(0, 10**6)), max_size=8),
+    off_by=st.integers(0, 3),
+)
+def test_a_prompt_that_was_found_whole_computes_its_last_token_again_and_no_count_is_off(
+    prompts: list[tuple[int, int, int]], off_by: int
+) -> None:
+    """B1, B17: as vLLM's PromptTokenStats has it, prompt by prompt: what is found is here or had from elsewhere."""
+    computed = here = elsewhere = again = cached = total = 0
+    for length, hits, transferred in prompts:
+        found = min(hits, length)
+        skipped = found - 1 if found == length else found
+        # The last token of a prompt of which all but one was found is counted so too, whichever way it came about.
+        recomputed = int(skipped + 1 == length)
+        external = min(transferred, skipped + recomputed)
+        computed += length - skipped
+        elsewhere += external
+        here += skipped + recomputed - external
+        again += recomputed
+        cached += skipped
+        total += length
+    labels = 'engine="0",model_name="m"'
+    body = "".join(
+        (
+            f"# TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total{{{labels}}} {total + off_by}\n",
+            f"# TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total{{{labels}}} 7\n",
+            "# TYPE vllm:prompt_tokens_by_source_total counter\n",
+            *(
+                f'vllm:prompt_tokens_by_source_total{{{labels},source="{source}"}} {count}\n'
+                for source, count in (
+                    ("local_compute", computed), ("local_cache_hit", here), ("external_kv_transfer", elsewhere),
+                )
+            ),
+            f"{RECOMPUTED}vllm:prompt_tokens_recomputed_total{{{labels}}} {again}\n",
+        )
+    )  # fmt: skip
+    (row,) = read_vllm(body)
+    assert (row.prompt_tokens_cached, row.prompt_tokens_transferred) == (cached, elsewhere)
+    assert row.identity_gap_tokens == off_by
+
+
+def test_a_recomputed_count_of_another_unit_is_refused() -> None:
+    odd = RECOMPUTED.replace("tokens recomputed", "blocks recomputed") + "vllm:prompt_tokens_recomputed_total 0\n"
+    with pytest.raises(ExpositionError, match="it is only read as tokens"):
+        read_vllm(V0 + odd)
 
 
 def test_what_all_steps_worked_on_is_prompts_and_generated_where_nothing_was_found_or_computed_again() -> None:

@@ -1,6 +1,7 @@
 """Which delivery counts: the law, over random deliveries, against a brute-force reading of its words."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.landing.current import BucketKey, current_buckets, may_count, vouched_days
-from pipeline.landing.dataset import Dataset, Table
+from pipeline.landing.dataset import Dataset, Table, datasets_by_name
 from pipeline.landing.records import Delivery, LandedObject, digest
 from pipeline.landing.times import DAY, day_start
 
@@ -194,3 +195,43 @@ def test_a_delivery_with_one_unreadable_page_never_counts():
     )
     assert current == {}
     assert "cut in the middle" in not_counted[0].reason
+
+
+def under(name: str, item: Delivery) -> Delivery:
+    return replace(item, dataset=name)
+
+
+def test_a_delivery_of_a_dataset_that_this_release_does_not_know_is_named_and_counts_for_nothing() -> None:
+    item = under("costs_v0", delivery(from_day=0, to_day=1, stated=at(2)))
+    of_nobody = replace(item, source="fax")
+    current, not_counted = current_buckets(
+        [item, of_nobody], datasets=datasets_by_name([BILL]), rows_per_bucket={}, unreadable={}
+    )
+    assert current == {}
+    said = {found.delivery.source: found.reason for found in not_counted}
+    assert said["bills"].startswith("this release knows no dataset 'costs_v0' of bills, only bill")
+    assert said["fax"].startswith("this release reads no source 'fax'")
+
+
+@given(deliveries(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_landed_under_a_former_name_counts_and_is_restated_as_if_it_had_landed_under_todays(
+    found: list[Delivery], data: st.DataObject
+) -> None:
+    """B10."""
+    renamed = [under("bill_v1", item) if data.draw(st.booleans()) else item for item in found]
+    datasets = datasets_by_name([replace(BILL, former_names=("bill_v1",))])
+    current, not_counted = current_buckets(renamed, datasets=datasets, rows_per_bucket={}, unreadable={})
+    assert all("knows no dataset" not in item.reason for item in not_counted)
+    today = chosen(found)
+    assert set(current) == set(today)
+    for key, counted in current.items():
+        ours, theirs = counted.delivery, today[key]
+        # Of two that say the same at the same moment the id decides, of which the name is a part.
+        assert (ours.stated_at, ours.landed_at) == (theirs.stated_at, theirs.landed_at)
+
+
+def test_of_two_datasets_that_claim_a_name_the_one_called_so_now_has_it() -> None:
+    other = replace(BILL, name="bill_v1")
+    known = datasets_by_name([replace(BILL, former_names=("bill_v1",)), other])
+    assert (known["bills", "bill_v1"], known["bills", "bill"].name) == (other, "bill")

@@ -104,6 +104,8 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "requests_running": WHOLE,
         "requests_waiting": WHOLE,
         "identity_gap_tokens": WHOLE,
+        "prompt_tokens_transferred": WHOLE,
+        "engine_role": TEXT,
         "gpu_uuids": TEXT,
         "gpu_shares_ppm": TEXT,
         "gpu_memory_bytes": TEXT,
@@ -389,6 +391,16 @@ def rows_of(built: Built, name: str) -> Rows:
     """Every row of a built table, in order of all its columns."""
     connection = duckdb.connect()
     result = connection.execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
+    columns = [column[0] for column in result.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def answer(built: Built, question: str, **parameters: Any) -> Rows:
+    """A question of `sql/reports`, asked of built tables."""
+    connection = duckdb.connect()
+    for name, node in built.nodes.items():
+        connection.execute(f"create view {name} as {node.sql(None)}")
+    result = connection.execute((sql_root() / "reports" / f"{question}.sql").read_text(encoding="utf-8"), parameters)
     columns = [column[0] for column in result.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 

@@ -133,7 +133,7 @@ def test_a_counter_that_falls_in_one_process_restarts_at_its_new_value(cache: Pa
 
 
 def test_two_pods_behind_one_address_are_not_endless_resets(cache: Path) -> None:
-    """Values alternate between two processes: each is read on its own, 10 + 10 + 20, not thousands. B15."""
+    """Values alternate between two processes: nothing is said of either, and that they do is. B15."""
     first, second = {"process_started_at": at(-30)}, {"process_started_at": at(-20)}
     scrapes = [
         minute_scrape(10, 5000, 0, **first),
@@ -142,7 +142,10 @@ def test_two_pods_behind_one_address_are_not_endless_resets(cache: Path) -> None
         minute_scrape(13, 820, 0, **second),
         minute_scrape(14, 5020, 0, **first),
     ]
-    assert tokens(cache, scrapes)["input_uncached"] == 10 + 10 + 20
+    assert tokens(cache, scrapes) == {}
+    shared = build_tables(cache, {SCRAPES: scrapes}, ("int_engine_shared_addresses_daily",))
+    (row,) = rows_of(shared, "int_engine_shared_addresses_daily")
+    assert (row["method"], row["from_at"], row["to_at"]) == ("process_starts", at(11 / 60), at(14 / 60))
 
 
 def test_a_second_reading_of_the_same_instant_counts_once(cache: Path) -> None:

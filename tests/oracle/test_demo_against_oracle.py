@@ -54,7 +54,7 @@ MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 # second routes of their own, in tests/decisions; so have plans and budgets.
 NOT_FIGURES = {
     "api_prices", "list_prices", "snapshot", "fct_budgets_monthly", "fct_demand_forecasts_daily",
-    "fct_deployment_plans_daily", "fct_invoices_monthly",
+    "fct_deployment_plans_daily", "fct_invoices_monthly", "fct_adapter_tokens_daily", "fct_per_use_costs_daily",
     "fct_model_matches_daily", "fct_prepaid_balances_daily", "fct_rental_plans_daily", "fct_tuned_models_daily",
     "fct_verdict_intervals_daily",
 }  # fmt: skip

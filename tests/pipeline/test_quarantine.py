@@ -14,6 +14,7 @@ from pipeline.decisions import quarantine
 from pipeline.decisions.graph import shipped_graph
 from pipeline.errors import BreakevenError
 from pipeline.landing.dataset import Dataset
+from pipeline.landing.fetched import Fetched, Payload
 from tests.pipeline import forgiving_reader
 from tests.pipeline.conftest import MakeProject, PersonAt
 from tests.pipeline.small_project import (
@@ -150,3 +151,17 @@ def _with_reader(graph: Graph) -> Graph:
 def test_dismissing_needs_a_reason(project: SmallProject) -> None:
     with pytest.raises(click.MissingParameter):
         dismiss.main(["--project", str(project.folder), "ab" * 6], standalone_mode=False)
+
+
+def test_what_landed_of_a_dataset_that_this_release_does_not_know_is_listed(project: SmallProject) -> None:
+    """Renamed or taken away since: it is said, not passed over in silence; and it stops nothing else."""
+    landing = project.project.landing
+    (landed, *_) = landing.contents().deliveries
+    (thing,) = landed.objects
+    payload = Payload(name="day.json", content=landing.read_object(thing))
+    landing.land(Fetched(dataset="costs_v0", payloads=(payload,)), source=CONSOLE, account="labs", now=LATER)
+    project.drop(CONSOLE, "acme", RENAMED, GOOD)
+    assert project.run(now=LATER).api_cost("acme") == Decimal("6.50")
+    assert {entry.name: entry.reason for entry in project.quarantine(now=LATER)}["day.json"].startswith(
+        f"this release knows no dataset 'costs_v0' of {CONSOLE}, only "
+    )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.engines import read_engine
+from pipeline.landing.dataset import datasets_by_name
 from pipeline.landing.fetched import Fetched
 from pipeline.landing.landing import as_delivery
 from pipeline.landing.records import Delivery
@@ -22,6 +23,7 @@ from pipeline.sources.prometheus import DCGM, ENGINES, SOURCE
 from pipeline.sources.source import FetchContext
 from tests.check.stored_scrapes import stored
 from tests.formats.test_engines import LLAMA, LLAMA_CACHED, SGLANG, TGI, TRITON, TRTLLM
+from tests.formats.test_exposition import V1
 from tests.sources.admin_api import Answer, Sleeps, serving
 from tests.sources.prometheus_api import TOKEN, PrometheusApi, ms, refused
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series
@@ -269,6 +271,26 @@ def test_process_starts_are_asked_of_the_engines_jobs_only() -> None:
     assert question.endswith('|process_start_time_seconds",job=~"vllm"}')
 
 
+def test_days_that_landed_under_the_name_of_a_former_release_are_read_and_asked_for_no_more() -> None:
+    """The server has forgotten them since: what is not read under its old name is lost."""
+    series = Fleet(start=FIRST, stop=NOW, engines=[replace(ENGINE, started=FIRST)], every_ms=600_000).series()
+    with serving(PrometheusApi(series=series)) as api:
+        fetched = _fetch(_context(api))
+        landed = [replace(one, dataset="vllm") for one in _land(fetched)]
+        again = _fetch(_context(api, landed=landed))
+    assert [one.from_at for one in again] == [NOW.replace(hour=0)]
+    dataset = datasets_by_name(SOURCE.datasets)["prometheus", "vllm"]
+    (payload,) = list(fetched[0].payloads)[:1]
+    head, _, answer = gzip.decompress(payload.content).partition(b"\n")
+    former = gzip.compress(json.dumps({**json.loads(head), "dataset": "vllm"}).encode() + b"\n" + answer)
+    assert dataset.parse(former, fetched[0].settings)["engine_samples"].equals(
+        dataset.parse(payload.content, fetched[0].settings)["engine_samples"]
+    )
+    of_gpus = gzip.compress(json.dumps({**json.loads(head), "dataset": "dcgm"}).encode() + b"\n" + answer)
+    with pytest.raises(QuarantineError, match="does not say what was asked"):
+        dataset.parse(of_gpus, {})
+
+
 @pytest.mark.parametrize(("spelled", "reads"), [("NaN", None), ("+Inf", None), ("1.5e+06", 1_500_000)])
 def test_what_is_no_number_is_no_reading(spelled: str, reads: int | None) -> None:
     at = ms(FIRST + timedelta(hours=23))
@@ -297,6 +319,34 @@ def test_every_engine_is_read_as_its_own_scrape_reads(body: str) -> None:
     assert {row["serving_engine"] for row in rows} == {row.engine for row in told}
     assert {row["engine"] for row in rows} == {"0"}
     assert len({row["target_labels"] for row in rows}) == 1  # one address, however many labels its figures have
+
+
+def test_what_vllm_says_of_where_its_prompts_came_from_is_read_as_its_own_scrape_reads() -> None:
+    """B1, B17: the counts that must agree, the last token of a prompt that was found whole, and whose cache it was."""
+    at = FIRST + timedelta(hours=23)
+    again = "# TYPE vllm:prompt_tokens_recomputed_total counter\n"
+    recomputed = "".join(
+        f'vllm:prompt_tokens_recomputed_total{{engine="{rank}",model_name="org/chat"}} {count}\n'
+        for rank, count in ((0, 300), (1, 0))
+    )
+    body = V1.replace('"} 1.2345e+06', '"} 1.2342e+06') + again + recomputed
+    told = read_engine(body)
+    assert [(row.prompt_tokens_cached, row.identity_gap_tokens) for row in told] == [(34_200, 0), (0, 0)]
+    own = {"job": "x", "instance": "10.0.0.5:8000", "llm_isvc_role": "decode"}
+    with serving(PrometheusApi(series=stored([(at, body)], **own))) as api:
+        rows = _rows(_fetch(_context(api))).sort("engine").to_dicts()
+    names = ("prompt_tokens", "prompt_tokens_cached", "identity_gap_tokens", "prompt_tokens_transferred")
+    assert [[row[name] for name in names] for row in rows] == [[getattr(row, name) for name in names] for row in told]
+    assert [row["engine_role"] for row in rows] == ["decode", "decode"]
+
+
+@pytest.mark.parametrize("role", ["prefill", "both"])
+def test_a_label_says_what_an_engine_does_for_the_others(role: str) -> None:
+    body = SGLANG.replace('engine_type="unified"', f'engine_type="{role}"')
+    at = FIRST + timedelta(hours=23)
+    with serving(PrometheusApi(series=stored([(at, body)], job="x", instance="a:30000"))) as api:
+        (row,) = _rows(_fetch(_context(api))).to_dicts()
+    assert row["engine_role"] == (role if role == "prefill" else None)
 
 
 def test_what_triton_prints_beside_its_vllm_is_not_another_engine() -> None:

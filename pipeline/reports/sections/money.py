@@ -418,6 +418,9 @@ def _price(line: Answer, column: str) -> str:
 
 
 def _unit_laws(month: Month, line: Answer) -> tuple[str, ...]:
+    if line["lane"] == "per_use":
+        issuers = [] if line["provider"] is None else line["provider"].split("+")
+        return tuple(sorted({law for issuer in issuers for law in month.proof.of_money(issuer=issuer)}))
     if line["deployment_id"] is not None:
         return month.proof.of_time(deployment_id=line["deployment_id"])
     return month.proof.of_money(lane=line["lane"], provider=line["provider"], model=line["model"])

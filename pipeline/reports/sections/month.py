@@ -22,15 +22,16 @@ MEASURES: Mapping[str, str] = {
 }
 
 
-LANES: Mapping[str, str] = {"api": "API", "self_host": "GPUs"}
+LANES: Mapping[str, str] = {"api": "API", "self_host": "GPUs", "per_use": "billed by use"}
 
 
-OTHER_LINES = ("overhead", "tax", "credit")
+OTHER_LINES = ("overhead", "tax", "credit", "per_use")
 
 
 LINE_KINDS: Mapping[str, str] = {
     "gpu": "GPUs",
     "overhead": "storage, network, support, other",
+    "per_use": "services billed by use",
     "tax": "tax",
     "credit": "credits and discounts",
 }
