@@ -72,8 +72,8 @@ def test_waste_by_line_is_the_same_bill(demo_folder):
         for row in rows:
             hours, cost = by_measure.get(row["cost_measure"], (Decimal(0), Decimal(0)))
             hours += Decimal(row["gpu_hours"] or 0)
-            by_measure[row["cost_measure"]] = (round(hours, 6), cost + Decimal(row["realized_cost_rc"]))
-        sums.append(by_measure)
+            by_measure[row["cost_measure"]] = (hours, cost + Decimal(row["realized_cost_rc"]))
+        sums.append({name: (round(hours, 3), cost) for name, (hours, cost) in by_measure.items()})
     assert sums[0] == sums[1]
     assert {row["line"] for row in lines if row["deployment_id"] == "chat-llama"} >= {"useful", "headroom"}
     told = " ".join(breakeven("waste", "--project", str(demo_folder)).output.split())
