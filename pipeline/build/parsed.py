@@ -23,7 +23,7 @@ from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
 from pipeline.build.known import KnownObjects
 from pipeline.errors import QuarantineError
-from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Table
+from pipeline.landing.dataset import UNFORESEEN, Dataset, Frames, InPlace, Money, Table
 from pipeline.landing.landing import Landing
 from pipeline.landing.records import LandedObject, digest
 from pipeline.landing.shared import SharedFiles
@@ -267,7 +267,7 @@ def _frames(dataset: Dataset, content: bytes, settings: Mapping[str, Any]) -> Fr
     """What the reader says. One file with a figure or a date that nothing can hold must not stop every build."""
     try:
         return dataset.parse(content, settings)
-    except (TypeError, OverflowError) as error:
+    except UNFORESEEN as error:
         said = str(error).partition("\n")[0][:_LONGEST_REASON]
         raise QuarantineError(
             f"{dataset.source}/{dataset.name}: it holds what its reader cannot take ({type(error).__name__}: {said}). "

@@ -18,6 +18,11 @@ Home = Literal["api", "gpu", "cloud"]
 Frames = dict[str, pl.DataFrame]
 Settings = Mapping[str, object]
 
+# What else than QuarantineError a reader raises of a file that nobody thought of: no file ends a build, or a poll.
+UNFORESEEN: tuple[type[Exception], ...] = (
+    TypeError, ValueError, LookupError, ArithmeticError, RecursionError, pl.exceptions.PolarsError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Money:

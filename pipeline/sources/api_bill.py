@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from pipeline.economics.split import WEIGHT_SUM_LIMIT, split_exactly
+from pipeline.economics.split import split_exactly
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import other_columns
 from pipeline.landing.dataset import Money, Table
@@ -45,6 +45,8 @@ LINES = Table(
     view="landed_api_bills__lines",
 )
 _QUANTA = 10**18
+# More than all providers together serve in a day: what is larger is no count, and its sum could not be held.
+_MOST_TOKENS = 10**15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,9 @@ def of_prompt(whole: int, *parts: tuple[str, int | None]) -> dict[str, int]:
 def _lines_of(charge: Charge, *, where: str) -> Iterator[tuple[object, ...]]:
     """A line a class that was used; one for a row without tokens. `others` stand with the first."""
     counts = {name: tokens for name, tokens in charge.counts.items() if tokens or len(charge.counts) == 1}
-    amounts = _amounts(charge.amount, counts, where=where)
+    if (most := max(counts.values(), default=0)) > _MOST_TOKENS:
+        raise QuarantineError(f"{where}: {most} tokens, more than a day has. Export it again, or correct its unit.")
+    amounts = _amounts(charge.amount, counts)
     split = None if charge.amount is None or not counts else BY_COUNT if len(counts) > 1 else BILLED
     others = other_columns(charge.others)
     for name in counts or (None,):
@@ -114,14 +118,12 @@ def _lines_of(charge: Charge, *, where: str) -> Iterator[tuple[object, ...]]:
         others = None
 
 
-def _amounts(amount: str | None, counts: Mapping[str, int], *, where: str) -> dict[str | None, str]:
+def _amounts(amount: str | None, counts: Mapping[str, int]) -> dict[str | None, str]:
     """Token class -> its part of the amount. The parts sum to it exactly."""
     if amount is None:
         return {}
     if len(counts) < 2:
         return {next(iter(counts), None): amount}
-    if sum(counts.values()) >= WEIGHT_SUM_LIMIT:
-        raise QuarantineError(f"{where}: {sum(counts.values())} tokens, more than a day has. Export it again.")
     names = list(counts)
     parts = split_exactly(int(Fraction(amount) * _QUANTA), [counts[name] for name in names], names)
     return {name: _decimal(part) for name, part in zip(names, parts, strict=True)}

@@ -219,7 +219,7 @@ def _refused(
         _nothing_in(_COST): f"{_quoted(_COST)} is null and not ({is_split})",
         _other_period(period): f"not ({read[_PERIOD_START]} >= {first} and {read[_PERIOD_START]} < {last})",
         f"{_USAGE_START} is beyond the calendar of any bill": (
-            f"extract(year from {read[_USAGE_START]}) not between 1970 and 9999"
+            f"extract(year from {read[_USAGE_START]}) not between 1970 and 2199"
         ),
         **{
             f"{name} is no number that can be held exactly": f"not (abs({_quoted(name)}) < 1e20)"

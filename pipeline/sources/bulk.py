@@ -36,7 +36,7 @@ _DOUBLE_DIGITS = 17
 _MOMENT = "%Y-%m-%d %H:%M:%S%.f"
 _ZERO_OFFSET = r"(?:Z| ?UTC|[+-]00:?00)$"
 _OFFSET = r"[+-][0-9]{2}:?[0-9]{2}$"
-_FIRST_YEAR, _LAST_YEAR = 1970, 9999
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_bulk(
                 rounded[name] = spelled
         elif kind == "instant" and column.dtype == pl.String():
             columns[name] = utc_instants(column, date_format=date_format)
-        if kind == "instant":
+        elif kind == "instant":
             _check_years(columns[name])
     return Bulk(frame=pl.DataFrame(list(columns.values())), rounded=rounded)
 
@@ -143,7 +143,9 @@ def utc_instants(text: pl.Series, *, date_format: str | None = None) -> pl.Serie
             moments = moments.fill_null(_read(shifted, f"{_MOMENT}%z"))
     shown = "an ISO 8601 instant" if date_format is None else f"a moment as {date_format}"
     _refuse(text, moments.is_null() & text.is_not_null(), f"not {shown}")
-    return moments.dt.replace_time_zone(None).alias(text.name)
+    instants = moments.dt.replace_time_zone(None).alias(text.name)
+    _check_years(instants)
+    return instants
 
 
 def _whole_moment(text: pl.Series) -> pl.Series:

@@ -18,6 +18,7 @@ itself in part: the key is known by its name.
 """
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -240,7 +241,8 @@ def _members(content: bytes) -> dict[str, bytes]:
                     f"The ZIP unpacks to more than {_MOST_BYTES // 1024**2} MiB, which no month does."
                 )
             return {member.filename: archive.read(member) for member in files}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, MemoryError,
+            zlib.error, lzma.LZMAError) as error:  # fmt: skip
         raise QuarantineError(f"The ZIP cannot be unpacked ({type(error).__name__}). Export it again.") from None
 
 

@@ -112,9 +112,9 @@ def other_columns(bulk: Bulk, unknown: Collection[str]) -> pl.Series:
     texts = _as_json(kept, height=bulk.frame.height)
     if not bulk.rounded:
         return texts
-    spelled = pl.DataFrame([bulk.rounded[header].alias(header) for header in sorted(bulk.rounded)])
-    is_rounded = spelled.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    both = kept.drop([name for name in spelled.columns if name in kept.columns]).hstack(spelled)
+    spelled = [bulk.rounded[header].alias(header) for header in sorted(bulk.rounded)]
+    is_rounded = pl.DataFrame(spelled).select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    both = pl.DataFrame([*(column for column in kept if column.name not in bulk.rounded), *spelled])
     return _as_json(both, height=bulk.frame.height).zip_with(is_rounded, texts)
 
 

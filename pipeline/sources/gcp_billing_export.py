@@ -31,6 +31,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ConfigError, QuarantineError
+from pipeline.formats.values import exact_json
 from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.sources.bulk import Bulk, bulk_header, exact_decimals, read_bulk, unpacked, utc_instants
 from pipeline.sources.focus_shape import CHARGES, DATASET, charges_frame, refuse_nothing
@@ -73,15 +74,16 @@ _CHARGED = {"regular": "Usage", "tax": "Tax", "adjustment": "Adjustment", "round
 _COMMITTED = "COMMITTED_USAGE_DISCOUNT"
 _PACIFIC = "America/Los_Angeles"
 _GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
 _HEAD_BYTES = 65_536
-_MONTH = r"^[0-9]{4}(0[1-9]|1[0-2])$"
+_MONTH = r"^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})(0[1-9]|1[0-2])$"
 _SUFFIXES = re.compile(r"(?:\.(?:csv|json|jsonl|ndjson|gz|gzip|snappy|parquet))+$", re.ASCII | re.IGNORECASE)
 _FILES = ("whole", "parts")
 
 
 def recognise(name: str, head: bytes) -> str | None:
     """The header, or the first line of JSON, names a billing account, a service and a cost."""
-    text = _opened(head).lstrip()
+    text = _opened(head).removeprefix(_BOM).lstrip()
     if text[:1] == b"{":
         first = text.split(b"\n", 1)[0]
         return DATASET if all(mark in first for mark in (b'"billing_account_id"', b'"service"', b'"cost"')) else None
@@ -151,11 +153,9 @@ def _charges(theirs: pl.DataFrame, settings: Settings) -> Frames:
     said = _said(bulk.frame.columns)
     charges = charges_frame(bulk, said, restates=restates, read=_read(bulk.frame.columns))
     credited = _credits(bulk.frame)
-    if not credited.height:
+    if not credited.frame.height:
         return {CHARGES.name: charges}
-    of_credits = charges_frame(
-        Bulk(frame=credited, rounded={}), _said_of_credits(said), restates=restates, read=credited.columns
-    )
+    of_credits = charges_frame(credited, _said_of_credits(said), restates=restates, read=credited.frame.columns)
     return {CHARGES.name: pl.concat([charges, of_credits])}
 
 
@@ -164,7 +164,7 @@ def _charges(theirs: pl.DataFrame, settings: Settings) -> Frames:
 
 def _is_json(content: bytes) -> bool:
     head = unpacked(content) if content.startswith(_GZIP) else content
-    return head.lstrip()[:1] == b"{"
+    return head.removeprefix(_BOM).lstrip()[:1] == b"{"
 
 
 def _lines_of_json(content: bytes) -> pl.DataFrame:
@@ -176,13 +176,11 @@ def _lines_of_json(content: bytes) -> pl.DataFrame:
         if not line.strip():
             continue
         try:
-            said = json.loads(line, parse_float=str, parse_int=str)
-            if not isinstance(said, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise QuarantineError(
-                f"line {number}: not a JSON object ({error}). The file may be cut: extract it again."
-            ) from None
+            said = exact_json(line)
+        except QuarantineError as error:
+            raise QuarantineError(f"line {number}: not a JSON object that can be read. {error}") from None
+        if not isinstance(said, dict):
+            raise QuarantineError(f"line {number}: not a JSON object. Extract the table again as lines of JSON.")
         for name, value in said.items():
             held = columns.setdefault(name, [])
             held.extend([None] * (count - len(held)))
@@ -210,6 +208,11 @@ def _path(header: str) -> str:
 
 def _under_paths(theirs: pl.DataFrame) -> Bulk:
     """Their columns, and what is read of them under Google's dotted names, typed."""
+    paths = [_path(header) for header in theirs.columns]
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise QuarantineError(f"row 1: two columns are both {twice}. Keep one of them.")
+    if _START not in paths:
+        raise QuarantineError(f"row 1: no column {_START}. This is not Google Cloud's billing export.")
     named = theirs.rename({header: _path(header) for header in theirs.columns if _path(header) != header})
     read: dict[str, pl.Series] = {}
     for path in _PATHS:
@@ -293,19 +296,19 @@ def _said(columns: list[str]) -> dict[str, pl.Expr]:
     return said
 
 
-def _credits(frame: pl.DataFrame) -> pl.DataFrame:
+def _credits(frame: pl.DataFrame) -> Bulk:
     """Each credit beside the columns of its row. Raises QuarantineError where one has no amount."""
     if "credits" not in frame.columns:
-        return frame.head(0)
+        return Bulk(frame=frame.head(0), rounded={})
     rows: list[int] = []
     said: dict[str, list[str | None]] = {"credit.amount": [], "credit.type": [], "credit.name": [], "credit.id": []}
     for row, text in enumerate(frame["credits"]):
         if text is None or text in ("[]", "{}"):
             continue
         try:
-            found = json.loads(text, parse_float=str, parse_int=str)
-        except ValueError:
-            raise QuarantineError(f"row {row + 2}: credits is no JSON list ({text[:80]!r}).") from None
+            found = exact_json(text.encode())
+        except QuarantineError as error:
+            raise QuarantineError(f"row {row + 2}: credits is no JSON list ({text[:80]!r}): {error}") from None
         for credit in found if isinstance(found, list) else [found]:
             if not isinstance(credit, dict) or credit.get("amount") in (None, ""):
                 raise QuarantineError(f"row {row + 2}: a credit without an amount ({text[:80]!r}).")
@@ -315,8 +318,9 @@ def _credits(frame: pl.DataFrame) -> pl.DataFrame:
                 held.append(None if value is None else str(value))
     credited = frame[rows] if rows else frame.head(0)
     columns = [pl.Series(name, held, dtype=pl.String()) for name, held in said.items()]
-    amounts, _ = exact_decimals(columns[0])
-    return credited.with_columns(amounts, *columns[1:])
+    amounts, spelled = exact_decimals(columns[0])
+    rounded = {} if spelled is None else {spelled.name: spelled}
+    return Bulk(frame=credited.with_columns(amounts, *columns[1:]), rounded=rounded)
 
 
 def _said_of_credits(said: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:

@@ -13,6 +13,7 @@ number, else the month of the usage. It names no resource, so it serves best bes
 Settings: billing_account_id, for a table that names none.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,8 @@ def parse(content: bytes, settings: Settings) -> Frames:
     currency = said.get("currency")
     if currency is None:
         raise QuarantineError("No line says its Currency, and a sign like $ is that of many. Export the table again.")
+    if re.fullmatch(r"[A-Za-z]{3}", currency, re.ASCII) is None:
+        raise QuarantineError(f"The line `Currency` says {currency!r}, not a code of three letters.")
     account = said.get("billingaccountid") or settings.get("billing_account_id")
     if "billingaccountid" in names:
         whose = pl.col("billingaccountid").fill_null(pl.lit(account, dtype=pl.String()))

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.build.files import swapped
 from pipeline.config import BOTH_OF_AN_API, Config, SourceConfig
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
+from pipeline.landing.dataset import UNFORESEEN
 from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.landing import Contents, RedactedError, as_delivery
 from pipeline.landing.project import Project
@@ -302,7 +303,7 @@ def _dropped(source: Source, waiting: Waiting, settings: Mapping[str, Any]) -> F
     )
     if source.takes_any(settings) or source.recognise(name, content[:_HEAD_BYTES]) is not None:
         # Its reader says the same again when it is parsed, and then it is listed with the reason.
-        with suppress(QuarantineError):
+        with suppress(QuarantineError, *UNFORESEEN):
             fetched = source.drop(name, content, settings)
     if fetched.stated_at is None and waiting.modified_at is not None:
         return replace(fetched, stated_at=waiting.modified_at, stated_by="last_modified")

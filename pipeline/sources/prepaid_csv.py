@@ -51,6 +51,8 @@ TABLE = Table(
         "reference": pl.String(),
     },
 )
+# What is larger is no money, and its sums could not be held.
+_MOST = 10**15
 _ISSUER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}", re.ASCII)
 _WHO = "Say who issues the bill that is paid in advance, as anthropic or openrouter."
 
@@ -104,6 +106,8 @@ def parse(content: bytes, settings: Settings) -> Frames:
         amount = decimal_text(record["amount"], name="amount", where=where)
         if entry != "balance" and Decimal(amount) < 0:
             raise QuarantineError(f"{where}: {entry} is {amount}, below 0. What goes out has entries of its own.")
+        if abs(Decimal(amount)) >= _MOST:
+            raise QuarantineError(f"{where}: {entry} is {amount}, more than any account holds.")
         if entry == "balance" and (day, currency) in balances:
             raise QuarantineError(f"{where}: a second balance of {day} in {currency}. A day ends with one.")
         balances |= {(day, currency)} if entry == "balance" else set()

@@ -48,6 +48,8 @@ _SERVICES: Mapping[str, str] = {"podId": "Pods", "endpointId": "Serverless", "ne
 _READ = ("amount", "time", "timeBilledMs", "diskSpaceBilledGb", *_SERVICES)
 _MARKS = (b'"timeBilledMs"', b'"diskSpaceBilledGb"')
 _HOUR_MS = 3_600_000
+# A day of a million pods.
+_MOST_MS = 24 * _HOUR_MS * 10**6
 
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
@@ -143,6 +145,8 @@ def _row(where: str, record: Mapping[str, Any], settings: Settings) -> dict[str,
     amount, rounded = amount_text(record.get("amount"), name="amount", where=where)
     told_by = next((name for name in _SERVICES if record.get(name)), "networkVolumeId")
     milliseconds = count(record.get("timeBilledMs"), name="timeBilledMs", where=where)
+    if milliseconds is not None and milliseconds > _MOST_MS:
+        raise QuarantineError(f"{where}: timeBilledMs is {milliseconds}, more than a day of any account has.")
     gigabytes = count(record.get("diskSpaceBilledGb"), name="diskSpaceBilledGb", where=where)
     in_time = milliseconds is not None and told_by != "networkVolumeId"
     month = datetime(day.year, day.month, 1)  # noqa: DTZ001 - UTC, as every instant of a table is

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 
@@ -171,7 +171,18 @@ def test_only_the_rows_that_count_are_money(tmp_path: Path) -> None:
     assert before == [row(1, "acme", "10"), row(1, "labs", "3"), row(2, "acme", "5")]
 
 
-@pytest.mark.parametrize("error", [TypeError("no Int64"), OverflowError("date value out of range")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("no Int64"),
+        OverflowError("date value out of range"),
+        ValueError("surrogates not allowed"),
+        RecursionError("nested"),
+        IndexError("no such row"),
+        InvalidOperation("quantize"),
+        pl.exceptions.ColumnNotFoundError("usage_start_time"),
+    ],
+)
 def test_an_object_that_no_reader_foresaw_is_quarantined_and_ends_nothing(tmp_path: Path, error: Exception) -> None:
     def parse(content: bytes, settings: object) -> Frames:
         raise error
