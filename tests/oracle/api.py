@@ -405,6 +405,8 @@ def _add_cost_row(project: Project, rates: Rates, costs: dict[tuple[Any, ...], d
         "team": owner.team,
         "workload": owner.workload,
         "tokens_matched_by": row.matched_by,
+        # No export of the demo states one amount for several classes.
+        "class_split": None,
         "tokens": row.units if is_tokens else None,
         "web_search_request_count": None if is_tokens else row.units,
         "billed_cost": billed_cost,
