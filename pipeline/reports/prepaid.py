@@ -15,7 +15,7 @@ _MOVED = ("opening_balance", "purchased", "granted", "used", "expired", "refunde
 NOTE = (
     "Opening + bought + granted - used - expired - refunded + unexplained = balance. Used is what settled days are "
     f"billed; lasts at the mean of the days known among {HISTORY_DAYS}, where {LEAST_DAYS} are. A day that is not "
-    "settled leaves the balance unknown from there."
+    "settled leaves the balance unknown from there until one is stated, and what was used over it unknown."
 )
 
 

@@ -1,5 +1,6 @@
 -- Each prepaid account at the newest of the days given of which its balance is known, with what moved since its balance
--- at the beginning of them (or since it is known without a break): opening + movements + unexplained = closing.
+-- at the beginning of them (or since it is known without a break): opening + movements + unexplained = closing. A day
+-- whose balance is stated and whose usage nobody knows yet leaves what was used, and what is unexplained, unknown.
 with
 days as (
     select * from fct_prepaid_balances_daily
@@ -42,10 +43,14 @@ select
     min_by(moved.opening_balance_cost, moved.usage_date) as opening_balance_cost,
     cast(sum(moved.purchased_cost) as decimal(38, 18)) as purchased_cost,
     cast(sum(moved.granted_cost) as decimal(38, 18)) as granted_cost,
-    cast(sum(moved.used_cost) as decimal(38, 18)) as used_cost,
+    case
+        when count(moved.used_cost) = count(*) then cast(sum(moved.used_cost) as decimal(38, 18))
+    end as used_cost,
     cast(sum(moved.expired_cost) as decimal(38, 18)) as expired_cost,
     cast(sum(moved.refunded_cost) as decimal(38, 18)) as refunded_cost,
-    cast(sum(moved.unexplained_cost) as decimal(38, 18)) as unexplained_cost,
+    case
+        when count(moved.unexplained_cost) = count(*) then cast(sum(moved.unexplained_cost) as decimal(38, 18))
+    end as unexplained_cost,
     cast(sum(moved.receipt_cost) as decimal(38, 18)) as receipt_cost,
     cast(sum(moved.unreceipted_purchase_cost) as decimal(38, 18)) as unreceipted_purchase_cost,
     cast(sum(moved.unpurchased_receipt_cost) as decimal(38, 18)) as unpurchased_receipt_cost

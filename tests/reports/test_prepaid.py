@@ -67,6 +67,14 @@ def test_an_account_is_shown_from_the_day_from_which_it_is_known_to_the_newest_t
     )
 
 
+def test_what_was_used_over_a_day_that_is_not_settled_is_unknown_and_not_what_the_others_used(tmp_path: Path) -> None:
+    """100 - 2, then 40 is shown for a day that no bill tells yet: 98 - 40 was not used for nothing."""
+    unsettled = {"used_cost": None, "unexplained_cost": None}
+    (row,) = table(page(tmp_path, *days("acme", "100", "98", "40", **unsettled)), "Prepaid accounts")
+    opening, used, unexplained, balance = (list(row.values())[at] for at in (1, 4, 7, 8))
+    assert (opening, used, unexplained, balance) == ("$100.00", "unknown", "unknown", "$40.00")
+
+
 def test_what_moved_is_of_the_days_asked_for(tmp_path: Path) -> None:
     rows = days("acme", "10", "8", "6", "4", first=OCTOBER - timedelta(days=2))
     snapshot = snapshot_of({**tables(), "fct_prepaid_balances_daily": rows}, tmp_path)
