@@ -7,8 +7,9 @@ unit and Unrounded cost, whose sign in brackets is no currency: that is what the
 other shape is quarantined with what it lacks. Days are those of Pacific time, as on the invoice.
 
 **A file is one invoice** and replaces what an older one said of it: the bucket is the billing account and the invoice's
-number, else the month of the usage. It names no resource, so it serves best beside `gcp_billing_export`, as
-`role: control`: what both say of a month is compared, and one of them is summed.
+number, else the month of the usage. A month that is counted both ways breaks a law: redact the table without a number.
+It names no resource, so it serves best beside `gcp_billing_export`, as `role: control`: what both say of a month is
+compared, and one of them is summed.
 
 Settings: billing_account_id, for a table that names none.
 """

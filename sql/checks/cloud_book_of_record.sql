@@ -73,6 +73,67 @@ azure_periods as (
     where source = 'azure_cost_details'
     group by account, billing_account_id, billing_period
     having count(*) filter (where split_part(bucket, '|', 4) = 'actual') = 0
+),
+
+-- A bucket of Google's: Google|billing account|invoice month or invoice[|part]; of Azure's ... |which cost[|scope].
+restated as (
+    select distinct
+        source,
+        account,
+        split_part(bucket, '|', 2) as billing_account_id,
+        split_part(bucket, '|', 3) as billing_period,
+        split_part(bucket, '|', 4) as part,
+        split_part(bucket, '|', 5) as scope_id,
+        strftime(usage_date, '%Y-%m') as usage_month
+    from landed_coverage
+    where source in ('azure_cost_details', 'gcp_billing_export', 'gcp_cost_table') and row_count > 0
+),
+
+counted_twice as (
+    select distinct
+        wide.account,
+        wide.billing_account_id,
+        wide.billing_period,
+        case wide.source
+            when 'gcp_billing_export'
+                then 'whole files and parts (settings.files). Deliver it one way, and redact the others.'
+            when 'azure_cost_details'
+                then concat(
+                    'exports of ', coalesce(nullif(wide.scope_id, ''), 'what an inbox brought'), ' and of ',
+                    narrow.scope_id, ', which is in it. Deliver one of them, and redact the other.'
+                )
+            else concat(
+                'a table without an invoice number and invoice ', narrow.billing_period,
+                '. Redact the former: the invoice states its month.'
+            )
+        end as reason
+    from restated as wide
+    inner join restated as narrow
+        on
+            wide.source = narrow.source
+            and wide.account = narrow.account
+            and wide.billing_account_id = narrow.billing_account_id
+            and case wide.source
+                when 'gcp_billing_export'
+                    then wide.billing_period = narrow.billing_period and wide.part = '' and narrow.part != ''
+                when 'azure_cost_details'
+                    then
+                        wide.billing_period = narrow.billing_period
+                        and wide.part = narrow.part
+                        and wide.scope_id != narrow.scope_id
+                        and (
+                            wide.scope_id = ''
+                            or starts_with(narrow.scope_id, wide.scope_id || '/')
+                            or (
+                                starts_with(wide.scope_id, '/providers/')
+                                and starts_with(narrow.scope_id, '/subscriptions/')
+                            )
+                        )
+                else
+                    wide.usage_month = narrow.usage_month
+                    and regexp_full_match(wide.billing_period, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
+                    and not regexp_full_match(narrow.billing_period, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
+            end
 )
 
 select
@@ -109,3 +170,12 @@ select
         ' has amortized costs and no actual ones: what was billed is in the latter. Export actual costs too.'
     ) as detail
 from azure_periods
+union all
+select
+    'one_dollar_one_home' as law,
+    'account:' || account as scope,
+    concat(
+        'billing period ', billing_period, ' of billing account ', billing_account_id,
+        ' is counted twice, from ', reason
+    ) as detail
+from counted_twice
