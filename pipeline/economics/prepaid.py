@@ -2,10 +2,10 @@
 
     opening + purchases + grants - usage - expiries - refunds + unexplained = closing
 
-holds of every day of which opening, usage and closing are known, and a day opens with what the one before closed with. What the
-provider shows at the end of a day is the closing balance, and what it is apart from the sum is unexplained on that day:
-named, and carried no further. A day whose usage nobody knows has no sum: the balance is unknown from there until one is
-stated again. A receipt says what was paid for a purchase, with tax and fees: it is no part of the balance.
+holds of every day of which opening, usage and closing are known, and a day opens with what the one before closed with.
+What the provider shows at the end of a day is the closing balance, and what it is apart from the sum is unexplained on
+that day: named, and carried no further. A day whose usage nobody knows has no sum: the balance is unknown from there
+until one is stated again. A receipt says what was paid for a purchase, with tax and fees: it is no part of the balance.
 """
 
 from collections.abc import Sequence

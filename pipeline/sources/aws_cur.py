@@ -27,9 +27,9 @@ NAME = "aws_cur"
 DATASET = "cost_and_usage"
 
 _COST = "lineItem/UnblendedCost"
-# Prefix of columns that 2.0 has as one map -> the map.
-_MAPS = {"resourceTags/": "resource_tags", "costCategory/": "cost_category"}
-_SPREAD = ("product_", "resource_tags_", "cost_category_")
+# What 2.0 has as one map -> how the columns of it begin, in CSV and in Parquet.
+_MAPS = {"resource_tags": ("resourceTags/", "resource_tags_"), "cost_category": ("costCategory/", "cost_category_")}
+_SPREAD = ("product_",)
 
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
@@ -57,18 +57,28 @@ def parse(content: bytes, settings: Settings) -> Frames:
     """Every line of one file, in the file's order, under the names of CUR 2.0."""
     listed = period_of(settings)
     frame = read_bulk(content, kind_of=lambda header: kind_of(_name(header))).frame
+    spread = {
+        name: {header: key for header in frame.columns if (key := _key(header, begins))}
+        for name, begins in _MAPS.items()
+    }
     maps = [
-        pl.struct(pl.col(tag).alias(tag.partition("/")[2]) for tag in spread).struct.json_encode().alias(name)
-        for prefix, name in _MAPS.items()
-        if (spread := [header for header in frame.columns if header.startswith(prefix)])
+        pl.when(pl.any_horizontal(pl.col(list(keys)).is_not_null()))
+        .then(pl.struct(pl.col(header).alias(key) for header, key in keys.items()).struct.json_encode())
+        .alias(name)
+        for name, keys in spread.items()
+        if keys
     ]
-    spread = [header for header in frame.columns if header.startswith(tuple(_MAPS))]
-    theirs = frame.with_columns(maps).drop(spread)
+    theirs = frame.with_columns(maps).drop(header for keys in spread.values() for header in keys)
     names = [_name(header) for header in theirs.columns]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise QuarantineError(f"row 1: two columns are both {twice}. Keep one of them.")
     named = theirs.rename(dict(zip(theirs.columns, names, strict=True)))
     return lines_frame(named, listed, is_known=lambda name: is_documented(name) or name.startswith(_SPREAD))
+
+
+def _key(header: str, begins: tuple[str, ...]) -> str | None:
+    """Which tag a column holds; None for one that holds none."""
+    return next((header.removeprefix(prefix) for prefix in begins if header.startswith(prefix)), None)
 
 
 def _name(header: str) -> str:

@@ -233,8 +233,26 @@ def _under_paths(theirs: pl.DataFrame) -> Bulk:
             read[name] = utc_instants(named[name])
     if "invoice.month" in read:
         _refuse_odd_months(read["invoice.month"])
+    if "labels" in read:
+        read["labels"] = _tags(read["labels"])
     frame = named.with_columns(list(read.values()))
     return Bulk(frame=frame.with_columns(_invoice_month(frame.columns).alias("invoice_month_start")), rounded=rounded)
+
+
+def _tags(labels: pl.Series) -> pl.Series:
+    """Lists of {key, value} as the object that FOCUS calls Tags; labels of another shape stay as they are."""
+    spelled = {text: _as_object(text) for text in labels.unique() if text is not None}
+    return labels.replace_strict(spelled, default=None, return_dtype=pl.String())
+
+
+def _as_object(text: str) -> str:
+    try:
+        labels = exact_json(text.encode())
+        pairs = [(label["key"], label["value"]) for label in labels if set(label) == {"key", "value"}]
+    except (QuarantineError, TypeError, KeyError):
+        return text
+    tags = dict(pairs)
+    return json.dumps(tags, ensure_ascii=False, separators=(",", ":")) if len(tags) == len(labels) else text
 
 
 def _refuse_odd_months(months: pl.Series) -> None:

@@ -1,11 +1,14 @@
 """AWS's legacy Cost and Usage Report: the lines of CUR 2.0 in older words, through the same SQL."""
 
+import io
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,6 +81,20 @@ def test_an_attribute_of_a_product_stays_in_the_object_and_a_new_column_is_kept(
     frame = parse(content, {"billing_period": PERIOD})[LINES.name]
     assert frame["other_columns"].to_list() == ['{"brand_new_column":"z"}']
     assert frame["product_gpu"].to_list() == ["1"]
+
+
+def test_tags_of_a_parquet_report_are_columns_too_and_say_the_same() -> None:
+    """B24: a machine is found by its tag, whichever file AWS was asked for."""
+    said = {_in_parquet(name): value for name, value in legacy(line(1.25)).items()}
+    file = io.BytesIO()
+    pl.DataFrame([said, {**said, "resource_tags_user_team": None}]).write_parquet(file)
+    frame = parse(file.getvalue(), {"billing_period": PERIOD})[LINES.name]
+    assert frame["line_item_unblended_cost"].to_list() == [Decimal("1.25")] * 2
+    assert frame["resource_tags"].to_list() == ['{"user_team":"search"}', None]
+
+
+def _in_parquet(header: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", header).replace("/", "_").replace(":", "_").lower()
 
 
 @pytest.mark.parametrize(

@@ -201,3 +201,20 @@ def test_it_is_known_by_its_first_line_or_header() -> None:
         assert recognise("x", content) == recognise("x", gzip.compress(content)) == "cost_and_usage"
     assert recognise("x", b'{"data": []}') is None
     assert recognise("x", b"day,cost\n") is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "tags"),
+    [
+        ([{"key": "host", "value": "a3-1"}, {"key": "team", "value": "search"}], '{"host":"a3-1","team":"search"}'),
+        ([{"key": "a", "value": "1"}, {"key": "a", "value": "2"}], '[{"key":"a","value":"1"},{"key":"a","value":"2"}]'),
+        (["odd"], '["odd"]'),
+        ([], "{}"),
+    ],
+)
+def test_labels_are_tags_as_focus_has_them(labels: list[Any], tags: str) -> None:
+    """By a tag a host is joined to what bills it: of a list of pairs no tag would be found."""
+    rows = [row(labels=labels)]
+    for content in (json_lines(rows), flat_csv(rows)):
+        (said,) = parse(content, {"files": "whole"})[CHARGES.name]["tags"]
+        assert said.replace(": ", ":").replace(", ", ",") == tags
