@@ -124,9 +124,11 @@ def _engine(dice: random.Random, *, node: int, engine: int, gpus: list[str]) -> 
         moment += timedelta(milliseconds=interval)
         if dice.randint(0, 6) == 0:
             moment += timedelta(hours=dice.randint(0, 5))
-        if dice.randint(0, 6) == 0:
-            started = moment - (moment - before) * dice.random() * dice.choice([1, 1, 1.5])
-            started, prompt, output = started.replace(microsecond=0), dice.randint(0, 500), 0
+        if dice.randint(0, 6) == 0 and moment > started + timedelta(seconds=1):
+            # It may have begun while the one before still answered, but not before that one did.
+            began = moment - (moment - before) * dice.random() * dice.choice([1, 1, 1.5])
+            started = max(began.replace(microsecond=0), started + timedelta(seconds=1))
+            prompt, output = dice.randint(0, 500), 0
         prompt += dice.choice([0, 0, 1, 1000, 12345])
         output += dice.choice([0, 0, 1, 77])
         fields: dict[str, Any] = {
