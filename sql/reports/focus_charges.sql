@@ -222,7 +222,11 @@ origins as (
         row_number() over (
             order by
                 row_kind, usage_date, source, account, invoice_id, resource_id, sku_id, charge_description, billed_cost,
-                effective_cost
+                effective_cost, to_date, issuer, invoice_issuer, provider, billing_account_id, sub_account_id,
+                billing_month_date, charge_category, charge_class, pricing_category, commitment_discount_id,
+                commitment_discount_status, service_name, region_id, sku_meter, billing_currency, list_cost,
+                contracted_cost, consumed_quantity, consumed_unit, pricing_quantity, pricing_unit, workload, team,
+                model, token_class, api_key_id, attribution
         ) as origin_number
     from (
         select * from cloud

@@ -145,6 +145,22 @@ def test_costs_that_an_export_leaves_out_are_the_nearest_known_and_say_so():
     assert row["cost_basis"] == "effective from billed, contracted from list"
 
 
+@given(st.permutations(range(4)))
+@settings(max_examples=8, deadline=None)
+def test_rows_have_one_order_whatever_order_the_tables_have(order):
+    """Same release and same snapshot: same bytes. Two keys that used the same for the same are two rows."""
+    cell = {"source": "openai_costs_api", "account": "acme", "issuer": "openai", "provider": "openai", "model": "gpt",
+            "charge_kind": "tokens", "billing_currency": "USD", "billed_cost": Decimal(1),
+            "usage_date": date(2026, 10, 5)}  # fmt: skip
+    api = [{**cell, "api_key_id": key, "sub_account_id": division} for key in "ab" for division in "cd"]
+    cloud = [cloud_charge(sub_account_id=str(number)) for number in range(4)]
+    found = charges_of(
+        fct_api_costs_daily=[api[at] for at in order], fct_cloud_charges_daily=[cloud[at] for at in order]
+    )
+    said = [(row["row_kind"], row["sub_account_id"], row["api_key_id"]) for row in found]
+    assert said == sorted(said, key=lambda row: tuple(map(str, row)))
+
+
 def test_a_month_is_of_its_billing_period_and_a_control_is_no_charge():
     in_september = cloud_charge(billing_period_start_date=date(2026, 9, 1), sku="late")
     east_of_greenwich = cloud_charge(billing_period_start_date=date(2026, 9, 30), sku="early")
