@@ -1,6 +1,5 @@
 """Bulk exports as frames, without a Python loop over rows: CSV and Parquet to text, exact decimals, instants in UTC."""
 
-import gzip
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -22,6 +21,9 @@ _INSTANT = pl.Datetime("us")
 _PARQUET = b"PAR1"
 _GZIP = b"\x1f\x8b"
 _HEAD_BYTES = 65_536
+# Bills pack to a tenth or a thirtieth; a small file may be all of one line.
+_MOST_RATIO = 100
+_LEAST_LIMIT_BYTES = 256 * 1024**2
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 NULLS = ("", "NULL", "null")
 
@@ -217,11 +219,27 @@ def _with_nulls(text: pl.Series) -> pl.Series:
 
 
 def unpacked(content: bytes) -> bytes:
-    """What a gzip holds. Raises QuarantineError where it was cut."""
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise QuarantineError(f"Not a readable gzip ({error}). The file may be cut: export it again.") from None
+    """What a gzip holds, all its members. Raises QuarantineError where it was cut, or holds what no export is."""
+    most = max(_LEAST_LIMIT_BYTES, _MOST_RATIO * len(content))
+    parts: list[bytes] = []
+    rest = content
+    while rest:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(member.decompress(rest, most + 1))
+        except zlib.error as error:
+            raise QuarantineError(f"Not a readable gzip ({error}). The file may be cut: export it again.") from None
+        most -= len(parts[-1])
+        if most < 0:
+            raise QuarantineError(
+                f"The gzip of {len(content):,} bytes unpacks to more than {_MOST_RATIO} times that, which no export does. "
+                "Export it again, or drop it unpacked."
+            )
+        if not member.eof:
+            raise QuarantineError("Not a readable gzip (it has no end). The file may be cut: export it again.")
+        # Between members, and after the last, zeros are padding.
+        rest = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def _parquet_columns(

@@ -163,8 +163,7 @@ def _charges(theirs: pl.DataFrame, settings: Settings) -> Frames:
 
 
 def _is_json(content: bytes) -> bool:
-    head = unpacked(content) if content.startswith(_GZIP) else content
-    return head.removeprefix(_BOM).lstrip()[:1] == b"{"
+    return _opened(content).removeprefix(_BOM).lstrip()[:1] == b"{"
 
 
 def _lines_of_json(content: bytes) -> pl.DataFrame:

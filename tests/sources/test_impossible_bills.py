@@ -1,5 +1,6 @@
 """Bills that say what no bill can: refused with the row and the reason, and no other file is kept from being read."""
 
+import gzip
 import io
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pipeline.landing.dataset import Frames
 from pipeline.sources import (
     api_bill_csv,
     azure_cost_details,
+    bulk,
     deepseek_usage,
     gcp_billing_export,
     gcp_cost_table,
@@ -98,6 +100,24 @@ def test_what_no_bill_says_is_refused_with_its_place(name: str) -> None:
     parse, words = IMPOSSIBLE[name]
     with pytest.raises(QuarantineError, match=words):
         parse()
+
+
+def test_a_gzip_that_unpacks_to_what_no_export_is_is_refused_before_it_fills_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bulk, "_LEAST_LIMIT_BYTES", 1024**2)
+    for content in (gzip.compress(b"x" * 4 * 1024**2), gzip.compress(b"x" * 700_000) * 2):
+        with pytest.raises(QuarantineError, match="unpacks to more than 100 times"):
+            bulk.unpacked(content)
+
+
+def test_every_member_of_a_gzip_is_read_and_a_cut_one_is_refused() -> None:
+    both = gzip.compress(b"one\n") + gzip.compress(b"two\n") + b"\0" * 8
+    assert bulk.unpacked(both) == b"one\ntwo\n"
+    for cut in range(1, len(both) - 8):
+        if cut != len(gzip.compress(b"one\n")):
+            with pytest.raises(QuarantineError, match="Not a readable gzip"):
+                bulk.unpacked(both[:cut])
 
 
 def test_lines_of_json_may_begin_with_a_byte_order_mark() -> None:
