@@ -232,8 +232,8 @@ def unpacked(content: bytes) -> bytes:
         most -= len(parts[-1])
         if most < 0:
             raise QuarantineError(
-                f"The gzip of {len(content):,} bytes unpacks to more than {_MOST_RATIO} times that, which no export does. "
-                "Export it again, or drop it unpacked."
+                f"The gzip of {len(content):,} bytes unpacks to more than {_MOST_RATIO} times that, which no export "
+                "does. Export it again, or drop it unpacked."
             )
         if not member.eof:
             raise QuarantineError("Not a readable gzip (it has no end). The file may be cut: export it again.")

@@ -17,7 +17,7 @@ brings; what was put in, and what the provider shows as left, no export of their
 
 The source's `account` is the one whose bill is paid in advance; `settings.issuer` is that bill's issuer (anthropic,
 openai, openrouter, deepseek, or the account's own name where a source has no issuer). Amounts are in the bill's
-currency. A file is what it says until a file of its name says otherwise; several files add up.
+currency. A file is what it says until a file of its name, in its folder, says otherwise; several files add up.
 """
 
 import re
@@ -64,7 +64,7 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped file, a unit of restatement by its name."""
-    declared = {"issuer": settings.get("issuer"), "file": PurePath(name).stem}
+    declared = {"issuer": settings.get("issuer"), "file": PurePath(name).with_suffix("").as_posix()}
     payloads = (Payload(name=name, content=content, media_type="text/csv"),)
     stated_at = stamp_in_name(name)
     stated_by = "file_name" if stated_at else "landed_at"
@@ -115,6 +115,11 @@ def parse(content: bytes, settings: Settings) -> Frames:
         reference = record.get("reference", "").strip() or None
         bucket = str(settings.get("file") or DATASET)
         rows.append((bucket, day, issuer, entry, amount, currency, reference, other_columns(unknown)))
+    if not rows:
+        raise QuarantineError(
+            "It has no entries, so what a file of its name said before still counts. To take that back, redact it: "
+            "`breakeven landing redact`."
+        )
     return {DATASET: pl.DataFrame(rows, schema=TABLE.schema, orient="row")}
 
 

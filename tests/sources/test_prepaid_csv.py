@@ -1,6 +1,7 @@
 """What somebody writes down of a prepaid account: read as it stands, or refused with its row."""
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.sources.prepaid_csv import SOURCE, check, drop, parse
 from pipeline.sources.recognise import recognise_bytes
+from tests.pipeline.small_project import SmallProject, source
 
 HEADER = "date,entry,amount,currency,reference,note\n"
 
@@ -51,11 +53,26 @@ def test_a_day_ends_with_one_balance_a_currency() -> None:
 def test_a_file_is_what_it_says_until_one_of_its_name_says_otherwise() -> None:
     content = f"{HEADER}2026-11-03,purchase,1,USD,,\n2026-11-05,grant,1,USD,,\n".encode()
     delivery = drop("2026/openrouter.csv", content, {"issuer": "openrouter"})
-    assert delivery.settings == {"issuer": "openrouter", "file": "openrouter"}
+    assert delivery.settings == {"issuer": "openrouter", "file": "2026/openrouter"}
     assert (delivery.from_at, delivery.to_at) == (datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 6, tzinfo=UTC))
     assert SOURCE.datasets[0].bucket == "invoice"
     assert recognise_bytes("x", content).source == "prepaid_csv"
     assert drop("x.csv", b"date,entry,amount,currency\nx", {"issuer": "openrouter"}).from_at is None
+
+
+def test_files_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    """B9: a folder a year, a file an account: next year's is no restatement of this one's."""
+    project = SmallProject(tmp_path, [source("prepaid_csv", "openai", settings={"issuer": "openai"})])
+    for year, entry in (("2026", "2026-11-01,balance,10,USD,,"), ("2027", "2026-11-02,purchase,5,USD,,")):
+        (project.inbox("prepaid_csv", "openai") / year).mkdir(parents=True)
+        project.drop("prepaid_csv", "openai", f"{year}/openai.csv", f"{HEADER}{entry}\n".encode())
+    asked = "select entry from stg_prepaid_csv__entries_daily order by entry"
+    assert [row["entry"] for row in project.run().rows(asked)] == ["balance", "purchase"]
+
+
+def test_a_file_without_entries_takes_nothing_back_and_says_so() -> None:
+    with pytest.raises(QuarantineError, match="what a file of its name said before still counts"):
+        entries()
 
 
 def test_whose_bill_is_paid_in_advance_has_to_be_said() -> None:
