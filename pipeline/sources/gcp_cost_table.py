@@ -92,23 +92,27 @@ def parse(content: bytes, settings: Settings) -> Frames:
         raise QuarantineError("Nothing says whose account it is: set settings.billing_account_id.")
     invoice = said.get("invoicenumber")
     month = pl.col(_START).dt.month_start()
+    # What came late stands on the invoice of the month that is over last.
+    billed_in = month.max() if invoice else month
     frame = charges_frame(
         bulk,
-        _charges(names, currency=currency, whose=whose, invoice=invoice),
+        _charges(names, currency=currency, whose=whose, invoice=invoice, billed_in=billed_in),
         restates=[pl.lit("Google"), whose, pl.lit(invoice) if invoice else month.dt.date().cast(pl.String)],
         read={*_SAYS.values(), *_DECIMALS, _START, _END, "usageunit", "costtype", "billingaccountid"},
     )
     return {CHARGES.name: frame}
 
 
-def _charges(names: list[str], *, currency: str, whose: pl.Expr, invoice: str | None) -> dict[str, pl.Expr]:
+def _charges(
+    names: list[str], *, currency: str, whose: pl.Expr, invoice: str | None, billed_in: pl.Expr
+) -> dict[str, pl.Expr]:
     kind = pl.col("costtype").str.to_lowercase().str.replace_all(r"[^a-z]", "")
     is_credit = pl.col("credittype").is_not_null() if "credittype" in names else pl.lit(value=False)
     is_use = ~is_credit & (kind == "usage")
     charged: dict[str, pl.Expr] = {name: pl.col(header) for name, header in _SAYS.items() if header in names}
     charged["BillingAccountId"] = whose
     charged["BillingCurrency"] = pl.lit(currency)
-    charged["BillingPeriodStart"] = _instant(pl.col(_START).dt.month_start())
+    charged["BillingPeriodStart"] = _instant(billed_in)
     charged["ChargePeriodStart"] = _instant(pl.col(_START))
     charged["ChargeCategory"] = (
         pl.when(is_credit).then(pl.lit("Credit")).otherwise(kind.replace_strict(_CHARGED, default=pl.col("costtype")))

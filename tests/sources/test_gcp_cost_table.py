@@ -47,6 +47,17 @@ def test_every_line_is_a_charge_in_the_currency_that_is_named_above() -> None:
     assert frame["charge_period_end"][0] == datetime(2026, 12, 1, 8)  # noqa: DTZ001
 
 
+def test_usage_that_came_late_is_of_the_invoice_it_stands_on() -> None:
+    """B21: of October's, on November's invoice; a table without a number is no invoice, and its months are its days'."""
+    late = LINES + LINES.splitlines()[0].replace("2026-11-01", "2026-10-30").replace("2026-11-30", "2026-10-31") + "\n"
+    starts = parse(table(lines=late), {})[CHARGES.name]
+    assert starts["billing_period_start"].to_list() == [datetime(2026, 11, 1, 7)] * 4  # noqa: DTZ001
+    assert starts["usage_date"].to_list()[-1] == date(2026, 10, 30)
+    above = ABOVE.replace("Invoice number,5123456789\n", "")
+    months = parse(table(above=above, lines=late), {})[CHARGES.name]["billing_period_start"].dt.month()
+    assert months.to_list() == [11, 11, 11, 10]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
