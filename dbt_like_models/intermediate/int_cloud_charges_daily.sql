@@ -132,7 +132,10 @@ final as (
         case
             when amortized_use.account is null then owned.effective_cost else cast(0 as decimal(38, 18))
         end as effective_cost,
-        owned.list_cost,
+        case
+            when amortized_use.account is null or owned.list_cost is null then owned.list_cost
+            else cast(0 as decimal(38, 18))
+        end as list_cost,
         owned.contracted_cost,
         case when amortized_use.account is null then owned.consumed_quantity end as consumed_quantity,
         case when amortized_use.account is null then owned.pricing_quantity end as pricing_quantity,

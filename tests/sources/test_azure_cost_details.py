@@ -169,6 +169,16 @@ def test_both_exports_of_a_month_bill_it_once_and_spread_it_once(tmp_path: Path)
     }
 
 
+def test_what_covered_use_would_have_cost_at_list_is_counted_once(tmp_path: Path) -> None:
+    """B22: both exports of a customer agreement state it (120.5 a row) for the same use."""
+    files = {name: details([as_mca(one) for one in rows], header=list(as_mca(rows[0]))) for name, rows in (
+        ("actual.csv", [row("10"), covered()]), ("amortized.csv", [row("10"), covered("420")]),
+    )}  # fmt: skip
+    asked = f"select sum(list_cost) as list from {MART}"
+    assert dropped(tmp_path / "one", {"actual.csv": files["actual.csv"]}).rows(asked) == [{"list": Decimal(241)}]
+    assert dropped(tmp_path / "both", files).rows(asked) == [{"list": Decimal(241)}]
+
+
 def test_actual_costs_alone_leave_what_covered_use_costs_unknown(tmp_path: Path) -> None:
     """B20: not 0, which is what the export says of it."""
     answers = dropped(tmp_path, {"actual.csv": details(ACTUAL)})

@@ -48,7 +48,7 @@ def test_every_line_is_a_charge_in_the_currency_that_is_named_above() -> None:
 
 
 def test_usage_that_came_late_is_of_the_invoice_it_stands_on() -> None:
-    """B21: of October's, on November's invoice; a table without a number is no invoice, and its months are its days'."""
+    """B21: of October's, on November's invoice; without a number it is no invoice, and months are its days'."""
     late = LINES + LINES.splitlines()[0].replace("2026-11-01", "2026-10-30").replace("2026-11-30", "2026-10-31") + "\n"
     starts = parse(table(lines=late), {})[CHARGES.name]
     assert starts["billing_period_start"].to_list() == [datetime(2026, 11, 1, 7)] * 4  # noqa: DTZ001
