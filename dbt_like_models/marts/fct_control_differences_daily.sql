@@ -2,7 +2,8 @@
 -- What a control states beside the book of record, and their difference where both speak for the whole day: a Console
 -- CSV beside the API, FOCUS beside CUR, a gateway's estimate beside the provider's bill. A control is never summed.
 -- What either does not name as the other does (model NULL) is compared as one, so that a day's rows sum to the day.
--- partition: month, days apart
+-- Which export is the book and what stands beside it is said by the month: no single day of it may show both.
+-- partition: month
 with
 charges as (
     select

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
 from pipeline.build.relations import FrameRelation
-from pipeline.build.runner import Runner
+from pipeline.build.runner import Built, Runner
 from pipeline.build.sql_models import SqlModel, load_models
 from pipeline.cli import group
 from pipeline.decisions.graph import shipped_graph
@@ -115,6 +115,11 @@ def _mart() -> tuple[SqlModel, ...]:
 
 def compared(book: Side, control: Side, *, folder: Path) -> list[dict[str, Any]]:
     """The mart's rows of a bill that two exports state, the first of them being the book."""
+    return rows_of(mart_of(book, control, folder=folder), MART)
+
+
+def mart_of(book: Side, control: Side, *, folder: Path, before: Built | None = None) -> Built:
+    """The mart of the same, after another build of it or as the first one."""
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name, side, role in (("one", book, "book"), ("two", control, "control")):
         common = {"source": name, "dataset": "costs", "account": "acme"}
@@ -147,7 +152,8 @@ def compared(book: Side, control: Side, *, folder: Path) -> list[dict[str, Any]]
         )
         for name, schema in SCHEMAS.items()
     }
-    return rows_of(Runner(models=_mart(), relations=relations, cache=folder, threads=1).build(), MART)
+    nodes = before.nodes if before is not None else {}
+    return Runner(models=_mart(), relations=relations, cache=folder, before=nodes, threads=1).build()
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +196,19 @@ def test_a_difference_is_control_less_book_over_the_days_and_currencies_that_bot
                 assert one["control_cost"] == _of_model(control, day, currency, one["model"])
     if book.charges and control.charges:
         assert sorted(_figures(one, sign=-1) for one in swapped) == sorted(_figures(one, sign=1) for one in rows)
+
+
+@pytest.mark.parametrize("later", ["book", "control"])
+def test_a_day_of_which_only_one_of_two_speaks_says_so_whenever_it_came(tmp_path: Path, later: str) -> None:
+    """Who is compared with whom is said by the month, not by a single day of it."""
+    charges = [("m", "USD", Decimal(5))]
+    one, two = Side({0: charges}), Side({0: charges, 1: charges})
+    sides = (two, one) if later == "book" else (one, two)
+    first = mart_of(one, one, folder=tmp_path / "daily")
+    daily = rows_of(mart_of(*sides, folder=tmp_path / "daily", before=first), MART)
+    assert daily == compared(*sides, folder=tmp_path / "anew")
+    assert [row["status"] for row in daily] == ["compared", f"{later}_only"]
+    assert {row["book_source"] for row in daily} == {"one"}
 
 
 def _of_model(side: Side, day: int, currency: str, model: str) -> Decimal:
