@@ -3,19 +3,14 @@
 -- may a reboot: they add up where one ends before the other begins. Where two agents overlapped there, only the longer
 -- counts: the rest is unobserved rather than counted twice.
 -- partition: month, days apart
--- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (
-    select int_gpu_hours.*
-    from int_gpu_hours
-    inner join calendar as days
-        on
-            int_gpu_hours.usage_hour_at >= days.day_start_at
-            and int_gpu_hours.usage_hour_at < days.day_end_at
+    select * from int_gpu_hours
 ),
 
 merged_hours as (
     select
+        usage_date,
         host,
         gpu_uuid,
         usage_hour_at,
@@ -36,12 +31,12 @@ merged_hours as (
         max(contradicted_milliseconds) as max_contradicted_ms,
         max(quiet_milliseconds) as max_quiet_ms
     from gpu_hours
-    group by host, gpu_uuid, usage_hour_at
+    group by usage_date, host, gpu_uuid, usage_hour_at
 ),
 
 final as (
     select
-        cast(usage_hour_at as date) as usage_date,
+        usage_date,
         host,
         gpu_uuid,
         usage_hour_at,

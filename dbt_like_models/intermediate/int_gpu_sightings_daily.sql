@@ -1,30 +1,19 @@
 -- One row per usage_date, host, gpu_uuid, boot_id, provider_resource_id.
 -- Which GPU was seen where, from samples and from agents' inventories, and for how long its host was observed at all.
 -- partition: month, days apart
--- lookback: int_gpu_hours 1 days
 with
 gpu_hours as (
-    select int_gpu_hours.*
-    from int_gpu_hours
-    inner join calendar as days
-        on
-            int_gpu_hours.usage_hour_at >= days.day_start_at
-            and int_gpu_hours.usage_hour_at < days.day_end_at
+    select * from int_gpu_hours
 ),
 
 inventory as (
-    select stg_nvml_spool__agent_records.*
-    from stg_nvml_spool__agent_records
-    cross join this_partition
-    where
-        stg_nvml_spool__agent_records.record_kind = 'gpu'
-        and stg_nvml_spool__agent_records.gpu_uuid is not null
-        and stg_nvml_spool__agent_records.usage_date >= this_partition.from_date
+    select * from stg_nvml_spool__agent_records
+    where record_kind = 'gpu' and gpu_uuid is not null
 ),
 
 sightings as (
     select
-        cast(usage_hour_at as date) as usage_date,
+        usage_date,
         host,
         gpu_uuid,
         boot_id,
@@ -48,30 +37,32 @@ sightings as (
 
 gpu_hour_totals as (
     select
+        usage_date,
         host,
         gpu_uuid,
         usage_hour_at,
         least(sum(observed_milliseconds), 3600000) as observed_ms
     from gpu_hours
-    group by host, gpu_uuid, usage_hour_at
+    group by usage_date, host, gpu_uuid, usage_hour_at
 ),
 
 host_hours as (
     select
+        usage_date,
         host,
         usage_hour_at,
         max(observed_ms) as host_observed_ms
     from gpu_hour_totals
-    group by host, usage_hour_at
+    group by usage_date, host, usage_hour_at
 ),
 
 hosts as (
     select
-        cast(usage_hour_at as date) as usage_date,
+        usage_date,
         host,
         sum(host_observed_ms) as host_observed_ms
     from host_hours
-    group by cast(usage_hour_at as date), host
+    group by usage_date, host
 ),
 
 final as (

@@ -56,7 +56,7 @@ idle_hours as (
         holdings.issuer,
         holdings.resource_id,
         count(*) over (
-            partition by holdings.issuer, holdings.resource_id, hours.usage_hour_at
+            partition by hours.usage_date, holdings.issuer, holdings.resource_id, hours.usage_hour_at
         ) as idle_gpu_count
     from hours
     left join holdings
@@ -66,7 +66,7 @@ idle_hours as (
             and hours.gpu_uuid = holdings.gpu_uuid
     qualify
         row_number() over (
-            partition by hours.host, hours.gpu_uuid, hours.usage_hour_at
+            partition by hours.usage_date, hours.host, hours.gpu_uuid, hours.usage_hour_at
             order by holdings.issuer asc nulls last, holdings.resource_id asc
         ) = 1
 ),

@@ -3,7 +3,7 @@ of a month that changed only the days that did are made anew.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,8 +13,10 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from pipeline.build import runner as runner_module
 from pipeline.build.graph import _relations
@@ -242,6 +244,35 @@ def test_no_model_that_keeps_its_days_apart_speaks_of_a_week_or_a_month() -> Non
     speaks = re.compile(r"date_trunc\('(week|month|quarter|year)'")
     models = [model for model in shipped_graph().models(None) if isinstance(model, SqlModel)]
     assert [model.name for model in models if model.days_are_apart and speaks.search(model.sql)] == []
+
+
+_THE_DAY = re.compile(r"\b(usage|rate)_date\b|_number\b")
+
+
+def _over_days(query: exp.Expression) -> Iterator[str]:
+    """What of a query puts rows together without their day: its groups, what it makes distinct, its windows."""
+    for select in query.find_all(exp.Select):
+        tables = [table.name for table in select.find_all(exp.Table)]
+        columns = " ".join("usage_date" if column.is_star else column.alias_or_name for column in select.expressions)
+        group = select.args.get("group")
+        keys = "usage_date"
+        if group is not None:
+            keys = columns if group.args.get("all") else group.sql()
+        elif select.args.get("distinct"):
+            keys = columns
+        if not _THE_DAY.search(keys) and not all(table.startswith("config_") for table in tables):
+            yield f"{', '.join(tables)}: {keys}"
+    for window in query.find_all(exp.Window):
+        by = " ".join(key.sql() for key in window.args.get("partition_by") or [])
+        if not window.alias and not _THE_DAY.search(by or window.sql()):
+            yield window.sql()
+
+
+def test_no_model_that_keeps_its_days_apart_puts_rows_of_two_days_together() -> None:
+    """Groups, distinct rows and windows name the day, or a number that was given within one; of dated rows, that is."""
+    models = [model for model in shipped_graph().models(None) if isinstance(model, SqlModel) and model.days_are_apart]
+    found = [(model.name, list(_over_days(sqlglot.parse_one(model.sql, read="duckdb")))) for model in models]
+    assert [one for one in found if one[1]] == []
 
 
 def test_every_model_yields_nothing_without_the_rows_that_it_says_it_is_made_of(demo_folder: Path) -> None:

@@ -372,9 +372,16 @@ def relations_of(cache: Path) -> dict[str, Relation]:
 
 
 def build_tables(
-    cache: Path, tables: Mapping[str, Sequence[Row]], targets: Iterable[str], *, replaced: Sequence[Model] = ()
+    cache: Path,
+    tables: Mapping[str, Sequence[Row]],
+    targets: Iterable[str],
+    *,
+    replaced: Sequence[Model] = (),
+    before: Built | None = None,
 ) -> Built:
-    """Run what `targets` need. The calendar is DAY and its neighbours; one company and its sources are configured."""
+    """Run what `targets` need, after another build or as the first one. The calendar is DAY and its neighbours; one
+    company and its sources are configured.
+    """
     given = {
         "config_company": [COMPANY],
         "config_sources": SOURCES,
@@ -384,7 +391,8 @@ def build_tables(
         **tables,
     }
     models = [next((other for other in replaced if other.name == model.name), model) for model in _needed(targets)]
-    return Runner(models=models, relations=_relations(given, cache), cache=cache, threads=1).build()
+    nodes = before.nodes if before is not None else {}
+    return Runner(models=models, relations=_relations(given, cache), cache=cache, before=nodes, threads=1).build()
 
 
 def rows_of(built: Built, name: str) -> Rows:

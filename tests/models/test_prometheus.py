@@ -15,7 +15,7 @@ from pipeline.build.runner import Built
 from pipeline.sources.prometheus_tables import gpu_host, labels_named
 from tests.check.stored_scrapes import stored
 from tests.check.vllm_server import engine_body
-from tests.models.gpu_harness import SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
+from tests.models.gpu_harness import DAY, SAMPLES, SCRAPES, Row, at, build_tables, rows_of, scrape, watched
 from tests.sources.prometheus_api import ms
 from tests.sources.prometheus_fleet import Engine, Fleet, Gpu, Pod, Series, landed
 
@@ -477,6 +477,23 @@ def test_a_gpu_hour_that_an_agent_saw_is_the_agents_and_every_other_is_dcgms(cac
     assert [(row["usage_hour_at"].hour, row["host"], row["observed_milliseconds"]) for row in hours] == [
         (10, "gpu-host-1", 1_800_000), (8, "node-1", 15_000), (9, "node-1", 3_600_000), (11, "node-1", 3_585_000)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("agent_hours", "dcgm_hours"), [((22.95, 24.05), (24.2, 25)), ((24.2, 25), (22.95, 24.02))])
+def test_who_saw_a_gpus_first_hour_is_the_same_whether_its_days_came_one_by_one(
+    tmp_path: Path, agent_hours: tuple[float, float], dcgm_hours: tuple[float, float]
+) -> None:
+    """The last sample of a day reaches into the next day's first hour, of which the other observer tells as well."""
+    first, last = dcgm_hours
+    fleet = Fleet(start=_at(first), stop=_at(last), every_ms=71_000, gpus=[Gpu(UUID)])
+    tables = {**_tables(fleet.series(), start=22, stop=26), SAMPLES: watched(*agent_hours, host="gpu-host-1")}
+    until = {name: [row for row in rows if row["usage_date"] == DAY] for name, rows in tables.items()}
+    targets = ("int_gpu_seen_hours", "int_gpu_sightings_daily")
+    daily = build_tables(tmp_path / "daily", tables, targets, before=build_tables(tmp_path / "daily", until, targets))
+    anew = build_tables(tmp_path / "anew", tables, targets)
+    assert [rows_of(daily, name) for name in targets] == [rows_of(anew, name) for name in targets]
+    midnight = [row for row in rows_of(daily, "int_gpu_seen_hours") if row["usage_hour_at"] == at(24)]
+    assert [row["host"] for row in midnight] == ["gpu-host-1"]
 
 
 def test_a_gpu_that_two_servers_keep_is_observed_once(cache: Path) -> None:
