@@ -1,6 +1,6 @@
 -- One row per usage_date, source, account, resource_id, tag_value.
 -- What AWS's lines say their instances are tagged with, whatever the tag's key: a machine's name among it, where
--- somebody tagged it so.
+-- somebody tagged it so. Tags that are no JSON object say nothing here.
 -- partition: month
 with
 lines as (
@@ -16,6 +16,7 @@ lines as (
         and line_item_resource_id is not null
         and regexp_matches(line_item_usage_type, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
         and resource_tags is not null
+        and json_valid(resource_tags)
 ),
 
 tags as (

@@ -249,7 +249,7 @@ def test_no_model_that_keeps_its_days_apart_speaks_of_a_week_or_a_month() -> Non
 _THE_DAY = re.compile(r"\b(usage|rate)_date\b|_number\b")
 
 
-def _over_days(query: exp.Expression) -> Iterator[str]:
+def _over_days(query: exp.Expr) -> Iterator[str]:
     """What of a query puts rows together without their day: its groups, what it makes distinct, its windows."""
     for select in query.find_all(exp.Select):
         tables = [table.name for table in select.find_all(exp.Table)]

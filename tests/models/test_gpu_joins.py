@@ -197,3 +197,12 @@ def test_a_pool_of_two_hosts_is_billed_once_and_has_no_host_of_its_own(cache: Pa
         if row["usage_date"] == DAY
     }
     assert found == {"held_other": (36, None), "unobserved": (12, None)}
+
+
+@pytest.mark.parametrize("tags", ["", "host-1", '{"user_name": "host-1"', '["host-1"]', "null"])
+def test_tags_that_are_no_json_object_tell_nothing_and_stop_nothing(cache: Path, tags: str) -> None:
+    tables = _company(["tag"])
+    (line,) = tables[CUR]
+    built = build_tables(cache, {**tables, CUR: [{**line, "resource_tags": tags}]}, ("int_gpu_holdings_daily",))
+    found = [row["holding_method"] for row in rows_of(built, "int_gpu_holdings_daily") if row["usage_date"] == DAY]
+    assert found == [None]
