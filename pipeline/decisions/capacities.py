@@ -73,7 +73,7 @@ def why_impossible(
 ) -> str | None:
     """Why a capacity is none at this mix, whoever says so; None where nothing that is known forbids it."""
     hardware = hardware_of(deployment, types, gpus=int(deployment["gpus_per_replica"]))
-    if hardware is None or not mix:
+    if hardware is None or not any(mix.values()):
         return None
     per_second = Fraction(tokens_per_replica_hour(mix=mix, capacity=capacity)) / Fraction(
         replica_hour_work_seconds(capacity)

@@ -25,7 +25,6 @@ from pipeline.economics.roofline import GpuType
 from pipeline.economics.split import split_exactly
 from pipeline.economics.work import Capacity, WorkScale, replica_hour_work_seconds, work_scale
 
-READY_STATES = ("serving", "loaded_idle")
 _HOUR_MS = 3_600_000
 _COSTS, _HOURS, _ENGINES = "fct_gpu_costs_daily", "int_gpu_states_hourly", "int_engine_deployments_daily"
 _SERVED = "int_self_host_tokens_hourly"

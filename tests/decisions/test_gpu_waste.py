@@ -141,6 +141,12 @@ def test_a_capacity_that_its_hardware_forbids_is_none() -> None:
     assert "impossible" in row["reason"]
 
 
+def test_a_day_without_a_token_on_known_hardware_has_nothing_that_it_could_forbid() -> None:
+    known = deployment(gpu_type="H100-SXM", parameters_billions=Decimal(7), **_UNSAID)
+    rows = waste(config_deployments=[known], gpu_types=[_H100], int_self_host_tokens_hourly=served([0] * 24))
+    assert by_line(rows) == {"headroom": (48, Decimal(48)), "over_provisioned": (144, Decimal(144))}
+
+
 _UNSAID = {
     "active_parameters_billions": None,
     "bytes_per_parameter": Decimal(2),
