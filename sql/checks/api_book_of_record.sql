@@ -15,6 +15,19 @@ books as (
     group by issuer, account, date_trunc('month', usage_date)
 ),
 
+-- A declared bill is its account's own: beside its provider's it has another issuer, and both are summed.
+twice as (
+    select
+        provider,
+        account,
+        date_trunc('month', usage_date) as usage_month,
+        string_agg(distinct source, ' and ' order by source) as sources
+    from int_api_charges_daily
+    where is_book
+    group by provider, account, date_trunc('month', usage_date)
+    having count(distinct source) > 1 and count(distinct issuer) > 1
+),
+
 summed_controls as (
     select distinct
         fct_api_costs_daily.account,
@@ -40,6 +53,15 @@ select
     ) as detail
 from books
 where source_count > 1
+union all
+select
+    'one_dollar_one_home' as law,
+    'account:' || account as scope,
+    concat(
+        sources, ' both bill ', provider, ' to the account in ', strftime(usage_month, '%Y-%m'),
+        '. Both are summed: give one of them `role: control` in breakeven.yaml, or an account of its own.'
+    ) as detail
+from twice
 union all
 select
     'one_dollar_one_home' as law,

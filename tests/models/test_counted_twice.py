@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.models.cloud_harness import broken_laws, built
+from tests.models.cloud_harness import broken_laws, built, cloud_graph
 from tests.pipeline.small_project import Answers, SmallProject, source
-from tests.sources import azure, gcp
+from tests.sources import azure, gcp, small_bills
 from tests.sources.test_gcp_cost_table import ABOVE, table
 
 NOW = datetime(2026, 12, 9, 6, tzinfo=UTC)
@@ -65,3 +65,25 @@ def test_an_inbox_of_azure_s_is_not_summed_beside_an_export(tmp_path: Path) -> N
     assert broken_laws(built(made, now=NOW)) == []
     (law,) = broken_laws(azure_runs(tmp_path, SUBSCRIPTION))
     assert "what an inbox brought" in law
+
+
+def test_a_declared_bill_is_not_summed_beside_that_of_its_provider(tmp_path: Path) -> None:
+    """B9: DeepSeek's own export, and somebody's table of it: two issuers by their sources, one bill."""
+
+    check = "check_api_book_of_record"
+
+    def said(role: str) -> list[str]:
+        declared = {"provider": "deepseek", "currency": "USD", "columns": {"date": "day", "amount": "cost"}}
+        sources = [
+            source("deepseek_usage", "labs"), source("api_bill_csv", "labs", settings=declared, role=role),
+        ]  # fmt: skip
+        made = SmallProject(tmp_path / role, sources)
+        made.drop("deepseek_usage", "labs", small_bills.ZIP_NAME, small_bills.deepseek_zip(
+            [small_bills.deepseek_amount("output_tokens", "0.000001", 10**6)], [small_bills.deepseek_cost("1")]
+        ))  # fmt: skip
+        made.drop("api_bill_csv", "labs", "bill.csv", b"day,cost\n2026-11-01,1\n")
+        return broken_laws(built(made, now=NOW, graph=cloud_graph([check])), [check])
+
+    (law,) = said("book")
+    assert "api_bill_csv and deepseek_usage both bill deepseek to the account in 2026-11" in law
+    assert said("control") == []
