@@ -2,7 +2,8 @@
 -- Engines of which one computes a prompt and another generates the answer: the prompt is counted by both, the answer's
 -- first token too. Which is which: as declared, else as the engine or its labels say it, else as all counters of the
 -- deployment show it: some engines answer with a token a request at most, others had most of their prompts' caches from
--- another process. Without one of each nothing is taken for a role: a cache outside of the engines transfers as well.
+-- another process. Without one of each nothing is taken for a role, nor where the ones computed less than half of what
+-- the others had from elsewhere: a cache outside of the engines transfers as well.
 -- What is seen of one side alone is there once, and counts whole.
 -- partition: month, days apart
 -- rows of: int_engine_targets_daily
@@ -62,7 +63,11 @@ shown as (
 weighed as (
     select
         *,
-        bool_or(is_like_prefill) over deployment_day and bool_or(is_like_decode) over deployment_day as has_both
+        coalesce(
+            2 * sum(prompt_tokens) filter (where is_like_prefill) over deployment_day
+            >= sum(of_which_transferred_tokens) filter (where is_like_decode) over deployment_day,
+            false
+        ) as has_both
     from shown
     window deployment_day as (partition by usage_date, deployment_id)
 ),

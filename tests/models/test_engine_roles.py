@@ -200,3 +200,17 @@ def test_what_is_counted_once_is_said(cache: Path) -> None:
         "repeated_prompt_tokens": 150,
         "repeated_output_tokens": 2,
     }
+
+
+def test_a_cache_outside_and_a_replica_that_answered_one_request_are_no_roles(cache: Path) -> None:
+    """What came from elsewhere was computed by nobody who is seen: a warm-up's few tokens are not it."""
+    warm, busy = Engine("e0"), Engine("e1")
+    for engine in (warm, busy):
+        engine.read(10)
+    warm.take(20, cached=0, transferred=0, generated=1)
+    busy.take(5_000, cached=4_000, transferred=4_000, generated=300)
+    for engine in (warm, busy):
+        engine.read(11)
+    found, roles = tokens(cache, [*warm.readings, *busy.readings])
+    assert found == {"input_uncached": 1_020, "input_cache_read": 4_000, "output": 301}
+    assert roles == []
