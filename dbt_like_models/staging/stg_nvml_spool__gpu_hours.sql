@@ -27,7 +27,9 @@ intervals as not materialized (
         gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_busy,
         gpu_samples.util_gpu_pct >= 90 and gpu_samples.sm_active_ppm = 0 as is_contradicted,
         gpu_samples.util_gpu_pct = 0 and coalesce(gpu_samples.sm_active_ppm, 0) = 0 as is_quiet,
-        gpu_samples.power_milliwatts,
+        -- NVML states it in 32 bits: anything else is a damaged record, and more than a sum of them could hold.
+        case when gpu_samples.power_milliwatts between 0 and 4294967295 then gpu_samples.power_milliwatts end
+            as power_milliwatts,
         gpu_samples.compute_process_count > 0
         or (gpu_samples.compute_process_count is null and gpu_samples.memory_used_bytes > 2147483648)
         or gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_held

@@ -43,7 +43,9 @@ readings as (
         and coalesce(
             greatest(max(gpu_samples.gr_engine_active_ppm), max(gpu_samples.sm_active_ppm)), 0
         ) = 0 as is_quiet,
-        max(gpu_samples.power_milliwatts) as power_milliwatts
+        -- NVML, which dcgm-exporter asks, states it in 32 bits.
+        max(gpu_samples.power_milliwatts) filter (where gpu_samples.power_milliwatts between 0 and 4294967295)
+            as power_milliwatts
     from gpu_samples
     where
         gpu_samples.interval_ms > 0

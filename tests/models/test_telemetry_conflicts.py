@@ -173,3 +173,11 @@ def test_a_prometheus_shows_the_same_conflict(cache: Path) -> None:
     }
     (row,) = rows_of(build_tables(cache, tables, (TABLE,)), TABLE)
     assert (row["conflict"], row["hour_count"]) == ("utilization_and_profiling", 2)
+
+
+@pytest.mark.parametrize("milliwatts", [2**62, -1, 2**32])
+def test_a_power_that_no_driver_can_state_is_no_reading_and_stops_nothing(cache: Path, milliwatts: int) -> None:
+    """NVML states it in 32 bits. One damaged record is of its GPU alone."""
+    samples = [*watched(6, 7, power_milliwatts=milliwatts), *watched(7, 8, power_milliwatts=300_000)]
+    hours = rows_of(build_tables(cache, {SAMPLES: samples}, ("int_gpu_seen_hours",)), "int_gpu_seen_hours")
+    assert [row["mean_power_milliwatts"] for row in hours] == [None, 300_000]
