@@ -133,14 +133,15 @@ def _days(entries: Sequence[date], usage: Iterable[date]) -> list[date]:
 
 
 def _movements(entries: Sequence[_Row], usage: Fraction | None) -> Movements:
-    stated = [row["entry_amount"] for row in entries if row["entry"] == "balance" and row["entry_amount"] is not None]
+    stated = [row["entry_amount"] for row in entries if row["entry"] == "balance"]
     return Movements(
         purchases=Fraction(_sum(entries, "purchase")),
         grants=Fraction(_sum(entries, "grant")),
         expiries=Fraction(_sum(entries, "expiry")),
         refunds=Fraction(_sum(entries, "refund")),
         usage=usage,
-        stated=Fraction(stated[0]) if stated else None,
+        stated=Fraction(stated[0]) if stated and stated[0] is not None else None,
+        is_disputed=None in stated,
     )
 
 

@@ -20,7 +20,8 @@ LEAST_DAYS = 7
 @dataclass(frozen=True, kw_only=True)
 class Movements:
     """What moved on one day, in the account's currency; each but `stated` at least 0, but that a correction may make
-    usage less. `usage`: what was billed, None where the day is not settled. `stated`: the balance at the day's end.
+    usage less. `usage`: what was billed, None where the day is not settled. `stated`: the balance at the day's end;
+    `is_disputed`: it is stated in two ways, so that nobody knows it, whatever the sum says.
     """
 
     purchases: Fraction = Fraction(0)
@@ -29,6 +30,7 @@ class Movements:
     refunds: Fraction = Fraction(0)
     usage: Fraction | None = None
     stated: Fraction | None = None
+    is_disputed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def balances(days: Sequence[tuple[date, Movements]]) -> list[Balance]:
     known_from: date | None = None
     for number, (day, moved) in enumerate(days):
         expected = _expected(opening, moved)
-        closing = expected if moved.stated is None else moved.stated
+        closing = None if moved.is_disputed else expected if moved.stated is None else moved.stated
         known_from = None if closing is None else known_from or day
         recent = [moved for _, moved in days[max(number - HISTORY_DAYS + 1, 0) : number + 1]]
         daily = mean_usage(recent)

@@ -129,6 +129,14 @@ def test_accounts_stand_apart_and_one_without_entries_is_none() -> None:
     assert built([], [spent(1, "3")]) == []
 
 
+def test_a_balance_that_two_files_state_differently_is_unknown_until_one_is_stated() -> None:
+    """The sum would be a third figure that neither shows."""
+    disputed = {**entry(1, "balance", "0"), "entry_amount": None}
+    rows = built([entry(0, "balance", "10"), disputed, entry(3, "balance", "4")], [spent(day, "3") for day in range(5)])
+    assert [row["closing_balance_cost"] for row in rows] == [10, None, None, 4, 1]
+    assert [row["unexplained_cost"] for row in rows] == [None, None, None, None, 0]
+
+
 def test_a_receipt_ties_to_the_purchases_of_its_reference_and_to_no_usage() -> None:
     """545 paid for 500 of credits: 45 of tax and fees are in no balance; what ties to nothing is told."""
     rows = built(
