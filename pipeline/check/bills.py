@@ -26,7 +26,7 @@ from pipeline.check.invoice_mapping import guessed_mapping
 from pipeline.config import Config, SourceConfig
 from pipeline.decisions.graph import PYTHON_MODELS
 from pipeline.errors import QuarantineError
-from pipeline.landing.dataset import Dataset
+from pipeline.landing.dataset import UNFORESEEN, Dataset
 from pipeline.landing.fetched import Fetched
 from pipeline.landing.landing import Landing
 from pipeline.landing.store import FolderStore
@@ -173,6 +173,9 @@ def _recognised(path: Path, *, account: str, currency: str) -> "_Recognised | Ch
         fetched = source.drop(name, content, settings)
     except QuarantineError as error:
         return replace(file, problem=str(error))
+    except UNFORESEEN as error:
+        said = str(error).partition("\n")[0]
+        return replace(file, problem=f"it holds what its reader cannot take ({type(error).__name__}: {said})")
     if fetched.from_at is not None and fetched.to_at is not None and not _is_calendar(fetched.from_at, fetched.to_at):
         said = f"it speaks of {fetched.from_at:%Y-%m-%d} to {fetched.to_at:%Y-%m-%d}, which no bill does"
         return replace(file, problem=said)

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,8 @@ from pipeline.check import bills
 from pipeline.check.bill_answer import BillAnswer, Told, bill_answer, document, rows
 from pipeline.check.bills import read_bills
 from pipeline.cli.checked_bills import WORDS
-from pipeline.sources import SOURCES
+from pipeline.landing.fetched import Fetched
+from pipeline.sources import SOURCES, prepaid_csv, source_named
 from tests.models.cloud_harness import FOCUS, MART, built, focus, focus_csv, line
 from tests.pipeline.small_project import (
     SmallProject,
@@ -315,6 +317,24 @@ def test_a_file_that_is_not_there_is_one_of_the_unread(tmp_path) -> None:
         "cannot be opened: No such file or directory",
         "cannot be opened: Is a directory",
     ]
+
+
+def test_a_file_that_no_reader_foresaw_is_one_of_the_unread(tmp_path, monkeypatch) -> None:
+    """B12: and the file beside it is totalled."""
+
+    def drop(*_: object) -> Fetched:
+        raise ValueError("nobody thought of this")
+
+    spoilt = replace(prepaid_csv.SOURCE, drop=drop)
+    monkeypatch.setattr(bills, "source_named", lambda name: spoilt if name == "prepaid_csv" else source_named(name))
+    answer = checked(
+        tmp_path,
+        {"p.csv": b"date,entry,amount,currency\n2026-11-01,balance,1,USD\n", "c.csv": three_days("1", "2", "3")},
+    )
+    assert [(file.name, file.problem) for file in answer.unread] == [
+        ("p.csv", "it holds what its reader cannot take (ValueError: nobody thought of this)")
+    ]
+    assert len(answer.told) == 1
 
 
 def test_days_after_now_are_counted_all_the_same(tmp_path) -> None:
