@@ -665,6 +665,7 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         yield from _budget_of_nobody(index, budget, config)
     for index, service in enumerate(config.per_use):
         yield from _per_use_of_nothing(index, service, config)
+    yield from _hosts_of_two_pools(config.gpu_resources)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
@@ -734,6 +735,18 @@ def _per_use_of_nothing(index: int, service: PerUse, config: Config) -> Iterator
         if tokens.gateway not in gateways:
             fix = f"No log of requests has this account. Configured: {', '.join(sorted(gateways)) or 'none'}."
             yield _problem("per_use", index, "tokens", number, "gateway", value=tokens.gateway, fix=fix)
+
+
+def _hosts_of_two_pools(resources: Sequence[GpuResource]) -> Iterator[_Problem]:
+    """A GPU is paid for by one resource: of two pools with its host nobody could say which."""
+    pools: dict[str, list[GpuResource]] = {}
+    for index, resource in enumerate(resources):
+        for host in resource.pool:
+            other = next((one for one in pools.get(host, ()) if _overlap(one, resource)), None)
+            if other is not None:
+                fix = f"It is in the pool of {other.resource_id} too, on the same days. Keep one, or give one a `to`."
+                yield _problem("gpu_resources", index, "pool", value=host, fix=fix)
+            pools.setdefault(host, []).append(resource)
 
 
 def _currencies() -> frozenset[str]:
