@@ -84,7 +84,8 @@ def test_a_rate_written_with_a_point_is_exactly_what_was_written():
         ),
         (
             MINIMAL
-            + "gpu_resources:\n  - {issuer: c, resource_id: i, pool: [h2], gpu_count: 8, from: 2026-09-01, to: 2026-10-01}\n"
+            + "gpu_resources:\n"
+            + "  - {issuer: c, resource_id: i, pool: [h2], gpu_count: 8, from: 2026-09-01, to: 2026-10-01}\n"
             + "  - {issuer: c, resource_id: j, pool: [h2], gpu_count: 8, from: 2026-10-01}\n"
             + "  - {issuer: d, resource_id: k, pool: [h3, h2], gpu_count: 8, from: 2026-11-01}\n",
             ["gpu_resources.2.pool", "h2", "pool of j"],
