@@ -84,17 +84,18 @@ KNOWN, CLAIMED_TWICE, NO_TOKENS, NO_CHARGE, UNPRICED = (
     "known", "claimed_twice", "no_tokens", "no_charge", "unpriced",
 )  # fmt: skip
 
-# Whose time it is, before the unit of time: `GPU-Hours`, `worker seconds`. A core's or a gigabyte's is no worker's.
+# Whose time it is, before the unit of time: `GPU-Hours`, `worker seconds`. A core's or a gigabyte's is no worker's, and
+# `M` may be a million. A unit of several (`100 Hours`) counts what a bill multiplies, or does not: it says no time.
 _TIME = re.compile(
-    r"(?:gpu|worker|instance|container|node|endpoint)?"
-    r"(?P<unit>ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)"
+    r"1?(?:gpu|worker|instance|container|node|endpoint)?"
+    r"(?P<unit>ms|milliseconds?|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)"
 )
 _MILLISECONDS = {"m": 60_000, "h": 3_600_000, "s": 1_000}
 
 
 def milliseconds_per_unit(unit: str | None) -> int | None:
     """Of a unit of worker time as a bill spells it; None where it is no unit of that."""
-    found = _TIME.fullmatch(re.sub(r"[^a-z]", "", (unit or "").lower()))
+    found = _TIME.fullmatch(re.sub(r"[^a-z0-9.]", "", (unit or "").lower()))
     if found is None:
         return None
     name = found["unit"]

@@ -230,9 +230,10 @@ def test_a_service_is_one_on_its_days_alone() -> None:
 @pytest.mark.parametrize(
     ("unit", "milliseconds"),
     [("GPU-Seconds", 1_000), ("Hrs", 3_600_000), ("worker hours", 3_600_000), ("Instance-Hours", 3_600_000),
-     ("minutes", 60_000), ("ms", 1), ("GB-Seconds", None), ("vCPU-Hours", None), ("Requests", None), ("Months", None),
+     ("minutes", 60_000), ("ms", 1), ("1 Hour", 3_600_000), ("100 Hours", None), ("0.1 Hours", None), ("1M", None),
+     ("100ms", None), ("GB-Seconds", None), ("vCPU-Hours", None), ("Requests", None), ("Months", None),
      ("", None), (None, None)],
 )  # fmt: skip
 def test_only_a_workers_own_time_is_worker_time(unit: str | None, milliseconds: int | None) -> None:
-    """A gigabyte's second is no worker's second."""
+    """A gigabyte's second is no worker's second; nor is a hundred hours an hour, or a million a minute."""
     assert milliseconds_per_unit(unit) == milliseconds
