@@ -234,6 +234,15 @@ def _faults() -> tuple[Fault, ...]:
         )
     )
     faults.append(
+        Fault(
+            kind="spot_interrupted",
+            where=company.SPOT_1.name,
+            from_at=company.SPOT_INTERRUPTED_AT,
+            to_at=company.SPOT_RESUMED_AT,
+            expect="billed and seen up to then; the hour after it is nobody's, and another instance goes on",
+        )
+    )
+    faults.append(
         _day_fault(
             "duplicate_upload",
             company.DUPLICATE_HOST,

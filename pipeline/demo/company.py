@@ -71,9 +71,11 @@ class GpuKind:
 
     name: str
     memory_total_bytes: int
+    is_mig: bool = False
 
 
 H100 = GpuKind(name="NVIDIA H100 80GB HBM3", memory_total_bytes=85_520_809_984)
+H100_IN_MIG = GpuKind(name=H100.name, memory_total_bytes=H100.memory_total_bytes, is_mig=True)
 L4 = GpuKind(name="NVIDIA L4", memory_total_bytes=24_152_899_584)
 
 
@@ -88,7 +90,9 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """One node: four H100s, or a single L4, which is watched less often."""
+    """One node: four H100s, or a single GPU, which is watched less often. It was there in [from_at, to_at), or always
+    where neither is said.
+    """
 
     name: str
     resource_id: str | None
@@ -99,6 +103,11 @@ class Host:
     sample_minutes: int
     scrape_minutes: int
     booted_at: datetime
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+    def is_there(self, at: datetime) -> bool:
+        return (self.from_at is None or at >= self.from_at) and (self.to_at is None or at < self.to_at)
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,16 @@ class Replica:
     process_started_at: datetime
 
 
-def _host(*, number: int, name: str, resource_id: str | None, kind: GpuKind = H100, gpu_count: int = 4) -> Host:
+def _host(
+    *,
+    number: int,
+    name: str,
+    resource_id: str | None,
+    kind: GpuKind = H100,
+    gpu_count: int = 4,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+) -> Host:
     gpus = tuple(
         Gpu(
             uuid=f"GPU-de300000-000{number}-4000-8000-00000000000{index}",
@@ -133,7 +151,9 @@ def _host(*, number: int, name: str, resource_id: str | None, kind: GpuKind = H1
         kind=kind,
         sample_minutes=1 if kind is H100 else 5,
         scrape_minutes=5 if kind is H100 else 15,
-        booted_at=datetime(2026, 9, 28, 6, number, tzinfo=UTC),
+        booted_at=from_at or datetime(2026, 9, 28, 6, number, tzinfo=UTC),
+        from_at=from_at,
+        to_at=to_at,
     )
 
 
@@ -142,7 +162,31 @@ NODE_2 = _host(number=2, name="demo-h100-2", resource_id="i-demo-h100-2")
 NODE_3 = _host(number=3, name="demo-basement-1", resource_id=None)
 NODE_4 = _host(number=4, name="demo-l4-1", resource_id="i-0de3000000000004a", kind=L4, gpu_count=1)
 NODE_5 = _host(number=5, name="demo-l4-2", resource_id=None, kind=L4, gpu_count=1)
-HOSTS = (NODE_1, NODE_2, NODE_3, NODE_4, NODE_5)
+# A GPU in two MIG slices that notebooks work on in office hours, and a fine-tuning run on spot: the provider takes its
+# instance back in the middle of a day, and an hour later another one, on another GPU, goes on.
+MIG_NODE = _host(number=6, name="demo-mig-1", resource_id="i-demo-mig-1", kind=H100_IN_MIG, gpu_count=1)
+SPOT_FROM_AT, SPOT_INTERRUPTED_AT = datetime(2026, 10, 6, tzinfo=UTC), datetime(2026, 10, 8, 14, tzinfo=UTC)
+SPOT_RESUMED_AT, SPOT_TO_AT = datetime(2026, 10, 8, 15, tzinfo=UTC), datetime(2026, 10, 10, tzinfo=UTC)
+SPOT_1 = _host(
+    number=7,
+    name="demo-spot-1",
+    resource_id="i-demo-spot-1",
+    kind=L4,
+    gpu_count=1,
+    from_at=SPOT_FROM_AT,
+    to_at=SPOT_INTERRUPTED_AT,
+)
+SPOT_2 = _host(
+    number=8,
+    name="demo-spot-2",
+    resource_id="i-demo-spot-2",
+    kind=L4,
+    gpu_count=1,
+    from_at=SPOT_RESUMED_AT,
+    to_at=SPOT_TO_AT,
+)
+SPOT_HOUR_RATE_CENTS = 31
+HOSTS = (NODE_1, NODE_2, NODE_3, NODE_4, NODE_5, MIG_NODE, SPOT_1, SPOT_2)
 OWNED_ASSET = "asset-demo-basement-1"
 NORD_SERVER = "ng-l4-0017"
 

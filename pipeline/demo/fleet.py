@@ -1,5 +1,5 @@
-"""Spool files (breakeven.spool/1) of five hosts: GPU samples every minute, engine scrapes every five; of the two small
-hosts samples every five, scrapes every fifteen.
+"""Spool files (breakeven.spool/1) of eight hosts: GPU samples every minute, engine scrapes every five; of the small
+hosts samples every five, scrapes every fifteen. Three of them have no engine: a GPU in MIG slices, and two on spot.
 
 One file per host and UTC day. A record belongs to the day its interval starts in, so the record of the last interval
 carries the next day's midnight. Every interval edge, outage and gap lies on a five-minute mark, so that the truth is
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from pipeline.demo import company, traffic
-from pipeline.demo.company import H100, L4, Gpu, GpuKind, Host, Outage, Replica
+from pipeline.demo.company import H100, H100_IN_MIG, L4, Gpu, GpuKind, Host, Outage, Replica
 from pipeline.demo.traffic import INTERVALS_PER_DAY, NOTHING, Served
 from pipeline.demo.truth import GpuTime, TokenTotal
 
@@ -23,6 +23,9 @@ _INTERVAL_MS = 300_000
 _SAMPLE_MS = 60_000
 _SAMPLES_PER_INTERVAL = 5
 _UNSEEN_MILLIWATTS = 131_000  # energy counters go on while nobody reads them
+# Instance, compute slices of seven, multiprocessors: the halves of an H100 that its memory allows.
+_MIG_SLICES = ((1, 4, 60), (2, 3, 46))
+_SLICE_BYTES = 42_144_366_592
 _READINGS = 251  # prime, so that hosts and days do not repeat in step
 
 SERVING, LOADED_IDLE, STARTING = "serving", "loaded_idle", "starting"
@@ -110,6 +113,8 @@ def spool_files(truth: FleetTruth) -> Iterator[SpoolFile]:
         agent.energy = {gpu.index: 400_000_000_000 + gpu.index * 7_000_000_000 for gpu in host.gpus}
         engines = [_running_engine(replica) for replica in company.REPLICAS if replica.host == host.name]
         for day in company.DAYS:
+            if not any(host.is_there(start) for start in _interval_starts(day)):
+                continue
             if host.name == company.AGENT_UPGRADE_HOST and day == company.AGENT_UPGRADE_DAY:
                 agent.start_id, agent.version, agent.sequence = agent.start_id[:-1] + "2", "0.1.1", 0
             lines = _day_lines(agent, engines, day=day, truth=truth)
@@ -157,7 +162,8 @@ def _day_lines(agent: _Agent, engines: Sequence[_Engine], *, day: date, truth: F
     host = agent.host
     midnight = datetime.combine(day, time.min, tzinfo=UTC)
     stamps = _stamps(host, midnight)
-    lines = _opening_lines(agent, stamps[0])
+    opened = next(number for number, start in enumerate(_interval_starts(day)) if host.is_there(start))
+    lines = _opening_lines(agent, stamps[opened * _SAMPLES_PER_INTERVAL])
     if day == company.FIRST_DAY:
         lines.extend(_scrape_line(agent, engine, at=stamps[0], interval_ms=0, is_busy=False) for engine in engines)
     plans = {engine.replica.replica_id: _plan(engine.replica, day=day) for engine in engines}
@@ -167,6 +173,8 @@ def _day_lines(agent: _Agent, engines: Sequence[_Engine], *, day: date, truth: F
     }
     for interval in range(INTERVALS_PER_DAY):
         start = midnight + timedelta(milliseconds=interval * _INTERVAL_MS)
+        if not host.is_there(start):
+            continue
         states = _gpu_states(engines, host, interval=interval, start=start, plans=plans)
         for gpu in host.gpus:
             deployment, state = states[gpu.index]
@@ -190,6 +198,11 @@ def _day_lines(agent: _Agent, engines: Sequence[_Engine], *, day: date, truth: F
         truth.gpu_milliseconds[day, host.name, company.TORN_GPU.uuid, deployment, state] -= _SAMPLE_MS
         truth.gpu_milliseconds[day, host.name, company.TORN_GPU.uuid, deployment, UNOBSERVED] += _SAMPLE_MS
     return lines
+
+
+def _interval_starts(day: date) -> Iterator[datetime]:
+    midnight = datetime.combine(day, time.min, tzinfo=UTC)
+    return (midnight + timedelta(milliseconds=interval * _INTERVAL_MS) for interval in range(INTERVALS_PER_DAY))
 
 
 @dataclass(frozen=True)
@@ -244,6 +257,8 @@ def _gpu_states(
 ) -> dict[int, tuple[str | None, str]]:
     """(deployment that holds it, state) of each GPU, by index."""
     is_unobserved = _is_in_gap(host, start)
+    if not engines:
+        return {gpu.index: (None, _state_without_engine(host, start)) for gpu in host.gpus}
     states: dict[int, tuple[str | None, str]] = {}
     for engine in engines:
         replica = engine.replica
@@ -253,6 +268,13 @@ def _gpu_states(
             deployment = None if state in (HELD_OTHER, UNALLOCATED) else replica.deployment
             states[index] = (deployment, UNOBSERVED if is_unobserved else state)
     return states
+
+
+def _state_without_engine(host: Host, start: datetime) -> str:
+    """Notebooks are open from eight to six on working days; a run on spot begins ten minutes after its instance."""
+    if host.from_at is not None:
+        return UNALLOCATED if start < host.from_at + timedelta(minutes=10) else HELD_OTHER
+    return HELD_OTHER if start.weekday() < 5 and 8 <= start.hour < 18 else UNALLOCATED
 
 
 def _gpu_state(gpu: Gpu, plan: _Plan, *, interval: int, start: datetime) -> str:
@@ -302,6 +324,7 @@ def _next(agent: _Agent) -> int:
 def _opening_lines(agent: _Agent, at: str) -> list[str]:
     host = agent.host
     resource = "" if host.resource_id is None else f',"provider_resource_id":"{host.resource_id}"'
+    mig = f'"mig_mode":"enabled","mig_slice_count":{len(_MIG_SLICES)}' if host.kind.is_mig else '"mig_mode":"disabled"'
     lines = [
         f'{{"record":"header","seq":{_next(agent)}{at},"schema":"breakeven.spool/1","host":"{host.name}",'
         f'"boot_id":"{host.boot_id}","agent_start_id":"{agent.start_id}","agent_version":"{agent.version}"{resource}}}\n'
@@ -309,9 +332,17 @@ def _opening_lines(agent: _Agent, at: str) -> list[str]:
     lines.extend(
         f'{{"record":"gpu","seq":{_next(agent)}{at},"gpu_uuid":"{gpu.uuid}","pci_bus_id":"{gpu.pci_bus_id}",'
         f'"gpu_index":{gpu.index},"name":"{host.kind.name}","memory_total_bytes":{host.kind.memory_total_bytes},'
-        f'"driver_version":"580.95.05","mig_mode":"disabled"}}\n'
+        f'"driver_version":"580.95.05",{mig}}}\n'
         for gpu in host.gpus
     )
+    if host.kind.is_mig:
+        lines.extend(
+            f'{{"record":"mig_slice","seq":{_next(agent)}{at},"gpu_uuid":"{gpu.uuid}","slice_uuid":"MIG-{gpu.uuid[4:]}-'
+            f'{instance}","gpu_instance_id":{instance},"slice_count":{slices},"of_slice_count":7,'
+            f'"multiprocessor_count":{processors},"memory_bytes":{_SLICE_BYTES}}}\n'
+            for gpu in host.gpus
+            for instance, slices, processors in _MIG_SLICES
+        )
     return lines
 
 
@@ -455,10 +486,12 @@ _BODY = {model: _body_template(model) for model in (company.LLAMA, company.QWEN,
 
 @dataclass(frozen=True)
 class _Readings:
-    """The range a GPU's readings move in while it is in one state. Watts, percent, GB; SM activity in ppm."""
+    """The range a GPU's readings move in while it is in one state. Watts, percent, GB; SM activity in ppm. util None: a
+    GPU in MIG has no utilization, only what its slices did.
+    """
 
     watts: tuple[int, int]
-    util: tuple[int, int]
+    util: tuple[int, int] | None
     memory_gb: tuple[int, int]
     sm_active_ppm: tuple[int, int]
     clocks_event_reasons: int
@@ -507,8 +540,24 @@ _RANGES = {
         process_count=0,
     ),
 }
-# Of what an L4 does here: it serves or waits.
+# Of what an L4 does here.
 _L4_RANGES = {
+    HELD_OTHER: _Readings(
+        watts=(58, 72),
+        util=(88, 100),
+        memory_gb=(17, 21),
+        sm_active_ppm=(600_000, 900_000),
+        clocks_event_reasons=0,
+        process_count=1,
+    ),
+    UNALLOCATED: _Readings(
+        watts=(11, 13),
+        util=(0, 0),
+        memory_gb=(0, 0),
+        sm_active_ppm=(0, 0),
+        clocks_event_reasons=1,
+        process_count=0,
+    ),
     SERVING: _Readings(
         watts=(41, 71),
         util=(38, 97),
@@ -528,19 +577,43 @@ _L4_RANGES = {
 }
 
 
+# Notebooks on both slices of a GPU; what they did is the mean of the slices by their size.
+_MIG_RANGES = {
+    HELD_OTHER: _Readings(
+        watts=(120, 260),
+        util=None,
+        memory_gb=(18, 44),
+        sm_active_ppm=(0, 350_000),
+        clocks_event_reasons=0,
+        process_count=2,
+    ),
+    UNALLOCATED: _Readings(
+        watts=(70, 76),
+        util=None,
+        memory_gb=(0, 0),
+        sm_active_ppm=(0, 0),
+        clocks_event_reasons=1,
+        process_count=0,
+    ),
+}
+
+
 def _table(name: str, readings: _Readings) -> list[tuple[int, str]]:
     """Prepared ends of sample lines with their power, so that a line costs one concatenation."""
     rng = random.Random(f"{company.SEED}/{name}")
     table = []
     for _ in range(_READINGS):
         milliwatts = rng.randint(readings.watts[0] * 1000, readings.watts[1] * 1000)
-        util = rng.randint(*readings.util)
+        used = ""
+        if readings.util is not None:
+            util = rng.randint(*readings.util)
+            used = f'"util_gpu_pct":{util},"util_memory_pct":{util // 3},'
         memory = rng.randint(*readings.memory_gb) * 10**9 + 4_194_304
         sm_active = rng.randint(*readings.sm_active_ppm)
         table.append(
             (
                 milliwatts,
-                f',"power_milliwatts":{milliwatts},"util_gpu_pct":{util},"util_memory_pct":{util // 3},'
+                f',"power_milliwatts":{milliwatts},{used}'
                 f'"memory_used_bytes":{memory},"sm_active_ppm":{sm_active},'
                 f'"clocks_event_reasons":{readings.clocks_event_reasons},'
                 f'"compute_process_count":{readings.process_count},"health":"ok","samples_lost":0}}\n',
@@ -552,4 +625,5 @@ def _table(name: str, readings: _Readings) -> list[tuple[int, str]]:
 _TABLES: dict[GpuKind, dict[str, list[tuple[int, str]]]] = {
     H100: {name: _table(name, readings) for name, readings in _RANGES.items()},
     L4: {name: _table(f"L4/{name}", readings) for name, readings in _L4_RANGES.items()},
+    H100_IN_MIG: {name: _table(f"MIG/{name}", readings) for name, readings in _MIG_RANGES.items()},
 }

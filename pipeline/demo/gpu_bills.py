@@ -54,6 +54,7 @@ def october_invoice() -> tuple[bytes, InvoiceTotal]:
     lines = [
         _node_line(resource_id=node.resource_id or "", cents=node_cents) for node in (company.NODE_1, company.NODE_2)
     ]
+    lines += [_single_line(node) for node in (company.MIG_NODE, company.SPOT_1, company.SPOT_2)]
     lines.append(("Block storage 1,200 GB", "Block storage", "", "", "1200", "GB-month", "0.10", 12_000))
     lines.append(("Standard support", "Support plan", "", "", "1", "month", "250.00", 25_000))
     lines.append(
@@ -68,7 +69,7 @@ def october_invoice() -> tuple[bytes, InvoiceTotal]:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(INVOICE_COLUMNS.values())
     for item, category, resource, gpus, quantity, unit, rate, cents in lines:
-        period = (f"{PERIOD_START.isoformat()}T00:00:00Z", f"{PERIOD_END.isoformat()}T00:00:00Z")
+        period = _periods().get(resource, _WHOLE_MONTH)
         charge = _cents(cents)
         writer.writerow(
             [INVOICE_ID, ISSUED_ON, item, category, resource, gpus, quantity, unit, rate, charge, "USD", *period]
@@ -117,6 +118,27 @@ def owned_days() -> list[BilledDay]:
 def _node_line(*, resource_id: str, cents: int) -> tuple[str, str, str, str, str, str, str, int]:
     hours = str(_OCTOBER_HOURS * _GPUS)
     return ("4x H100 80GB node, on demand", "Compute", resource_id, str(_GPUS), hours, "GPU-hour", "2.69", cents)
+
+
+def _single_line(node: company.Host) -> tuple[str, str, str, str, str, str, str, int]:
+    """A node of one GPU: on demand all month, or on spot for as long as it was there."""
+    is_spot = node.from_at is not None and node.to_at is not None
+    hours = int((node.to_at - node.from_at).total_seconds()) // 3600 if node.from_at and node.to_at else _OCTOBER_HOURS
+    cents = company.SPOT_HOUR_RATE_CENTS if is_spot else company.GPU_HOUR_RATE_CENTS
+    item = "1x L4, spot" if is_spot else "1x H100 80GB in MIG, on demand"
+    rate = f"{cents // 100}.{cents % 100:02d}"
+    return (item, "Compute", node.resource_id or "", "1", str(hours), "GPU-hour", rate, hours * cents)
+
+
+_WHOLE_MONTH = (f"{PERIOD_START.isoformat()}T00:00:00Z", f"{PERIOD_END.isoformat()}T00:00:00Z")
+
+
+def _periods() -> dict[str, tuple[str, str]]:
+    """Of what was not there all month: from when to when."""
+    return {
+        node.resource_id or "": (f"{node.from_at:%Y-%m-%dT%H:%M:%SZ}", f"{node.to_at:%Y-%m-%dT%H:%M:%SZ}")
+        for node in (company.SPOT_1, company.SPOT_2)
+    }
 
 
 def _cents(cents: int) -> str:

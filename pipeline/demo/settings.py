@@ -1,6 +1,7 @@
 """The demo company's `breakeven.yaml` and `README.txt`."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from pipeline.demo import cloud_bills, company, euro_bills, gpu_bills, openai_traffic
@@ -144,6 +145,22 @@ gpu_resources:
     gpu_count: 4
     contract_rate_per_gpu_hour: {rate}
     from: {company.FIRST_DAY}
+  - issuer: {company.GPU_CLOUD}  # one GPU in MIG slices
+    resource_id: {company.MIG_NODE.resource_id}
+    host: {company.MIG_NODE.name}
+    gpu_count: 1
+    contract_rate_per_gpu_hour: {rate}
+    from: {company.FIRST_DAY}
+  - issuer: {company.GPU_CLOUD}  # on spot, until the provider took it back
+    resource_id: {company.SPOT_1.resource_id}
+    gpu_count: 1
+    from: {company.SPOT_FROM_AT.date()}
+    to: {company.SPOT_INTERRUPTED_AT.date() + timedelta(days=1)}
+  - issuer: {company.GPU_CLOUD}  # and its successor
+    resource_id: {company.SPOT_2.resource_id}
+    gpu_count: 1
+    from: {company.SPOT_RESUMED_AT.date()}
+    to: {company.SPOT_TO_AT.date()}
   - issuer: {company.BASEMENT}
     resource_id: {company.OWNED_ASSET}
     host: {company.NODE_3.name}

@@ -59,7 +59,7 @@ def test_waste_is_the_whole_gpu_bill(demo_folder):
     """B13."""
     rows = json.loads(breakeven("waste", "--project", str(demo_folder), "--format", "json").output)
     hours = sum(row["gpu_milliseconds"] for row in rows if row["gpu_milliseconds"] is not None) / 3_600_000
-    assert hours == 14 * 24 * 30
+    assert hours == 15 * 24 * 30
 
 
 def test_waste_by_line_is_the_same_bill(demo_folder):

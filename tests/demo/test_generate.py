@@ -23,6 +23,8 @@ from pipeline.demo import AS_OF, Truth, company, expected, generate, openai_traf
 from pipeline.errors import ConfigError
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+SPOT_HOURS = 62 + 33  # up to the interruption, and after it
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,18 @@ def test_every_gpu_has_exactly_one_state_at_every_moment(demo: tuple[Path, Truth
     for row in truth.gpu_time:
         assert row.gpu_milliseconds > 0
         sums[row.usage_date, row.gpu_uuid] += row.gpu_milliseconds
-    assert len(sums) == 14 * 45
-    assert set(sums.values()) == {DAY_MS}
+    first, second = company.SPOT_1.gpus[0].uuid, company.SPOT_2.gpus[0].uuid
+    on_spot = {key: milliseconds // HOUR_MS for key, milliseconds in sums.items() if key[1] in (first, second)}
+    assert on_spot == {
+        (date(2026, 10, 6), first): 24,
+        (date(2026, 10, 7), first): 24,
+        (date(2026, 10, 8), first): 14,
+        (date(2026, 10, 8), second): 9,
+        (date(2026, 10, 9), second): 24,
+    }
+    always = [milliseconds for key, milliseconds in sums.items() if key not in on_spot]
+    assert len(always) == 15 * 45
+    assert set(always) == {DAY_MS}
 
 
 def test_unobserved_time_is_what_no_sample_covers_and_unhealthy_what_lost_samples_cover(
@@ -94,14 +106,23 @@ def test_unobserved_time_is_what_no_sample_covers_and_unhealthy_what_lost_sample
             lost[day, uuid] += length_ms * ('"health":"gpu_is_lost"' in line)
             without_process[day, uuid] += length_ms * ('"compute_process_count":0' in line)
     expected_by_state: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    there: Counter[tuple[str, str]] = Counter()
+    of_node_2: Counter[str] = Counter()
     for row in truth.gpu_time:
+        there[row.usage_date.isoformat(), row.gpu_uuid] += row.gpu_milliseconds
+        of_node_2[row.state] += row.gpu_milliseconds * (row.host == company.NODE_2.name)
         expected_by_state[row.state][row.usage_date.isoformat(), row.gpu_uuid] += row.gpu_milliseconds
-    assert {key: DAY_MS - value for key, value in observed.items() if value < DAY_MS} == expected_by_state["unobserved"]
+    assert +Counter({key: there[key] - value for key, value in observed.items()}) == expected_by_state["unobserved"]
     assert +lost == expected_by_state["unhealthy"]
     assert +without_process == expected_by_state["unallocated"]
     assert expected_by_state["unobserved"].total() == 4 * 3 * 3_600_000 + 60_000
     assert expected_by_state["unhealthy"].total() == 5 * 3_600_000
-    assert expected_by_state["unallocated"].total() == expected_by_state["held_other"].total() == 7 * DAY_MS
+    assert of_node_2["unallocated"] == of_node_2["held_other"] == 7 * DAY_MS
+    # Notebooks in MIG slices: ten hours of 32 working days. On spot: all but ten minutes of each instance.
+    notebooks = 32 * 10 * HOUR_MS
+    on_spot = SPOT_HOURS * HOUR_MS - 2 * 600_000
+    assert expected_by_state["held_other"].total() == 7 * DAY_MS + notebooks + on_spot
+    assert expected_by_state["unallocated"].total() == 7 * DAY_MS + 45 * DAY_MS - notebooks + 2 * 600_000
 
 
 _COUNTERS = {
@@ -298,7 +319,7 @@ def test_invoice_lines_sum_to_its_total_row(demo: tuple[Path, Truth]) -> None:
     assert [row["Charge"] for row in lines] == [line.amount for line in invoice.lines]
     nodes = [row for row in lines if row["Category"] == "Compute"]
     assert all(Decimal(row["Qty"]) * Decimal(row["Rate"]) == Decimal(row["Charge"]) for row in nodes)
-    assert {row["Qty"] for row in nodes} == {str(31 * 24 * 4)}
+    assert [int(row["Qty"]) for row in nodes] == [31 * 24 * 4, 31 * 24 * 4, 31 * 24, 62, 33]
 
 
 def test_owned_days_sum_to_the_month(demo: tuple[Path, Truth]) -> None:
@@ -490,8 +511,8 @@ def test_sequence_numbers_of_an_agent_have_no_hole_but_the_torn_line(demo: tuple
         headers += 1
         found = [int(number) for number in re.findall(r'^\{"record":"\w+","seq":(\d+),', content, re.MULTILINE)]
         numbers[header["agent_start_id"]].extend(found)
-    assert headers == 5 * 45
-    assert len(numbers) == 6  # five hosts, one agent upgrade
+    assert headers == 6 * 45 + 3 + 2  # two more that were there for some days
+    assert len(numbers) == 9  # eight hosts, one agent upgrade
     assert all(found == list(range(len(found))) for found in numbers.values())
 
 
@@ -513,7 +534,8 @@ def test_every_spool_line_but_the_torn_one_is_json(demo: tuple[Path, Truth]) -> 
         if "_2026-11-02_" in path.name:
             records = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
             bodies = [record["body"] for record in records if "body" in record]
-            assert {"header", "gpu", "sample", "scrape"} == {record["record"] for record in records}
+            of_engine = {"mig_slice"} if path.name.startswith(company.MIG_NODE.name) else {"scrape"}
+            assert {"header", "gpu", "sample"} | of_engine == {record["record"] for record in records}
             assert all(body.endswith("\n") and body.count("\n") >= 20 for body in bodies)
 
 
@@ -618,8 +640,13 @@ def test_truth_json_is_the_truth(demo: tuple[Path, Truth]) -> None:
     told = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     assert len(told["tokens"]) == len(truth.tokens)
     assert told["as_of"] == "2026-11-15T06:00:00Z"
-    assert sum(row["gpu_milliseconds"] for row in told["gpu_time"]) == 14 * 45 * DAY_MS
-    assert {fault["kind"] for fault in told["faults"]} >= {"agent_gap", "gpu_is_lost", "engine_restarted"}
+    assert sum(row["gpu_milliseconds"] for row in told["gpu_time"]) == 15 * 45 * DAY_MS + SPOT_HOURS * HOUR_MS
+    assert {fault["kind"] for fault in told["faults"]} >= {
+        "agent_gap",
+        "gpu_is_lost",
+        "engine_restarted",
+        "spot_interrupted",
+    }
 
 
 def test_a_folder_with_a_project_of_its_own_is_left_alone(tmp_path: Path) -> None:

@@ -301,9 +301,10 @@ def test_days_without_an_invoice_are_accrued_at_the_agreed_rate(demo: Demo) -> N
         for row in demo.rows("fct_gpu_costs_daily")
         if row["cost_measure"] == "accrued"
     )
-    day_cost = 4 * 24 * Fraction(demo.truth.contract_rate_per_gpu_hour)
+    gpu_day = 24 * Fraction(demo.truth.contract_rate_per_gpu_hour)
     days = _days(invoice.period_end, demo.truth.last_day + timedelta(days=1))
-    nodes = {line.resource_id: day_cost for line in invoice.lines if line.resource_id is not None}
+    nodes = {"i-demo-h100-1": 4 * gpu_day, "i-demo-h100-2": 4 * gpu_day, "i-demo-mig-1": gpu_day}
+    assert {line.resource_id for line in invoice.lines} - {None} == {*nodes, "i-demo-spot-1", "i-demo-spot-2"}
     nodes["ng-l4-0017"] = 24 * Fraction(demo.truth.contract_euros_per_gpu_hour)
     assert accrued == {(day, node): cost for day in days for node, cost in nodes.items()}
 
@@ -355,8 +356,28 @@ def test_unobserved_time_is_neither_idle_nor_busy(demo: Demo) -> None:
         ("demo-basement-1", 4),
         ("demo-l4-1", 1),
         ("demo-l4-2", 1),
+        ("demo-mig-1", 1),
+        ("demo-spot-1", 1),
+        ("demo-spot-1", 0),
+        ("demo-spot-2", 1),
+        ("demo-spot-2", 0),
     }
-    assert all(milliseconds % DAY_MS == 0 for milliseconds in paid.values())
+    in_part = {key: milliseconds / 3_600_000 for key, milliseconds in paid.items() if milliseconds % DAY_MS}
+    interrupted = date(2026, 10, 8)
+    assert in_part == {(interrupted, "demo-spot-1"): 14, (interrupted, "demo-spot-2"): 9}
+
+
+def test_all_that_is_billed_was_seen_and_all_that_was_seen_is_billed(demo: Demo) -> None:
+    """B20: of every GPU by the id that its host was told, else by the host that is declared; nothing is left over. An
+    instance that was taken back is billed up to that hour, and its successor from its own on.
+    """
+    assert demo.rows("fct_gpu_leftovers_daily") == []
+    methods = {
+        row["host"]: row["holding_method"] for row in demo.rows("fct_gpu_costs_daily") if row["host"] is not None
+    }
+    declared = {"demo-basement-1", "demo-l4-2"}
+    assert methods == {host: "declared_host" if host in declared else "provider_resource_id" for host in methods}
+    assert len(methods) == 8
 
 
 def test_the_last_verdicts_point_where_they_must(demo: Demo) -> None:
