@@ -277,7 +277,7 @@ overheads:
   - {{item: on-call for triage-llama, monthly: 120, deployment: triage-llama}}
 
 budgets:
-  - {{monthly: 27500}}
+  - {{monthly: 29500}}
   - {{team: demo-support, monthly: 14000, from: {company.FIRST_DAY}}}
   - {{model: {company.SONNET}, monthly: 340}}
   - {{workload: support-chat, monthly: 13000, currency: EUR}}

@@ -57,7 +57,7 @@ def test_the_bill_of_a_month_ties_and_its_json_carries_every_line(demo_folder: P
     assert [line["replicas"] for line in found["counted"]] == [0, 1]
     assert all(bill["stated_cost"] == bill["told_cost"] for bill in found["bills"])
     printed = whatif(demo_folder, "support-chat", "--month", "2026-10").output
-    assert "As it was: $26,858.39, equal to the lines of the 8 bills below, to the last cent." in printed
+    assert "As it was: $28,950.12, equal to the lines of the 8 bills below, to the last cent." in printed
 
 
 def test_offers_are_compared_cheapest_first(demo_folder: Path, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_the_command_writes_the_file_and_a_month_without_bills_is_refused(demo_f
     done = CliRunner().invoke(group, [*at, "2026-10", "--to", str(tmp_path / "o.parquet")])
     assert done.exit_code == 0, done.output
     assert len(pl.read_parquet(tmp_path / "o.parquet")) > 1000
-    assert "16774.46" in done.output
+    assert "18866.19" in done.output
     refused = CliRunner().invoke(group, [*at, "2020-01", "--to", str(tmp_path / "n.parquet")])
     assert refused.exit_code == 2
     assert "No bill of 2020-01 has landed" in refused.output
