@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -24,7 +24,17 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measure import folder_gib, peak_memory_gib, took
-from pipeline.build.relations import Columns, DateRange, duckdb_type, literal, partition_range, quoted, read_parquet
+from pipeline.build.relations import (
+    NO_ROWS,
+    Columns,
+    DateRange,
+    Ordinals,
+    duckdb_type,
+    literal,
+    partition_range,
+    quoted,
+    read_parquet,
+)
 from pipeline.build.runner import Runner
 from pipeline.build.sql_models import SqlModel, load_models
 from pipeline.errors import BuildError
@@ -153,7 +163,11 @@ class _SamplesOnDisk:
         return self._files
 
     def content(self, days: DateRange | None) -> str:
-        return digest([str(day) for day in self._files if days is None or day in days])
+        held = [str(day) for day in self._files if days is None or day in days]
+        return digest(held) if held else NO_ROWS
+
+    def contents(self, ranges: Sequence[Ordinals]) -> list[str]:
+        return [self.content(DateRange(date.fromordinal(first), date.fromordinal(end))) for first, end in ranges]
 
     def sql(self, days: DateRange | None) -> str:
         files = [file for day, held in self._files.items() if days is None or day in days for file in held]
