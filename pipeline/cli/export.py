@@ -1,12 +1,11 @@
 """`export`: what other tools read."""
 
-import re
-from datetime import date
 from pathlib import Path
 
 import click
 import polars as pl
 
+from pipeline.build.closing_tables import parse_month
 from pipeline.cli.options import as_of_option, console, emit, open_project, project_option, snapshot_for
 from pipeline.decisions.graph import config_of
 from pipeline.formats.writing import printable
@@ -55,11 +54,12 @@ def focus(
       breakeven export focus --month 2026-10
       breakeven export focus --month 2026-10 --format csv --focus-version 1.3 --to october.csv
     """
-    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) is None:
-        raise click.BadParameter(f"{month!r} is not a month like 2026-10.", param_hint="--month")
+    try:
+        first = parse_month(month)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--month") from None
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
-    first = date.fromisoformat(f"{month}-01")
     with Questions(snapshot) as questions:
         currency = config_of(project, snapshot).reporting_currency
         rows = focus_rows(questions, month=first, version=version, reporting_currency=currency)

@@ -26,6 +26,14 @@ def role_lines(rows: Rows) -> list[str]:
 
 
 def _roles(row: Mapping[str, Any]) -> str:
+    if not row["prefill_count"] or not row["decode_count"]:
+        known, lacks = ("compute prompts", "decode") if row["prefill_count"] else ("generate", "prefill")
+        count = row["prefill_count"] or row["decode_count"]
+        return (
+            f"{figures.visible(row['deployment_id'])}: {figures.counted(count, 'engine')} said to {known} "
+            f"({row['role_methods']}), and none of the other side is known: where one is scraped, name it under "
+            f"{lacks}, else its tokens count beside these"
+        )
     said = (
         f"{figures.visible(row['deployment_id'])}: {figures.counted(row['prefill_count'], 'engine')} that computed "
         f"prompts for {figures.counted(row['decode_count'], 'engine')} that generated ({row['role_methods']}): "
@@ -33,7 +41,7 @@ def _roles(row: Mapping[str, Any]) -> str:
         "count are counted once"
     )
     unseen = row["decode_prompt_tokens"] - row["prefill_prompt_tokens"]
-    if row["prefill_count"] and row["decode_count"] and 10 * unseen > row["decode_prompt_tokens"]:
+    if 10 * unseen > row["decode_prompt_tokens"]:
         said += (
             f"; {unseen:,} prompt tokens more reached those that generate than the others computed: an engine that "
             "computes prompts is not scraped, or prompts pass it by, and these are counted nowhere"

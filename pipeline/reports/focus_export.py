@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -17,7 +17,7 @@ import polars as pl
 
 from pipeline.build.files import swapped
 from pipeline.errors import BuildError
-from pipeline.reports.closing import exact_money
+from pipeline.reports.closing import exact_money, next_month
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import inert
 
@@ -77,8 +77,7 @@ def _midnight(day: date) -> datetime:
 
 
 def _month_end(row: _Row) -> datetime:
-    first: date = row["billing_month_date"]
-    return _midnight((first + timedelta(days=31)).replace(day=1))
+    return _midnight(next_month(row["billing_month_date"]))
 
 
 def _allocated_details(row: _Row) -> str | None:
@@ -190,7 +189,7 @@ def focus_rows(questions: Questions, *, month: date, version: Version, reporting
 
     `month`: the first day of the billing month. Costs in BillingCurrency; ChargePeriod in UTC days, its end exclusive.
     """
-    following = (month + timedelta(days=31)).replace(day=1)
+    following = next_month(month)
     found = questions.ask(
         "focus_charges", from_date=month, to_date=following, reporting_currency=reporting_currency
     ).to_dicts()

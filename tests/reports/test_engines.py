@@ -40,6 +40,20 @@ def test_prompts_that_nobody_is_seen_to_compute_are_said() -> None:
     assert line.startswith(f"{said}; 101 prompt tokens more reached those that generate")
 
 
+def test_a_deployment_of_which_one_side_is_known_says_what_to_name():
+    row = {
+        "deployment_id": "chat", "prefill_count": 2, "decode_count": 0, "role_methods": "declared",
+        "prefill_prompt_tokens": 900, "decode_prompt_tokens": 0, "repeated_prompt_tokens": 0,
+        "repeated_output_tokens": 0,
+    }  # fmt: skip
+    (prefill,) = role_lines([row])
+    assert prefill.startswith("chat: 2 engines said to compute prompts (declared), and none of the other side is known")
+    assert "name it under decode" in prefill
+    (decode,) = role_lines([{**row, "prefill_count": 0, "decode_count": 1}])
+    assert "1 engine said to generate" in decode
+    assert "name it under prefill" in decode
+
+
 def test_each_adapter_has_its_part_and_what_is_not_told_apart_its_reason() -> None:
     told = {"deployment_id": "chat", "served_as": "legal", "status": "told", "days_count": 3, "first_reason": None,
             "tokens": 2_000_000, "full_cost_rc": Decimal("3.00")}  # fmt: skip
