@@ -128,6 +128,11 @@ class Case:
     def usage_date(self) -> date:
         return self.verdict.usage_date
 
+    @property
+    def saving_rc_per_month(self) -> Decimal | None:
+        """What doing it would save, in the reporting currency; None where nobody knows."""
+        return self.verdict.saving_rc_per_month
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:

@@ -194,7 +194,8 @@ def _no_pictures(_: Case) -> Sequence[Picture]:
 
 
 class Outbox:
-    """Delivers cases to one outlet. `outlet=None` prints: the message is stored, nothing is claimed as posted.
+    """Delivers cases to one outlet. `outlet=None` prints: the message is stored, nothing is claimed as posted, and
+    `why_printed` says why.
 
     `clock` returns an aware datetime; `sleep` waits for a Retry-After of at most `wait_limit` in all of a run.
     `snapshot_id`: what the messages are made from: events name it, so that it is kept. `pictures` draws those of a case
@@ -214,6 +215,7 @@ class Outbox:
         wait_limit: timedelta = timedelta(seconds=60),
         new_claim_id: Callable[[], str] = _new_claim_id,
         snapshot_id: str | None = None,
+        why_printed: str = "No Slack token",
         pictures: Callable[[Case], Sequence[Picture]] = _no_pictures,
     ) -> None:
         self._events = events
@@ -226,6 +228,7 @@ class Outbox:
         self._wait_left = wait_limit.total_seconds()
         self._new_claim_id = new_claim_id
         self._snapshot_id = snapshot_id
+        self._why_printed = why_printed
         self._pictures = pictures
         self._outlet_refusal: Refused | None = None
 
@@ -438,7 +441,7 @@ class Outbox:
         if message.text_hash not in printed:
             body = {**self._facts(case, message), "plain": message.plain}
             self._events.record(kind=PRINTED, subject=case.subject, body=body, now=self._clock())
-        return _outcome(message, "printed", "No Slack token: printed and stored, not posted.")
+        return _outcome(message, "printed", f"{self._why_printed}: printed and stored, not posted.")
 
     # What is known
 
@@ -488,6 +491,7 @@ class Outbox:
             "state": case.state,
             "previous_state": case.previous_state,
             "usage_date": case.usage_date.isoformat(),
+            "saving_rc_per_month": None if case.saving_rc_per_month is None else str(case.saving_rc_per_month),
             "text_hash": message.text_hash,
             "snapshot_id": self._snapshot_id,
         }

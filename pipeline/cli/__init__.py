@@ -37,6 +37,7 @@ _COMMANDS = {
     "quarantine": "pipeline.cli.events:quarantine",
     "accept": "pipeline.cli.events:accept",
     "dismiss": "pipeline.cli.events:dismiss",
+    "alerts": "pipeline.cli.alerts:alerts",
     "ack": "pipeline.cli.events:ack",
     "snooze": "pipeline.cli.events:snooze",
     "close": "pipeline.cli.close:close",

@@ -1,5 +1,6 @@
 """What `demo` and `run` print: the answers, in the order a person asks them."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -7,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.alerts.case import PRINTED
-from pipeline.alerts.outbox import open_problems
+from pipeline.alerts.outbox import AlertError, open_problems
+from pipeline.alerts.shadow import speaking
+from pipeline.alerts.slack import outlet_from_config
 from pipeline.build.landed_tables import Landed
 from pipeline.build.snapshot import Snapshot
 from pipeline.cli.conversion import print_unconverted, unconverted
@@ -21,6 +24,7 @@ from pipeline.doctor.findings import Finding
 from pipeline.formats.currency import unit
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
+from pipeline.landing.records import Event
 from pipeline.reports.figures import counted
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import gpu_hours, million, money, per_mtok, ratio
@@ -227,13 +231,23 @@ def _messages(project: Project, before: Collection[str]) -> None:
     out = console()
     events = project.landing.events()
     printed = [event for event in events if event.kind == PRINTED and event.event_id not in before]
+    why = _why_only_printed(project, events) if printed else ""
     for event in printed:
-        out.print("\n[bold]Slack would be told[/bold] (no token is set, so it is stored and printed):")
+        out.print(f"\n[bold]Slack would be told[/bold] ({why}, so it is stored and printed):")
         out.print(str(event.body["plain"]), markup=False)
     for problem in open_problems(events):
         out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
     if not printed:
         out.print("\nNothing new to tell Slack.")
+
+
+def _why_only_printed(project: Project, events: Sequence[Event]) -> str:
+    try:
+        is_set = outlet_from_config(project.config.slack, environment=os.environ) is not None
+    except AlertError:
+        is_set = False
+    is_shadow = is_set and not speaking(events).is_enabled
+    return "nothing is posted before `breakeven alerts enable`" if is_shadow else "no token is set"
 
 
 def _laws(results: Sequence[CheckResult]) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.alerts.outbox import AlertError, open_problems
+from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token
 from pipeline.config import Slack
 from pipeline.doctor.findings import Cost, Finding
@@ -44,7 +45,19 @@ def slack_findings(
     until: float,
 ) -> list[Finding]:
     """What is set, what Slack says of it, and messages that may not have arrived."""
-    return [*_outlet(slack, asked, environment=environment, until=until), *_unsaid(contents)]
+    found = _outlet(slack, asked, environment=environment, until=until)
+    return [*found, *_shadow(slack, contents, environment=environment), *_unsaid(contents)]
+
+
+def _shadow(slack: Slack, contents: Contents | None, *, environment: Mapping[str, str]) -> list[Finding]:
+    """Whether what could be posted is."""
+    if contents is None or not _is_usable(slack, environment):
+        return []
+    now = speaking(contents.events)
+    if now.is_enabled:
+        return []
+    fix = "See what it would have been told, and let it: breakeven alerts enable"
+    return [_found("note", f"messages are kept and printed, {now.in_words}", check="enabled", fix=fix)]
 
 
 def _outlet(

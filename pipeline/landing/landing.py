@@ -25,7 +25,7 @@ REPORT_EVENT = "report"
 COLLECT_EVENT = "collect"
 # What was told and what was put away: no build reads it, and the build it tells of must not become another by it.
 _SAYS_NOTHING_TO_A_BUILD = frozenset({REPORT_EVENT, COLLECT_EVENT, "quarantine.dismissed"})
-_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.")
+_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.")
 
 
 class DamagedObjectError(LandingError):

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from pipeline.alerts.shadow import ENABLED
 from pipeline.assets.alerts import announce
-from pipeline.decisions.graph import build_project
+from pipeline.cli import group
+from pipeline.cli.events import who
+from pipeline.decisions.graph import build_project, current_snapshot
 from pipeline.demo import AS_OF
 from pipeline.landing.project import Project
 from tests.alerts.fake_slack import serving
@@ -26,6 +30,7 @@ def announced_with(
     *workloads: Mapping[str, Any],
     more: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    is_enabled: bool = True,
     **sections: Any,
 ) -> set[str]:
     """The cases said of the demo's company when these workloads are declared too; `more`: said of each of its own."""
@@ -40,6 +45,8 @@ def announced_with(
     project = Project(folder)
     now = AS_OF + timedelta(minutes=5)
     project.land_config(now)
+    if is_enabled:
+        project.landing.record(kind=ENABLED, subject="alerts", body={"by": "ana"}, now=now)
     snapshot = build_project(project, as_of=now).snapshot
     outcomes = announce(project, snapshot, now=now, environment=environment or {}, sleep=_never)
     return {outcome.case_key for outcome in outcomes}
@@ -81,3 +88,37 @@ def test_declared_quality_that_turns_a_verdict_holds_its_message_and_the_others_
         assert file["content"].startswith(b"\x89PNG")
         assert int.from_bytes(file["content"][16:20], "big") >= 1200
     assert "Self-hosting is cheaper" in breakeven["alt_txt"]
+
+
+def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept(silent_demo: Path) -> None:
+    config = silent_demo / "breakeven.yaml"
+    with serving() as slack:
+        said = yaml.safe_load(config.read_text()) | {"slack": {"channel": "#llm-costs", "api_url": slack.api_url}}
+        config.unlink()
+        config.write_text(yaml.safe_dump(said))
+        project = Project(silent_demo)
+        snapshot = current_snapshot(project)
+
+        def run() -> dict[str, str]:
+            environment = {"SLACK_BOT_TOKEN": slack.token}
+            outcomes = announce(project, snapshot, now=AS_OF, environment=environment, sleep=_never)
+            return {outcome.case_key: f"{outcome.result}: {outcome.detail}" for outcome in outcomes}
+
+        kept = "printed: Not enabled (`breakeven alerts enable`): printed and stored, not posted."
+        assert run() == dict.fromkeys(SPEAKING, kept)
+        assert slack.requests == []
+        asked = ["alerts", "enable", "--project", str(silent_demo)]
+        seen = CliRunner().invoke(group, asked)
+        assert seen.exit_code == 0, seen.output
+        assert [row for row in seen.output.splitlines() if "workload:support-chat#1" in row and "$8,207.79" in row]
+        assert "2 posts in 2026-08-17 to 2026-11-14 UTC, 0.2 a week" in seen.output
+        assert project.landing.events(ENABLED) == []
+        assert CliRunner().invoke(group, [*asked, "--yes"]).exit_code == 0
+        (enabled,) = project.landing.events(ENABLED)
+        assert enabled.body["by"] == who()
+        assert {key: text.split(":")[0] for key, text in run().items()} == dict.fromkeys(SPEAKING, "posted")
+        assert len(slack.messages) == len(SPEAKING)
+        assert CliRunner().invoke(group, ["alerts", "disable", "--project", str(silent_demo)]).exit_code == 0
+        requests = len(slack.requests)
+        run()
+        assert len(slack.requests) == requests

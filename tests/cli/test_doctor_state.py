@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from pipeline.alerts.outbox import UNCERTAIN
+from pipeline.alerts.shadow import ENABLED
 from pipeline.build.publish import publish
 from pipeline.cli.in_process import prepare_dagster_home
 from pipeline.doctor import landing as looked_at
@@ -464,8 +465,11 @@ def test_a_slack_token_is_tried_without_sending_anything(built: SmallProject, mo
     with serving_slack(FakeSlack()) as slack:
         section = {"channel": "#llm-costs", "api_url": slack.api_url}
         monkeypatch.setenv("SLACK_BOT_TOKEN", slack.token)
-        assert slack_rows(built, "--offline", **section)[0]["state"] == "skipped"
+        skipped, shadow = slack_rows(built, "--offline", **section)
+        assert (skipped["state"], shadow["state"]) == ("skipped", "note")
+        assert "breakeven alerts enable" in shadow["fix"]
         assert slack.requests == []
+        built.project.landing.record(kind=ENABLED, subject="alerts", body={"by": "ana"}, now=BUILT)
         assert slack_rows(built, **section)[0]["said"] == "Slack takes the token in SLACK_BOT_TOKEN, for #llm-costs"
         slack.scopes = {"chat:write"}
         (unable,) = slack_rows(built, **section)
