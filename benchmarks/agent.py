@@ -68,9 +68,10 @@ def cpu_seconds(agent: int) -> float:
     return sum(int(path.read_text().split()[0]) for path in stats) / 1e9
 
 
-def memory_mb(agent: int, kind: str) -> float:
+def memory_mb(agent: int, kind: str, *, with_children: bool = True) -> float:
     """Of both; `kind`: Rss, or Pss, which counts what they share once."""
-    lines = (line for process in _processes(agent) for line in (process / "smaps_rollup").read_text().splitlines())
+    processes = _processes(agent) if with_children else [Path("/proc") / str(agent)]
+    lines = (line for process in processes for line in (process / "smaps_rollup").read_text().splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) * 1024 / 1e6
 
 

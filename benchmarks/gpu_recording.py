@@ -184,6 +184,7 @@ def _phase(phase: str, agent: "subprocess.Popen[bytes]", seconds: float) -> dict
         "expected_state": PHASES[phase],
         "agent_percent_of_one_core": round(100 * (cpu_seconds(agent.pid) - cpu) / (time.monotonic() - began), 3),
         "agent_resident_mb": round(memory_mb(agent.pid, "Pss"), 1),
+        "agent_alone_resident_mb": round(memory_mb(agent.pid, "Pss", with_children=False), 1),
     }
 
 
@@ -226,7 +227,7 @@ class _Timed:
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self.took: dict[str, list[int]] = defaultdict(list)
+        self.took: dict[str, list[tuple[int, int]]] = defaultdict(list)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._nvml, name)
@@ -234,32 +235,48 @@ class _Timed:
             return found
 
         def timed(*arguments: Any) -> Any:
-            began = time.perf_counter_ns()
+            began, cpu = time.perf_counter_ns(), time.thread_time_ns()
             try:
                 return found(*arguments)
             finally:
-                self.took[name].append(time.perf_counter_ns() - began)
+                self.took[name].append((time.perf_counter_ns() - began, time.thread_time_ns() - cpu))
 
         return timed
 
 
 def _calls() -> dict[str, dict[str, float]]:
-    """Every call of twenty readings: how often, and how long in microseconds."""
+    """Every call of twenty readings: how often, how long and how much of a core in microseconds. Under `reading`: what
+    all of a reading but the first, which is the slow one, takes of a core; under `library` what it holds of memory.
+    """
     from pipeline.telemetry.clock import steady_clock
     from pipeline.telemetry.sampler import Sampler, load_nvml
 
     timed = _Timed(load_nvml())
+    before = memory_mb(os.getpid(), "Pss")
     sampler = Sampler(timed, cadence_ms=100, clock=steady_clock())
+    library_mb = memory_mb(os.getpid(), "Pss") - before
+    readings = []
     for _ in range(_CALLS_READINGS):
         time.sleep(0.1)
+        cpu = time.thread_time_ns()
         sampler.read()
-    return {
+        readings.append(time.thread_time_ns() - cpu)
+    calls: dict[str, dict[str, float]] = {
         name: {
             "count": len(took),
-            "median_microseconds": round(statistics.median(took) / 1000, 1),
-            "longest_microseconds": round(max(took) / 1000, 1),
+            "median_microseconds": round(statistics.median(wall for wall, _ in took) / 1000, 1),
+            "longest_microseconds": round(max(wall for wall, _ in took) / 1000, 1),
+            "median_cpu_microseconds": round(statistics.median(cpu for _, cpu in took) / 1000, 1),
         }
         for name, took in sorted(timed.took.items())
+    }
+    return calls | {
+        "reading": {
+            "count": len(readings),
+            "first_cpu_microseconds": round(readings[0] / 1000, 1),
+            "mean_cpu_microseconds": round(statistics.mean(readings[1:]) / 1000, 1),
+        },
+        "library": {"resident_mb": round(library_mb, 1)},
     }
 
 

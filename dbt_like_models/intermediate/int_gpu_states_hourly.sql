@@ -29,8 +29,7 @@ readings as (
     group by usage_date, host, target, date_trunc('hour', scraped_at - to_milliseconds(1))
 ),
 
--- A declared engine that answers nothing is starting only while some process holds the GPU.
-claims as (
+engine_claims as (
     select
         seen_hours.usage_date,
         seen_hours.host,
@@ -38,12 +37,13 @@ claims as (
         seen_hours.usage_hour_at,
         seen_hours.healthy_milliseconds as healthy_ms,
         engine_hours.target,
-        claimed_states.state,
-        case claimed_states.state
-            when 'serving' then engine_hours.serving_milliseconds
-            when 'loaded_idle' then engine_hours.loaded_idle_milliseconds
-            else least(engine_hours.starting_milliseconds, seen_hours.held_milliseconds)
-        end as claimed_ms
+        engine_hours.serving_milliseconds,
+        engine_hours.loaded_idle_milliseconds,
+        engine_hours.starting_milliseconds,
+        sum(engine_hours.starting_milliseconds) over up_to_it as starting_up_to_it_ms,
+        sum(engine_hours.starting_milliseconds) over gpu_hour as all_starting_ms,
+        seen_hours.held_milliseconds
+        - sum(engine_hours.serving_milliseconds + engine_hours.loaded_idle_milliseconds) over gpu_hour as unanswered_ms
     from seen_hours
     inner join engine_hours
         on
@@ -51,6 +51,46 @@ claims as (
             and seen_hours.host = engine_hours.host
             and seen_hours.gpu_uuid = engine_hours.gpu_uuid
             and seen_hours.usage_hour_at = engine_hours.usage_hour_at
+    window
+        gpu_hour as (
+            partition by seen_hours.usage_date, seen_hours.host, seen_hours.gpu_uuid, seen_hours.usage_hour_at
+        ),
+        up_to_it as (
+            partition by seen_hours.usage_date, seen_hours.host, seen_hours.gpu_uuid, seen_hours.usage_hour_at
+            order by engine_hours.target
+            rows between unbounded preceding and current row
+        )
+),
+
+-- A declared engine that answers nothing is starting only while some process holds the GPU, and what those hold that
+-- answer is theirs. Several that start share the rest by how long each did not answer.
+startable as (
+    select
+        *,
+        least(all_starting_ms, greatest(unanswered_ms, 0)) as startable_ms
+    from engine_claims
+),
+
+claims as (
+    select
+        startable.usage_date,
+        startable.host,
+        startable.gpu_uuid,
+        startable.usage_hour_at,
+        startable.healthy_ms,
+        startable.target,
+        claimed_states.state,
+        case claimed_states.state
+            when 'serving' then startable.serving_milliseconds
+            when 'loaded_idle' then startable.loaded_idle_milliseconds
+            when 'starting'
+                then
+                    startable.startable_ms * startable.starting_up_to_it_ms // greatest(startable.all_starting_ms, 1)
+                    - startable.startable_ms
+                    * (startable.starting_up_to_it_ms - startable.starting_milliseconds)
+                    // greatest(startable.all_starting_ms, 1)
+        end as claimed_ms
+    from startable
     cross join (select unnest(['serving', 'loaded_idle', 'starting']) as state) as claimed_states
 ),
 

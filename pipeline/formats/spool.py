@@ -182,7 +182,8 @@ class Sample:
     """What one GPU did in the `interval_ms` before `at`. A reading the driver refused stays null, never 0.
 
     `sm_active_ppm`, `tensor_active_ppm`, `dram_active_ppm`: the mean over all of the interval, of a GPU in MIG that of
-    its slices by their size.
+    its slices by their size. `util_gpu_pct`: the mean over it too where the driver's buffer was read, else that of the
+    driver's last period: where GPM says the rest. `energy_millijoules`: the counter, in one sample a minute.
     """
 
     record: ClassVar[str] = "sample"

@@ -342,6 +342,38 @@ def test_a_declared_engine_without_a_process_is_not_starting(cache: Path) -> Non
     assert hours_by_state(cache, tables) == {(None, "unallocated"): 1.0}
 
 
+def test_an_engine_starts_in_the_time_that_a_process_held_beyond_those_that_answer(cache: Path) -> None:
+    """Half an hour of an empty GPU, then an engine that is loaded: nothing was starting. A real H200 went this way."""
+    failed = {"scrape_error": "connection refused", "model_name": "", "engine_rank": "", "process_started_at": None}
+    scrapes = [
+        *[minute_scrape(10 * n, None, None, interval_ms=10 * MINUTE, **failed) for n in (1, 2, 3)],
+        *[minute_scrape(10 * n, 0, 0, interval_ms=10 * MINUTE) for n in (4, 5, 6)],
+    ]
+    others = [
+        minute_scrape(10 * n, None, None, interval_ms=10 * MINUTE, target=target, **failed)
+        for target in ("second", "third")
+        for n in range(1, 7 if target == "second" else 4)
+    ]
+    tables = {
+        SAMPLES: [*watched(0, 0.5, compute_process_count=0), *watched(0.5, 1)],
+        INVOICE_LINES: [invoice_line("6.00", quantity="1", period_end=f"{DAY}T01:00:00Z")],
+        "config_deployment_served_names": [{"deployment_id": "chat", "served_name": "llama"}],
+    }
+    assert hours_by_state(cache, {**tables, SCRAPES: scrapes}) == {
+        ("chat", "loaded_idle"): 0.5,
+        (None, "unallocated"): 0.5,
+    }
+    built = build_tables(cache, {**tables, SCRAPES: others}, ("int_gpu_states_hourly", *GPU_CHECKS))
+    assert broken_laws(built) == []
+    assert {
+        (row["target"], row["state"]): row["gpu_milliseconds"] for row in rows_of(built, "int_gpu_states_hourly")
+    } == {
+        ("second", "starting"): 22.5 * MINUTE,  # half of the first half hour, all of the second: cut to what was held
+        ("third", "starting"): 7.5 * MINUTE,
+        (None, "unallocated"): 30 * MINUTE,
+    }
+
+
 def test_engines_that_share_a_gpu_share_its_hour(cache: Path) -> None:
     """One serves for its first half, one waits, both are loaded throughout: one GPU-hour in all. B18."""
     tables = {
