@@ -37,6 +37,9 @@ OVERFLOW_COLOUR = "#e8a33d"
 API_COLOUR = "#c4511a"
 SELF_HOST_COLOUR = "#0b5fa5"
 MARK_COLOUR = "#5b6675"
+MORE_COLOUR = "#c4511a"
+LESS_COLOUR = "#2f8f6f"
+CHANGE_COLOUR = "#5b6675"
 
 _INK = "#1c2430"
 _QUIET = "#5b6675"
@@ -76,6 +79,14 @@ class BillLine:
     label: str
     colour: str
     gpu_hours: float
+
+
+@dataclass(frozen=True)
+class ChangeStep:
+    """What one cause made a sum of money more or less."""
+
+    label: str
+    change: float
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,57 @@ def waterfall_chart(lines: Sequence[BillLine]) -> "altair.LayerChart":
         for align in ("left", "right")
     ]
     return altair.LayerChart(layer=[drawn, *shares])
+
+
+def changes_chart(steps: Sequence[ChangeStep], *, currency: str) -> "altair.LayerChart":
+    """Causes of a change one after the other, each beginning where the one before it ends, and the change itself."""
+    import altair
+
+    rows: list[dict[str, Any]] = []
+    reached = 0.0
+    for step in steps:
+        ends = reached + step.change
+        rows.append(_change_bar(step.label, reached, ends, MORE_COLOUR if step.change > 0 else LESS_COLOUR))
+        reached = ends
+    rows.append(_change_bar("Change", 0.0, reached, CHANGE_COLOUR))
+    least = min(min(row["low"] for row in rows), 0.0)
+    most = max(max(row["high"] for row in rows), 0.0)
+    # Room for the figures at either end, which are drawn beside their bars.
+    room = 0.22 * ((most - least) or 1.0)
+    base = altair.Chart(altair.InlineData(values=rows), width=360, height=24 * len(rows))
+    places = altair.Y(
+        "cause:N",
+        sort=None,
+        scale=altair.Scale(domain=[row["cause"] for row in rows], paddingInner=0.25, paddingOuter=0.15),
+        axis=altair.Axis(title=None, labelLimit=190, ticks=False, domain=False, labelPadding=8),
+    )
+    across = altair.X(
+        "low:Q",
+        scale=altair.Scale(domain=[least - room, most + room], nice=False),
+        axis=altair.Axis(title=f"{currency} more or less", tickCount=5, format=_PLAIN),
+    )
+    zero = altair.Chart(altair.InlineData(values=[{"low": 0}])).mark_rule(color=_QUIET).encode(x="low:Q")
+    bars = base.mark_bar().encode(
+        x=across, x2="high:Q", y=places, color=altair.Color("colour:N", scale=None, legend=None)
+    )
+    figures = [
+        base.transform_filter(f"datum.align == '{align}'")
+        .mark_text(fontSize=11, align=align, dx=4 if align == "left" else -4, color=_QUIET)
+        .encode(x=altair.X("at:Q"), y=places, text="text:N")
+        for align in ("left", "right")
+    ]
+    return altair.LayerChart(layer=[bars, zero, *figures])
+
+
+def _change_bar(cause: str, begins: float, ends: float, colour: str) -> dict[str, Any]:
+    """Its figure stands where the bar points to."""
+    change = ends - begins
+    sign = "+" if change > 0 else "−" if change < 0 else ""
+    figure = "<1" if 0 < abs(change) < 1 else f"{abs(change):,.0f}"
+    return {
+        "cause": _xml_text(cause), "low": min(begins, ends), "high": max(begins, ends), "colour": colour,
+        "at": ends, "align": "left" if change >= 0 else "right", "text": f"{sign}{figure}",
+    }  # fmt: skip
 
 
 def demand_chart(days: Sequence[DemandDay], *, first_day: date, days_count: int) -> "altair.LayerChart":

@@ -11,6 +11,7 @@ import duckdb
 
 from pipeline.alerts.outbox import open_problems
 from pipeline.build.closing_tables import closing_of
+from pipeline.cli.bridge import print_bridge
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import (
     beside_plans,
@@ -147,6 +148,12 @@ def _rc(config: Config) -> str:
 @period_options
 @format_option
 @click.option("--by-class", "is_by_class", is_flag=True, help="Each token class, and by what a joint bill is split.")
+@click.option(
+    "--bridge",
+    "is_bridge",
+    is_flag=True,
+    help="What changed since the month before, and why: the month of --to, in effects that sum to the change.",
+)
 def costs(
     folder: Path | None,
     as_of: str | None,
@@ -154,6 +161,7 @@ def costs(
     to_text: str | None,
     output_format: str,
     is_by_class: bool,
+    is_bridge: bool,
 ) -> None:
     """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
 
@@ -163,8 +171,12 @@ def costs(
     Examples:
       breakeven costs
       breakeven costs --by-class
+      breakeven costs --bridge --to 2026-11-01
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
     """
+    if is_bridge:
+        print_bridge(folder, as_of, to_text, output_format)
+        return
     question = "unit_costs_by_class" if is_by_class else "unit_costs"
     _answer(question, folder, as_of, from_text, to_text, output_format, "Realized unit costs")
 

@@ -31,3 +31,8 @@ def priced(figure: str, currency: str) -> str:
     if symbol == currency or not digits[:1].isdigit():
         return f"{figure} {currency}"
     return f"{sign}{symbol}{digits}"
+
+
+def minor_digits(currency: str) -> int:
+    """How many places its minor unit has: 2 of USD, 0 of JPY."""
+    return int(get_currency_precision(currency))

@@ -21,7 +21,7 @@ from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
-from pipeline.reports.sections import close, controls, gpus, money, trust, workloads
+from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
 
 
@@ -110,6 +110,7 @@ def sections_of(
     """In the order in which a finance reader asks."""
     return (
         money.headline(month),
+        changes.changes(month),
         money.spend(month),
         money.unit_costs(month),
         gpus.waste(month),

@@ -22,9 +22,12 @@ def plain(value: object) -> Any:
     return value
 
 
+_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+
+
 def inert(value: object) -> object:
     """Text that a spreadsheet will not run as a formula."""
-    if isinstance(value, str) and value[:1] in "=+-@\t\r" and not _is_decimal(value):
+    if isinstance(value, str) and value.startswith(_FORMULA_BEGINS) and not _is_decimal(value):
         return "'" + value
     return value
 

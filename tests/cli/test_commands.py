@@ -49,6 +49,25 @@ def test_every_view_speaks_table_json_and_csv(demo_folder, command):
     assert list(parsed[0]) == list(rows[0])
 
 
+def test_costs_say_what_changed_since_the_month_before(demo_folder):
+    """Effects of both lanes lead from the earlier days' cost to the later ones'; without an earlier month, none."""
+    asked = ["costs", "--bridge", "--project", str(demo_folder)]
+    table = breakeven(*asked).output
+    assert "What changed from 1 to 14 Oct 2026 to 1 to 14 Nov 2026" in table
+    rows = json.loads(breakeven(*asked, "--format", "json").output)
+    sums = [
+        f"select (select sum(billed_cost_rc) from fct_api_costs_daily where {days}) + "
+        f"(select sum(realized_cost_rc) from fct_gpu_costs_daily where {days}) as cost_rc"
+        for days in (
+            "usage_date between '2026-10-01' and '2026-10-14'",
+            "usage_date between '2026-11-01' and '2026-11-14'",
+        )
+    ]
+    costs = [json.loads(breakeven("sql", sql, *asked[2:], "--format", "json").output)[0]["cost_rc"] for sql in sums]
+    assert sum(Decimal(row["change_cost_rc"]) for row in rows) == Decimal(costs[1]) - Decimal(costs[0])
+    assert "No cost of September 2026" in breakeven(*asked, "--to", "2026-11-01").output
+
+
 def test_json_carries_money_exactly(demo_folder):
     query = "select sum(billed_cost_rc) as billed_cost_rc from fct_api_costs_daily where account = 'demo-org'"
     (row,) = json.loads(breakeven("sql", query, "--project", str(demo_folder), "--format", "json").output)

@@ -42,8 +42,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             pl.String(),
         ),
         **dict.fromkeys(("team", "workload", "price_status"), pl.String()),
+        **dict.fromkeys(("service_tier", "context_window", "inference_geo"), pl.String()),
         "usage_date": pl.Date(),
-        "tokens": pl.Int64(),
+        **dict.fromkeys(("tokens", "web_search_request_count"), pl.Int64()),
         **dict.fromkeys(("billed_cost", "billed_cost_rc", "list_cost_rc"), MONEY),
     },
     "fct_gpu_costs_daily": {
