@@ -26,14 +26,22 @@ def kept(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder / "kept", record(folder / "kept", load=load, seconds=2.0, every=0.2, environment=stub.environment)
 
 
-def _states(folder: Path, project: Path) -> dict[str, dict[str, float]]:
-    """phase -> state -> its part of the phase, as the tables have it."""
+def _built(folder: Path, project: Path) -> Answers:
     small = SmallProject(project, [source(SPOOL, "fleet")])
     for path in folder.glob("*.spool.jsonl.gz"):
         small.drop(SPOOL, "fleet", path.name, path.read_bytes())
-    phases = json.loads((folder / "phases.json").read_text())
-    answers = small.run(now=datetime.fromisoformat(phases[-1]["to"]) + timedelta(days=1))
-    return {phase["phase"]: _state_of(answers, phase) for phase in phases}
+    return small.run(now=datetime.fromisoformat(_phases(folder)[-1]["to"]) + timedelta(days=1))
+
+
+def _phases(folder: Path) -> list[dict[str, Any]]:
+    phases: list[dict[str, Any]] = json.loads((folder / "phases.json").read_text())
+    return phases
+
+
+def _states(folder: Path, project: Path) -> dict[str, dict[str, float]]:
+    """phase -> state -> its part of the phase, as the tables have it."""
+    answers = _built(folder, project)
+    return {phase["phase"]: _state_of(answers, phase) for phase in _phases(folder)}
 
 
 def _state_of(answers: Answers, phase: dict[str, Any]) -> dict[str, float]:
@@ -111,11 +119,73 @@ def test_a_load_that_ends_says_so_and_its_command_is_in_no_recording(stub: Stub,
     assert not (tmp_path / "ended").exists()
 
 
-def test_what_was_recorded_of_a_real_gpu_reads_as_the_states_that_it_went_through(tmp_path: Path) -> None:
-    recordings = sorted(path.parent for path in RECORDED.glob("*/phases.json"))
-    if not recordings:
-        pytest.skip(f"nothing was recorded of a real GPU yet ({RECORDED.name}/): python -m benchmarks.gpu_recording")
-    for place in recordings:
-        for phase, found in _states(place, tmp_path / place.name).items():
-            if PHASES[phase] != "unallocated":
-                assert found.get(PHASES[phase], 0) > 0.9, (place.name, phase, found)
+@pytest.fixture(
+    scope="module", params=sorted(path.parent for path in RECORDED.glob("*/phases.json")), ids=lambda at: at.name
+)
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answers]:
+    """What was recorded of a real GPU, and the tables of it."""
+    return request.param, _built(request.param, tmp_path_factory.mktemp("real") / "project")
+
+
+def test_a_real_gpu_reads_as_the_states_that_it_went_through(real: tuple[Path, Answers]) -> None:
+    """Loaded and idle, light, saturated: as declared. Light load read more often than it works is idle in between."""
+    place, answers = real
+    found = {phase["phase"]: _state_of(answers, phase) for phase in _phases(place)}
+    assert found["loaded_idle"]["loaded_idle"] > 0.9
+    assert found["saturated"]["serving"] > 0.9
+    (said,) = (phase for phase in _phases(place) if phase["phase"] == "light")
+    light = [
+        sample
+        for sample in _samples(place)
+        if datetime.fromisoformat(said["from"]) <= sample["from"] <= sample["to"] <= datetime.fromisoformat(said["to"])
+    ]
+    worked = sum(sample["interval_ms"] for sample in light if sample["sm_active_ppm"] > 0)
+    part = worked / sum(sample["interval_ms"] for sample in light)
+    assert found["light"]["serving"] == pytest.approx(part, abs=0.1)
+    assert sum(found["light"].values()) == pytest.approx(1, abs=0.01)
+    assert (part == 1) == (_every_seconds(place) >= 5)  # a batch in two and a half seconds
+
+
+def test_a_real_gpu_that_nothing_holds_is_unallocated_though_an_engine_is_declared(real: tuple[Path, Answers]) -> None:
+    """What is neither bare idle nor under the load is its start. Nothing else is called starting."""
+    place, answers = real
+    hours = answers.rows("select state, sum(gpu_milliseconds) as ms from int_gpu_states_hourly group by state")
+    found = {row["state"]: row["ms"] for row in hours}
+    phases = {phase["phase"]: phase for phase in _phases(place)}
+    edges = [(phases["bare_idle"], "from"), (phases["bare_idle"], "to"), (phases["loaded_idle"], "from")]
+    began, ended, loaded = (datetime.fromisoformat(phase[edge]) for phase, edge in edges)
+    tick_ms = 1000 * _every_seconds(place)
+    assert found.pop("unallocated") >= (ended - began) / timedelta(milliseconds=1) - tick_ms
+    assert found.pop("starting") <= (loaded - ended) / timedelta(milliseconds=1) + tick_ms
+    assert set(found) == {"loaded_idle", "serving"}
+
+
+def test_the_power_of_a_real_gpu_is_the_energy_that_its_counter_says(real: tuple[Path, Answers]) -> None:
+    """A steady minute: readings of power, summed over time, against the driver's own counter."""
+    place, _ = real
+    idle = [sample for sample in _samples(place) if sample["memory_used_bytes"] == 0]
+    first, *_, last = [sample for sample in idle if sample["energy_millijoules"] is not None]
+    between = [sample for sample in idle if first["to"] < sample["to"] <= last["to"]]
+    microjoules = sum(sample["power_milliwatts"] * sample["interval_ms"] for sample in between)
+    assert last["to"] - first["to"] >= timedelta(seconds=59)
+    counted_microjoules = 1000 * (last["energy_millijoules"] - first["energy_millijoules"])
+    assert microjoules == pytest.approx(counted_microjoules, rel=0.01)
+
+
+def _every_seconds(folder: Path) -> float:
+    every: float = json.loads((folder / "machine.json").read_text())["every_seconds"]
+    return every
+
+
+def _samples(folder: Path) -> list[dict[str, Any]]:
+    """Every sample as it was recorded, with the edges of its interval."""
+    lines = [
+        json.loads(line)
+        for path in sorted(folder.glob("*.spool.jsonl.gz"))
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+    samples = [line for line in lines if line["record"] == "sample"]
+    for sample in samples:
+        sample["to"] = datetime.fromisoformat(sample["at"])
+        sample["from"] = sample["to"] - timedelta(milliseconds=sample["interval_ms"])
+    return samples
