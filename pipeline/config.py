@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
+from pipeline.ownership import ATTRIBUTES, OwnerRule
 
 
 def _decimal_from_yaml(value: object) -> object:
@@ -391,6 +392,89 @@ class PerUse(_Section):
     valid_to: Day | None = Field(default=None, alias="to")
 
 
+OwnerName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class OwnerMatch(_Section):
+    """What a charge is known by: all that is named must match. `workspace` and `project` are one vendor's or the
+    other's word for the same thing. `resource` is what a bill charges for, `tags` what it is tagged with there.
+    `replica` is an engine on a GPU, `namespace` what its name has before the last slash (`cluster/namespace`, maybe).
+    """
+
+    account: str | None = None
+    workspace: str | None = None
+    project: str | None = None
+    api_key: str | None = None
+    gateway_key: str | None = None
+    gateway_team: str | None = None
+    workload: Name | None = None
+    deployment: Name | None = None
+    resource: str | None = None
+    namespace: str | None = None
+    replica: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What it names, in the words of the tables."""
+        said = {
+            "account": self.account,
+            "sub_account_id": self.project if self.workspace is None else self.workspace,
+            "api_key_id": self.api_key,
+            "gateway_key_id": self.gateway_key,
+            "gateway_team_id": self.gateway_team,
+            "workload": self.workload,
+            "deployment_id": self.deployment,
+            "resource_id": self.resource,
+            "namespace": self.namespace,
+            "replica_id": self.replica,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+class Ownership(_Section):
+    """Who owns what a charge is of, valid [from, to): its team, cost centre and environment, or some of these.
+
+    Of the rules that match a charge the narrowest says it, each of the three by itself; rules of which neither is the
+    narrower are refused. What no rule says is unattributed.
+    """
+
+    match: OwnerMatch
+    team: OwnerName | None = None
+    cost_centre: OwnerName | None = None
+    environment: OwnerName | None = None
+    valid_from: Day | None = Field(default=None, alias="from")
+    valid_to: Day | None = Field(default=None, alias="to")
+
+    @property
+    def rule(self) -> OwnerRule:
+        """As it is applied. Its name is what it matches."""
+        fields, tags = self.match.fields, self.match.tags
+        named = [*fields.items(), *((f"tag {key}", value) for key, value in sorted(tags.items()))]
+        said = {name: getattr(self, name) for name in ATTRIBUTES}
+        return OwnerRule(
+            name=", ".join(f"{name}={value}" for name, value in named),
+            fields=fields,
+            says={name: owner for name, owner in said.items() if owner is not None},
+            tags=tags,
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+        )
+
+
+class OwnerAlias(_Section):
+    """What a team, a cost centre or an environment is called now, and what it `was` called: no past row moves."""
+
+    team: OwnerName | None = None
+    cost_centre: OwnerName | None = None
+    environment: OwnerName | None = None
+    was: Annotated[
+        tuple[OwnerName, ...],
+        Field(min_length=1),
+        BeforeValidator(_one_or_more, json_schema_input_type=OwnerName | tuple[OwnerName, ...]),
+    ]
+
+
 class Slack(_Section):
     channel: str | None = None
     token_env: EnvironmentName | None = "SLACK_BOT_TOKEN"
@@ -433,6 +517,8 @@ class Config(_Section):
     models: tuple[ModelWeights, ...] = ()
     budgets: tuple[Budget, ...] = ()
     per_use: tuple[PerUse, ...] = ()
+    ownership: tuple[Ownership, ...] = ()
+    owner_aliases: tuple[OwnerAlias, ...] = ()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 
@@ -588,6 +674,8 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _bad_intervals("models", [((one.provider, one.model.lower()), one) for one in config.models])
     yield from _bad_intervals("budgets", [(one.scope, one) for one in config.budgets])
     yield from _bad_intervals("per_use", [((one.service,), one) for one in config.per_use])
+    yield from _bad_intervals("ownership", [((one.rule.name,), one) for one in config.ownership])
+    yield from _owners_of_one_charge(config.ownership)
     for index, budget in enumerate(config.budgets):
         of = [name for name in ("team", "model", "workload") if getattr(budget, name) is not None]
         if len(of) > 1:
@@ -666,6 +754,7 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     for index, service in enumerate(config.per_use):
         yield from _per_use_of_nothing(index, service, config)
     yield from _hosts_of_two_pools(config.gpu_resources)
+    yield from _owners_of_nothing(config)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
@@ -737,6 +826,64 @@ def _per_use_of_nothing(index: int, service: PerUse, config: Config) -> Iterator
             yield _problem("per_use", index, "tokens", number, "gateway", value=tokens.gateway, fix=fix)
 
 
+def _owners_of_one_charge(rules: Sequence[Ownership]) -> Iterator[_Problem]:
+    """Rules that are nothing, say nothing, or of which two could own one charge alike."""
+    earlier: list[OwnerRule] = []
+    for index, said in enumerate(rules):
+        match, rule = said.match, said.rule
+        if match.workspace is not None and match.project is not None:
+            fix = "`workspace` and `project` are one vendor's and the other's word for the same thing. Keep one."
+            yield _problem("ownership", index, "match", "project", value=match.project, fix=fix)
+        elif not rule.fields and not rule.tags:
+            fix = "It names nothing. Name what a charge is known by: account, project, api_key, tags, ..."
+            yield _problem("ownership", index, "match", value="empty", fix=fix)
+        elif not rule.says:
+            fix = f"It says nothing of it. Give {', '.join(ATTRIBUTES[:-1])} or {ATTRIBUTES[-1]}."
+            yield _problem("ownership", index, value=rule.name, fix=fix)
+        else:
+            tied = next((other for other in earlier if other.name != rule.name and rule.is_tied_with(other)), None)
+            if tied is not None:
+                fix = (
+                    f"A charge can match it and {tied.name}, and neither is the narrower. Name in one what both are of."
+                )
+                yield _problem("ownership", index, value=rule.name, fix=fix)
+            earlier.append(rule)
+
+
+def _owners_of_nothing(config: Config) -> Iterator[_Problem]:
+    """Rules that point at nothing declared, and names that would be two at once."""
+    known = {
+        "account": {source.account for source in config.sources},
+        "workload": {workload.workload for workload in config.workloads},
+        "deployment": {deployment.deployment for deployment in config.deployments},
+    }
+    teams = {workload.workload: workload.team for workload in config.workloads}
+    for index, said in enumerate(config.ownership):
+        for key, names in known.items():
+            name = getattr(said.match, key)
+            if name is not None and name not in names:
+                fix = f"No such {key}. Declared: {', '.join(sorted(names)) or 'none'}."
+                yield _problem("ownership", index, "match", key, value=name, fix=fix)
+        of = said.match.workload
+        if of is not None and said.rule.fields.keys() == {"workload"} and said.team and teams.get(of):
+            fix = f"The workload says `team: {teams[of]}` itself. Say it in one place."
+            yield _problem("ownership", index, "team", value=said.team, fix=fix)
+    for attribute in ATTRIBUTES:
+        now = {getattr(alias, attribute) for alias in config.owner_aliases}
+        seen: set[str] = set()
+        for index, alias in enumerate(config.owner_aliases):
+            for name in alias.was if getattr(alias, attribute) is not None else ():
+                if name in now or name in seen:
+                    fix = "A name was called one thing: write each past name once, under the newest one."
+                    yield _problem("owner_aliases", index, "was", value=name, fix=fix)
+                seen.add(name)
+    for index, alias in enumerate(config.owner_aliases):
+        said_of = [name for name in ATTRIBUTES if getattr(alias, name) is not None]
+        if len(said_of) != 1:
+            fix = f"It is of one thing: give {', '.join(ATTRIBUTES[:-1])} or {ATTRIBUTES[-1]}."
+            yield _problem("owner_aliases", index, value=", ".join(said_of) or "nothing", fix=fix)
+
+
 def _hosts_of_two_pools(resources: Sequence[GpuResource]) -> Iterator[_Problem]:
     """A GPU is paid for by one resource: of two pools with its host nobody could say which."""
     pools: dict[str, list[GpuResource]] = {}
@@ -790,7 +937,7 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
         seen.add(name)
 
 
-_Dated = GpuResource | Contract | ModelWeights | Budget | PerUse
+_Dated = GpuResource | Contract | ModelWeights | Budget | PerUse | Ownership
 _Thing = tuple[str | None, ...]
 
 
@@ -885,7 +1032,7 @@ def _entry(model: type[_Read], said: object, where: str, left_out: list[str]) ->
         raise _UnreadableError(f"{where or 'what was landed'} is {_shortly(said, where)}, not a mapping")
     fields = dict(_fields(model))
     unknown = [key for key in said if key not in fields and said[key] is not None]
-    if model is WorkloadMatch and unknown:
+    if model in (WorkloadMatch, OwnerMatch) and unknown:
         # Without the name that is unknown here the rule would match more than was said.
         raise _UnreadableError(f"{where}.{unknown[0]} is unknown to this release")
     values: dict[str, Any] = {}
@@ -963,6 +1110,15 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
     )
     kept = {
         section: tuple(entry for index, entry in enumerate(getattr(config, section)) if (section, index) not in gone)
-        for section in ("sources", "gpu_resources", "deployments", "contracts", "models", "budgets", "per_use")
+        for section in (
+            "sources",
+            "gpu_resources",
+            "deployments",
+            "contracts",
+            "models",
+            "budgets",
+            "per_use",
+            "ownership",
+        )
     }
     return config.model_copy(update={**kept, "workloads": workloads})

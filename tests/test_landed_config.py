@@ -154,7 +154,8 @@ _REQUIRED = {
     "capacity": {"measured_on", "source"},
     "workloads": {"workload", "match"},
     "overheads": {"item", "monthly"},
-    "budgets": {"monthly"},
+    # Without what it is of, or until when, it would be another one, which may overlap the next.
+    "budgets": {"monthly", "team", "model", "workload", "from", "to"},
 }
 _WHOLE = as_landed(
     parse_config(

@@ -20,6 +20,7 @@ from pipeline.config import (
     Capacity,
     Config,
     Deployment,
+    Ownership,
     PerUse,
     SourceConfig,
     Workload,
@@ -27,7 +28,8 @@ from pipeline.config import (
 )
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
-from pipeline.landing.records import Event
+from pipeline.landing.records import Event, canonical
+from pipeline.ownership import ATTRIBUTES, FIELDS
 
 Row = dict[str, Any]
 _MONEY = pl.Decimal(38, 18)
@@ -224,6 +226,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "raw_model": pl.String(),
         **_VALID,
     },
+    "config_ownership": {
+        **dict.fromkeys(FIELDS, pl.String()),
+        "tags": pl.String(),
+        **dict.fromkeys(ATTRIBUTES, pl.String()),
+        **_VALID,
+    },
+    "config_ownership_tags": {"tag_key": pl.String(), **_VALID},
     "config_company": {
         "company": pl.String(),
         "reporting_currency": pl.String(),
@@ -396,6 +405,7 @@ _THINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "config_per_use": (("per_use_service",), ()),
     "config_per_use_charges": (("per_use_service",), ("account", "resource_id", "service", "sku", "sub_account_id")),
     "config_per_use_tokens": (("per_use_service",), ("gateway_account", "provider", "raw_model")),
+    "config_ownership": ((*FIELDS, "tags"), ()),
     "config_contract_rates": (
         ("provider", "account"),
         ("model", "token_class", "mode", "context_window", "region"),
@@ -477,6 +487,10 @@ def _days_said(config: Config) -> Iterator[Hashable]:
     for service in config.per_use:
         yield service.service, service.valid_from
         yield service.service, service.valid_to
+    for said in config.ownership:
+        matched = _owned(said)
+        yield *matched.values(), said.valid_from
+        yield *matched.values(), said.valid_to
 
 
 def _over(spans: _Spans, start: date, end: date, others: _Spans) -> _Spans:
@@ -843,7 +857,23 @@ def _per_use_tokens(config: Config) -> Iterator[Row]:
             }
 
 
-def _days_of(one: PerUse) -> Row:
+def _owned(said: Ownership) -> Row:
+    """What a rule matches: its identity."""
+    tags = canonical(said.match.tags).decode() if said.match.tags else None
+    return {**dict.fromkeys(FIELDS), **said.match.fields, "tags": tags}
+
+
+def _ownership(config: Config) -> Iterator[Row]:
+    for said in config.ownership:
+        yield {**_owned(said), **{name: getattr(said, name) for name in ATTRIBUTES}, **_days_of(said)}
+
+
+def _ownership_tags(config: Config) -> Iterator[Row]:
+    for key in sorted({key for said in config.ownership for key in said.match.tags}):
+        yield {"tag_key": key}
+
+
+def _days_of(one: PerUse | Ownership) -> Row:
     return {"valid_from_date": one.valid_from, "valid_to_date": one.valid_to}
 
 
@@ -881,5 +911,7 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_per_use": _per_use,
     "config_per_use_charges": _per_use_charges,
     "config_per_use_tokens": _per_use_tokens,
+    "config_ownership": _ownership,
+    "config_ownership_tags": _ownership_tags,
     "config_company": _company,
 }

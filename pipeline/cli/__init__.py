@@ -24,6 +24,7 @@ _COMMANDS = {
     "doctor": "pipeline.cli.doctor:doctor",
     "policy": "pipeline.cli.policy:policy",
     "costs": "pipeline.cli.show:costs",
+    "owners": "pipeline.cli.owners:owners",
     "waste": "pipeline.cli.show:waste",
     "verdict": "pipeline.cli.show:verdict",
     "whatif": "pipeline.cli.whatif:whatif",

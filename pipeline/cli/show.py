@@ -38,6 +38,7 @@ from pipeline.cli.options import (
     project_option,
     snapshot_for,
 )
+from pipeline.cli.owners import CHOICES, answer_by_owner
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
@@ -154,6 +155,9 @@ def _rc(config: Config) -> str:
     is_flag=True,
     help="What changed since the month before, and why: the month of --to, in effects that sum to the change.",
 )
+@click.option(
+    "--by", "by", type=click.Choice(CHOICES), default=None, help="What each owner cost: see `breakeven owners`."
+)
 def costs(
     folder: Path | None,
     as_of: str | None,
@@ -162,6 +166,7 @@ def costs(
     output_format: str,
     is_by_class: bool,
     is_bridge: bool,
+    by: str | None,
 ) -> None:
     """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
 
@@ -171,11 +176,17 @@ def costs(
     Examples:
       breakeven costs
       breakeven costs --by-class
+      breakeven costs --by team
       breakeven costs --bridge --to 2026-11-01
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
     """
+    if is_by_class + is_bridge + (by is not None) > 1:
+        raise click.UsageError("--by-class, --bridge and --by are three questions: give one of them.")
     if is_bridge:
         print_bridge(folder, as_of, to_text, output_format)
+        return
+    if by is not None:
+        answer_by_owner(by, folder, as_of, from_text, to_text, output_format)
         return
     question = "unit_costs_by_class" if is_by_class else "unit_costs"
     _answer(question, folder, as_of, from_text, to_text, output_format, "Realized unit costs")

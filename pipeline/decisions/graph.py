@@ -24,6 +24,7 @@ from pipeline.decisions import (
     invoices_monthly,
     list_prices,
     model_matches,
+    owner_costs,
     peak_allowances,
     per_use_costs,
     prepaid_balances,
@@ -81,6 +82,7 @@ PYTHON_MODELS = (
     _node("fct_budgets_monthly", budgets, "month"),
     _node("fct_adapter_tokens_daily", adapter_tokens, "month"),
     _node("fct_per_use_costs_daily", per_use_costs, "month"),
+    _node("fct_owner_costs_daily", owner_costs, "day"),
     _node("fct_invoices_monthly", invoices_monthly, "none"),
     _node("fct_prepaid_balances_daily", prepaid_balances, "none"),
 )

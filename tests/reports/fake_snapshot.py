@@ -19,6 +19,7 @@ from pipeline.decisions import (
     idle_fills,
     invoices_monthly,
     model_matches,
+    owner_costs,
     per_use_costs,
     prepaid_balances,
     scale_downs,
@@ -86,6 +87,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "fct_token_class_weights_daily": dict(TOKEN_CLASS_WEIGHTS),
     "fct_budgets_monthly": dict(budgets.SCHEMA),
     "fct_prepaid_balances_daily": dict(prepaid_balances.SCHEMA),
+    "fct_owner_costs_daily": dict(owner_costs.SCHEMA),
     "fct_per_use_costs_daily": dict(per_use_costs.SCHEMA),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),

@@ -1,12 +1,15 @@
 """Headline, spend and unit costs: what was paid, by whom, and what a million tokens cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
 from pipeline.reports.budgets import MONEY_COLUMNS, budget_cells, how_forecast
+from pipeline.reports.owners import NOTE as OWNER_NOTE
+from pipeline.reports.owners import TITLES as OWNER_TITLES
+from pipeline.reports.owners import measures_in, owner_cells, owner_rows, owners_of
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
 from pipeline.reports.prepaid import COLUMNS as PREPAID_COLUMNS
 from pipeline.reports.prepaid import NOTE as PREPAID_NOTE
@@ -200,6 +203,7 @@ def spend(month: Month) -> Section:
         ),
     ]
     blocks.extend(_cloud_bills(month))
+    blocks.extend(_by_owner(month))
     blocks.extend(_budgets(month))
     blocks.extend(_prepaid(month))
     if unknown:
@@ -273,6 +277,28 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
         "disks, tax and what a commitment leaves unused, is in no cost per token.",
     )
     return (table,)
+
+
+def _by_owner(month: Month) -> Iterator[Table]:
+    """What teams cost, and cost centres and environments where somebody is of one; nobody's last."""
+    for by, title in OWNER_TITLES.items():
+        rows = owner_rows(month.asks.ask, month.config, by=by, from_date=month.from_date, to_date=month.to_date)
+        owners = owners_of(rows.to_dicts())
+        if not any(owner.name is not None for owner in owners):
+            continue
+        measures = measures_in(owners)
+        cells = [owner_cells(owner, measures, money=month.money) for owner in owners]
+        has_unconverted = any(row[-1] for row in cells)
+        amounts = [*(name.capitalize() for name in measures), *(["Not converted"] if has_unconverted else [])]
+        yield Table(
+            caption=f"Spend by {title}",
+            columns=(
+                Column(title.capitalize()),
+                *(Column(name, "" if name == "Not converted" else month.currency, is_number=True) for name in amounts),
+            ),
+            rows=tuple(Row(row if has_unconverted else row[:-1], refused=month.proof.of_money()) for row in cells),
+            note=OWNER_NOTE,
+        )
 
 
 def _prepaid(month: Month) -> tuple[Table, ...]:

@@ -1,0 +1,311 @@
+"""Node `fct_owner_costs_daily`: every charge of a day and who owns it, by the rules of `ownership` that hold that day.
+
+A charge is known by what its bill and its use say: account, workspace or project, key, a gateway's team, resource and
+its tags; a GPU's by the deployment too, by the namespace and replica of the engines that held it, and by the workloads
+that it served, over which a deployment-day is split as budgets split it. The narrowest rule says whose it is
+(`pipeline.ownership`); a workload's own `team` is such a rule, and a team that alone has workloads on a deployment has
+what of it served nobody. What no rule says has no owner and is a row like any other: the rows add up to the charges, in
+every currency. Names are those of the day; `owner_aliases` are for who asks.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Context, Decimal
+from typing import Any
+
+import polars as pl
+
+from pipeline.decisions.budgets import shares
+from pipeline.decisions.window import Row, Rows, valid_on
+from pipeline.economics.split import split_exactly
+from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, narrowest_first, owner_of
+
+_API, _CLOUD, _GPUS = "fct_api_costs_daily", "fct_cloud_charges_daily", "fct_gpu_costs_daily"
+_TOKENS, _CLASSES = "fct_self_host_tokens_daily", "fct_unit_costs_daily"
+_ENGINES, _STATES, _TAGS = "fct_gpu_shares_interval", "int_gpu_states_daily", "int_owner_tags_daily"
+_DATED = (_API, _CLOUD, _GPUS, _TOKENS, _CLASSES, _ENGINES, _STATES, _TAGS)
+_UNDATED = ("config_ownership", "config_workloads")
+INPUTS = (*_UNDATED, *_DATED)
+READS: Mapping[str, str] = {
+    _API: """
+        select
+            usage_date, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id, workload,
+            'billed' as cost_measure, billing_currency,
+            case
+                when billed_cost is null then 'unknown' when billed_cost_rc is null then 'unconverted' else 'known'
+            end as cost_status,
+            cast(sum(billed_cost) as decimal(38, 18)) as cost,
+            cast(sum(billed_cost_rc) as decimal(38, 18)) as cost_rc,
+            count(*) as charge_count
+        from fct_api_costs_daily
+        where attribution != 'metered_only'
+        group by
+            usage_date, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id, workload,
+            billing_currency, cost_status""",
+    # What is charged for a GPU is below, what a commitment covers by what that costs: what is billed of it is here.
+    _CLOUD: """
+        select
+            usage_date, issuer, account, sub_account_id, resource_id, billing_currency,
+            is_gpu_resource, pricing_category is not distinct from 'Committed' as is_committed,
+            billed_cost_rc is null as is_unconverted, effective_cost is null as is_effective_unknown,
+            cast(sum(billed_cost) as decimal(38, 18)) as billed_cost,
+            cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc,
+            cast(sum(effective_cost) as decimal(38, 18)) as effective_cost,
+            cast(sum(effective_cost_rc) as decimal(38, 18)) as effective_cost_rc,
+            count(*) as charge_count
+        from fct_cloud_charges_daily
+        where
+            is_book
+            and (not is_gpu_resource or (pricing_category is not distinct from 'Committed' and billed_cost != 0))
+        group by
+            usage_date, issuer, account, sub_account_id, resource_id, billing_currency, is_gpu_resource, is_committed,
+            is_unconverted, is_effective_unknown""",
+    _GPUS: """
+        select
+            usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
+            case
+                when realized_cost is null then 'unknown' when realized_cost_rc is null then 'unconverted' else 'known'
+            end as cost_status,
+            cast(sum(realized_cost) as decimal(38, 18)) as cost,
+            cast(sum(realized_cost_rc) as decimal(38, 18)) as cost_rc,
+            count(*) as charge_count
+        from fct_gpu_costs_daily
+        group by
+            usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
+            cost_status""",
+    _TOKENS: """
+        select usage_date, deployment_id, workload, token_class, cast(sum(tokens) as bigint) as tokens
+        from fct_self_host_tokens_daily
+        where deployment_id is not null and tokens > 0
+        group by usage_date, deployment_id, workload, token_class""",
+    _CLASSES: """
+        select usage_date, deployment_id, token_class, full_cost_rc
+        from fct_unit_costs_daily
+        where lane = 'self_host' and token_class != 'blended'""",
+    _ENGINES: """
+        select
+            usage_date, gpu_uuid, deployment_id, state, replica_id,
+            cast(sum(gpu_milliseconds) as bigint) as gpu_milliseconds
+        from fct_gpu_shares_interval
+        where deployment_id is not null and replica_id is not null and gpu_milliseconds > 0
+        group by usage_date, gpu_uuid, deployment_id, state, replica_id""",
+    _STATES: """
+        select distinct usage_date, issuer, resource_id, gpu_uuid
+        from int_gpu_states_daily
+        where gpu_uuid is not null""",
+}
+PREPARE: Mapping[str, Any] = dict.fromkeys((*_UNDATED, *_DATED), pl.DataFrame.to_dicts)
+_MONEY = pl.Decimal(38, 18)
+GRAIN = (
+    "usage_date", "lane", "issuer", "account", "sub_account_id", "api_key_id", "gateway_key_id", "gateway_team_id",
+    "resource_id", "deployment_id", "workload", "namespace", "replica_id", "cost_measure", "billing_currency",
+    "cost_status",
+)  # fmt: skip
+SCHEMA: Mapping[str, pl.DataType] = {
+    **{name: pl.Date() if name == "usage_date" else pl.String() for name in GRAIN},
+    **{name: pl.String() for attribute in ATTRIBUTES for name in (attribute, f"{attribute}_matched_by")},
+    "charge_count": pl.Int64(),
+    "realized_cost": _MONEY,
+    "realized_cost_rc": _MONEY,
+}
+UNASSIGNED = "unassigned"
+# As many digits as a DECIMAL(38, 18) has.
+_WIDE = Context(prec=38)
+_Key = tuple[Any, ...]
+
+
+def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
+    """One row per GRAIN: what was charged (`realized_cost` in `billing_currency`, `realized_cost_rc` in the reporting
+    one), and its team, cost centre and environment, each with the rule that says it; null where none does.
+
+    `cost_measure`: billed adds up to the bills; effective is owned hardware and what a commitment covers; accrued what
+    is agreed and not billed yet. `cost_status`: unknown where a charge has no amount, unconverted where no rate.
+    """
+    rows: list[dict[str, Any]] = []
+    this = inputs["this_partition"].row(0, named=True)
+    for day in sorted({*inputs[_API], *inputs[_CLOUD], *inputs[_GPUS]}):
+        if this["from_date"] <= day < this["to_date"]:
+            rows.extend(_rows_of(day, inputs))
+    return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
+
+
+def _rows_of(day: date, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    workloads = valid_on(day, inputs["config_workloads"])
+    said = valid_on(day, inputs["config_ownership"])
+    rules = narrowest_first([*map(_rule, said), *_teams_said_elsewhere(workloads)])
+    tags = _tags_of(inputs, day) if any(rule.tags for rule in rules) else {}
+    sums: dict[_Key, list[Any]] = {}
+    for charge in _charges(day, inputs, rules, workloads):
+        key = tuple(charge.get(name) for name in GRAIN)
+        held = sums.setdefault(key, [0, None, None])
+        held[0] += charge["charge_count"]
+        for place, name in ((1, "quanta"), (2, "quanta_rc")):
+            if charge[name] is not None:
+                held[place] = charge[name] + (held[place] or 0)
+    owners: dict[_Key, dict[str, tuple[str, str]]] = {}
+    for key, (count, quanta, quanta_rc) in sums.items():
+        known_by = key[1:13]
+        if known_by not in owners:
+            row = dict(zip(GRAIN, key, strict=True))
+            owners[known_by] = owner_of(_fields(row), tags.get((row["account"], row["resource_id"]), {}), rules)
+        row = dict(zip(GRAIN, key, strict=True))
+        for attribute in ATTRIBUTES:
+            row[attribute], row[f"{attribute}_matched_by"] = owners[known_by].get(attribute, (None, None))
+        yield row | {"charge_count": count, "realized_cost": _money(quanta), "realized_cost_rc": _money(quanta_rc)}
+
+
+def _fields(row: Row) -> dict[str, str | None]:
+    """What a charge is known by, as rules name it. The workspace that has no id is called Default, as in `match`."""
+    found = {name: row[name] for name in FIELDS}
+    if row["lane"] == "api" and found["sub_account_id"] is None:
+        found["sub_account_id"] = "Default"
+    return found
+
+
+def _rule(row: Row) -> OwnerRule:
+    fields = {name: row[name] for name in FIELDS if row[name] is not None}
+    tags = {} if row["tags"] is None else json.loads(row["tags"])
+    named = [*fields.items(), *((f"tag {key}", value) for key, value in sorted(tags.items()))]
+    return OwnerRule(
+        name=", ".join(f"{name}={value}" for name, value in named),
+        fields=fields,
+        says={name: row[name] for name in ATTRIBUTES if row[name] is not None},
+        tags=tags,
+    )
+
+
+def _teams_said_elsewhere(workloads: Rows) -> Iterator[OwnerRule]:
+    """`team` of a workload; and of a deployment, the one team whose workloads name it."""
+    by_deployment: dict[str, set[str | None]] = defaultdict(set)
+    for row in workloads:
+        if row["team"] is not None:
+            yield OwnerRule(
+                name=f"workload={row['workload']}", fields={"workload": row["workload"]}, says={"team": row["team"]}
+            )
+        if row["deployment_id"] is not None:
+            by_deployment[row["deployment_id"]].add(row["team"])
+    for name, teams in by_deployment.items():
+        if len(teams) == 1 and (team := next(iter(teams))) is not None:
+            said = {"team": team}
+            yield OwnerRule(name=f"workloads of deployment={name}", fields={"deployment_id": name}, says=said)
+
+
+def _tags_of(inputs: Mapping[str, Any], day: date) -> dict[tuple[str | None, str | None], dict[str, str]]:
+    found: dict[tuple[str | None, str | None], dict[str, str]] = defaultdict(dict)
+    for row in inputs[_TAGS].get(day, ()):
+        found[row["account"], row["resource_id"]][row["tag_key"]] = row["tag_value"]
+    return found
+
+
+def _charges(
+    day: date, inputs: Mapping[str, Any], rules: Sequence[OwnerRule], workloads: Rows
+) -> Iterator[Mapping[str, Any]]:
+    for row in inputs[_API].get(day, ()):
+        of = row["workload"]
+        yield {**_in_quanta(row), "lane": "api", "workload": None if of == UNASSIGNED else of}
+    for row in inputs[_CLOUD].get(day, ()):
+        yield from ({**part, "lane": "cloud"} for part in _cloud_parts(row))
+    names_engines = any(rule.fields.keys() & {"replica_id", "namespace"} for rule in rules)
+    engines = _Engines(inputs, day) if names_engines else None
+    split = _Workloads(inputs, day, workloads)
+    for row in inputs[_GPUS].get(day, ()):
+        whole = _in_quanta(row)
+        for of_engine in [whole] if engines is None else engines.parts(whole):
+            yield from ({**part, "lane": "gpu"} for part in split.parts(of_engine))
+
+
+def _cloud_parts(row: Row) -> Iterator[Row]:
+    """What a line bills; and where a commitment covers it, which the GPUs' table says of GPUs, what that costs."""
+    measures = ["billed", *(["effective"] if row["is_committed"] and not row["is_gpu_resource"] else [])]
+    for measure in measures:
+        cost, cost_rc = row[f"{measure}_cost"], row[f"{measure}_cost_rc"]
+        status = "unknown" if cost is None else "unconverted" if cost_rc is None else "known"
+        yield _in_quanta({**row, "cost_measure": measure, "cost": cost, "cost_rc": cost_rc, "cost_status": status})
+
+
+class _Engines:
+    """Which replicas held which part of a resource's GPU time, by deployment and state."""
+
+    def __init__(self, inputs: Mapping[str, Any], day: date) -> None:
+        gpus: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for row in inputs[_STATES].get(day, ()):
+            gpus[row["gpu_uuid"]].add((row["issuer"], row["resource_id"]))
+        self._weights: dict[_Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for row in inputs[_ENGINES].get(day, ()):
+            for resource in gpus.get(row["gpu_uuid"], ()):
+                weights = self._weights[(*resource, row["deployment_id"], row["state"])]
+                weights[row["replica_id"]] += row["gpu_milliseconds"]
+
+    def parts(self, row: Row) -> Iterator[Row]:
+        """What of a charge is whose. Time that no engine held is of none."""
+        of = (row["issuer"], row["resource_id"], row["deployment_id"], row["state"])
+        weights = self._weights.get(of)
+        if weights is None:
+            yield row
+            return
+        for name, part in _split(row, weights):
+            namespace, slash, _ = name.rpartition("/")
+            yield {**part, "replica_id": name, "namespace": namespace if slash else None}
+
+
+class _Workloads:
+    """What a deployment served that day, over which all that it cost is split: as budgets of teams split it."""
+
+    def __init__(self, inputs: Mapping[str, Any], day: date, workloads: Rows) -> None:
+        tokens = _by_deployment(inputs[_TOKENS].get(day, ()))
+        # What each class costs matters only where several were served.
+        is_shared = any(len({row["workload"] for row in rows}) > 1 for rows in tokens.values())
+        classes = _by_deployment(inputs[_CLASSES].get(day, ())) if is_shared else {}
+        self._weights = {name: shares(rows, classes.get(name, ())) for name, rows in tokens.items()}
+        naming: dict[str | None, set[str]] = defaultdict(set)
+        for row in workloads:
+            naming[row["deployment_id"]].add(row["workload"])
+        self._only = {name: next(iter(of)) for name, of in naming.items() if name is not None and len(of) == 1}
+
+    def parts(self, row: Row) -> Iterator[Row]:
+        name = row["deployment_id"]
+        weights = {} if name is None else self._weights.get(name, {})
+        if not weights:
+            yield {**row, "workload": None if name is None else self._only.get(name)}
+            return
+        for workload, part in _split(row, weights):
+            yield {**part, "workload": None if workload == UNASSIGNED else workload}
+
+
+def _split(row: Row, weights: Mapping[str, int]) -> Iterator[tuple[str, Row]]:
+    """A charge's amounts over names, exactly. Where nothing is split, nothing is worked out."""
+    names = sorted(weights)
+    if len(names) == 1:
+        yield names[0], row
+        return
+    parts = {
+        column: [None] * len(names)
+        if row[column] is None
+        else split_exactly(row[column], [weights[name] for name in names], names)
+        for column in ("quanta", "quanta_rc")
+    }
+    for number, name in enumerate(names):
+        yield name, {**row, **{column: of[number] for column, of in parts.items()}}
+
+
+def _by_deployment(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["deployment_id"]].append(row)
+    return found
+
+
+def _in_quanta(row: Row) -> Row:
+    """With its amounts as whole numbers of 10^-18."""
+    return {**row, "quanta": _quanta(row["cost"]), "quanta_rc": _quanta(row["cost_rc"])}
+
+
+def _quanta(amount: Decimal | None) -> int | None:
+    # A decimal has always 18 digits after its point: without it, it counts quanta.
+    return None if amount is None else int(format(amount, "f").replace(".", ""))
+
+
+def _money(quanta: int | None) -> Decimal | None:
+    return None if quanta is None else Decimal(quanta).scaleb(-18, _WIDE)

@@ -1,0 +1,168 @@
+"""Ownership from breakeven.yaml to the terminal: transfers, renames, and lines that give what is nobody's an owner."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from pipeline.cli import group
+from pipeline.config import landed_config, parse_config
+from pipeline.errors import ConfigError
+from pipeline.ownership import narrowest_first, owner_of
+from tests.pipeline.conftest import MakeProject
+from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, SmallProject, console_csv, console_row, source
+
+MART = "fct_owner_costs_daily"
+LATER = datetime(2026, 11, 6, 6, tzinfo=UTC)
+PERIOD = ("--from", "2026-11-01", "--to", "2026-11-04")
+
+
+def call(made: SmallProject, *words: str) -> Result:
+    return CliRunner().invoke(group, [*words, "--project", str(made.folder)])
+
+
+def rows(made: SmallProject, *words: str) -> list[dict[str, Any]]:
+    answer = call(made, *words, *PERIOD, "--format", "json")
+    assert answer.exit_code == 0, answer.output
+    found: list[dict[str, Any]] = json.loads(answer.output)
+    return found
+
+
+@pytest.fixture
+def billed(make_project: MakeProject) -> SmallProject:
+    """Three days of an API's bill: a workspace a day, the last day's with two keys."""
+    made = make_project([source(CONSOLE, "main")])
+    lines = [
+        console_row("2026-11-01", "1.50", workspace="alpha"),
+        console_row("2026-11-02", "2.25", workspace="beta"),
+        console_row("2026-11-03", "4.00", api_key="key-1"),
+        console_row("2026-11-03", "8.00", api_key="key-2"),
+    ]
+    made.drop(CONSOLE, "main", CONSOLE_NAME, console_csv(lines))
+    return made
+
+
+def test_a_transfer_leaves_old_spend_and_a_rename_moves_no_row(billed: SmallProject) -> None:
+    ownership = [
+        {"team": "search", "cost_centre": "CC-1", "match": {"account": "main"}, "to": "2026-11-03"},
+        {"team": "chat", "match": {"account": "main"}, "from": "2026-11-03"},
+    ]
+    billed.configure(ownership=ownership)
+    billed.ingest()
+    built = billed.build()
+    assert built.rows("select * from check_owner_money_conserved") == []
+    by_day = built.rows(
+        "select usage_date, team, cost_centre, sum(realized_cost) as cost from fct_owner_costs_daily group by all "
+        "order by all"
+    )
+    assert [(f"{row['usage_date']:%d}", row["team"], row["cost_centre"]) for row in by_day] == [
+        ("01", "search", "CC-1"), ("02", "search", "CC-1"), ("03", "chat", None),
+    ]  # fmt: skip
+    of_search = sum(row["cost"] for row in by_day if row["team"] == "search")
+    said = {row["owner"]: Decimal(row["realized_cost_rc"]) for row in rows(billed, "costs", "--by", "team")}
+    assert said["search"] == of_search
+
+    billed.configure(ownership=ownership, owner_aliases=[{"team": "discovery", "was": "search"}])
+    billed.ingest(now=LATER)
+    renamed = billed.build(now=LATER)
+    assert "fct_owner_costs_daily" not in {
+        name for name in renamed.result.ran if "2026-11-01" in renamed.result.ran[name]
+    }
+    said = {row["owner"]: Decimal(row["realized_cost_rc"]) for row in rows(billed, "costs", "--by", "team")}
+    assert said["discovery"] == of_search
+    assert "search" not in said
+
+
+def test_every_line_that_is_proposed_owns_what_stands_beside_it(billed: SmallProject) -> None:
+    billed.ingest()
+    billed.build()
+    proposed = rows(billed, "owners")
+    assert proposed
+    assert [row["known_as"] for row in proposed] == ["key-2", "key-1", "beta", "alpha"]
+    lines = [yaml.safe_load(row["line"].replace("NAME", f"team-{n}"))[0] for n, row in enumerate(proposed)]
+    # An undated line holds from the day it lands: these days are before it.
+    billed.configure(ownership=[{**line, "from": "2026-10-01"} for line in lines])
+    billed.ingest(now=LATER)
+    billed.build(now=LATER)
+    said = {row["owner"]: row["realized_cost_rc"] for row in rows(billed, "costs", "--by", "team")}
+    assert said == {f"team-{number}": row["billed_cost_rc"] for number, row in enumerate(proposed)}
+    assert rows(billed, "owners") == []
+
+
+def test_the_terminal_says_who_and_what_to_write(billed: SmallProject) -> None:
+    billed.ingest()
+    billed.build()
+    shown = call(billed, "costs", "--by", "cost-centre", *PERIOD).output
+    assert "unattributed" in shown
+    assert "breakeven owners --by cost-centre" in shown
+    shown = call(billed, "owners", *PERIOD).output
+    assert "- {team: NAME, match: {account: main" in shown
+    assert call(billed, "costs", "--by", "team", "--by-class").exit_code == 2
+
+
+COMPANY = (
+    "company: x\nsources: [{source: focus, account: a}]\nworkloads: [{workload: w, team: t, match: {account: a}}]\n"
+    "deployments: [{deployment: d, model: m, gpus_per_replica: 1}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("{team: x, match: {tags: {app: a}}}, {team: y, match: {tags: {stage: b}}}", ["ownership.1", "neither is"]),
+        ("{team: x, match: {account: a}}, {team: y, match: {account: a}, from: 2026-01-01}", ["ownership.1", "overl"]),
+        ("{team: x, match: {}}", ["ownership.0.match", "names nothing"]),
+        ("{match: {account: a}}", ["ownership.0", "says nothing"]),
+        ("{team: x, match: {account: b}}", ["ownership.0.match.account is 'b'", "Declared: a."]),
+        ("{team: x, match: {workload: v}}", ["No such workload"]),
+        ("{team: x, match: {workload: w}}", ["says `team: t` itself"]),
+        ("{team: x, match: {deployment: e}}", ["No such deployment"]),
+        ("{team: x, match: {workspace: s, project: s}}", ["ownership.0.match.project"]),
+        ("{team: x, match: {account: a}, from: 2026-02-01, to: 2026-01-01}", ["ownership.0.to"]),
+        ("{team: x, match: {acount: a}}", ["Did you mean 'account'?"]),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_are_refused(said: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"{COMPANY}ownership: [{said}]\n")
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{was: b}",
+        "{team: a, cost_centre: c, was: b}",
+        "{team: a, was: b}, {team: c, was: b}",
+        "{team: a, was: b}, {team: c, was: a}",
+    ],
+)
+def test_a_past_name_is_of_one_thing_and_has_one_present(said: str) -> None:
+    with pytest.raises(ConfigError, match="owner_aliases"):
+        parse_config(f"{COMPANY}owner_aliases: [{said}]\n")
+
+
+def test_rules_that_are_told_apart_are_taken() -> None:
+    """By the days, by the value of one thing, by what they say, or because one is the narrower."""
+    config = parse_config(
+        f"{COMPANY}ownership: [{{team: x, match: {{tags: {{app: a}}}}}}, {{team: y, match: {{tags: {{app: b}}}}}},"
+        "{environment: e, match: {tags: {stage: c}}}, {team: z, match: {tags: {app: a, stage: c}}},"
+        "{team: v, match: {account: a}, to: 2026-01-01}, {team: u, match: {account: a}, from: 2026-01-01}]\n"
+    )
+    in_order = narrowest_first(one.rule for one in config.ownership)
+    found = owner_of({"account": "a"}, {"app": "a", "stage": "c"}, in_order)
+    assert found == {"team": ("z", "tag app=a, tag stage=c"), "environment": ("e", "tag stage=c")}
+
+
+def test_a_landed_rule_with_an_unknown_key_owns_nothing() -> None:
+    """Without the key that this release does not know it would own more than was said."""
+    said = yaml.safe_load("company: x\nownership: [{team: x, match: {account: a, planet: mars}}]\n")
+    read = landed_config(said)
+    assert read.config is not None
+    assert read.config.ownership == ()
+    assert "planet" in read.left_out[0]

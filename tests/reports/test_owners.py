@@ -1,0 +1,50 @@
+"""Spend by owner as a reader of the report meets it."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import OwnerAlias
+from pipeline.reports.monthly import report_text
+
+from .fake_snapshot import DAY, OCTOBER, config, snapshot_of, tables
+from .reading import Element, read, section, table
+
+
+def charge(cost: str | None, team: str | None, **said: Any) -> dict[str, Any]:
+    amount = None if cost is None else Decimal(cost)
+    return {
+        "usage_date": DAY, "lane": "gpu", "issuer": "gpu-cloud", "account": "gpu-cloud", "cost_measure": "billed",
+        "billing_currency": "USD", "cost_status": "unknown" if cost is None else "known", "team": team,
+        "charge_count": 1, "realized_cost": amount, "realized_cost_rc": amount, **said,
+    }  # fmt: skip
+
+
+def page(tmp_path: Path, *rows: dict[str, Any], **said: Any) -> Element:
+    snapshot = snapshot_of({**tables(), "fct_owner_costs_daily": list(rows)}, tmp_path)
+    return read(report_text(snapshot, config=config().model_copy(update=said), quarantined=(), first_day=OCTOBER))
+
+
+def test_teams_and_nobody_stand_by_measure_and_what_is_unknown_is_not_zero(tmp_path: Path) -> None:
+    document = page(
+        tmp_path,
+        charge("1.50", "search"),
+        charge("2", "old search"),
+        charge("4", "chat", cost_measure="accrued"),
+        charge("3", "chat"),
+        charge(None, "chat"),
+        charge("9", None),
+        charge("5", None, billing_currency="EUR", realized_cost_rc=None, cost_status="unconverted"),
+        owner_aliases=(OwnerAlias(team="search", was=("old search",)),),
+    )
+    assert [tuple(row.values()) for row in table(document, "Spend by team")] == [
+        ("chat", "at least 3.00", "4.00", ""),
+        ("search", "3.50", "", ""),
+        ("unattributed", "9.00", "", "€5.00"),
+    ]
+    assert "Spend by cost centre" not in section(document, "spend").text
+
+
+def test_who_says_nothing_of_owners_reads_nothing_of_them(tmp_path: Path) -> None:
+    document = page(tmp_path, charge("9", None))
+    assert "Spend by" not in section(document, "spend").text
