@@ -27,14 +27,25 @@ _MONTHS = (
 )
 
 
+class Written(str):
+    """A figure or a day as it is read, with what it stands for: what a spreadsheet is given in its place."""
+
+    value: Decimal | date | None
+
+    def __new__(cls, text: str, value: Number | date | None) -> "Written":
+        made = super().__new__(cls, text)
+        made.value = value if value is None or isinstance(value, date) else Decimal(str(value))
+        return made
+
+
 def fixed(value: Number | None, decimals: int) -> str:
     """Rounded half to even. What is not zero is never written as zero."""
-    return UNKNOWN if value is None else writing.fixed(value, decimals)
+    return Written(UNKNOWN, None) if value is None else Written(writing.fixed(value, decimals), value)
 
 
 def money(amount: Number | None, currency: str) -> str:
     """An amount in the currency's minor units, the currency being in the column's head."""
-    return UNKNOWN if amount is None else currencies.in_minor_units(amount, currency)
+    return Written(UNKNOWN, None) if amount is None else Written(currencies.in_minor_units(amount, currency), amount)
 
 
 def priced(amount: Number | None, currency: str) -> str:
@@ -58,7 +69,7 @@ def millions(count: Number | None) -> str:
 
 
 def count(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
+    return Written(UNKNOWN, None) if value is None else Written(f"{value:,}", value)
 
 
 def ratio(value: Number | None) -> str:
@@ -73,7 +84,9 @@ def percent(part: Number | None, whole: Number | None) -> str:
 
 
 def day(value: date | None) -> str:
-    return UNKNOWN if value is None else f"{value.day} {_MONTHS[value.month - 1][:3]} {value.year}"
+    if value is None:
+        return Written(UNKNOWN, None)
+    return Written(f"{value.day} {_MONTHS[value.month - 1][:3]} {value.year}", value)
 
 
 def left_over(kind: str, since: date) -> str:

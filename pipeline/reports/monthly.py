@@ -1,8 +1,9 @@
-"""The month's report: one self-contained HTML file. Same release and same snapshot, same bytes."""
+"""The month: one HTML file, its tables, a summary. Same release and same snapshot, same bytes."""
 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from pipeline.build.files import swapped
@@ -23,12 +24,31 @@ from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
 from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
+from pipeline.reports.sheets import sheets_of
+from pipeline.reports.summary import as_markdown
+from pipeline.reports.tabular import as_xlsx, folder_of
+
+FORMATS = ("html", "md", "xlsx", "csv", "parquet")
+# These are a folder of a file a table, with a manifest.
+FOLDERS = ("csv", "parquet")
 
 
 def write_report(project: Project, snapshot: Snapshot, *, month: str, now: datetime) -> Path:
     """Write `<state>/reports/<month>.html` (month: `2026-10`, UTC), swapped in whole. Returns its path.
 
-    That it was issued is landed, once for one content: what it cites is kept (see `breakeven collect`).
+    Raises as `write_reports`, which it is for one format.
+    """
+    [path] = write_reports(project, snapshot, month=month, now=now, formats=("html",))
+    return path
+
+
+def write_reports(
+    project: Project, snapshot: Snapshot, *, month: str, now: datetime, formats: Sequence[str]
+) -> list[Path]:
+    """Write the month in each of `formats` (FORMATS) below `<state>/reports`. Returns their paths, in that order.
+
+    A file `<month>.<format>` is swapped in whole; of a folder `<month>-<format>` each file, its manifest last. That it
+    was issued is landed, once for one content: what it cites is kept (see `breakeven collect`).
     Raises BreakevenError for what is not a month, or for one that begins after the snapshot's day.
     """
     first_day = _first_day(month)
@@ -37,16 +57,41 @@ def write_report(project: Project, snapshot: Snapshot, *, month: str, now: datet
             f"{month} begins after {snapshot.as_of:%Y-%m-%d}, the day of snapshot {snapshot.snapshot_id}. "
             "Name an earlier month, or run `breakeven run` first."
         )
-    text = report_text(
+    page = report_page(
         snapshot,
         config=config_of(project, snapshot),
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
     )
-    target = project.paths.reports / f"{month}.html"
-    _land_issue(project, month, {"snapshot_id": snapshot.snapshot_id, "sha256": digest(text.encode())}, now)
-    swapped(target, lambda aside: _write(aside, text))
+    return [_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats)]
+
+
+def _written(project: Project, snapshot: Snapshot, page: Page, *, month: str, now: datetime, form: str) -> Path:
+    said = {"snapshot_id": snapshot.snapshot_id}
+    if form in FOLDERS:
+        facts = {"month": month, "as_of": stamp(snapshot.as_of), "release": snapshot.release, **said}
+        files = folder_of(sheets_of(page), form, facts=facts)
+        target = project.paths.reports / f"{month}-{form}"
+        whole = files["manifest.json"]
+    else:
+        files = {f"{month}.{form}": _one_file(page, snapshot, form)}
+        target = project.paths.reports / f"{month}.{form}"
+        whole = files[target.name]
+    _land_issue(project, month, said | {"sha256": digest(whole)} | ({} if form == "html" else {"format": form}), now)
+    folder = target if form in FOLDERS else target.parent
+    for name, content in files.items():
+        swapped(folder / name, partial(_write, content=content))
+    if form in FOLDERS:
+        # A table of an earlier release that this one does not have.
+        for left in sorted(set(folder.glob(f"*.{form}")) - {folder / name for name in files}):
+            left.unlink()
     return target
+
+
+def _one_file(page: Page, snapshot: Snapshot, form: str) -> bytes:
+    if form == "xlsx":
+        return as_xlsx(sheets_of(page), title=f"LLM costs, {page.month}: {page.company}", as_of=snapshot.as_of)
+    return (as_markdown(page) if form == "md" else render(page)).encode()
 
 
 def _land_issue(project: Project, month: str, said: Mapping[str, str], now: datetime) -> None:
@@ -56,36 +101,39 @@ def _land_issue(project: Project, month: str, said: Mapping[str, str], now: date
 
 
 def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> str:
-    """The report of the month that begins on `first_day`. Reads nothing but its arguments."""
+    """The report of the month that begins on `first_day`, as HTML. Reads nothing but its arguments."""
+    return render(report_page(snapshot, config=config, quarantined=quarantined, first_day=first_day))
+
+
+def report_page(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> Page:
+    """What the report of the month that begins on `first_day` says. Reads nothing but its arguments."""
     results = check_results(snapshot)
     with Questions(snapshot) as questions:
         month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
         parts = sections_of(month, results, quarantined)
-    return render(
-        Page(
-            company=figures.visible(config.company),
-            month=figures.month_name(first_day),
-            period=(
-                f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
-                f"UTC. Money in {config.reporting_currency}. {figures.UNKNOWN} is unknown or undefined, never zero."
+    return Page(
+        company=figures.visible(config.company),
+        month=figures.month_name(first_day),
+        period=(
+            f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
+            f"UTC. Money in {config.reporting_currency}. {figures.UNKNOWN} is unknown or undefined, never zero."
+        ),
+        state=_day_states(statuses, month.days_count),
+        sections=parts,
+        facts=(
+            Fact("Snapshot", snapshot.snapshot_id),
+            Fact("As of", figures.moment(snapshot.as_of)),
+            Fact("Release", f"breakeven {snapshot.release}"),
+            Fact("Landing", snapshot.landing_identity),
+            Fact(
+                "Read",
+                f"{figures.counted(snapshot.delivery_count, 'delivery', 'deliveries')}, "
+                f"{figures.counted(snapshot.event_count, 'event')}",
             ),
-            state=_day_states(statuses, month.days_count),
-            sections=parts,
-            facts=(
-                Fact("Snapshot", snapshot.snapshot_id),
-                Fact("As of", figures.moment(snapshot.as_of)),
-                Fact("Release", f"breakeven {snapshot.release}"),
-                Fact("Landing", snapshot.landing_identity),
-                Fact(
-                    "Read",
-                    f"{figures.counted(snapshot.delivery_count, 'delivery', 'deliveries')}, "
-                    f"{figures.counted(snapshot.event_count, 'event')}",
-                ),
-            ),
-            reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
-            warnings=_warnings(snapshot, month, results),
-        )
+        ),
+        reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
+        warnings=_warnings(snapshot, month, results),
     )
 
 
@@ -165,5 +213,5 @@ def _warnings(snapshot: Snapshot, month: Month, results: Sequence[CheckResult]) 
     return tuple(warnings)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+def _write(path: Path, *, content: bytes) -> None:
+    path.write_bytes(content)

@@ -33,12 +33,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """`name` is that of its file and its sheet, which stay when a caption is worded anew."""
+
     block: ClassVar[str] = "table"
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     empty: str = "Nothing in this month."
     note: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)

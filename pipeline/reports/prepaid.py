@@ -44,4 +44,4 @@ def lasts(row: Mapping[str, Any]) -> str:
 
 
 def _money(amount: Decimal | None, currency: str) -> str:
-    return "unknown" if amount is None else figures.priced(amount, currency)
+    return "unknown" if amount is None else figures.Written(figures.priced(amount, currency), amount)

@@ -1,6 +1,7 @@
 """What changed since the month before, and why: effects that sum to the change, to the cent as they are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -33,40 +34,61 @@ def changes(month: Month) -> Section:
 
 
 class _Written:
-    """Costs and effects in whole minor units, a lane a column: each column sums, and so does each row."""
+    """Costs and effects as they are written: each column sums to its last digit. Both lanes and their sum are each
+    rounded: the last digit of a row may be one apart.
+    """
 
     def __init__(self, found: MonthBridge, digits: int) -> None:
         self._digits = digits
         self.present = found.present
-        self.before = {lane: round(one.before_cost * 10**digits) for lane, one in found.lanes.items()}
-        self.after = {lane: round(one.after_cost * 10**digits) for lane, one in found.lanes.items()}
-        self.effects = {
-            lane: dict(
-                zip(
-                    self.present,
-                    rounded_to_sum(
-                        [one.of(effect) * 10**digits for effect in self.present], self.after[lane] - self.before[lane]
-                    ),
-                    strict=True,
-                )
-            )
-            for lane, one in found.lanes.items()
+        columns = [(one.before_cost, one.after_cost, one.of) for one in (found.lanes[lane] for lane in _LANES)]
+        columns.append((found.before_cost, found.after_cost, found.of))
+        self.before = [self._written(before) for before, _, _ in columns]
+        self.after = [self._written(after) for _, after, _ in columns]
+        effects = [self._column(*column) for column in columns]
+        self.effects = {effect: [column[effect] for column in effects] for effect in self.present}
+
+    def change(self) -> "_Sum":
+        before, after = self.before[-1], self.after[-1]
+        return _Sum(exact=after.exact - before.exact, written=after.written - before.written)
+
+    def _column(self, before: Fraction, after: Fraction, of: Callable[[str], Fraction]) -> dict[str, "_Sum"]:
+        costs = [of(effect) for effect in self.present]
+        stored, written = (
+            rounded_to_sum([cost * unit for cost in costs], round(after * unit) - round(before * unit))
+            for unit in (10**_PLACES, 10**self._digits)
+        )
+        return {
+            effect: _Sum(exact=Decimal(one).scaleb(-_PLACES), written=Decimal(other).scaleb(-self._digits))
+            for effect, one, other in zip(self.present, stored, written, strict=True)
         }
 
-    def money(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self._digits)
+    def _written(self, exact: Fraction) -> "_Sum":
+        units = round(exact * 10**self._digits)
+        return _Sum(exact=_decimal(exact), written=Decimal(units).scaleb(-self._digits))
 
-    def row(self, units: Mapping[str, int]) -> tuple[Decimal, ...]:
-        """Each lane, then both together."""
-        return (*(self.money(units[lane]) for lane in _LANES), self.money(sum(units.values())))
 
-    def of(self, effect: str) -> tuple[Decimal, ...]:
-        return self.row({lane: found[effect] for lane, found in self.effects.items()})
+@dataclass(frozen=True, kw_only=True)
+class _Sum:
+    """An amount to 18 places, and as it is written."""
+
+    exact: Decimal
+    written: Decimal
+
+    def text(self, month: Month) -> str:
+        """What is not zero is not written as zero."""
+        shown = self.written or (_LEAST if self.exact > 0 else -_LEAST if self.exact else Decimal(0))
+        return figures.Written(month.money(shown), self.exact)
+
+
+_PLACES = 18
+_LEAST = Decimal("1e-18")
 
 
 def _effects(month: Month, found: MonthBridge, written: _Written, refused: tuple[str, ...]) -> Table:
     currency = month.currency
     return Table(
+        name="changes",
         caption=f"From {found.before.in_words()} to {found.after.in_words()}",
         columns=(
             Column("What"),
@@ -75,16 +97,16 @@ def _effects(month: Month, found: MonthBridge, written: _Written, refused: tuple
         ),
         rows=(
             Row(
-                (found.before.in_words(), *map(month.money, written.row(written.before)), ""),
+                (found.before.in_words(), *(one.text(month) for one in written.before), ""),
                 refused=refused,
                 kind="total",
             ),
             *(
-                Row((WORDS[effect], *_moves(month, found, effect, written.of(effect)), _mostly(month, found, effect)))
+                Row((WORDS[effect], *_moves(month, written, effect), _mostly(month, found, effect)))
                 for effect in written.present
             ),
             Row(
-                (found.after.in_words(), *map(month.money, written.row(written.after)), _accrued(month, found)),
+                (found.after.in_words(), *(one.text(month) for one in written.after), _accrued(month, found)),
                 refused=refused,
                 kind="total",
             ),
@@ -93,17 +115,9 @@ def _effects(month: Month, found: MonthBridge, written: _Written, refused: tuple
     )
 
 
-def _moves(month: Month, found: MonthBridge, effect: str, written: Sequence[Decimal]) -> list[str]:
-    """Nothing where a lane has no such effect; what is less than the least unit is not written as zero."""
-    exact = [found.lanes[lane].of(effect) for lane in _LANES]
-    return [
-        "" if not true else month.money(amount or _tiny(true))
-        for true, amount in zip((*exact, sum(exact, Fraction(0))), written, strict=True)
-    ]
-
-
-def _tiny(amount: Fraction) -> Decimal:
-    return Decimal("1e-18") if amount > 0 else Decimal("-1e-18")
+def _moves(month: Month, written: _Written, effect: str) -> list[str]:
+    """Nothing where a lane has no such effect."""
+    return [one.text(month) if one.exact else "" for one in written.effects[effect]]
 
 
 def _mostly(month: Month, found: MonthBridge, effect: str) -> str:
@@ -138,9 +152,9 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
     if rest:
         left = sum((one.cost for one in rest), Fraction(0))
         rows.append(Row((figures.counted(len(rest), "other"), "", month.money(_decimal(left)), "")))
-    whole = written.money(sum(written.after.values()) - sum(written.before.values()))
-    rows.append(Row(("Change", "", month.money(whole), ""), refused=refused, kind="total"))
+    rows.append(Row(("Change", "", written.change().text(month), ""), refused=refused, kind="total"))
     return Table(
+        name="changes_by_line",
         caption="The change by workload and deployment",
         columns=(
             Column("What for"),
@@ -153,8 +167,10 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
 
 
 def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
-    steps = [charts.ChangeStep(WORDS[effect], float(written.of(effect)[-1])) for effect in written.present]
-    described = ", ".join(f"{WORDS[effect]} {month.priced(written.of(effect)[-1])}" for effect in written.present)
+    steps = [charts.ChangeStep(WORDS[effect], float(found.of(effect))) for effect in written.present]
+    described = ", ".join(
+        f"{WORDS[effect]} {month.priced(written.effects[effect][-1].written)}" for effect in written.present
+    )
     return Figure(
         svg=Markup(
             charts.as_svg(
@@ -174,13 +190,15 @@ def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
 
 
 def _sentence(month: Month, found: MonthBridge, written: _Written) -> str:
-    before, after = (written.money(sum(ends.values())) for ends in (written.before, written.after))
+    before, after = written.before[-1].written, written.after[-1].written
     change = after - before
     if not change:
         return f"{found.after.in_words()} cost {month.priced(after)}, as much as {found.before.in_words()}."
     share = figures.percent(abs(change), abs(before))
     by_size = sorted(found.present, key=lambda effect: (-abs(found.of(effect)), effect))[:2]
-    causes = " and ".join(f"{WORDS[effect].lower()} ({month.priced(written.of(effect)[-1])})" for effect in by_size)
+    causes = " and ".join(
+        f"{WORDS[effect].lower()} ({month.priced(written.effects[effect][-1].written)})" for effect in by_size
+    )
     return (
         f"{found.after.in_words()} cost {month.priced(after)}, {month.priced(abs(change))} ({share}) "
         f"{'more' if change > 0 else 'less'} than {found.before.in_words()} with {month.priced(before)}: most of it "

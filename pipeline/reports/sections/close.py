@@ -19,6 +19,7 @@ def close(month: Month) -> Section:
     late = [row for row in rows if row["status"] == LATE]
     since = month.ask("close_restated")
     table = Table(
+        name="close_invoices",
         caption="Invoices of the month: in scope + out of scope + adjustments + residual = total",
         columns=(
             Column("Issuer"),
@@ -61,6 +62,7 @@ def close(month: Month) -> Section:
 
 def _late(rows: Sequence[Answer]) -> Table:
     return Table(
+        name="close_adjustments",
         caption="Adjustments that arrived this month for months that are closed",
         columns=(
             Column("Closed month"),
@@ -77,6 +79,7 @@ def _late(rows: Sequence[Answer]) -> Table:
 
 def _since(rows: Sequence[Answer]) -> Table:
     return Table(
+        name="close_restated",
         caption="What this month was restated by since it was closed",
         columns=(
             Column("Shows in"),
@@ -107,7 +110,7 @@ def _adjustment(row: Answer, month: date) -> Row:
 def _figure(row: Answer, name: str) -> str:
     if row[name] is None:
         return figures.UNKNOWN
-    return exact_figure(row[name], row["billing_currency"])
+    return figures.Written(exact_figure(row[name], row["billing_currency"]), row[name])
 
 
 def _sentence(invoices: Sequence[Answer], late: Sequence[Answer]) -> str:

@@ -13,6 +13,7 @@ def controls(month: Month) -> Section:
     lines = month.ask("control_differences")
     by_model = month.ask("control_differences_by_model")
     beside = Table(
+        name="controls",
         caption="Controls beside the book of record, over the days that both state whole",
         columns=(
             Column("Control"),
@@ -32,6 +33,7 @@ def controls(month: Month) -> Section:
         note=how_many_more(lines) or "A control is never summed. A day that only one of them states is no difference.",
     )
     models = Table(
+        name="controls_by_model",
         caption="Models on which they differ, over the days on which both charge for the model",
         columns=(
             Column("Model"),
@@ -93,10 +95,7 @@ def _bill(line: Answer) -> str:
 def _amounts(line: Answer) -> tuple[str, ...]:
     currency = line["billing_currency"]
     return (
-        *(
-            figures.UNKNOWN if line[name] is None else currencies.in_minor_units(line[name], currency)
-            for name in ("book_cost", "control_cost", "difference_cost")
-        ),
+        *(figures.money(line[name], currency) for name in ("book_cost", "control_cost", "difference_cost")),
         figures.percent(line["difference_cost"], line["book_cost"]),
     )
 

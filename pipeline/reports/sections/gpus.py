@@ -53,6 +53,7 @@ def waste(month: Month) -> Section:
     blocks.append(_advice_table(month, advice))
     blocks.append(
         Table(
+            name="gpu_leftovers",
             caption="What joins to nothing",
             columns=(
                 Column("What"),
@@ -84,6 +85,7 @@ def waste(month: Month) -> Section:
 def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
     """In the order in which to do it; why of each line, and why a release is refused."""
     return Table(
+        name="advice",
         caption="What to do, in this order: fill what is paid for, release what nothing needs, switch, buy. "
         "What one line saves is not what it saves after another.",
         columns=(
@@ -102,7 +104,7 @@ def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
                     line["advice"] if line["status"] not in _NOT_OFFERED else f"{line['advice']}: {line['status']}",
                     figures.name(line["deployment_id"]),
                     figures.name(line["workload"]),
-                    figures.UNKNOWN if line["replica_count"] is None else figures.count(line["replica_count"]),
+                    figures.count(line["replica_count"]),
                     figures.millions(line["fit_tokens_per_day"]),
                     month.money(line["saving_rc_per_month"]),
                     figures.day(line["usage_date"]),
@@ -214,6 +216,7 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
             billed.append(month.money(sum(own_bills)) if own_bills and None not in own_bills else "unknown")
         rows.append(Row(tuple(billed), kind="total"))
     return Table(
+        name="gpu_states",
         caption="GPU-hours and money by deployment and state",
         columns=(
             Column("Deployment and state"),
@@ -252,6 +255,7 @@ def _lines(month: Month) -> list[Block]:
         rows.append(Row(told, swatch=_line_colour(line)))
     rows.append(Row(("The GPU bill", _hours_of(found), *_amounts(month, found, measures)), kind="total"))
     table = Table(
+        name="gpu_bill_lines",
         caption="The GPU bill line by line: ready time by what it bought, then all that was not ready",
         columns=(
             Column("Line"),
@@ -323,6 +327,7 @@ def _why_in_one_piece(lines: Sequence[Answer]) -> str:
 def _bills_table(month: Month, bills: Sequence[Answer]) -> Table:
     apart = [bill for bill in bills if bill["difference_cost"] != 0]
     return Table(
+        name="gpu_bill_check",
         caption="The GPU bill beside the sum of its states, to the last digit",
         columns=(
             Column("Issuer"),
@@ -357,7 +362,5 @@ def _exact(amount: Decimal | None) -> str:
     if amount is None:
         return "unknown"
     text = format(amount, ",f")
-    if "." not in text:
-        return f"{text}.00"
-    whole, digits = text.split(".")
-    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}".replace("-", "−")
+    whole, _, digits = text.partition(".")
+    return figures.Written(f"{whole}.{digits.rstrip('0').ljust(2, '0')}".replace("-", "−"), amount)

@@ -73,6 +73,7 @@ def headline(month: Month) -> Section:
         blocks.append(Note(_unknown_sentence(unknown), is_warning=True))
     blocks.append(
         Table(
+            name="unit_costs_blended",
             caption="What a million tokens cost, all token classes together",
             columns=(
                 Column("Model"),
@@ -119,6 +120,7 @@ def spend(month: Month) -> Section:
     ]
     blocks: list[Block] = [
         Table(
+            name="api_spend",
             caption="API spend, billed",
             columns=(
                 Column("Account"),
@@ -151,6 +153,7 @@ def spend(month: Month) -> Section:
             note=" ".join(note for note in notes if note),
         ),
         Table(
+            name="gpu_spend",
             caption="GPU spend, by who sends the bill",
             columns=(
                 Column("Issuer"),
@@ -209,6 +212,7 @@ def spend(month: Month) -> Section:
     if unknown:
         blocks.append(
             Table(
+                name="not_in_sums",
                 caption=f"In no sum in {month.currency}: not converted, or without a price",
                 columns=(
                     Column("Issuer"),
@@ -249,6 +253,7 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
     amounts = ("billed_cost", "effective_cost", "of_which_gpu_resources_cost", "of_which_unused_commitment_cost")
     own = "in its currency"
     table = Table(
+        name="cloud_bills",
         caption="Cloud bills, whole",
         columns=(
             Column("Account"),
@@ -311,6 +316,7 @@ def _prepaid(month: Month) -> tuple[Table, ...]:
         for title in PREPAID_COLUMNS
     )
     table = Table(
+        name="prepaid",
         caption="Prepaid accounts",
         columns=columns,
         rows=tuple(Row(prepaid_cells(row), refused=month.proof.of_money(account=row["account"])) for row in rows),
@@ -325,6 +331,7 @@ def _budgets(month: Month) -> tuple[Table, ...]:
     if not rows:
         return ()
     table = Table(
+        name="budgets",
         caption="Budgets",
         columns=tuple(
             Column(title, month.currency, is_number=True) if title in MONEY_COLUMNS else Column(title)
@@ -401,6 +408,7 @@ def unit_costs(month: Month) -> Section:
     ]
     unit = f"{month.currency} per 1M tokens"
     table = Table(
+        name="unit_costs",
         caption="Cost of a million tokens, blended and by token class",
         columns=(
             Column("Model and class"),

@@ -40,6 +40,7 @@ def reconciliation(month: Month) -> Section:
         says = f"{len(invoices) - silent} of {figures.counted(len(invoices), 'invoice')} tie to the stated total."
         says = says.replace("1 of 1 invoice tie ", "The month's one invoice ties ")
     table = Table(
+        name="reconciliation",
         caption="Invoices that cover a day of this month, each for its whole period",
         columns=(
             Column("Invoice"),
@@ -131,6 +132,7 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
     ]
     blocks: list[Block] = [
         Table(
+            name="coverage",
             caption="Days of the month by source",
             columns=(
                 Column("Source"),
@@ -151,6 +153,7 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
         ),
         *_invoices(month),
         Table(
+            name="gaps",
             caption="Gaps",
             columns=(
                 Column("Source"),
@@ -179,6 +182,7 @@ def coverage(month: Month, quarantined: Sequence[QuarantineEntry]) -> Section:
             note=how_many_more(gaps),
         ),
         Table(
+            name="quarantine",
             caption="In quarantine: kept, not counted",
             columns=(Column("File"), Column("Source"), Column("Account"), Column("Why")),
             rows=tuple(
@@ -206,6 +210,7 @@ def _invoices(month: Month) -> tuple[Table, ...]:
         return ()
     loose = sum(source["residual_count"] for source in sources)
     table = Table(
+        name="invoices",
         caption="Invoices that have come, whatever the month",
         columns=(
             Column("Source"),
@@ -254,6 +259,7 @@ def laws(results: Sequence[CheckResult]) -> Section:
             "scopes below are marked as not proven; the others stand."
         )
     table = Table(
+        name="laws",
         caption="Laws checked on this snapshot, all its days",
         columns=(Column("Law"), Column("Result"), Column("Where"), Column("What is so")),
         rows=(

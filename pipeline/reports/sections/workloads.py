@@ -63,6 +63,7 @@ def verdicts(month: Month) -> Section:
     ]
     blocks: list[Block] = [
         Table(
+            name="verdicts",
             caption="Verdicts of the last settled day of the month",
             columns=(
                 Column("Workload"),
