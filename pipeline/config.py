@@ -5,6 +5,7 @@ rules change, what was said under older ones stays said.
 """
 
 import functools
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
@@ -69,7 +71,8 @@ class SourceConfig(_Section):
     """One configured export: its format, whose account it is, where its files drop, its own settings.
 
     `anthropic_api` and `openai_api` stand for both exports of that API, what it cost and what was used. `filtered`: the
-    export leaves out lines that the invoice has, so that a month ties to the export and not to the invoice.
+    export leaves out lines that the invoice has, so that a month ties to the export and not to the invoice. `owner`:
+    the team that is told when it is late.
     """
 
     source: Name
@@ -81,6 +84,7 @@ class SourceConfig(_Section):
     settle_lag_hours: int | None = Field(default=None, ge=0, le=24 * 60)
     role: Literal["book", "control"] = "book"
     filtered: bool = False
+    owner: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -475,12 +479,55 @@ class OwnerAlias(_Section):
     ]
 
 
+class SlackFloor(_Section):
+    """What is worth a message: money a month of at least `absolute`, and of this `share` of what it is a part of.
+
+    `absolute` is in the reporting currency.
+    """
+
+    absolute: Money = Field(default=Decimal(100), ge=0)
+    share: Money = Field(default=Decimal("0.05"), ge=0, le=1)
+
+
+def _minute_of_day(value: object) -> object:
+    """`18:00` as minutes. YAML 1.1 reads it as that number by itself, but `08:00` as text."""
+    if isinstance(value, str) and (found := re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", value)):
+        return int(found[1]) * 60 + int(found[2])
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"{value!r} is no time zone like Europe/Berlin") from None
+    return value
+
+
+Minute = Annotated[int, BeforeValidator(_minute_of_day, json_schema_input_type=str), Field(ge=0, lt=24 * 60)]
+
+
+class SlackQuietHours(_Section):
+    """When nothing is posted but what stops a service: from one local time of day to another, over midnight too."""
+
+    from_minute: Minute = Field(alias="from")
+    to_minute: Minute = Field(alias="to")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    weekends: bool = False
+
+
 class Slack(_Section):
+    """`teams`: the channel of what is a team's; else `channel`. The last of a week's posts is a digest of the rest."""
+
     channel: str | None = None
     token_env: EnvironmentName | None = "SLACK_BOT_TOKEN"
     webhook_env: EnvironmentName | None = None
     on_uncertain: Literal["hold", "repost"] = "hold"
     api_url: str | None = None
+    floor: SlackFloor = SlackFloor()
+    posts_per_week: int = Field(default=2, ge=1, le=100)
+    teams: dict[str, str] = Field(default_factory=dict)
+    quiet_hours: SlackQuietHours | None = None
 
 
 class RegretMeter(_Section):

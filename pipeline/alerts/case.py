@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-import re
 import shlex
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Protocol, Self
 
-from pipeline.formats import currency as currencies
-from pipeline.formats.writing import Number, fixed, one_line
+from pipeline.alerts.finding import Finding
+from pipeline.alerts.text import code, inert, money, mrkdwn, plain_text, quantity
+from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
 # Slack's limits (docs.slack.dev, Block Kit reference).
 BLOCK_TEXT_LIMIT = 3000
@@ -20,6 +22,10 @@ BLOCK_COUNT_LIMIT = 50
 FALLBACK_LIMIT = 3000
 NAME_LIMIT = 80
 REASON_LIMIT = 300
+RANKED_LIMIT = 5
+LINE_LIMIT = 200
+# A line of a digest: headline, amount and case. Twenty of them are what Slack takes in one message.
+DIGEST_LINE_LIMIT = 400
 
 EVENT_TYPE = "breakeven_case"
 
@@ -28,6 +34,18 @@ PRINTED = "message.printed"
 OPENED = "case.opened"
 ACKNOWLEDGED = "case.acknowledged"
 SNOOZED = "case.snoozed"
+CLOSED = "case.closed"
+# Of no event: what a case was told by that is held by a digest's.
+DIGESTED = "case.digested"
+
+# The state of whatever needs nobody: it opens no case, and ends one.
+CALM = "calm"
+
+# What could be done about a pool of GPUs, best first, each in a sentence.
+Ranked = Mapping[str, Sequence[str]]
+NOTHING_RANKED: Ranked = {}
+# A recommendation about GPUs of which another one is open is posted when it saves this much more.
+TAKES_OVER = Decimal("1.5")
 
 # A day whose data are not settled never speaks as a cost event, and nobody is asked to move what is pinned.
 MUTED_STATUSES = frozenset({"not_settled", "pinned"})
@@ -110,15 +128,24 @@ class AlertRow(_Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A workload's state that differs from the last announced one. (subject, ordinal) is its identity."""
+    """A state of a subject that differs from the last announced one. (subject, ordinal) is its identity.
+
+    `about`: the workload's verdict, or what was found of another subject. `is_over`: nobody has to do anything now.
+    `is_posted`: it has a post that can be edited. `ranked`: all that could be done about the same GPUs, best first.
+    `holds`: it is a digest of these.
+    """
 
     subject: str
     ordinal: int
     state: str
     previous_state: str | None
-    verdict: VerdictRow
+    about: VerdictRow | Finding
     later_unsettled_days_count: int = 0
     acknowledged_by: str | None = None
+    is_over: bool = False
+    is_posted: bool = False
+    ranked: tuple[str, ...] = ()
+    holds: "tuple[Case, ...]" = ()
 
     @property
     def key(self) -> str:
@@ -126,12 +153,22 @@ class Case:
 
     @property
     def usage_date(self) -> date:
-        return self.verdict.usage_date
+        return self.about.usage_date
 
     @property
     def saving_rc_per_month(self) -> Decimal | None:
         """What doing it would save, in the reporting currency; None where nobody knows."""
-        return self.verdict.saving_rc_per_month
+        return self.about.saving_rc_per_month
+
+    @property
+    def team(self) -> str | None:
+        """Whose it is; None where nobody declared that."""
+        return self.about.team
+
+    @property
+    def is_urgent(self) -> bool:
+        """Something stops unless somebody acts: it waits for nothing."""
+        return isinstance(self.about, Finding) and self.about.is_urgent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,57 +208,72 @@ def cases_to_announce(
     alerts: Iterable[AlertRow],
     events: Sequence[EventLike],
     now: datetime,
+    findings: Iterable[Finding] = (),
+    floor: Floor = NO_FLOOR,
+    ranked: Ranked = NOTHING_RANKED,
 ) -> list[Case]:
     """Cases whose state differs from the last one announced or acknowledged, in order of subject.
 
     The state is read from the newest day that is neither frozen nor unsettled, and only if that day has a verdict.
     With nothing announced yet the first day's state is the reference, unless it fired on that very day.
     Days older than the last announced one never speak (a worker on an older snapshot); snoozed subjects keep quiet.
+    What would save less than `floor` says opens none, and neither does a finding that needs nobody, nor what saves less
+    than another recommendation about the same GPUs (`_leaders`).
     """
-    cases = []
-    for candidate in _candidates(verdicts=verdicts, alerts=alerts):
-        subject = subject_of(candidate.alert.workload)
-        settled = _last_settled(subject, events)
-        state = str(candidate.alert.state)
-        reference = settled.state if settled else candidate.first_state
-        if state == reference or _is_snoozed(subject, events, now):
-            continue
-        if settled and candidate.verdict.usage_date < settled.usage_date:
-            continue
-        cases.append(
-            Case(
-                subject=subject,
-                ordinal=settled.ordinal + 1 if settled else 1,
-                state=state,
-                previous_state=reference,
-                verdict=candidate.verdict,
-                later_unsettled_days_count=candidate.later_unsettled_days_count,
-            )
+    told = _told(_candidates(verdicts=verdicts, alerts=alerts, findings=findings, floor=floor), events, now)
+    leaders = _leaders(told)
+    return [
+        Case(
+            subject=one.candidate.subject,
+            ordinal=one.settled.ordinal + 1 if one.settled else 1,
+            state=one.candidate.state,
+            previous_state=one.reference,
+            about=one.candidate.about,
+            later_unsettled_days_count=one.candidate.later_unsettled_days_count,
+            ranked=_ranked(one.candidate, ranked),
         )
-    return cases
+        for one in told
+        if one.is_new and leaders.get(one.candidate.pool, one.candidate.subject) == one.candidate.subject
+    ]
 
 
 def cases_to_update(
-    *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow], events: Sequence[EventLike]
+    *,
+    verdicts: Iterable[VerdictRow],
+    alerts: Iterable[AlertRow],
+    events: Sequence[EventLike],
+    now: datetime,
+    findings: Iterable[Finding] = (),
+    floor: Floor = NO_FLOOR,
+    ranked: Ranked = NOTHING_RANKED,
 ) -> list[Case]:
-    """Posted cases whose state still holds, with today's facts: their post is edited where its text differs."""
+    """Announced cases with today's facts, those whose state still holds and those that are over (`is_over`).
+
+    The post of one is edited where its text differs, which notifies nobody. What another recommendation about the same
+    GPUs has overtaken is over too.
+    """
+    told = _told(_candidates(verdicts=verdicts, alerts=alerts, findings=findings, floor=floor), events, now)
+    leaders = _leaders(told)
     cases = []
-    for candidate in _candidates(verdicts=verdicts, alerts=alerts):
-        subject = subject_of(candidate.alert.workload)
-        settled = _last_settled(subject, events)
-        if settled is None or not settled.is_posted or settled.state != candidate.alert.state:
+    for one in told:
+        candidate, settled = one.candidate, one.settled
+        if settled is None or settled.state == CALM or one.is_outdated:
             continue
-        if candidate.verdict.usage_date < settled.usage_date:
+        is_over = candidate.is_calm or leaders.get(candidate.pool, candidate.subject) != candidate.subject
+        if not is_over and not candidate.is_known_as(settled.state):
             continue
         cases.append(
             Case(
-                subject=subject,
+                subject=candidate.subject,
                 ordinal=settled.ordinal,
-                state=settled.state,
-                previous_state=settled.previous_state,
-                verdict=candidate.verdict,
+                state=CALM if is_over else settled.state,
+                previous_state=settled.state if is_over else settled.previous_state,
+                about=candidate.about,
                 later_unsettled_days_count=candidate.later_unsettled_days_count,
                 acknowledged_by=settled.acknowledged_by,
+                is_over=is_over,
+                is_posted=settled.is_posted,
+                ranked=_ranked(candidate, ranked),
             )
         )
     return cases
@@ -236,15 +288,119 @@ def first_day_to_say(alerts: Iterable[AlertRow]) -> date | None:
     return min(newest.values(), default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    alert: AlertRow
-    verdict: VerdictRow
+    """What is so of a subject now. `first_state`: what is taken for known where nothing was announced.
+
+    `opens`: worth a post of its own. `is_calm`: nobody has to do anything.
+    """
+
+    subject: str
+    state: str
+    about: VerdictRow | Finding
     first_state: str | None
-    later_unsettled_days_count: int
+    opens: bool
+    is_calm: bool
+    later_unsettled_days_count: int = 0
+
+    @property
+    def pool(self) -> str | None:
+        """The GPUs it is about."""
+        return self.about.pool if isinstance(self.about, Finding) else self.about.deployment_id
+
+    @property
+    def saving(self) -> Decimal:
+        """What it is ranked by: a saving that nobody knows is overtaken by any that is known."""
+        return self.about.saving_rc_per_month or Decimal(0)
+
+    def is_known_as(self, announced: str | None) -> bool:
+        """Whether this is no news to whoever was told the announced state."""
+        milder_than = self.about.milder_than if isinstance(self.about, Finding) else frozenset()
+        return self.state == announced or announced in milder_than
 
 
-def _candidates(*, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -> list[_Candidate]:
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """A candidate beside what was said of it. `is_new`: worth a post, as far as it alone is looked at."""
+
+    candidate: _Candidate
+    settled: _Settled | None
+    is_new: bool
+
+    @property
+    def reference(self) -> str | None:
+        return self.settled.state if self.settled else self.candidate.first_state
+
+    @property
+    def is_outdated(self) -> bool:
+        """Made from older days than what was said of it."""
+        return self.settled is not None and self.candidate.about.usage_date < self.settled.usage_date
+
+    @property
+    def is_open(self) -> bool:
+        """Somebody was told, and it still holds."""
+        known = self.settled is not None and self.settled.state != CALM
+        return known and not self.candidate.is_calm and self.candidate.is_known_as(self.reference)
+
+
+def _told(candidates: Iterable[_Candidate], events: Sequence[EventLike], now: datetime) -> list[_Told]:
+    by_subject = events_by_subject(events)
+    found = []
+    for candidate in candidates:
+        said = by_subject.get(candidate.subject, ())
+        settled = _last_settled(said)
+        reference = settled.state if settled else candidate.first_state
+        is_older = settled is not None and candidate.about.usage_date < settled.usage_date
+        is_new = candidate.opens and not candidate.is_known_as(reference) and not is_older
+        found.append(_Told(candidate=candidate, settled=settled, is_new=is_new and not _is_snoozed(said, now)))
+    return found
+
+
+def _leaders(told: Sequence[_Told]) -> dict[str | None, str]:
+    """Pool -> the one subject about it that may be open: what saves most of what is open, unless something new saves
+    at least half as much again. No pool, no rival.
+    """
+    leaders: dict[str | None, str] = {}
+    for pool in {one.candidate.pool for one in told} - {None}:
+        opened = [one.candidate for one in told if one.candidate.pool == pool and one.is_open]
+        new = [one.candidate for one in told if one.candidate.pool == pool and one.is_new]
+        best_open = min(opened, key=_by_saving, default=None)
+        best_new = min(new, key=_by_saving, default=None)
+        if best_new is not None and (best_open is None or best_new.saving >= best_open.saving * TAKES_OVER):
+            leaders[pool] = best_new.subject
+        elif best_open is not None:
+            leaders[pool] = best_open.subject
+    return leaders
+
+
+def _by_saving(candidate: _Candidate) -> tuple[Decimal, str]:
+    return -candidate.saving, candidate.subject
+
+
+def _ranked(candidate: _Candidate, ranked: Ranked) -> tuple[str, ...]:
+    return tuple(ranked.get(candidate.pool, ())) if candidate.pool is not None else ()
+
+
+def _candidates(
+    *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow], findings: Iterable[Finding], floor: Floor
+) -> list[_Candidate]:
+    """In order of subject; two findings of one subject would be two posts of it, so the last one counts."""
+    of_workloads = _of_workloads(verdicts, alerts, floor)
+    others = {
+        found.subject: _Candidate(
+            subject=found.subject,
+            state=found.state,
+            about=found,
+            first_state=None,
+            opens=found.opens and not found.is_calm,
+            is_calm=found.is_calm,
+        )
+        for found in findings
+    }
+    return sorted([*of_workloads, *others.values()], key=lambda candidate: candidate.subject)
+
+
+def _of_workloads(verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow], floor: Floor) -> list[_Candidate]:
     verdict_of = {(row.workload, row.usage_date): row for row in verdicts}
     alerts_of: dict[str, list[AlertRow]] = {}
     for row in alerts:
@@ -260,29 +416,68 @@ def _candidates(*, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -
         if verdict is None or verdict.status in MUTED_STATUSES:
             continue
         first = usable[0]
+        saving, now_a_month = verdict.saving_rc_per_month, current_cost_rc_per_month(verdict)
+        is_calm = saving is not None and floor.is_left(saving, whole=now_a_month)
         found.append(
             _Candidate(
-                alert=newest,
-                verdict=verdict,
+                subject=subject_of(newest.workload),
+                state=str(newest.state),
+                about=verdict,
                 first_state=None if first.is_fired else first.state,
+                opens=not is_calm and (saving is None or floor.is_reached(saving, whole=now_a_month)),
+                is_calm=is_calm,
                 later_unsettled_days_count=sum(row.usage_date > newest.usage_date for row in rows),
             )
         )
     return found
 
 
+def current_cost_rc_per_month(verdict: VerdictRow) -> Fraction | None:
+    """What the workload costs as it is served now: the best way and what that would save; None where unknown."""
+    if verdict.saving_rc_per_month is None or verdict.best_cost_rc is None or not verdict.window_days_count:
+        return None
+    days = monthrange(verdict.usage_date.year, verdict.usage_date.month)[1]
+    return Fraction(verdict.best_cost_rc) * days / verdict.window_days_count + Fraction(verdict.saving_rc_per_month)
+
+
 def _speaks(row: AlertRow) -> bool:
     return not row.is_frozen and bool(row.state) and row.state not in MUTED_STATUSES
 
 
-def _last_settled(subject: str, events: Sequence[EventLike]) -> _Settled | None:
+@dataclass(frozen=True)
+class _Digested:
+    kind: str
+    subject: str
+    body: Mapping[str, Any]
+
+
+def events_by_subject(events: Sequence[EventLike]) -> dict[str, list[EventLike]]:
+    """In order; a digest that was posted has told of each case that it holds."""
+    found: dict[str, list[EventLike]] = {}
+    for event in events:
+        found.setdefault(event.subject, []).append(event)
+        if event.kind == POSTED:
+            for facts in event.body.get("cases", ()):
+                told = _Digested(DIGESTED, facts["subject"], facts)
+                found.setdefault(told.subject, []).append(told)
+    return found
+
+
+def _last_settled(events: Sequence[EventLike]) -> _Settled | None:
+    """Of one subject's events."""
     newest: _Settled | None = None
     for event in events:
-        if event.subject != subject or event.kind not in (POSTED, ACKNOWLEDGED):
+        if event.kind not in (POSTED, ACKNOWLEDGED, CLOSED, DIGESTED):
             continue
         body = event.body
         same = newest is not None and newest.ordinal == body["ordinal"]
         if newest is not None and body["ordinal"] < newest.ordinal:
+            continue
+        if event.kind == CLOSED:
+            day = date.fromisoformat(body["usage_date"])
+            newest = _Settled(body["ordinal"], CALM, day, body.get("previous_state"), None, is_posted=False)
+            continue
+        if same and newest and newest.state == CALM:
             continue
         is_acknowledgement = event.kind == ACKNOWLEDGED
         newest = _Settled(
@@ -292,37 +487,32 @@ def _last_settled(subject: str, events: Sequence[EventLike]) -> _Settled | None:
             usage_date=newest.usage_date if same and newest else date.fromisoformat(body["usage_date"]),
             previous_state=newest.previous_state if same and newest else body.get("previous_state"),
             acknowledged_by=body["by"] if is_acknowledgement else (newest.acknowledged_by if same and newest else None),
-            is_posted=not is_acknowledgement or bool(same and newest and newest.is_posted),
+            is_posted=event.kind == POSTED or bool(same and newest and newest.is_posted),
         )
     return newest
 
 
-def _is_snoozed(subject: str, events: Sequence[EventLike], now: datetime) -> bool:
+def _is_snoozed(events: Sequence[EventLike], now: datetime) -> bool:
+    """By one subject's events."""
     until: datetime | None = None
     for event in events:
-        if event.kind == SNOOZED and event.subject == subject:
+        if event.kind == SNOOZED:
             until = datetime.fromisoformat(event.body["until"])
     return until is not None and now < until
 
 
 def message_for(case: Case, *, currency: str, company: str) -> Message:
     """The message of a case: what to do, why, by when, money, volumes, how sure, what is unknown, how to check."""
-    verdict = case.verdict
-    headline = f"{inert(verdict.workload, NAME_LIMIT)}: {_recommendation(verdict)}"
-    decision = [
-        ("Do", _what_to_do(verdict)),
-        ("Why", _why(case)),
-        ("By when", _by_when(verdict, currency)),
-    ]
-    facts = [
-        ("At stake", _at_stake(verdict, currency)),
-        ("Break-even", _breakeven(verdict, currency)),
-        ("How sure", _how_sure(verdict, currency)),
-        ("Unknown", _unknown(case)),
-    ]
-    command = explain_command(verdict)
+    if case.holds:
+        return _digest(case, currency=currency, company=company)
+    said = _found(case.about) if isinstance(case.about, Finding) else _decided(case, case.about, currency)
+    headline = f"Over: {said.headline}" if case.is_over else said.headline
+    decision, facts, command = said.decision, list(said.facts), said.command
+    if len(case.ranked) > 1:
+        listed = "; ".join(f"{number}. {text}" for number, text in enumerate(case.ranked[:RANKED_LIMIT], start=1))
+        facts.append(("Ranked", f"{listed}. They do not add up."))
     footer = _footer(case, company)
-    lines = [headline, *(f"{label}: {value}" for label, value in decision + facts), f"Check: {command}", footer]
+    lines = [headline, *(f"{label}: {value}" for label, value in (*decision, *facts)), f"Check: {command}", footer]
     blocks: list[Mapping[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": plain_text(headline, HEADER_LIMIT), "emoji": False}},
         _section(decision),
@@ -333,8 +523,74 @@ def message_for(case: Case, *, currency: str, company: str) -> Message:
     return Message(
         case_key=case.key,
         plain="\n".join(lines),
-        text=mrkdwn(f"{headline}. {_at_stake(verdict, currency)}", FALLBACK_LIMIT),
+        text=mrkdwn(f"{headline}. {said.at_stake}", FALLBACK_LIMIT),
         blocks=tuple(blocks[:BLOCK_COUNT_LIMIT]),
+    )
+
+
+def _digest(case: Case, *, currency: str, company: str) -> Message:
+    """One line a case: what it is, what it saves, and its name, by which it can be acknowledged."""
+    lines = []
+    for one in case.holds:
+        said = _found(one.about) if isinstance(one.about, Finding) else _decided(one, one.about, currency)
+        saving = one.saving_rc_per_month
+        amount = f", {money(saving, currency)} a month" if saving else ""
+        lines.append(f"{inert(said.headline, LINE_LIMIT)}{amount} (case {inert(one.key, NAME_LIMIT)})")
+    headline = f"{len(lines)} more cases of this week"
+    footer = f"{inert(company, NAME_LIMIT)} · the rest of this week, so that the channel keeps to its posts"
+    bullets = [f"• {mrkdwn(line, DIGEST_LINE_LIMIT)}" for line in lines]
+    per_block = BLOCK_TEXT_LIMIT // (DIGEST_LINE_LIMIT + 3)
+    listed = [
+        _mrkdwn_section("\n".join(bullets[start : start + per_block])) for start in range(0, len(bullets), per_block)
+    ]
+    heading = {"type": "plain_text", "text": plain_text(headline, HEADER_LIMIT), "emoji": False}
+    context = {"type": "context", "elements": [_mrkdwn_object(mrkdwn(footer, BLOCK_TEXT_LIMIT))]}
+    return Message(
+        case_key=case.key,
+        plain="\n".join([headline, *lines, footer]),
+        text=mrkdwn(f"{headline}: {'; '.join(lines)}", FALLBACK_LIMIT),
+        blocks=({"type": "header", "text": heading}, *listed, context),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """The words of a message, in its order; each line a label and a text."""
+
+    headline: str
+    decision: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, str]]
+    at_stake: str
+    command: str
+
+
+def _decided(case: Case, verdict: VerdictRow, currency: str) -> _Said:
+    at_stake = _at_stake(verdict, currency)
+    return _Said(
+        headline=f"{inert(verdict.workload, NAME_LIMIT)}: {_recommendation(verdict)}",
+        decision=[
+            ("Do", _what_to_do(verdict)),
+            ("Why", _why(case, verdict)),
+            ("By when", _by_when(verdict, currency)),
+        ],
+        facts=[
+            ("At stake", at_stake),
+            ("Break-even", _breakeven(verdict, currency)),
+            ("How sure", _how_sure(verdict, currency)),
+            ("Unknown", _unknown(case, verdict)),
+        ],
+        at_stake=at_stake,
+        command=explain_command(verdict),
+    )
+
+
+def _found(found: Finding) -> _Said:
+    return _Said(
+        headline=found.headline,
+        decision=[("Do", found.do), ("Why", found.why), ("By when", found.by_when)],
+        facts=[("At stake", found.at_stake), ("How sure", found.how_sure), ("Unknown", found.unknown)],
+        at_stake=found.at_stake,
+        command=found.command,
     )
 
 
@@ -383,8 +639,7 @@ def _lane(lane: str) -> str:
     return {"api": "the API", "self_host": "self-hosted", "both": "both lanes"}.get(lane, inert(lane, NAME_LIMIT))
 
 
-def _why(case: Case) -> str:
-    verdict = case.verdict
+def _why(case: Case, verdict: VerdictRow) -> str:
     before = f"changed from {inert(case.previous_state, NAME_LIMIT)} to" if case.previous_state else "is"
     parts = [f"The state {before} {inert(case.state, NAME_LIMIT)}, as of {_day(verdict)}."]
     if verdict.demand_ratio is not None:
@@ -466,8 +721,7 @@ def _priced(name: str, price: Decimal | float | None, unit: str, basis: str | No
     return f"{name} {money(price, currency, most_decimals=4)} {unit}, {inert(basis or 'basis not stated', NAME_LIMIT)}"
 
 
-def _unknown(case: Case) -> str:
-    verdict = case.verdict
+def _unknown(case: Case, verdict: VerdictRow) -> str:
     unknown = [
         words
         for value, words in (
@@ -489,13 +743,16 @@ def _unknown(case: Case) -> str:
 
 
 def _footer(case: Case, company: str) -> str:
-    team = case.verdict.team
+    team = case.team
+    of_days = "as built" if isinstance(case.about, Finding) and not case.about.is_of_settled_days else "settled data"
     parts = [
         inert(company, NAME_LIMIT),
         f"team {inert(team, NAME_LIMIT)}" if team else "no team declared",
-        f"settled data up to {_day(case.verdict)}",
+        f"{of_days} up to {case.usage_date.isoformat()} UTC",
         f"case {inert(case.key, NAME_LIMIT)}",
     ]
+    if case.is_over:
+        parts.append("over: nobody has to do anything any more")
     if case.acknowledged_by:
         parts.append(f"acknowledged by {inert(case.acknowledged_by, NAME_LIMIT)}")
     return " · ".join(parts)
@@ -507,86 +764,6 @@ def _day(verdict: VerdictRow) -> str:
 
 def _ratio(value: float) -> str:
     return f"{value:.2f}x"
-
-
-def quantity(value: Decimal | int | float) -> str:
-    """A count in words of three digits: 66.7M. Below a million all digits are shown."""
-    number = Decimal(str(value))
-    for power, suffix in ((12, "T"), (9, "B"), (6, "M")):
-        scaled = number / Decimal(10**power)
-        if abs(scaled) >= 1:
-            decimals = max(0, 2 - len(str(int(abs(scaled)))) + 1)
-            return f"{scaled:,.{decimals}f}{suffix}"
-    return fixed(number, 0)
-
-
-def money(amount: Number | None, currency: str, *, most_decimals: int = 0) -> str:
-    """An amount as a sentence says it; `most_decimals`: as many of them as are not zero."""
-    return "unknown" if amount is None else currencies.money(amount, currency, most_decimals=most_decimals)
-
-
-def inert(text: str, limit: int) -> str:
-    """Text from data on one line, without characters that hide or reorder what is read; cut to `limit` characters."""
-    line = one_line(text)
-    return line if _length(line) <= limit else _cut(line, limit)
-
-
-# Look-alikes, because Slack has no escape for its formatting characters (only & < > have one).
-_LOOK_ALIKES: Mapping[str, str] = {"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ"}
-_FORMATTING = re.compile(r"(?<![^\W_])[*_~]|[*_~](?![^\W_])|`|[*~]")
-_EMOJI = re.compile(r":(?=[A-Za-z0-9_+'-]+:)")
-_ENTITY = re.compile(r"&(?=#?\w+;)")
-_MENTION = re.compile(r"(?<!\w)@(?=\w)")
-
-
-def mrkdwn(text: str, limit: int) -> str:
-    """Text that Slack shows as written inside mrkdwn: no mention, link, emoji, bold; at most `limit` after escaping."""
-    return _escaped(_without_formatting(text), limit)
-
-
-def code(text: str, limit: int) -> str:
-    """Text for inside a code span, where only a backtick and & < > mean something."""
-    return _escaped(text.replace("`", _LOOK_ALIKES["`"]), limit)
-
-
-def _escaped(literal: str, limit: int) -> str:
-    pieces: list[str] = []
-    used = 0
-    for index, character in enumerate(literal):
-        piece = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character)
-        length = _length(piece)
-        is_last = index == len(literal) - 1
-        if used + length > limit - (0 if is_last else 1):
-            return "".join(pieces) + "…"
-        pieces.append(piece)
-        used += length
-    return "".join(pieces)
-
-
-def plain_text(text: str, limit: int) -> str:
-    """Text for a plain_text object, inert however it is read: angle brackets become quotation marks."""
-    literal = _ENTITY.sub("＆", _without_formatting(text)).translate({ord("<"): "‹", ord(">"): "›"})
-    return literal if _length(literal) <= limit else _cut(literal, limit)
-
-
-def _without_formatting(text: str) -> str:
-    text = _FORMATTING.sub(lambda found: _LOOK_ALIKES[found.group()], text)
-    text = _EMOJI.sub("꞉", text)
-    return _MENTION.sub("＠", text)
-
-
-def _length(text: str) -> int:
-    """UTF-16 units, the larger of the ways in which Slack may count."""
-    return sum(2 if ord(character) > 0xFFFF else 1 for character in text)
-
-
-def _cut(text: str, limit: int) -> str:
-    used = 0
-    for index, character in enumerate(text):
-        used += _length(character)
-        if used > limit - 1:
-            return text[:index] + "…"
-    return text
 
 
 def utc_text(moment: datetime) -> str:

@@ -15,11 +15,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from pipeline.alerts.case import (
     ACKNOWLEDGED,
+    CLOSED,
+    DIGESTED,
+    NOTHING_RANKED,
     OPENED,
     POSTED,
     PRINTED,
@@ -28,12 +32,17 @@ from pipeline.alerts.case import (
     Case,
     EventLike,
     Message,
+    Ranked,
     VerdictRow,
     cases_to_announce,
     cases_to_update,
+    events_by_subject,
     message_for,
     utc_text,
 )
+from pipeline.alerts.finding import Finding
+from pipeline.alerts.manners import QuietHours, plan, week_of
+from pipeline.economics.worth_saying import NO_FLOOR, Floor
 from pipeline.errors import BreakevenError
 
 REFUSED = "message.refused"
@@ -85,12 +94,15 @@ class Posted:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The outlet surely did not take the message (or the edit). `is_outlet_wide`: no other message can pass either."""
+    """The outlet surely did not take the message (or the edit). `is_outlet_wide`: no other message can pass either;
+    `is_channel_wide`: none in that channel.
+    """
 
     code: str
     detail: str
     retry_after_seconds: int | None = None
     is_outlet_wide: bool = False
+    is_channel_wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +156,7 @@ class Outlet(Protocol):
     def can_read_history(self) -> bool: ...
     @property
     def can_show_pictures(self) -> bool: ...
-    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain: ...
+    def post(self, *, message: Message, claim_id: str, channel: str | None = None) -> Posted | Refused | Uncertain: ...
     def update(
         self, *, message: Message, claim_id: str, channel: str, timestamp: str
     ) -> Posted | Refused | Uncertain: ...
@@ -198,6 +210,9 @@ class Outbox:
     `why_printed` says why.
 
     `clock` returns an aware datetime; `sleep` waits for a Retry-After of at most `wait_limit` in all of a run.
+    `floor`: what is worth a post. `posts_per_week`: so many a channel and calendar week, the last one a digest where
+    they are more; None counts none. `channels`: team -> channel, else the outlet's. `quiet`: when nothing but what is
+    urgent is posted.
     `snapshot_id`: what the messages are made from: events name it, so that it is kept. `pictures` draws those of a case
     once its message is posted; AlertError says why it cannot.
     """
@@ -216,6 +231,10 @@ class Outbox:
         new_claim_id: Callable[[], str] = _new_claim_id,
         snapshot_id: str | None = None,
         why_printed: str = "No Slack token",
+        floor: Floor = NO_FLOOR,
+        posts_per_week: int | None = None,
+        channels: Mapping[str, str] = MappingProxyType({}),
+        quiet: QuietHours | None = None,
         pictures: Callable[[Case], Sequence[Picture]] = _no_pictures,
     ) -> None:
         self._events = events
@@ -229,26 +248,108 @@ class Outbox:
         self._new_claim_id = new_claim_id
         self._snapshot_id = snapshot_id
         self._why_printed = why_printed
+        self._floor = floor
+        self._posts_per_week = posts_per_week
+        self._channels = channels
+        self._quiet = quiet
         self._pictures = pictures
-        self._outlet_refusal: Refused | None = None
+        # By channel; None: of all of them.
+        self._refusals: dict[str | None, Refused] = {}
 
-    def announce(self, *, verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow]) -> list[Outcome]:
-        """Adopt what is uncertain, post the cases that are new, edit the posts whose facts moved. Order of subject."""
-        verdicts, alerts = list(verdicts), list(alerts)
+    def announce(
+        self,
+        *,
+        verdicts: Iterable[VerdictRow],
+        alerts: Iterable[AlertRow],
+        findings: Iterable[Finding] = (),
+        ranked: Ranked = NOTHING_RANKED,
+    ) -> list[Outcome]:
+        """Adopt what is uncertain, post the cases that are new, edit the posts whose facts moved. Order of subject.
+
+        ranked: per deployment, all that could be done about its GPUs, best first.
+        """
+        found: dict[str, Any] = {"verdicts": list(verdicts), "alerts": list(alerts), "findings": list(findings)}
+        found |= {"floor": self._floor, "ranked": ranked, "now": self._clock()}
         self._adopt_pending()
-        now = self._clock()
-        events = self._events.events()
-        new = cases_to_announce(verdicts=verdicts, alerts=alerts, events=events, now=now)
-        outcomes = [self.deliver(case) for case in new]
-        if self._outlet is None:
-            return outcomes
+        new = cases_to_announce(**found, events=self._events.events())
+        outcomes = [self.deliver(case) for case in new] if self._outlet is None else self._post(new, self._outlet)
         events = self._events.events()
         announced = {case.key for case in new}
-        for case in cases_to_update(verdicts=verdicts, alerts=alerts, events=events):
-            outcome = None if case.key in announced else self._update(case, self._outlet, events)
+        for case in cases_to_update(**found, events=events):
+            outcome = None if case.key in announced else self._follow(case, events)
             if outcome is not None:
                 outcomes.append(outcome)
         return outcomes
+
+    def _post(self, new: Sequence[Case], outlet: Outlet) -> list[Outcome]:
+        """What may be posted now is; the rest waits, or is told in the week's digest."""
+        quiet_until = None if self._quiet is None else self._quiet.until(self._clock())
+        outcomes: list[Outcome] = []
+        by_channel: dict[str | None, list[Case]] = {}
+        for case in new:
+            if case.is_urgent:
+                outcomes.append(self.deliver(case))
+            elif quiet_until is not None:
+                why = f"Quiet hours until {quiet_until:%Y-%m-%d %H:%M} UTC: a run after that"
+                outcomes.append(self._wait(case, why))
+            else:
+                by_channel.setdefault(self._channel_of(case, outlet), []).append(case)
+        for channel, cases in sorted(by_channel.items(), key=lambda one: one[0] or ""):
+            outcomes += self._post_within_the_week(cases, channel)
+        return sorted(outcomes, key=lambda outcome: outcome.case_key)
+
+    def _post_within_the_week(self, cases: Sequence[Case], channel: str | None) -> list[Outcome]:
+        if self._posts_per_week is None:
+            return [self.deliver(case) for case in cases]
+        now = self._clock()
+        names = {number: _slot_name(channel, week_of(now), number) for number in range(1, self._posts_per_week + 1)}
+        claims = {number: self._events.claimed(name) for number, name in names.items()}
+        slots = {number: None if claim is None else str(claim["case_key"]) for number, claim in claims.items()}
+        digest = _digest_subject(channel)
+        key = f"{digest}#{week_of(now)}"
+        is_told = any(event.body["case_key"] == key for event in self._events.events(POSTED))
+        week = plan(cases, slots=slots, digest_key=key, is_digest_open=not is_told)
+        outcomes = [self._wait(case, "The week's posts are used up: a run of the next week") for case in week.waiting]
+        for case in (*week.alone, *([_digest_of(week.digest, digest, week_of(now))] if week.digest else ())):
+            if self._has_slot(case, names):
+                outcomes.append(self.deliver(case))
+            else:
+                outcomes.append(self._wait(case, "Another worker has taken the week's last post: a later run"))
+        return outcomes
+
+    def _has_slot(self, case: Case, names: Mapping[int, str]) -> bool:
+        """Whether one of the week's posts is this case's; a free one is taken for it, by one worker of all."""
+        for name in names.values():
+            claim = self._events.claimed(name)
+            if claim is None and self._events.claim(name=name, body={"case_key": case.key}, now=self._clock()):
+                return True
+            if (claim or self._events.claimed(name) or {}).get("case_key") == case.key:
+                return True
+        return False
+
+    def _wait(self, case: Case, why: str) -> Outcome:
+        message = message_for(case, currency=self._currency, company=self._company)
+        return _outcome(message, "deferred", f"{why} posts it, if it still holds.")
+
+    def _channel_of(self, case: Case, outlet: Outlet) -> str | None:
+        if outlet.channel is None or case.team is None:
+            return outlet.channel
+        return self._channels.get(case.team, outlet.channel)
+
+    def _refusal_of(self, channel: str | None) -> Refused | None:
+        return self._refusals.get(None) or self._refusals.get(channel)
+
+    def _follow(self, case: Case, events: Sequence[EventLike]) -> Outcome | None:
+        """Edit what was posted of a case, and end it where it is over. None: nothing to say."""
+        shown = _last([event for event in events if event.body.get("case_key") == case.key], UPDATED, POSTED)
+        if shown is not None and case.usage_date < date.fromisoformat(shown.body["usage_date"]):
+            return None  # An older snapshot than the one that spoke last.
+        outcome = None if self._outlet is None or not case.is_posted else self._update(case, self._outlet, events)
+        if case.is_over and (outcome is None or outcome.result == "updated"):
+            body = {"case_key": case.key, "ordinal": case.ordinal, "previous_state": case.previous_state}
+            body["usage_date"] = case.usage_date.isoformat()
+            self._events.record(kind=CLOSED, subject=case.subject, body=body, now=self._clock())
+        return outcome
 
     def deliver(self, case: Case) -> Outcome:
         """Post one case at most once."""
@@ -257,8 +358,9 @@ class Outbox:
             return self._print(case, message)
         outcome = _outcome(message, "deferred", "Not sent.")
         for _ in range(ATTEMPTS_PER_RUN):
-            if self._outlet_refusal is not None:
-                return _outcome(message, "deferred", f"Not sent: {self._outlet_refusal.detail}")
+            refusal = self._refusal_of(self._channel_of(case, self._outlet))
+            if refusal is not None:
+                return _outcome(message, "deferred", f"Not sent: {refusal.detail}")
             outcome, wait_seconds = self._step(case, message, self._outlet)
             if wait_seconds is None or wait_seconds > self._wait_left:
                 return outcome
@@ -269,8 +371,8 @@ class Outbox:
     def acknowledge(self, subject: str, *, by: str) -> EventLike:
         """Record that somebody took note of the subject's newest case: it is not announced (again)."""
         newest: EventLike | None = None
-        for event in self._events.events():
-            if event.subject == subject and event.kind in (OPENED, PRINTED, POSTED):
+        for event in events_by_subject(self._events.events()).get(subject, ()):
+            if event.kind in (OPENED, PRINTED, POSTED, DIGESTED):
                 newest = event if newest is None or event.body["ordinal"] >= newest.body["ordinal"] else newest
         if newest is None:
             raise AlertError(f"{subject!r} has no case to acknowledge: no message about it was posted or printed yet.")
@@ -355,7 +457,7 @@ class Outbox:
             "claim_id": self._new_claim_id(),
             "claimed_at": utc_text(now),
             "outlet": outlet.kind,
-            "channel": outlet.channel,
+            "channel": self._channel_of(case, outlet),
         }
         if not self._events.claim(name=_attempt_name(case.key, number), body=claim, now=now):
             return _outcome(message, "in_flight", "Another worker is sending it."), None
@@ -364,7 +466,7 @@ class Outbox:
             detail = "This worker was suspended after its claim and did not send."
             self._note(REFUSED, case.subject, attempt, {"code": "suspended", "detail": detail})
             return _outcome(message, "refused", detail), 0
-        answer = outlet.post(message=message, claim_id=claim["claim_id"])
+        answer = outlet.post(message=message, claim_id=claim["claim_id"], channel=claim["channel"])
         if isinstance(answer, Posted):
             self._confirm(case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted")
             shown = self._show(case, outlet, channel=answer.channel, timestamp=answer.timestamp)
@@ -378,8 +480,10 @@ class Outbox:
         if wait_seconds is not None:
             body["not_before"] = utc_text(self._clock() + timedelta(seconds=wait_seconds))
         self._note(REFUSED, case.subject, attempt, body)
-        if answer.is_outlet_wide or (wait_seconds is not None and wait_seconds > self._wait_left):
-            self._outlet_refusal = answer
+        if answer.is_channel_wide:
+            self._refusals[claim["channel"]] = answer
+        elif answer.is_outlet_wide or (wait_seconds is not None and wait_seconds > self._wait_left):
+            self._refusals[None] = answer
         return _outcome(message, "refused", answer.detail), wait_seconds
 
     def _show(self, case: Case, outlet: Outlet, *, channel: str | None, timestamp: str | None) -> str:
@@ -412,12 +516,11 @@ class Outbox:
             return None
         message = message_for(case, currency=self._currency, company=self._company)
         shown = _last(journal, UPDATED) or posted
-        if shown.body["text_hash"] == message.text_hash or case.usage_date < date.fromisoformat(
-            shown.body["usage_date"]
-        ):
+        if shown.body["text_hash"] == message.text_hash:
             return None
-        if self._outlet_refusal is not None:
-            return _outcome(message, "deferred", f"Not edited: {self._outlet_refusal.detail}")
+        known = self._refusal_of(posted.body["channel"])
+        if known is not None:
+            return _outcome(message, "deferred", f"Not edited: {known.detail}")
         refusal = _last(journal, UPDATE_REFUSED)
         if refusal is not None and refusal.body["is_final"]:
             return None
@@ -428,9 +531,10 @@ class Outbox:
             self._events.record(kind=UPDATED, subject=case.subject, body=facts, now=self._clock())
             return _outcome(message, "updated", "The post was edited: same state, newer facts.")
         # An edit that may or may not have been taken is simply made again: it is the same text.
-        is_final = isinstance(answer, Refused) and not answer.is_outlet_wide and answer.retry_after_seconds is None
-        if isinstance(answer, Refused) and answer.is_outlet_wide:
-            self._outlet_refusal = answer
+        is_wide = isinstance(answer, Refused) and (answer.is_outlet_wide or answer.is_channel_wide)
+        is_final = isinstance(answer, Refused) and not is_wide and answer.retry_after_seconds is None
+        if isinstance(answer, Refused) and is_wide:
+            self._refusals[channel if answer.is_channel_wide else None] = answer
         body = {**facts, "code": answer.code, "detail": answer.detail, "is_final": is_final}
         if refusal is None or refusal.body["code"] != answer.code:
             self._events.record(kind=UPDATE_REFUSED, subject=case.subject, body=body, now=self._clock())
@@ -484,8 +588,10 @@ class Outbox:
         return [event for event in self._events.events() if event.body.get("case_key") == case_key]
 
     def _facts(self, case: Case, message: Message) -> dict[str, Any]:
-        """What every event of a sending says of it."""
+        """What every event of a sending says of it; of a digest also what it says of each case."""
+        held = {"cases": [{"subject": one.subject, **self._facts(one, message)} for one in case.holds]}
         return {
+            **(held if case.holds else {}),
             "case_key": case.key,
             "ordinal": case.ordinal,
             "state": case.state,
@@ -529,6 +635,21 @@ def open_problems(events: Sequence[EventLike]) -> list[Problem]:
         elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
             problems.pop(key, None)
     return [problem for _, problem in sorted(problems.items())]
+
+
+def _digest_subject(channel: str | None) -> str:
+    return f"digest:{channel or 'webhook'}"
+
+
+def _digest_of(cases: Sequence[Case], subject: str, week: int) -> Case:
+    """Several cases as one, of the week."""
+    day = max(case.usage_date for case in cases)
+    about = Finding.of_several(subject=subject, usage_date=day, team=cases[0].team)
+    return Case(subject=subject, ordinal=week, state="told", previous_state=None, about=about, holds=tuple(cases))
+
+
+def _slot_name(channel: str | None, week: int, number: int) -> str:
+    return f"slack.{_name_of(channel or 'webhook')}.week.{week}.{number}"
 
 
 def _attempt_name(case_key: str, number: int) -> str:

@@ -4,14 +4,17 @@ The figures are those that are known today of each day; what a source has restat
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.alerts.case import POSTED, AlertRow, EventLike, Message, VerdictRow
+from pipeline.alerts.finding import Finding
 from pipeline.alerts.outbox import NotFound, Outbox, Picture, Posted, Refused
+from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
 # A day speaks on the morning after it.
 _MORNING = time(8, 0, tzinfo=UTC)
@@ -51,8 +54,15 @@ def rehearse(
     last_day: date,
     company: str,
     currency: str,
+    findings: Callable[[date], Iterable[Finding]] = lambda _: (),
+    floor: Floor = NO_FLOOR,
+    posts_per_week: int | None = None,
+    channels: Mapping[str, str] = MappingProxyType({}),
 ) -> Rehearsal:
-    """Both days included. What was so on the day before `first_day` is taken for known, as it is where alerts begin."""
+    """Both days included. What was so on the day before `first_day` is taken for known, as it is where alerts begin.
+
+    findings: what there was to say on a day beside verdicts.
+    """
     verdicts = sorted(verdicts, key=lambda row: row.usage_date)
     alerts = sorted(
         (row for row in alerts if row.usage_date >= first_day - timedelta(days=1)), key=lambda row: row.usage_date
@@ -69,9 +79,13 @@ def rehearse(
             sleep=lambda seconds: None,
             company=company,
             currency=currency,
+            floor=floor,
+            posts_per_week=posts_per_week,
+            channels=channels,
         ).announce(
             verdicts=[row for row in verdicts if row.usage_date <= day],
             alerts=[row for row in alerts if row.usage_date <= day],
+            findings=findings(day),
         )
         day += timedelta(days=1)
     return Rehearsal(
@@ -85,11 +99,13 @@ def rehearse(
 def _rehearsed(event: EventLike, channel: "_Channel") -> Rehearsed:
     day, message = channel.posts[event.body["timestamp"]]
     saving = event.body["saving_rc_per_month"]
+    held = [facts["case_key"] for facts in event.body.get("cases", ())]
+    first_line = message.plain.splitlines()[0]
     return Rehearsed(
         day=day,
         case_key=event.body["case_key"],
         state=event.body["state"],
-        first_line=message.plain.splitlines()[0],
+        first_line=f"{first_line}: {', '.join(held)}" if held else first_line,
         saving_rc_per_month=None if saving is None else Decimal(saving),
     )
 
@@ -137,10 +153,10 @@ class _Channel:
         self.posts: dict[str, tuple[date, Message]] = {}
         self.edits_count = 0
 
-    def post(self, *, message: Message, claim_id: str) -> Posted:
+    def post(self, *, message: Message, claim_id: str, channel: str | None = None) -> Posted:
         timestamp = str(len(self.posts))
         self.posts[timestamp] = self.day, message
-        return Posted(channel=self.channel, timestamp=timestamp)
+        return Posted(channel=channel or self.channel, timestamp=timestamp)
 
     def update(self, *, message: Message, claim_id: str, channel: str, timestamp: str) -> Posted:
         self.edits_count += 1

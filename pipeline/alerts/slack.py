@@ -22,8 +22,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from pipeline import config
-from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message, inert
+from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message
 from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
+from pipeline.alerts.text import inert
 
 TIMEOUT_SECONDS = 30
 HISTORY_PAGES = 20
@@ -57,6 +58,9 @@ _ONE_MESSAGE_ONLY = frozenset({
     "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text", "invalid_payload",
     "metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "message_not_found",
     "cant_update_message", "edit_window_closed", "duplicate_message_not_found",
+})  # fmt: skip
+_ONE_CHANNEL_ONLY = frozenset({
+    "channel_not_found", "not_in_channel", "is_archived", "channel_is_archived", "restricted_action",
 })  # fmt: skip
 _RATE_LIMITED = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 _PASSING = _RATE_LIMITED | _MAY_HAVE_PASSED
@@ -151,10 +155,10 @@ class SlackOutlet:
     def __repr__(self) -> str:
         return f"SlackOutlet(channel={self.channel!r})"
 
-    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain:
+    def post(self, *, message: Message, claim_id: str, channel: str | None = None) -> Posted | Refused | Uncertain:
         return self._write(
             lambda: self._client.chat_postMessage(
-                channel=self.channel,
+                channel=channel or self.channel,
                 text=message.text,
                 blocks=[dict(block) for block in message.blocks],
                 metadata=metadata_of(case_key=message.case_key, claim_id=claim_id),
@@ -288,7 +292,7 @@ class WebhookOutlet:
     def __repr__(self) -> str:
         return "WebhookOutlet()"
 
-    def post(self, *, message: Message, claim_id: str) -> Posted | Refused | Uncertain:
+    def post(self, *, message: Message, claim_id: str, channel: str | None = None) -> Posted | Refused | Uncertain:
         try:
             answer = self._client.send(
                 text=message.text,
@@ -323,7 +327,8 @@ def _refusal(code: str, *, status: int, headers: Mapping[str, Any]) -> Refused |
     return Refused(
         code=code,
         detail=f"Slack refused (HTTP {status}, {code}). {_NEXT_STEPS.get(code, 'See docs.slack.dev for that code.')}",
-        is_outlet_wide=code not in _ONE_MESSAGE_ONLY,
+        is_outlet_wide=code not in _ONE_MESSAGE_ONLY and code not in _ONE_CHANNEL_ONLY,
+        is_channel_wide=code in _ONE_CHANNEL_ONLY,
     )
 
 

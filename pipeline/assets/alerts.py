@@ -3,27 +3,75 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from pipeline.alerts.case import AlertRow, Case, VerdictRow, first_day_to_say
+from pipeline.alerts.finding import Finding
+from pipeline.alerts.findings import (
+    WINDOW_DAYS,
+    Row,
+    budget_findings,
+    restated_findings,
+    runway_findings,
+    source_findings,
+    waste_findings,
+)
+from pipeline.alerts.manners import QuietHours
 from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Picture
 from pipeline.alerts.rehearsal import Rehearsal, rehearse
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import outlet_from_config
+from pipeline.alerts.text import inert, money
 from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
+from pipeline.doctor.sources import last_day_due, late_days
+from pipeline.economics.worth_saying import Floor
 from pipeline.landing.project import Project
+from pipeline.landing.times import DAY
 from pipeline.reports.curves import curves_of
+from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
+from pipeline.sources import SOURCES
 
 # So that it is 1,200 pixels and more wide: a phone shows it at its own width.
 _PICTURE_SCALE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What there is to say beside verdicts: the rows of which it is made, and whose what is."""
+
+    waste: Sequence[Row]
+    prepaid: Sequence[Row]
+    budgets: Sequence[Row]
+    sources: Sequence[Row]
+    restated: Sequence[Row]
+    teams: Mapping[str | None, str | None]
+    owners: Mapping[tuple[str, str], str | None]
+    ranked: Mapping[str, Sequence[str]]
+    floor: Floor
+    currency: str
+
+    def with_history(self, day: date) -> list[Finding]:
+        """Of what the tables say day by day, what was so on this day, by what is known now."""
+        waste = waste_findings(self.waste, day=day, floor=self.floor, currency=self.currency, teams=self.teams)
+        return [*waste, *runway_findings(self.prepaid, day=day)]
+
+    def of_today(self, day: date) -> list[Finding]:
+        """All of it. `day`: the last one that is over."""
+        return [
+            *self.with_history(day),
+            *budget_findings(self.budgets, day=day, floor=self.floor, currency=self.currency),
+            *source_findings(self.sources, day=day, owners=self.owners),
+            *restated_findings(self.restated, day=day),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +80,95 @@ class Sayable:
 
     verdicts: Sequence[VerdictRow]
     alerts: Sequence[AlertRow]
+    findings: Findings
 
 
-def sayable(snapshot: Snapshot, *, from_date: date | None = None) -> Sayable:
+def floor_of(config: Config) -> Floor:
+    """What is worth a message."""
+    return Floor(absolute=config.slack.floor.absolute, share=config.slack.floor.share)
+
+
+def quiet_hours_of(config: Config) -> QuietHours | None:
+    """When nothing is posted but what stops a service."""
+    said = config.slack.quiet_hours
+    if said is None:
+        return None
+    zone = ZoneInfo(said.time_zone)
+    return QuietHours(from_minute=said.from_minute, to_minute=said.to_minute, zone=zone, weekends=said.weekends)
+
+
+def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: datetime, from_date: date) -> Findings:
+    today = as_of.date()
+    every_law = proof.of_time()
+    prepaid = questions.ask("alert_prepaid").to_dicts()
+    waste = questions.ask("alert_waste", from_date=from_date - timedelta(days=WINDOW_DAYS)).to_dicts()
+    return Findings(
+        waste=[row for row in waste if not proof.of_time(deployment_id=row["deployment_id"])],
+        prepaid=[row for row in prepaid if not proof.of_money(account=row["account"])],
+        budgets=[] if every_law else questions.ask("budgets", from_date=today - DAY, to_date=today).to_dicts(),
+        sources=_late(questions.ask("source_days").to_dicts(), config, as_of),
+        restated=questions.ask("alert_restated").to_dicts(),
+        teams=_team_of_each_deployment(config),
+        owners={(source.source, source.account): source.owner for source in config.sources},
+        ranked=_ranked(questions.ask("advice", to_date=today).to_dicts(), currency=config.reporting_currency),
+        floor=floor_of(config),
+        currency=config.reporting_currency,
+    )
+
+
+def _ranked(rows: Sequence[Row], *, currency: str) -> dict[str, list[str]]:
+    """Per deployment what `breakeven advice` says of it, by what each saves."""
+    saving = [row for row in rows if row["saving_rc_per_month"] is not None and row["deployment_id"] is not None]
+    ranked: dict[str, list[str]] = {}
+    for row in sorted(
+        saving, key=lambda row: (-row["saving_rc_per_month"], row["order_number"], row["workload"] or "")
+    ):
+        count = row["replica_count"]
+        what = row["workload"] if row["workload"] is not None else counted(count, "replica")
+        text = f"{row['advice']} {inert(what, 80)}: {money(row['saving_rc_per_month'], currency)} a month"
+        ranked.setdefault(row["deployment_id"], []).append(text)
+    return ranked
+
+
+def _team_of_each_deployment(config: Config) -> dict[str | None, str | None]:
+    """The team of its workloads, where they are of one."""
+    teams: dict[str, set[str | None]] = {}
+    for workload in config.workloads:
+        if workload.deployment is not None:
+            teams.setdefault(workload.deployment, set()).add(workload.team)
+    return {name: next(iter(found)) for name, found in teams.items() if len(found) == 1}
+
+
+def _late(rows: Sequence[Row], config: Config, as_of: datetime) -> list[Row]:
+    """Of each dataset that is configured and no control, the days that should be settled by now and are not."""
+    lags = {
+        (source.source, source.account): source.settle_lag_hours for source in config.sources if source.role == "book"
+    }
+    datasets = {(dataset.source, dataset.name): dataset for source in SOURCES for dataset in source.datasets}
+    found: list[Row] = []
+    for row in rows:
+        dataset = datasets.get((row["source"], row["dataset"]))
+        if dataset is None or dataset.bucket == "invoice" or (row["source"], row["account"]) not in lags:
+            continue
+        lag = lags[row["source"], row["account"]]
+        settle_lag = dataset.settle_lag if lag is None else timedelta(hours=lag)
+        found.append({**row, "late_dates": late_days(row, last_day_due(as_of, settle_lag))})
+    return found
+
+
+def sayable(snapshot: Snapshot, config: Config, *, from_date: date | None = None) -> Sayable:
     """Verdicts from `from_date` on; without it, those that can still be announced or edit a post.
 
     A workload that draws on anything whose law is broken stays unsaid; the others do not. So does one whose verdict
-    turns, or cannot be decided, with what is declared of its quality.
+    turns, or cannot be decided, with what is declared of its quality; and every other sum that a broken law refuses.
     """
+    today = snapshot.as_of.date()
     with Questions(snapshot) as questions:
         feeds = questions.ask("scope_feeds", from_date=date.min, to_date=date.max).to_dicts()
         proof = Proof.of(check_results(snapshot), feeds)
         states = questions.ask("alert_rows").to_dicts()
         held = set(questions.ask("held_by_quality")["workload"])
+        findings = _findings(questions, proof, config, as_of=snapshot.as_of, from_date=from_date or today - 2 * DAY)
     alerts = [AlertRow.from_row(row) for row in states]
     with Questions(snapshot, from_date=from_date or first_day_to_say(alerts) or date.max) as questions:
         verdicts = questions.ask("verdict_rows").to_dicts()
@@ -57,21 +181,30 @@ def sayable(snapshot: Snapshot, *, from_date: date | None = None) -> Sayable:
     return Sayable(
         verdicts=[VerdictRow.from_row(row) for row in verdicts if row["workload"] in proven],
         alerts=[row for row in alerts if row.workload in proven],
+        findings=findings,
     )
 
 
 def rehearsal(project: Project, snapshot: Snapshot, *, days: int) -> Rehearsal:
-    """What the last days of the snapshot that are over would have had posted."""
+    """What the last days of the snapshot that are over would have had posted.
+
+    Of budgets, sources and restated months the tables say what is so now: they are told on the last day.
+    """
+    config = config_of(project, snapshot)
     last_day = snapshot.as_of.date() - timedelta(days=1)
     first_day = last_day - timedelta(days=days - 1)
-    said = sayable(snapshot, from_date=first_day)
+    said = sayable(snapshot, config, from_date=first_day)
     return rehearse(
         verdicts=said.verdicts,
         alerts=said.alerts,
         first_day=first_day,
         last_day=last_day,
         company=project.config.company,
-        currency=config_of(project, snapshot).reporting_currency,
+        currency=config.reporting_currency,
+        findings=lambda day: said.findings.of_today(day) if day == last_day else said.findings.with_history(day),
+        floor=floor_of(config),
+        posts_per_week=project.config.slack.posts_per_week,
+        channels=project.config.slack.teams,
     )
 
 
@@ -84,8 +217,8 @@ def announce(
     sleep: Callable[[float], None],
 ) -> list[Outcome]:
     """Say what changed, once; to nobody but the terminal until somebody has enabled it."""
-    said = sayable(snapshot)
     config = config_of(project, snapshot)
+    said = sayable(snapshot, config)
     outlet = outlet_from_config(project.config.slack, environment=environment)
     is_shadow = outlet is not None and not speaking(project.landing.events()).is_enabled
     outbox = Outbox(
@@ -98,15 +231,22 @@ def announce(
         on_uncertain=project.config.slack.on_uncertain,
         snapshot_id=snapshot.snapshot_id,
         why_printed="Not enabled (`breakeven alerts enable`)" if is_shadow else "No Slack token",
+        floor=floor_of(config),
+        posts_per_week=project.config.slack.posts_per_week,
+        channels=project.config.slack.teams,
+        quiet=quiet_hours_of(project.config),
         pictures=lambda case: curves_as_pictures(case, snapshot, config),
     )
-    return outbox.announce(verdicts=said.verdicts, alerts=said.alerts)
+    findings = said.findings.of_today(snapshot.as_of.date() - DAY)
+    return outbox.announce(verdicts=said.verdicts, alerts=said.alerts, findings=findings, ranked=said.findings.ranked)
 
 
 def curves_as_pictures(case: Case, snapshot: Snapshot, config: Config) -> list[Picture]:
     """The two curves of the verdict that a case speaks of; none where it has none to draw. AlertError: not drawn."""
+    if not isinstance(case.about, VerdictRow):
+        return []
     period: dict[str, date] = {"from_date": date.min, "to_date": case.usage_date + timedelta(days=1)}
-    name = case.verdict.workload
+    name = case.about.workload
     with Questions(snapshot) as questions:
         rows = {row["workload"]: row for row in questions.ask("workload_curves", **period).to_dicts()}
         lines = [row for row in questions.ask("verdicts", **period).to_dicts() if row["workload"] == name]

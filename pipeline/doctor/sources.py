@@ -249,7 +249,7 @@ def _late(
 ) -> list[Finding]:
     due = last_day_due(as_of, settle_lag)
     about: Any = {"dataset": row["dataset"]}
-    late = _late_days(row, due)
+    late = late_days(row, due)
     if not late:
         said = "on time when last built" if is_old else "on time"
         return [asked.found("late", "ok", said, late_days_count=0, **about)]
@@ -266,7 +266,7 @@ def _late(
     return [asked.found("late", state, said, fix=fix, cost=Cost.SOURCE_IS_LATE, late_days_count=len(late), **about)]
 
 
-def _late_days(row: Mapping[str, Any], due: date) -> list[date]:
+def late_days(row: Mapping[str, Any], due: date) -> list[date]:
     """Days that should be settled and are not; of what settles no days (cloud bills, rates), the days without any."""
     if row["is_waited_for"]:
         return [day for day in row["unsettled_dates"] or () if day <= due]

@@ -41,6 +41,9 @@ def verdict(**changes: Any) -> VerdictRow:
         "recommendation": "switch_to_self_host",
         "saving_rc_per_month": Decimal("5363.62"),
     }
+    if "workload" in changes:
+        # Workloads on one deployment are rivals for one recommendation; a test that wants that says so.
+        row["deployment_id"] = f"gpus-of-{changes['workload']}"
     return VerdictRow(**{**row, **changes})
 
 

@@ -32,7 +32,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def message(row=None, **changes):
     facts = {"subject": "workload:support-chat", "ordinal": 1, "state": "above", "previous_state": "below"}
-    case = Case(verdict=row or verdict(), **{**facts, **changes})
+    case = Case(about=row or verdict(), **{**facts, **changes})
     return message_for(case, currency="USD", company="Acme")
 
 
@@ -197,7 +197,7 @@ def test_cases_come_in_order_of_subject():
     cases = announced(
         alerts=[alert(workload=name) for name in names], verdicts=[verdict(workload=name) for name in names]
     )
-    assert [case.verdict.workload for case in cases] == ["alpha", "mid", "zeta"]
+    assert [case.about.workload for case in cases] == ["alpha", "mid", "zeta"]
 
 
 # Hostile names

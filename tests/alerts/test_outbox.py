@@ -678,5 +678,5 @@ def test_outlet_that_answers_ok_without_a_timestamp_is_uncertain(slack, events, 
 
 
 def _message():
-    case = outbox_module.Case(subject=SUBJECT, ordinal=1, state="above", previous_state="below", verdict=verdict())
+    case = outbox_module.Case(subject=SUBJECT, ordinal=1, state="above", previous_state="below", about=verdict())
     return outbox_module.message_for(case, currency="USD", company="Acme")

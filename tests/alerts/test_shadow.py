@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.alerts import outbox as outbox_module
@@ -56,6 +56,7 @@ def rehearsed(days, *, first, last):
     return rehearse(verdicts=verdicts, alerts=alerts, first_day=first, last_day=last, company="Acme", currency="USD")
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(*[st.sampled_from(["api", "self_host", None])] * len(WORKLOADS)), min_size=2, max_size=20))
 def test_each_change_of_an_unfrozen_day_is_one_post_on_that_day(rows):
     """Counted by hand: of the days that speak, each that differs from the one before it."""
@@ -73,6 +74,7 @@ def test_each_change_of_an_unfrozen_day_is_one_post_on_that_day(rows):
     assert {(post.day, post.case_key, post.state) for post in told.posts} == expected
 
 
+@settings(max_examples=20)
 @given(states=st.lists(st.sampled_from(["api", "self_host"]), min_size=2, max_size=15))
 def test_the_posts_are_those_that_a_run_a_day_makes(states):
     """Against the outbox itself on each morning, as a run would have called it."""
@@ -82,7 +84,7 @@ def test_the_posts_are_those_that_a_run_a_day_makes(states):
     class Channel:
         kind, channel, can_read_history, can_show_pictures = "test", "C0", True, False
 
-        def post(self, *, message, claim_id):
+        def post(self, *, message, claim_id, channel=None):
             live.append(message.plain)
             return outbox_module.Posted(channel="C0", timestamp=str(len(live)))
 

@@ -1,0 +1,277 @@
+"""What there is to say beside verdicts: waste, budgets, prepaid accounts, sources, restated months. Pure.
+
+Rows are those of `sql/reports`. Each function gives every subject that it knows, also those that need nobody, so that
+what was said of them can be ended.
+"""
+
+import shlex
+from calendar import monthrange
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Any
+
+from pipeline.alerts.finding import Finding
+from pipeline.alerts.text import inert, money
+from pipeline.economics.exact import to_places
+from pipeline.economics.worth_saying import Floor
+
+Row = Mapping[str, Any]
+
+# Four weeks have every weekday four times; a saving is not read off less than a week.
+WINDOW_DAYS = 28
+LEAST_DAYS = 7
+# A prepaid balance is told at two weeks, once more at three days, and no longer at four weeks.
+RUNWAY_LOW_DAYS = 14
+RUNWAY_LAST_DAYS = 3
+RUNWAY_CALM_DAYS = 28
+# Whole days after the day by which a source should have settled.
+LATE_DAYS = 2
+_NAME = 80
+
+
+def waste_findings(
+    rows: Iterable[Row], *, day: date, floor: Floor, currency: str, teams: Mapping[str | None, str | None]
+) -> list[Finding]:
+    """Of each deployment, what GPUs that nothing needed come to a month, from the settled days to `day`.
+
+    Rows: alert_waste.sql. The days are the 28 that end with the newest one; where they are fewer than 7, nothing is
+    said. teams: whose a deployment is.
+    """
+    known = [row for row in rows if row["usage_date"] <= day]
+    newest = max((row["usage_date"] for row in known), default=None)
+    if newest is None:
+        return []
+    known = [row for row in known if row["usage_date"] > newest - timedelta(days=WINDOW_DAYS)]
+    days = len({row["usage_date"] for row in known})
+    by_pool: dict[str | None, list[Row]] = {}
+    for row in known:
+        by_pool.setdefault(row["deployment_id"], []).append(row)
+    found = [
+        _waste(pool, of_pool, newest=newest, days=days, floor=floor, currency=currency, team=teams.get(pool))
+        for pool, of_pool in by_pool.items()
+        if days >= LEAST_DAYS
+    ]
+    return sorted(found, key=lambda one: one.subject)
+
+
+def _waste(
+    pool: str | None,
+    rows: Sequence[Row],
+    *,
+    newest: date,
+    days: int,
+    floor: Floor,
+    currency: str,
+    team: str | None,
+) -> Finding:
+    month_days = monthrange(newest.year, newest.month)[1]
+    waste = _a_month(rows, "waste_cost_rc", days, month_days)
+    bill = _a_month(rows, "bill_cost_rc", days, month_days)
+    hours = round(Fraction(sum(int(row["waste_gpu_milliseconds"]) for row in rows), 3_600_000))
+    unknown = sum(row["unknown_count"] for row in rows)
+    amount = to_places(waste, 18)
+    name = inert(pool, _NAME) if pool is not None else "GPUs of no deployment"
+    part = f", {round(100 * waste / bill)}% of its bill" if bill > 0 else ""
+    said = money(amount, currency)
+    since = newest - timedelta(days=days - 1)
+    return Finding(
+        subject=f"waste:{pool if pool is not None else '(no deployment)'}",
+        state="wasting",
+        usage_date=newest,
+        headline=f"{name}: {said} a month of GPUs that nothing needed",
+        do=(
+            "Release replicas, or fill them; breakeven advice says which, in which order."
+            if pool is not None
+            else "Give them to a deployment, or give them back."
+        ),
+        why=(
+            f"{hours:,} GPU-hours of {days} settled days from {since} UTC were more replicas than the hours needed, "
+            "could have been off, or had nothing loaded."
+        ),
+        by_when=f"No deadline is known; each month of waiting costs about {said}.",
+        at_stake=f"{said} a month at this rate{part}.",
+        how_sure="Bills, split by telemetry and declared capacity; unobserved hours are not in it. As cash it comes "
+        "back where a whole billed resource can go: breakeven waste --by run.",
+        unknown=f"The cost of {unknown} charges." if unknown else "Nothing that this sum reads.",
+        command=f"breakeven waste --by line --from {since} --to {newest + timedelta(days=1)}",
+        team=team,
+        pool=pool,
+        saving_rc_per_month=amount,
+        opens=floor.is_reached(waste, whole=bill),
+        is_calm=floor.is_left(waste, whole=bill),
+    )
+
+
+def _a_month(rows: Iterable[Row], name: str, days: int, month_days: int) -> Fraction:
+    known = sum((Fraction(row[name]) for row in rows if row[name] is not None), Fraction(0))
+    return known * month_days / days
+
+
+def runway_findings(rows: Iterable[Row], *, day: date) -> list[Finding]:
+    """Of each prepaid account, for how many days from `day` on its newest known balance lasts.
+
+    Rows: fct_prepaid_balances_daily, those with a closing balance. Nothing is said where nobody knows.
+    """
+    newest: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = row["issuer"], row["account"], row["billing_currency"]
+        if row["usage_date"] <= day and (key not in newest or row["usage_date"] > newest[key]["usage_date"]):
+            newest[key] = row
+    return [
+        _runway(*key, row=row, day=day) for key, row in sorted(newest.items()) if row["runway_days_count"] is not None
+    ]
+
+
+def _runway(issuer: str, account: str, currency: str, *, row: Row, day: date) -> Finding:
+    empty = row["usage_date"] + timedelta(days=row["runway_days_count"])
+    left = max((empty - day).days, 0)
+    name = inert(" ".join(dict.fromkeys((issuer, account))), _NAME)
+    balance, daily = money(row["closing_balance_cost"], currency), money(row["daily_used_cost"], currency)
+    is_last = left <= RUNWAY_LAST_DAYS
+    lasts = f"{left} day{'' if left == 1 else 's'}"
+    return Finding(
+        subject=f"runway:{issuer}/{account}/{currency}",
+        state="about_to_run_out" if is_last else "running_low",
+        usage_date=row["usage_date"],
+        headline=f"{name}: prepaid balance lasts {lasts}",
+        do="Top it up." if left <= RUNWAY_LOW_DAYS else "Nothing: it lasts.",
+        why=f"{balance} were left after {row['usage_date']} UTC, and {daily} are used a day.",
+        by_when=f"By {empty} UTC: then requests are refused.",
+        at_stake=f"{balance} left; what it serves stops when it is used up.",
+        how_sure="Stated balances and settled days of the bill; a day's use is the mean of those known among 28.",
+        unknown=f"What was used since {row['usage_date']} UTC.",
+        command="breakeven costs",
+        opens=left <= RUNWAY_LOW_DAYS,
+        is_calm=left > RUNWAY_CALM_DAYS,
+        is_urgent=is_last,
+        milder_than=frozenset() if is_last else frozenset({"about_to_run_out"}),
+    )
+
+
+def budget_findings(rows: Iterable[Row], *, day: date, floor: Floor, currency: str) -> list[Finding]:
+    """Of each budget of the month of `day`. Rows: fct_budgets_monthly. A budget of which too little is known is not
+    among them: it ends nothing either.
+    """
+    return [
+        _budget(row, day=day, floor=floor, currency=currency)
+        for row in rows
+        if row["month_from_date"] == day.replace(day=1) and row["status"] != "unknown"
+    ]
+
+
+def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
+    whose = row["scope"] if row["scope_name"] is None else f"{row['scope']} {inert(row['scope_name'], _NAME)}"
+    month, budget, forecast = f"{row['month_from_date']:%Y-%m}", row["budget_cost_rc"], row["forecast_cost_rc"]
+    is_over = row["status"] == "over"
+    spent = row["settled_cost_rc"] if row["settled_cost_rc"] is not None else row["settled_known_cost_rc"]
+    heading = forecast if forecast is not None else spent
+    above = Fraction(heading) - Fraction(budget)
+    said = money(to_places(above, 18), currency)
+    at_least = "" if row["settled_cost_rc"] is not None else "at least "
+    days = f"{row['settled_days_count']} of {row['month_days_count']} days"
+    is_within = row["status"] == "within"
+    return Finding(
+        subject=f"overspend:{month}/{row['scope']}{'' if row['scope_name'] is None else '/' + row['scope_name']}",
+        state="over" if is_over else "at_risk",
+        usage_date=day,
+        headline=f"{whose}, {month}: "
+        + ("within its budget" if is_within else f"budget {'spent' if is_over else 'at risk'}, {said} above it"),
+        do="Nothing: it holds." if is_within else "Spend less, or raise the budget in breakeven.yaml, dated.",
+        why=f"{at_least}{money(spent, currency)} of {money(budget, currency)} are spent on settled days ({days}); the "
+        f"month comes to {money(forecast, currency)}.",
+        by_when="The budget is spent." if is_over else f"Before the end of {month}.",
+        at_stake=f"{said} above the budget." if above > 0 else "Nothing above the budget.",
+        how_sure=f"Forecast: {inert(row['reason'] or 'unknown', 300)}.",
+        unknown=(
+            f"The cost of {row['unknown_charge_count']} charges." if row["unknown_charge_count"] else "What is to come."
+        ),
+        command="breakeven costs",
+        team=row["scope_name"] if row["scope"] == "team" else None,
+        opens=is_over or (not is_within and floor.is_reached(above, whole=budget)),
+        is_calm=is_within,
+        milder_than=frozenset() if is_over else frozenset({"over"}),
+    )
+
+
+def source_findings(rows: Iterable[Row], *, day: date, owners: Mapping[tuple[str, str], str | None]) -> list[Finding]:
+    """Of each source: whether it is late, or has lost what it had. No money is told.
+
+    Rows: source_days.sql, with `late_dates`: days that should be settled and are not. owners: whose a source is.
+    """
+    by_source: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["last_usage_date"] is not None:
+            by_source.setdefault((row["source"], row["account"]), []).append(row)
+    return [_source(*key, rows=of_one, day=day, owner=owners.get(key)) for key, of_one in sorted(by_source.items())]
+
+
+def _source(source: str, account: str, *, rows: Sequence[Row], day: date, owner: str | None) -> Finding:
+    blocked = sorted({one for row in rows for one in row["blocked_dates"] or ()})
+    late = sorted({one for row in rows for one in row["late_dates"] or ()})
+    dataset = next((row["dataset"] for row in rows if row["blocked_dates"]), rows[0]["dataset"])
+    name = f"{inert(source, _NAME)} of {inert(account, _NAME)}"
+    bucket = f"{source}/{account}/{dataset}/{blocked[0]}" if blocked else ""
+    if blocked:
+        said, do = (
+            "had money and now has none",
+            f'If that is right: breakeven accept {shlex.quote(inert(bucket, 200))} --why "..."',
+        )
+    elif late:
+        said, do = "is late", "See that it still delivers; breakeven doctor says what is wrong with it."
+    else:
+        said, do = "delivers again", "Nothing."
+    days = blocked or late
+    span = "" if not days else f"{days[0]} UTC" if len(days) == 1 else f"{days[0]} to {days[-1]} UTC, {len(days)} days"
+    return Finding(
+        subject=f"source:{source}/{account}",
+        state="lost" if blocked else "late",
+        usage_date=day,
+        headline=f"{name} {said}",
+        do=do,
+        why=f"{said[:1].upper()}{said[1:]}: {span}." if days else "Every day that should be settled is.",
+        by_when="No verdict, budget or close reads a day that is not settled." if days else "Nothing waits.",
+        at_stake="No money: figures wait for it.",
+        how_sure="As deliveries landed.",
+        unknown="What those days cost." if days else "Nothing.",
+        command="breakeven doctor",
+        team=owner,
+        opens=bool(blocked) or len(late) >= LATE_DAYS,
+        is_calm=not days,
+        is_of_settled_days=False,
+        milder_than=frozenset() if blocked else frozenset({"lost"}),
+    )
+
+
+def restated_findings(rows: Iterable[Row], *, day: date) -> list[Finding]:
+    """Of each closed month that bills restated since, by the newest month in which that is due.
+
+    Rows: alert_restated.sql.
+    """
+    by_month: dict[date, list[Row]] = {}
+    for row in rows:
+        by_month.setdefault(row["billing_month_date"], []).append(row)
+    return [_restated(month, of_month, day=day) for month, of_month in sorted(by_month.items())]
+
+
+def _restated(month: date, rows: Sequence[Row], *, day: date) -> Finding:
+    due = max(row["due_month_date"] for row in rows)
+    by_currency = {row["billing_currency"]: row["difference_cost"] for row in rows if row["due_month_date"] == due}
+    amounts = ", ".join(money(amount, currency) for currency, amount in sorted(by_currency.items()))
+    is_nothing = not any(by_currency.values())
+    return Finding(
+        subject=f"restated:{month:%Y-%m}",
+        state=f"restated_in_{due:%Y-%m}",
+        usage_date=day,
+        headline=f"{month:%Y-%m} was closed, and its bills say {amounts} other than then",
+        do=f"Book it in {due:%Y-%m}: breakeven close --month {due:%Y-%m} --dry-run shows the rows.",
+        why=f"What was closed stays; what bills of {month:%Y-%m} say now less what was booked is due in {due:%Y-%m}.",
+        by_when=f"When {due:%Y-%m} is closed.",
+        at_stake=f"{amounts}.",
+        how_sure="Bills as they landed, against the close, exactly.",
+        unknown="Whether they will be restated again.",
+        command=f"breakeven close --month {due:%Y-%m} --dry-run",
+        opens=not is_nothing,
+        is_calm=is_nothing,
+        is_of_settled_days=False,
+    )
