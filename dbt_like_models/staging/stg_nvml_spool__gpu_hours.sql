@@ -9,6 +9,19 @@ gpu_samples as not materialized (
     select * from landed_nvml_spool__gpu_samples
 ),
 
+-- What a healthy sample proves, as one small number: six sums that each look at every row for themselves take most of
+-- what a build takes. 0 is a GPU that is not healthy.
+activities as (
+    select
+        activity,
+        activity > 0 as is_healthy,
+        activity in (1, 2, 3, 5) as is_held,
+        activity in (1, 2) as is_busy,
+        activity = 1 as is_contradicted,
+        activity in (3, 4) as is_quiet
+    from (select cast(unnest(range(7)) as utinyint) as activity) as numbers
+),
+
 -- A sample vouches for its own interval and for no more than 15 minutes: an agent that slept has seen nothing.
 -- One that states neither activity nor processes proves nothing: memory alone says neither busy nor idle (MIG). NULL
 -- readings make these tests NULL, which count as no evidence.
@@ -23,38 +36,47 @@ intervals as not materialized (
         gpu_samples.sequence_number,
         epoch_ms(gpu_samples.at) - least(gpu_samples.interval_ms, 900000) as from_ms,
         epoch_ms(gpu_samples.at) as to_ms,
-        gpu_samples.health = 'ok' as is_healthy,
-        gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_busy,
-        gpu_samples.util_gpu_pct >= 90 and gpu_samples.sm_active_ppm = 0 as is_contradicted,
-        gpu_samples.util_gpu_pct = 0 and coalesce(gpu_samples.sm_active_ppm, 0) = 0 as is_quiet,
         -- NVML states it in 32 bits: anything else is a damaged record, and more than a sum of them could hold.
         case when gpu_samples.power_milliwatts between 0 and 4294967295 then gpu_samples.power_milliwatts end
             as power_milliwatts,
-        gpu_samples.compute_process_count > 0
-        or (gpu_samples.compute_process_count is null and gpu_samples.memory_used_bytes > 2147483648)
-        or gpu_samples.util_gpu_pct > 0 or gpu_samples.sm_active_ppm > 0 as is_held
+        greatest(gpu_samples.util_gpu_pct, gpu_samples.sm_active_ppm) > 0 as is_busy,
+        greatest(
+            gpu_samples.util_gpu_pct,
+            gpu_samples.sm_active_ppm,
+            coalesce(
+                gpu_samples.compute_process_count, case when gpu_samples.memory_used_bytes > 2147483648 then 1 end
+            )
+        ) > 0 as is_held,
+        gpu_samples.util_gpu_pct = 0 and coalesce(gpu_samples.sm_active_ppm, 0) = 0 as is_quiet,
+        cast(
+            case
+                when gpu_samples.health != 'ok' then 0
+                when is_busy and gpu_samples.util_gpu_pct >= 90 and gpu_samples.sm_active_ppm = 0 then 1
+                when is_busy then 2
+                when is_quiet and is_held then 3
+                when is_quiet then 4
+                when is_held then 5
+                else 6
+            end as utinyint
+        ) as activity
     from gpu_samples
     where
         gpu_samples.interval_ms > 0
+        and gpu_samples.health is not null
         and (
             gpu_samples.health != 'ok'
-            or (
-                gpu_samples.health = 'ok'
-                and (
-                    gpu_samples.util_gpu_pct is not null
-                    or gpu_samples.sm_active_ppm is not null
-                    or gpu_samples.compute_process_count is not null
-                )
-            )
+            or coalesce(gpu_samples.util_gpu_pct, gpu_samples.sm_active_ppm, gpu_samples.compute_process_count)
+            is not null
         )
 ),
 
+-- No part is longer than 15 minutes: sums of short numbers take half the time.
 hour_parts as not materialized (
     select
         *,
         from_ms // 3600000 as hour_number,
-        least(to_ms, (from_ms // 3600000 + 1) * 3600000) - from_ms as own_ms,
-        greatest(to_ms - (from_ms // 3600000 + 1) * 3600000, 0) as next_hour_ms
+        cast(least(to_ms, (from_ms // 3600000 + 1) * 3600000) - from_ms as integer) as own_ms,
+        cast(greatest(to_ms - (from_ms // 3600000 + 1) * 3600000, 0) as integer) as next_hour_ms
     from intervals
 ),
 
@@ -67,66 +89,32 @@ bulk as (
         provider_resource_id,
         agent_start_id,
         hour_number,
+        activity,
         min(from_ms) as first_from_ms,
         max(to_ms) as last_to_ms,
         sum(own_ms) as own_ms,
-        sum(own_ms) filter (where is_healthy) as own_healthy_ms,
-        sum(own_ms) filter (where is_healthy and is_held) as own_held_ms,
-        sum(own_ms) filter (where is_healthy and is_busy) as own_busy_ms,
-        sum(own_ms) filter (where is_healthy and is_contradicted) as own_contradicted_ms,
-        sum(own_ms) filter (where is_healthy and is_quiet) as own_quiet_ms,
-        sum(own_ms) filter (where is_healthy and power_milliwatts is not null) as own_powered_ms,
-        sum(own_ms * power_milliwatts) filter (where is_healthy) as own_microjoules,
-        sum(next_hour_ms) as next_hour_ms,
-        sum(next_hour_ms) filter (where is_healthy) as next_hour_healthy_ms,
-        sum(next_hour_ms) filter (where is_healthy and is_held) as next_hour_held_ms,
-        sum(next_hour_ms) filter (where is_healthy and is_busy) as next_hour_busy_ms,
-        sum(next_hour_ms) filter (where is_healthy and is_contradicted) as next_hour_contradicted_ms,
-        sum(next_hour_ms) filter (where is_healthy and is_quiet) as next_hour_quiet_ms
+        sum(own_ms) filter (where power_milliwatts is not null) as own_powered_ms,
+        sum(own_ms * power_milliwatts) as own_microjoules,
+        sum(next_hour_ms) as next_hour_ms
     from hour_parts
-    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number
+    group by
+        usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number, activity
 ),
 
 -- What crosses the full hour goes to the next one.
 own_and_next as (
     select
-        usage_date,
-        host,
-        gpu_uuid,
-        boot_id,
-        provider_resource_id,
-        agent_start_id,
-        hour_number,
-        first_from_ms,
-        least(last_to_ms, (hour_number + 1) * 3600000) as last_to_ms,
+        * exclude (own_ms, own_powered_ms, own_microjoules, next_hour_ms)
+        replace (least(last_to_ms, (hour_number + 1) * 3600000) as last_to_ms),
         own_ms as observed_ms,
-        own_healthy_ms as healthy_ms,
-        own_held_ms as held_ms,
-        own_busy_ms as busy_ms,
-        own_contradicted_ms as contradicted_ms,
-        own_quiet_ms as quiet_ms,
         own_powered_ms as powered_ms,
         own_microjoules as microjoules
     from bulk
-    union all
+    union all by name
     select
-        usage_date,
-        host,
-        gpu_uuid,
-        boot_id,
-        provider_resource_id,
-        agent_start_id,
-        hour_number + 1 as hour_number,
-        (hour_number + 1) * 3600000 as first_from_ms,
-        last_to_ms,
-        next_hour_ms as observed_ms,
-        next_hour_healthy_ms as healthy_ms,
-        next_hour_held_ms as held_ms,
-        next_hour_busy_ms as busy_ms,
-        next_hour_contradicted_ms as contradicted_ms,
-        next_hour_quiet_ms as quiet_ms,
-        null as powered_ms,
-        null as microjoules
+        * exclude (own_ms, own_powered_ms, own_microjoules, next_hour_ms)
+        replace (hour_number + 1 as hour_number, (hour_number + 1) * 3600000 as first_from_ms),
+        next_hour_ms as observed_ms
     from bulk
     where next_hour_ms > 0
 ),
@@ -134,26 +122,30 @@ own_and_next as (
 -- One agent's intervals follow each other by its monotonic clock, so they can be added up.
 hours as (
     select
-        usage_date,
-        host,
-        gpu_uuid,
-        boot_id,
-        provider_resource_id,
-        hour_number,
-        min(first_from_ms) as first_from_ms,
-        max(last_to_ms) as last_to_ms,
-        min(agent_start_id) != max(agent_start_id)
-        or sum(observed_ms) > max(last_to_ms) - min(first_from_ms) as is_contested,
-        sum(observed_ms) as observed_ms,
-        sum(healthy_ms) as healthy_ms,
-        sum(held_ms) as held_ms,
-        sum(busy_ms) as busy_ms,
-        sum(contradicted_ms) as contradicted_ms,
-        sum(quiet_ms) as quiet_ms,
-        sum(powered_ms) as powered_ms,
-        sum(microjoules) as microjoules
+        own_and_next.usage_date,
+        own_and_next.host,
+        own_and_next.gpu_uuid,
+        own_and_next.boot_id,
+        own_and_next.provider_resource_id,
+        own_and_next.hour_number,
+        min(own_and_next.first_from_ms) as first_from_ms,
+        max(own_and_next.last_to_ms) as last_to_ms,
+        min(own_and_next.agent_start_id) != max(own_and_next.agent_start_id)
+        or sum(own_and_next.observed_ms)
+        > max(own_and_next.last_to_ms) - min(own_and_next.first_from_ms) as is_contested,
+        sum(own_and_next.observed_ms) as observed_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_healthy) as healthy_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_held) as held_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_busy) as busy_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_contradicted) as contradicted_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_quiet) as quiet_ms,
+        sum(own_and_next.powered_ms) filter (where activities.is_healthy) as powered_ms,
+        sum(own_and_next.microjoules) filter (where activities.is_healthy) as microjoules
     from own_and_next
-    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, hour_number
+    inner join activities on own_and_next.activity = activities.activity
+    group by
+        own_and_next.usage_date, own_and_next.host, own_and_next.gpu_uuid, own_and_next.boot_id,
+        own_and_next.provider_resource_id, own_and_next.hour_number
 ),
 
 parts as (
@@ -178,7 +170,7 @@ parts as (
 contested_parts as (
     select
         *,
-        greatest(
+        part_to_ms - greatest(
             part_from_ms,
             max(part_to_ms) over (
                 partition by
@@ -187,31 +179,37 @@ contested_parts as (
                 order by part_from_ms, agent_start_id, sequence_number
                 rows between unbounded preceding and 1 preceding
             )
-        ) as uncovered_from_ms
+        ) as uncovered_ms
     from parts
 ),
 
 contested_hours as (
     select
-        usage_date,
-        host,
-        gpu_uuid,
-        boot_id,
-        provider_resource_id,
-        part_hour_number as hour_number,
-        min(part_from_ms) as first_from_ms,
-        max(part_to_ms) as last_to_ms,
-        sum(part_to_ms - uncovered_from_ms) as observed_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy) as healthy_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_held) as held_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_busy) as busy_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_contradicted) as contradicted_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and is_quiet) as quiet_ms,
-        sum(part_to_ms - uncovered_from_ms) filter (where is_healthy and power_milliwatts is not null) as powered_ms,
-        sum((part_to_ms - uncovered_from_ms) * power_milliwatts) filter (where is_healthy) as microjoules
+        contested_parts.usage_date,
+        contested_parts.host,
+        contested_parts.gpu_uuid,
+        contested_parts.boot_id,
+        contested_parts.provider_resource_id,
+        contested_parts.part_hour_number as hour_number,
+        min(contested_parts.part_from_ms) as first_from_ms,
+        max(contested_parts.part_to_ms) as last_to_ms,
+        sum(contested_parts.uncovered_ms) as observed_ms,
+        sum(contested_parts.uncovered_ms) filter (where activities.is_healthy) as healthy_ms,
+        sum(contested_parts.uncovered_ms) filter (where activities.is_held) as held_ms,
+        sum(contested_parts.uncovered_ms) filter (where activities.is_busy) as busy_ms,
+        sum(contested_parts.uncovered_ms) filter (where activities.is_contradicted) as contradicted_ms,
+        sum(contested_parts.uncovered_ms) filter (where activities.is_quiet) as quiet_ms,
+        sum(contested_parts.uncovered_ms) filter (
+            where activities.is_healthy and contested_parts.power_milliwatts is not null
+        ) as powered_ms,
+        sum(contested_parts.uncovered_ms * contested_parts.power_milliwatts) filter (where activities.is_healthy)
+            as microjoules
     from contested_parts
-    where part_to_ms > uncovered_from_ms
-    group by usage_date, host, gpu_uuid, boot_id, provider_resource_id, part_hour_number
+    inner join activities on contested_parts.activity = activities.activity
+    where contested_parts.uncovered_ms > 0
+    group by
+        contested_parts.usage_date, contested_parts.host, contested_parts.gpu_uuid, contested_parts.boot_id,
+        contested_parts.provider_resource_id, contested_parts.part_hour_number
 ),
 
 united as (
