@@ -516,6 +516,15 @@ class SlackQuietHours(_Section):
     weekends: bool = False
 
 
+class Accounting(_Section):
+    """General-ledger accounts of `breakeven accrue`, as the journal shall name them."""
+
+    api_expense: OwnerName = "API expense"
+    gpu_expense: OwnerName = "GPU expense"
+    accrued_liabilities: OwnerName = "Accrued liabilities"
+    accounts_payable: OwnerName = "Accounts payable"
+
+
 class Slack(_Section):
     """`teams`: the channel of what is a team's; else `channel`. The last of a week's posts is a digest of the rest."""
 
@@ -566,6 +575,7 @@ class Config(_Section):
     per_use: tuple[PerUse, ...] = ()
     ownership: tuple[Ownership, ...] = ()
     owner_aliases: tuple[OwnerAlias, ...] = ()
+    accounting: Accounting = Accounting()
     slack: Slack = Slack()
     alerts: AlertRule = AlertRule()
 

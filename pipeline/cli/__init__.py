@@ -42,6 +42,7 @@ _COMMANDS = {
     "ack": "pipeline.cli.events:ack",
     "snooze": "pipeline.cli.events:snooze",
     "close": "pipeline.cli.close:close",
+    "accrue": "pipeline.cli.accrue:accrue",
     "report": "pipeline.cli.report:report",
     "export": "pipeline.cli.export:export",
     "landing": "pipeline.cli.landing:landing",

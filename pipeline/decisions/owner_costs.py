@@ -133,8 +133,7 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
 def _rows_of(day: date, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     workloads = valid_on(day, inputs["config_workloads"])
-    said = valid_on(day, inputs["config_ownership"])
-    rules = narrowest_first([*map(_rule, said), *_teams_said_elsewhere(workloads)])
+    rules = rules_on(day, ownership=inputs["config_ownership"], workloads=workloads)
     tags = _tags_of(inputs, day) if any(rule.tags for rule in rules) else {}
     sums: dict[_Key, list[Any]] = {}
     for charge in _charges(day, inputs, rules, workloads):
@@ -149,16 +148,25 @@ def _rows_of(day: date, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         known_by = key[1:13]
         if known_by not in owners:
             row = dict(zip(GRAIN, key, strict=True))
-            owners[known_by] = owner_of(_fields(row), tags.get((row["account"], row["resource_id"]), {}), rules)
+            owners[known_by] = owner_of(fields_of(row), tags.get((row["account"], row["resource_id"]), {}), rules)
         row = dict(zip(GRAIN, key, strict=True))
         for attribute in ATTRIBUTES:
             row[attribute], row[f"{attribute}_matched_by"] = owners[known_by].get(attribute, (None, None))
         yield row | {"charge_count": count, "realized_cost": _money(quanta), "realized_cost_rc": _money(quanta_rc)}
 
 
-def _fields(row: Row) -> dict[str, str | None]:
-    """What a charge is known by, as rules name it. The workspace that has no id is called Default, as in `match`."""
-    found = {name: row[name] for name in FIELDS}
+def rules_on(day: date, *, ownership: Rows, workloads: Rows) -> list[OwnerRule]:
+    """All that says who owns what on a day, the narrowest first: rows of `config_ownership` and `config_workloads`."""
+    said = [*map(_rule, valid_on(day, ownership)), *_teams_said_elsewhere(valid_on(day, workloads))]
+    return narrowest_first(said)
+
+
+def fields_of(row: Row) -> dict[str, str | None]:
+    """What a charge is known by, as rules name it. The workspace that has no id is called Default, as in `match`.
+
+    `lane`: api, cloud or gpu; of the other columns those that are there.
+    """
+    found = {name: row.get(name) for name in FIELDS}
     if row["lane"] == "api" and found["sub_account_id"] is None:
         found["sub_account_id"] = "Default"
     return found

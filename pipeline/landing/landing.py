@@ -23,9 +23,10 @@ _LISTING_MARGIN = timedelta(days=2)
 REDACT_EVENT = "redact"
 REPORT_EVENT = "report"
 COLLECT_EVENT = "collect"
+ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT = "accrual.issued", "accrual.settled"
 # What was told and what was put away: no build reads it, and the build it tells of must not become another by it.
 _SAYS_NOTHING_TO_A_BUILD = frozenset({REPORT_EVENT, COLLECT_EVENT, "quarantine.dismissed"})
-_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.")
+_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.", "accrual.")
 
 
 class DamagedObjectError(LandingError):

@@ -1,0 +1,167 @@
+"""From an agreed rate to a journal, and from the bill to its reversal and true-up: the same bytes whenever asked."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import group
+from pipeline.economics.accrual import Accounts, Line, Thing, postings
+from pipeline.reports.accruals import as_csv
+from tests.pipeline.conftest import MakeProject
+from tests.pipeline.small_project import (
+    CONSOLE,
+    CONSOLE_NAME,
+    COST_API,
+    INVOICE,
+    USAGE_API,
+    SmallProject,
+    api_page,
+    cost_result,
+    invoice_csv,
+    source,
+    three_days,
+    usage_result,
+)
+
+DECEMBER = datetime(2026, 12, 2, 6, tzinfo=UTC)
+LATER = datetime(2026, 12, 9, 6, tzinfo=UTC)
+RESOURCE = {
+    "issuer": "gc", "resource_id": "srv-1", "gpu_count": 2, "contract_rate_per_gpu_hour": "1.115", "from": "2026-11-29",
+}  # fmt: skip
+
+OWNERSHIP = [{"cost_centre": "CC-7", "match": {"resource": "srv-1"}}]
+GL = {"accounting": {"gpu_expense": "6110", "accrued_liabilities": "2150", "accounts_payable": "2000"}}
+
+
+def accrue(made: SmallProject, *words: str) -> Result:
+    return CliRunner().invoke(
+        group, ["accrue", "--month", "2026-11", "--project", str(made.folder), *words], catch_exceptions=False
+    )
+
+
+def journal(made: SmallProject) -> tuple[str, list[dict[str, str]]]:
+    file = made.folder / "journal.csv"
+    answer = accrue(made, "--to", str(file))
+    assert answer.exit_code == 0, answer.output
+    text = file.read_text()
+    return text, list(csv.DictReader(io.StringIO(text)))
+
+
+def total(rows: list[dict[str, str]], account: str) -> Decimal:
+    own = [row for row in rows if row["gl_account"] == account]
+    return sum((Decimal(row["debit"] or 0) - Decimal(row["credit"] or 0) for row in own), Decimal(0))
+
+
+@pytest.fixture
+def owing(make_project: MakeProject) -> SmallProject:
+    """A server of two GPUs from 29 November on, at an agreed rate and not billed yet: two days of that month."""
+    made = make_project([source(CONSOLE, "main"), source(INVOICE, "gc")])
+    made.drop(CONSOLE, "main", CONSOLE_NAME, three_days("1", "2", "3"))
+    made.configure(gpu_resources=[RESOURCE], ownership=OWNERSHIP, **GL)
+    return made
+
+
+def test_what_is_agreed_is_accrued_and_the_bill_supersedes_it_to_the_cent(owing: SmallProject) -> None:
+    """By hand: 2 days x 24 h x 2 GPUs x 1.115 = 107.04; the bill says 110.00 for the three days to 1 December."""
+    owing.ingest(now=DECEMBER)
+    owing.build(now=DECEMBER)
+    first, rows = journal(owing)
+    assert [(row["entry"], row["gl_account"], row["cost_centre"], row["debit"], row["credit"]) for row in rows] == [
+        ("accrual", "6110", "CC-7", "107.04", ""),
+        ("accrual", "2150", "", "", "107.04"),
+    ]
+    assert {row["posting_date"] for row in rows} == {"2026-11-30"}
+    assert "96.00 GPU-hours" in rows[0]["basis"]
+    assert journal(owing)[0] == first
+    # What is declared after that is named, and not slipped into what was handed in.
+    owing.configure(gpu_resources=[RESOURCE, {**RESOURCE, "resource_id": "srv-2"}], ownership=OWNERSHIP, **GL)
+    owing.ingest(now=DECEMBER.replace(hour=9))
+    owing.build(now=DECEMBER.replace(hour=9))
+    said = accrue(owing, "--dry-run").output
+    assert "$107.04 of srv-2 is accrued since it was issued" in said
+
+    bill = invoice_csv([("GPU server", "srv-1", "165.03")], period=("2026-11-29", "2026-12-02"))
+    owing.drop(INVOICE, "gc", "invoice.csv", bill)
+    owing.ingest(now=LATER)
+    built = owing.build(now=LATER)
+    shown = accrue(owing, "--dry-run").output
+    assert "true_up" in shown
+    text, rows = journal(owing)
+    assert text.startswith(first)
+    booked = built.one(
+        "select sum(realized_cost) from fct_gpu_costs_daily where cost_measure = 'billed' and usage_date < '2026-12-01'"
+    )
+    assert total(rows, "6110") == -total(rows, "2000") == round(booked, 2) == Decimal("110.02")
+    assert total(rows, "2150") == 0
+    by_entry = {row["entry"]: row for row in rows if row["gl_account"] == "6110"}
+    assert (by_entry["reversal"]["credit"], by_entry["billed"]["debit"], by_entry["true_up"]["debit"]) == (
+        "107.04", "107.04", "2.98",
+    )  # fmt: skip
+    assert by_entry["true_up"]["receipt_id"] == "INV-1"
+    assert {row["posting_date"] for row in rows} == {"2026-11-30", "2026-12-09"}
+    # Whatever is restated later, what was issued stays.
+    bill = invoice_csv([("GPU server", "srv-1", "999.00")], period=("2026-11-29", "2026-12-02"))
+    owing.drop(INVOICE, "gc", "invoice.csv", bill)
+    owing.ingest(now=datetime(2026, 12, 10, 6, tzinfo=UTC))
+    owing.build(now=datetime(2026, 12, 10, 6, tzinfo=UTC))
+    assert journal(owing)[0] == text
+
+
+def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(make_project: MakeProject) -> None:
+    """By hand: a million output tokens a day; on 1 November they are billed, on the 2nd they are not yet."""
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+    made.configure(
+        contracts=[
+            {"provider": "anthropic", "from": "2026-01-01",
+             "rates": [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "4.25"}]},
+        ],
+    )  # fmt: skip
+    used = usage_result(output_tokens=1_000_000)
+    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-01": [used], "2026-11-02": [used]}))
+    made.drop(COST_API, "main", "cost.json", api_page({"2026-11-01": [cost_result("500")]}))
+    made.ingest(now=DECEMBER)
+    made.build(now=DECEMBER)
+    first, rows = journal(made)
+    assert [(row["gl_account"], row["debit"], row["credit"]) for row in rows] == [
+        ("API expense", "4.25", ""),
+        ("Accrued liabilities", "", "4.25"),
+    ]
+    assert "1000000 metered tokens at contract rate" in rows[0]["basis"]
+    made.drop(COST_API, "main", "cost2.json", api_page({"2026-11-02": [cost_result("400")]}))
+    made.ingest(now=LATER)
+    made.build(now=LATER)
+    text, rows = journal(made)
+    assert text.startswith(first)
+    assert (total(rows, "API expense"), total(rows, "Accounts payable")) == (Decimal("4.00"), Decimal("-4.00"))
+    true_up = [row for row in rows if row["entry"] == "true_up" and row["gl_account"] == "API expense"]
+    assert [(row["debit"], row["credit"]) for row in true_up] == [("", "0.25")]
+
+
+def test_a_month_that_is_not_over_and_one_that_owes_nothing_are_said(owing: SmallProject) -> None:
+    now = datetime(2026, 11, 30, 6, tzinfo=UTC)
+    owing.ingest(now=now)
+    owing.build(now=now)
+    refused = CliRunner().invoke(group, ["accrue", "--month", "2026-11", "--project", str(owing.folder)])
+    assert refused.exit_code != 0
+    assert "not over" in str(refused.exception)
+    assert "$53.52" in accrue(owing, "--dry-run").output
+    nothing = CliRunner().invoke(group, ["accrue", "--month", "2026-10", "--project", str(owing.folder)])
+    assert "nothing is accrued" in nothing.output
+    assert owing.project.landing.events("accrual.issued") == []
+
+
+def test_no_cell_of_the_journal_is_a_formula(tmp_path: Path) -> None:
+    line = Line(Thing("gpu", "=cmd|' /C calc'!A0", "a", "@r"), "JPY", "+SUM(1)", 5, "-1+2")
+    accounts = Accounts(expense={"gpu": "=6110"}, accrued="@2150", payable="2000")
+    text = as_csv(
+        postings([line], entry="accrual", posting_date=datetime(2026, 1, 1, tzinfo=UTC).date(), accounts=accounts,
+                 receipt_id="\tR")
+    )  # fmt: skip
+    rows = list(csv.reader(io.StringIO(text)))
+    assert [row[4:6] for row in rows[1:]] == [["5", ""], ["", "5"]]
+    assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]
