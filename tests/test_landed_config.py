@@ -95,11 +95,11 @@ def event(said: object, at: str = "2026-10-01T08:00:00Z") -> Event:
 
 
 def mappings(said: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Said]]:
-    """Every mapping of a version, and where it is; what a person wrote under `settings` is their own."""
+    """Every mapping of a version, and where it is; keys under `settings`, `teams` and `tags` are a person's own."""
     if isinstance(said, dict):
         yield path, said
         for key, value in said.items():
-            if key != "settings":
+            if key not in ("settings", "teams", "tags"):
                 yield from mappings(value, (*path, key))
     elif isinstance(said, list):
         for number, value in enumerate(said):
