@@ -31,44 +31,14 @@ days as (
     select * from calendar
 ),
 
-per_use_lines as (
-    select distinct
-        invoice_lines.account,
-        invoice_lines.invoice_id,
-        invoice_lines.line_number
-    from invoice_lines
-    inner join config_per_use_charges as rules
-        on
-            invoice_lines.account = rules.account
-            and (rules.resource_id is null or invoice_lines.resource_id = rules.resource_id)
-            and rules.service is null
-            and rules.sku is null
-            and rules.sub_account_id is null
-            and invoice_lines.period_end_at
-            > coalesce(cast(rules.valid_from_date as timestamp), invoice_lines.period_start_at)
-            and invoice_lines.period_start_at
-            < coalesce(cast(rules.valid_to_date as timestamp), invoice_lines.period_end_at)
-    where invoice_lines.charge_kind in ('gpu_instance', 'discount', 'credit', 'other')
-),
-
 lines as (
     select
-        invoice_lines.* replace (
-            case when per_use_lines.account is null then invoice_lines.charge_kind else 'per_use' end as charge_kind
-        ),
-        coalesce(sources.issuer, invoice_lines.account) as issuer,
-        invoice_lines.charge_kind in ('gpu_instance', 'discount', 'credit')
-        and invoice_lines.resource_id is not null
-        and per_use_lines.account is null as is_gpu_charge
+        invoice_lines.*,
+        coalesce(sources.issuer, invoice_lines.account) as issuer
     from invoice_lines
     cross join this_partition
     left join sources
         on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
-    left join per_use_lines
-        on
-            invoice_lines.account = per_use_lines.account
-            and invoice_lines.invoice_id = per_use_lines.invoice_id
-            and invoice_lines.line_number = per_use_lines.line_number
     where
         sources.role is distinct from 'control'
         and invoice_lines.period_start_at < cast(this_partition.to_date as timestamp)
@@ -104,14 +74,64 @@ counted_lines as (
             and lines.line_number = agreed_counts.line_number
 ),
 
+line_days as (
+    select
+        *,
+        unnest(
+            range(epoch_ms(period_start_at) // 86400000, (epoch_ms(period_end_at) - 1) // 86400000 + 1)
+        ) as day_number
+    from counted_lines
+),
+
+per_use_days as (
+    select distinct
+        line_days.account,
+        line_days.invoice_id,
+        line_days.line_number,
+        line_days.day_number
+    from line_days
+    inner join config_per_use_charges as rules
+        on
+            line_days.account = rules.account
+            and (rules.resource_id is null or line_days.resource_id = rules.resource_id)
+            and rules.service is null
+            and rules.sku is null
+            and rules.sub_account_id is null
+            and line_days.day_number
+            >= coalesce(date_diff('day', date '1970-01-01', rules.valid_from_date), line_days.day_number)
+            and line_days.day_number
+            < coalesce(date_diff('day', date '1970-01-01', rules.valid_to_date), line_days.day_number + 1)
+    where line_days.charge_kind in ('gpu_instance', 'discount', 'credit', 'other')
+),
+
+-- A service is billed by use from a day to a day: of a line that is longer, the other days are as the line says.
+told_days as (
+    select
+        line_days.*,
+        per_use_days.day_number is not null as is_per_use,
+        bool_and(per_use_days.day_number is not null) over (
+            partition by line_days.account, line_days.invoice_id, line_days.line_number
+        ) as is_all_per_use
+    from line_days
+    left join per_use_days
+        on
+            line_days.account = per_use_days.account
+            and line_days.invoice_id = per_use_days.invoice_id
+            and line_days.line_number = per_use_days.line_number
+            and line_days.day_number = per_use_days.day_number
+),
+
 -- The hours a line bills: its own quantity, else its period, times its GPUs. Money given back takes no hours back.
 quantities as (
     select
-        *,
+        * replace (case when is_per_use then 'per_use' else charge_kind end as charge_kind),
+        charge_kind in ('gpu_instance', 'discount', 'credit')
+        and resource_id is not null
+        and not is_per_use as is_gpu_charge,
         epoch_ms(period_end_at) - epoch_ms(period_start_at) as period_ms,
         case
             when billed_cost < 0 or quantity < 0 then null
-            when charge_kind = 'per_use' then coalesce(quantity_gpu_milliseconds, quantity_resource_milliseconds)
+            when is_all_per_use then coalesce(quantity_gpu_milliseconds, quantity_resource_milliseconds)
             when charge_kind != 'gpu_instance' or resource_id is null then null
             when quantity_gpu_milliseconds is not null then quantity_gpu_milliseconds
             when quantity_resource_milliseconds is not null then quantity_resource_milliseconds * known_gpu_count
@@ -119,16 +139,7 @@ quantities as (
         end as line_gpu_ms,
         -- A decimal has always 18 digits after its point: without it, it counts quanta of 10^-18.
         cast(replace(cast(abs(billed_cost) as varchar), '.', '') as hugeint) as quanta
-    from counted_lines
-),
-
-line_days as (
-    select
-        *,
-        unnest(
-            range(epoch_ms(period_start_at) // 86400000, (epoch_ms(period_end_at) - 1) // 86400000 + 1)
-        ) as day_number
-    from quantities
+    from told_days
 ),
 
 weights as (
@@ -136,7 +147,7 @@ weights as (
         *,
         least(epoch_ms(period_end_at), (day_number + 1) * 86400000)
         - greatest(epoch_ms(period_start_at), day_number * 86400000) as day_ms
-    from line_days
+    from quantities
 ),
 
 floored as (

@@ -206,3 +206,24 @@ def test_tags_that_are_no_json_object_tell_nothing_and_stop_nothing(cache: Path,
     built = build_tables(cache, {**tables, CUR: [{**line, "resource_tags": tags}]}, ("int_gpu_holdings_daily",))
     found = [row["holding_method"] for row in rows_of(built, "int_gpu_holdings_daily") if row["usage_date"] == DAY]
     assert found == [None]
+
+
+def test_of_a_line_that_is_longer_than_a_service_the_other_days_are_a_gpus(cache: Path) -> None:
+    """Each day of the line is booked once: as its service's from the day that says so, as GPU time before it."""
+    rule = {"per_use_service": "burst", "account": "gpucloud", "resource_id": "node-1", "service": None, "sku": None,
+            "sub_account_id": None, "valid_from_date": DAY + timedelta(days=1), "valid_to_date": None}  # fmt: skip
+    tables = {
+        INVOICE_LINES: [invoice_line("20.00", days=2, quantity="33")],
+        "config_per_use_charges": [rule],
+    }
+    built = build_tables(cache, tables, ("int_gpu_charges_daily", "fct_gpu_costs_daily", *GPU_CHECKS))
+    assert broken_laws(built) == []
+    assert [
+        (row["usage_date"], row["charge_kind"], row["is_gpu_charge"], row["realized_cost"], row["gpu_milliseconds"])
+        for row in sorted(rows_of(built, "int_gpu_charges_daily"), key=lambda row: row["usage_date"])
+    ] == [
+        (DAY, "gpu_instance", True, Decimal(10), 59_400_000),
+        (DAY + timedelta(days=1), "per_use", False, Decimal(10), 59_400_000),
+    ]
+    states = [(row["usage_date"], row["state"], row["realized_cost"]) for row in rows_of(built, "fct_gpu_costs_daily")]
+    assert sorted(states) == [(DAY, "unobserved", Decimal(10)), (DAY + timedelta(days=1), "per_use", Decimal(10))]
