@@ -28,6 +28,7 @@ from pipeline.check.engine import (
     since_start,
     tokens_per_second,
 )
+from pipeline.check.roles import split_by_role
 from pipeline.check.watching import Watched
 from pipeline.economics.exact import to_places
 from pipeline.formats.engines import EngineRow
@@ -122,7 +123,8 @@ def _replicas(
     watched: Sequence[Watched], *, rate: Decimal | None, gpu_count: int | None
 ) -> tuple[dict[str, Priced], list[int], list[str]]:
     """Each address by its name, the GPUs of each, and why some say nothing. The only one's failure is raised."""
-    replicas: dict[str, Priced] = {}
+    windows: dict[str, Window] = {}
+    counts: dict[str, int] = {}
     gpus: list[int] = []
     failed: list[str] = []
     for one in watched:
@@ -147,10 +149,12 @@ def _replicas(
                 f"{one.name or 'The engine'} was not observed for {fixed(Decimal(unobserved_ms) / 60_000, 1)} min in "
                 "between: neither that time nor its tokens are counted, and it is not called idle."
             )
-        replicas[one.name] = priced(window, rate_per_gpu_hour=rate, gpu_count=count)
-    if not replicas and failed:
+        windows[one.name], counts[one.name] = window, count
+    if not windows and failed:
         raise CheckError(" ".join(failed))
-    return replicas, gpus, failed
+    owned, said = split_by_role(windows, {one.name: one.readings for one in watched})
+    replicas = {name: priced(window, rate_per_gpu_hour=rate, gpu_count=counts[name]) for name, window in owned.items()}
+    return replicas, gpus, [*failed, *said]
 
 
 # As the table of engines says of their releases (`breakeven agent engines`).

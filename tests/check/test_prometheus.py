@@ -91,6 +91,47 @@ def test_every_engine_is_its_own_and_they_add_up() -> None:
     assert [one["replica"] for one in document(found)["replicas"]] == ["chat-0", "chat-1"]
 
 
+def by_source(computed: int, transferred: int) -> str:
+    name = "vllm:prompt_tokens_by_source_total"
+    parts = (("local_compute", computed), ("local_cache_hit", 0), ("external_kv_transfer", transferred))
+    labels = 'engine="0",model_name="acme/chat-8b"'
+    return "".join([f"# TYPE {name} counter\n", *(f'{name}{{{labels},source="{one}"}} {n}\n' for one, n in parts)])
+
+
+def one_of_two(pod: str, *, prompt: int, output: int, transferred: int, label: dict[str, str]) -> list[Stored]:
+    bodies = [
+        (
+            START + timedelta(seconds=60 * step),
+            by_source(step * (prompt - transferred), step * transferred)
+            + vllm_body(prompt=step * prompt, output=step * output, cached=step * transferred, requests=step * 3),
+        )
+        for step in (0, 1, 2)
+    ]
+    return stored(bodies, namespace="chat", pod=pod, **label)
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_prompt_that_one_engine_computes_for_another_is_counted_once(is_said: bool) -> None:
+    """By their labels where they have them, else by what both counted; each token, each request and each GPU once."""
+    told = [{"engine_type": role} if is_said else {} for role in ("prefill", "decode")]
+    first = one_of_two("chat-0", prompt=900, output=3, transferred=0, label=told[0])
+    # Few enough from elsewhere that the counters alone would not show it.
+    second = one_of_two("chat-1", prompt=900, output=300, transferred=100 if is_said else 890, label=told[1])
+    found = answer(watched(PrometheusApi(series=[*first, *second])))
+    total = found.windows["observed"].window.tokens
+    assert (total.prompt, total.output, total.requests) == (1800, 600, 6)
+    assert [one.window.tokens.total for one in found.replicas.values()] == [1800, 600]
+    assert found.windows["observed"].gpu_ms == 2 * 120_000
+    assert any(note.startswith("chat-0 computes prompts for chat-1: ") for note in found.unknown)
+
+
+def test_what_only_looks_like_one_side_counts_whole() -> None:
+    """A cache outside of the engines transfers as well: then nobody else has counted the prompt."""
+    alike = [one_of_two(pod, prompt=900, output=300, transferred=890, label={}) for pod in ("chat-0", "chat-1")]
+    total = answer(watched(PrometheusApi(series=[*alike[0], *alike[1]]))).windows["observed"].window.tokens
+    assert (total.prompt, total.output, total.requests) == (3600, 1200, 12)
+
+
 @pytest.mark.parametrize("where", [{"namespace": "llm", "pod": "chat-0"}, {}])
 def test_two_monitors_of_one_engine_are_one_address(where: dict[str, str]) -> None:
     """B19: neither its tokens nor its GPUs are there twice."""
