@@ -50,12 +50,9 @@ def split_by_role(
             continue
         for name, role in roles.items():
             found[name] = replace(windows[name], tokens=_own(windows[name].tokens, role))
-        sides = {
-            role: " and ".join(sorted(name for name, its in roles.items() if its == role)) for role in roles.values()
-        }
+        first, second = (" and ".join(name for name in sorted(roles) if roles[name] == role) for role in ROLES)
         said.append(
-            f"{sides['prefill']} computes prompts for {sides['decode']}: prompts are counted there, answers and requests "
-            "here, none twice."
+            f"{first} computes prompts for {second}: prompts are counted there, answers and requests here, none twice."
         )
     return found, tuple(said)
 
