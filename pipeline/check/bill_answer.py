@@ -121,7 +121,11 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         f"{row['rates_count']:,} rates of {row['currencies_count']} currencies"
         for row in bills.of("rates", file.account)
     ]
-    return Told(title=file.name, file=file, lines=tuple(lines), said=tuple(rates))
+    drivers = [
+        f"{row['values_count']:,} values of {row['driver']} by the {row['period']}, in all {row['driver_quantity']:,f}"
+        for row in bills.of("drivers", file.account)
+    ]
+    return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers))
 
 
 def _of_spools(bills: Bills, *, rate: Decimal | None, currency: str) -> list[Told]:

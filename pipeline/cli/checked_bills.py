@@ -36,6 +36,7 @@ WORDS = {
     "runpod_billing": "billing history of RunPod",
     "modal_billing_csv": "billing report of Modal",
     "prepaid_csv": "entries of a prepaid account: no bill",
+    "drivers_csv": "business drivers, as tasks or customers: no bill",
     "nvml_spool": "spool of GPU samples and engine scrapes",
     "ecb_rates": "exchange rates of the European Central Bank",
 }

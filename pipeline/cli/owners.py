@@ -23,10 +23,13 @@ from pipeline.formats.writing import printable
 from pipeline.ownership import ATTRIBUTES
 from pipeline.reports.figures import counted
 from pipeline.reports.owners import (
+    DRIVER_COLUMNS,
     MEASURES,
     NOTE,
     TITLES,
     WITHOUT,
+    driver_cells,
+    driver_reasons,
     measures_in,
     owner_cells,
     owner_rows,
@@ -36,6 +39,7 @@ from pipeline.reports.owners import (
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import money
 
+DRIVER = "driver"
 CHOICES = tuple(name.replace("_", "-") for name in ATTRIBUTES)
 _SHOWN = 20
 
@@ -43,7 +47,10 @@ _SHOWN = 20
 def answer_by_owner(
     by: str, folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
 ) -> None:
-    """What each team, cost centre or environment cost."""
+    """What each team, cost centre or environment cost, or a unit of what the business did."""
+    if by == DRIVER:
+        _answer_by_driver(folder, as_of, from_text, to_text, output_format)
+        return
     attribute = by.replace("-", "_")
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
@@ -71,6 +78,31 @@ def answer_by_owner(
     if owners[-1].name is None:
         said = "" if attribute == "team" else f" --by {by}"
         console().print(f"What nobody owns: breakeven owners{said}", markup=False)
+
+
+def _answer_by_driver(
+    folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None, output_format: str
+) -> None:
+    """What a unit of each business driver cost: months, and in the other formats their days too."""
+    project = open_project(folder)
+    snapshot = snapshot_for(project, as_of)
+    config = config_of(project, snapshot)
+    from_date, to_date = period(snapshot, from_text, to_text)
+    with Questions(snapshot) as questions:
+        frame = questions.ask("driver_costs", from_date=from_date, to_date=to_date)
+    if output_format != "table":
+        emit(frame, output_format)
+        return
+    rows = [row for row in frame.to_dicts() if row["period"] == "month"]
+    title = f"Cost per driver, months of {from_date} to {to_date}, in {config.reporting_currency}"
+    if not rows:
+        console().print(f"{title}: nobody has written down a driver. A source drivers_csv reads date,driver,value.")
+        return
+    currency = config.reporting_currency
+    write = partial(money, currency=currency)
+    print_table(DRIVER_COLUMNS, [driver_cells(row, money=write, currency=currency) for row in rows], title)
+    for text in driver_reasons(rows):
+        console().print(printable(f"Unknown: {text}."), markup=False)
 
 
 @click.command()

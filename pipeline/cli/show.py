@@ -38,7 +38,7 @@ from pipeline.cli.options import (
     project_option,
     snapshot_for,
 )
-from pipeline.cli.owners import CHOICES, answer_by_owner
+from pipeline.cli.owners import CHOICES, DRIVER, answer_by_owner
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
@@ -156,7 +156,11 @@ def _rc(config: Config) -> str:
     help="What changed since the month before, and why: the month of --to, in effects that sum to the change.",
 )
 @click.option(
-    "--by", "by", type=click.Choice(CHOICES), default=None, help="What each owner cost: see `breakeven owners`."
+    "--by",
+    "by",
+    type=click.Choice((*CHOICES, DRIVER)),
+    default=None,
+    help="What each owner cost, or a unit of a driver.",
 )
 def costs(
     folder: Path | None,
@@ -177,6 +181,7 @@ def costs(
       breakeven costs
       breakeven costs --by-class
       breakeven costs --by team
+      breakeven costs --by driver --from 2026-10-01 --to 2026-11-01
       breakeven costs --bridge --to 2026-11-01
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
     """

@@ -19,6 +19,7 @@ from pipeline.decisions import (
     commitment_scopes,
     demand_forecasts,
     deployment_plans,
+    driver_costs,
     gpu_waste,
     idle_fills,
     invoices_monthly,
@@ -83,6 +84,7 @@ PYTHON_MODELS = (
     _node("fct_adapter_tokens_daily", adapter_tokens, "month"),
     _node("fct_per_use_costs_daily", per_use_costs, "month"),
     _node("fct_owner_costs_daily", owner_costs, "day"),
+    _node("fct_driver_costs_period", driver_costs, "month"),
     _node("fct_invoices_monthly", invoices_monthly, "none"),
     _node("fct_prepaid_balances_daily", prepaid_balances, "none"),
 )

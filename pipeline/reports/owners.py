@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.config import Config
+from pipeline.formats import currency as currencies
 from pipeline.ownership import named_now
 from pipeline.reports import figures
 
@@ -114,3 +115,31 @@ def _yaml(text: str) -> str:
     is_plain = text.isascii() and text.replace("-", "").replace("_", "").isalnum() and text[:1].isalpha()
     is_word = text.lower() not in ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
     return text if is_plain and is_word else json.dumps(text, ensure_ascii=True)
+
+
+DRIVER_COLUMNS = ("Period", "Driver", "Of", "Value", "Cost", "Measure", "Cost of one")
+
+
+def driver_cells(row: Mapping[str, Any], *, money: Callable[[Decimal | None], str], currency: str) -> tuple[str, ...]:
+    """In the order of DRIVER_COLUMNS. What is unknown says so; why, stands in `driver_reasons`."""
+    of = "all" if row["team"] is None and row["workload"] is None else ""
+    if row["team"] is not None:
+        of = f"team {figures.visible(row['team'])}"
+    elif row["workload"] is not None:
+        of = f"workload {figures.visible(row['workload'])}"
+    start: date = row["period_from_date"]
+    price = row["realized_rc_per_unit"]
+    return (
+        f"{start:%Y-%m}" if row["period"] == "month" else start.isoformat(),
+        figures.visible(row["driver"]),
+        of,
+        "unknown" if row["driver_quantity"] is None else format(row["driver_quantity"].normalize(), ",f"),
+        "unknown" if row["realized_cost_rc"] is None else money(row["realized_cost_rc"]),
+        row["cost_measure"] or "",
+        "unknown" if price is None else currencies.money(price, currency, most_decimals=4),
+    )
+
+
+def driver_reasons(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why a price is unknown: each reason once."""
+    return list(dict.fromkeys(f"{row['driver']}: {row['reason']}" for row in rows if row["reason"] is not None))

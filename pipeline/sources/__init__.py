@@ -8,6 +8,7 @@ from pipeline.sources.aws_cur import SOURCE as AWS_CUR
 from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
 from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
+from pipeline.sources.drivers_csv import SOURCE as DRIVERS_CSV
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
@@ -56,6 +57,7 @@ SOURCES: tuple[Source, ...] = (
     RUNPOD_BILLING,
     MODAL_BILLING_CSV,
     PREPAID_CSV,
+    DRIVERS_CSV,
     NVML_SPOOL,
     PROMETHEUS,
     ECB_RATES,

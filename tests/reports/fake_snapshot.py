@@ -15,6 +15,7 @@ from pipeline.decisions import (
     budgets,
     demand_forecasts,
     deployment_plans,
+    driver_costs,
     gpu_waste,
     idle_fills,
     invoices_monthly,
@@ -88,6 +89,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "fct_budgets_monthly": dict(budgets.SCHEMA),
     "fct_prepaid_balances_daily": dict(prepaid_balances.SCHEMA),
     "fct_owner_costs_daily": dict(owner_costs.SCHEMA),
+    "fct_driver_costs_period": dict(driver_costs.SCHEMA),
     "fct_per_use_costs_daily": dict(per_use_costs.SCHEMA),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),

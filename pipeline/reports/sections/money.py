@@ -7,9 +7,17 @@ from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
 from pipeline.reports.budgets import MONEY_COLUMNS, budget_cells, how_forecast
+from pipeline.reports.owners import (
+    DRIVER_COLUMNS,
+    driver_cells,
+    driver_reasons,
+    measures_in,
+    owner_cells,
+    owner_rows,
+    owners_of,
+)
 from pipeline.reports.owners import NOTE as OWNER_NOTE
 from pipeline.reports.owners import TITLES as OWNER_TITLES
-from pipeline.reports.owners import measures_in, owner_cells, owner_rows, owners_of
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
 from pipeline.reports.prepaid import COLUMNS as PREPAID_COLUMNS
 from pipeline.reports.prepaid import NOTE as PREPAID_NOTE
@@ -207,6 +215,7 @@ def spend(month: Month) -> Section:
     ]
     blocks.extend(_cloud_bills(month))
     blocks.extend(_by_owner(month))
+    blocks.extend(_by_driver(month))
     blocks.extend(_budgets(month))
     blocks.extend(_prepaid(month))
     if unknown:
@@ -303,6 +312,29 @@ def _by_owner(month: Month) -> Iterator[Table]:
             ),
             rows=tuple(Row(row if has_unconverted else row[:-1], refused=month.proof.of_money()) for row in cells),
             note=OWNER_NOTE,
+        )
+
+
+def _by_driver(month: Month) -> Iterator[Table]:
+    """What a task, a customer or a unit of revenue cost, where somebody wrote down how many there were."""
+    rows = [row for row in month.ask("driver_costs") if row["period"] == "month"]
+    if rows:
+        yield Table(
+            caption="Cost per driver",
+            columns=tuple(
+                Column(title, month.currency if title == "Cost" else "", is_number=title in ("Value", "Cost"))
+                for title in DRIVER_COLUMNS
+            ),
+            rows=tuple(
+                Row(driver_cells(row, money=month.money, currency=month.currency), refused=month.proof.of_money())
+                for row in rows
+            ),
+            note=" ".join(
+                (
+                    "Cost: what APIs and GPUs cost of the team or workload, or of all.",
+                    *(f"Unknown: {text}." for text in driver_reasons(rows)),
+                )
+            ),
         )
 
 
