@@ -162,11 +162,15 @@ def sections_of(
         money.spend(month),
         money.unit_costs(month),
         gpus.waste(month),
+        money.commitments(month),
         workloads.verdicts(month),
+        gpus.recommendations(month),
+        money.budget(month),
         trust.reconciliation(month),
         close.close(month),
         controls.controls(month),
         trust.coverage(month, quarantined),
+        trust.assumptions(month),
         trust.laws(results),
     )
 

@@ -44,7 +44,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             pl.String(),
         ),
         **dict.fromkeys(("team", "workload", "price_status"), pl.String()),
-        **dict.fromkeys(("service_tier", "context_window", "inference_geo"), pl.String()),
+        **dict.fromkeys(("service_tier", "context_window", "inference_geo", "list_price_source"), pl.String()),
         "usage_date": pl.Date(),
         **dict.fromkeys(("tokens", "web_search_request_count"), pl.Int64()),
         **dict.fromkeys(("billed_cost", "billed_cost_rc", "list_cost_rc"), MONEY),

@@ -53,7 +53,7 @@ def test_a_budget_says_what_is_settled_what_is_beside_it_and_what_the_month_come
         ("organisation", "500.00", "420.50", "7.00", "9.00", "28 of 31", "512.25", "at risk"),
         ("team support, €450.00", "500.00", "at least 420.50", "7.00", "—", "28 of 31", "—", "unknown"),
     ]
-    said = section(document, "spend").text
+    said = section(document, "budget").text
     assert "Forecast of organisation: settled days, and for 3 others the mean of the same weekday." in said
     assert "Forecast of team support: 2 charges have no amount." in said
     assert "Overheads are not in it." in said

@@ -194,6 +194,34 @@ def test_hostile_names_come_out_inert(tmp_path):
 # What it says
 
 
+def test_sections_come_in_the_order_in_which_finance_asks(tmp_path):
+    anchors = [found.attributes["id"] for found in page(tmp_path).every("section")]
+    assert " ".join(anchors) == (
+        "headline changes spend unit-costs waste commitments verdicts recommendations budget reconciliation close "
+        "controls coverage assumptions laws"
+    )
+
+
+def test_the_headline_says_a_price_of_each_lane_and_the_largest_saving_alone(tmp_path):
+    """GPUs: 64.56 over 10 million tokens. Two savings do not add up: the larger one, and how many more there are."""
+    filled = changed(
+        fct_verdicts_daily=[verdict(), verdict(workload="lab", saving_rc_per_month=Decimal("50"))],
+        fct_gpu_costs_daily=[
+            *tables()["fct_gpu_costs_daily"],
+            gpu_cost(cost_measure="accrued", realized_cost=Decimal(8)),
+        ],
+    )
+    document = page(tmp_path, filled)
+    tiles = {name: tile.text for name, tile in headline_tiles(document).items()}
+    assert "4.5050 USD" in tiles["API, a million tokens"]
+    assert "6.4560 USD" in tiles["GPUs, a million tokens"]
+    assert "114.24 USD a month buy: llama, chat; 1 other" in tiles["Largest saving found"]
+    assert "164.24" not in document.text
+    assert table(document, "Accrued: agreed, and on no bill yet")[-1]["Accrued USD"] == "8.00"
+    assert says(document, "recommendations") == "2 to buy."
+    assert says(document, "assumptions").startswith("No list price")
+
+
 def headline_tiles(document):
     return {tile.every("dt")[0].text: tile for tile in section(document, "headline").every("dl")[0].children}
 

@@ -63,7 +63,7 @@ def test_an_account_is_shown_from_the_day_from_which_it_is_known_to_the_newest_t
     ]  # fmt: skip
     assert (
         "Opening + bought + granted - used - expired - refunded + unexplained = balance."
-        in section(document, "spend").text
+        in section(document, "commitments").text
     )
 
 

@@ -52,12 +52,52 @@ def close(month: Month) -> Section:
         empty="No bill of this month has come.",
         note=how_many_more(invoices),
     )
-    tables = [table]
+    tables = [table, *_accruals(month)]
     if late:
         tables.append(_late(late))
     if since:
         tables.append(_since(since))
     return Section("close", "Close", _sentence(invoices, late), tuple(tables))
+
+
+def _accruals(month: Month) -> list[Table]:
+    """What was agreed for days that no bill covers: it leaves when the bill comes."""
+    accrued = [line for line in month.ask("spend_gpu") if line["cost_measure"] == "accrued"]
+    if not accrued:
+        return []
+    unknown = any(line["realized_cost_rc"] is None for line in accrued)
+    known = [line["realized_cost_rc"] for line in accrued if line["realized_cost_rc"] is not None]
+    table = Table(
+        name="accruals",
+        caption="Accrued: agreed, and on no bill yet",
+        columns=(
+            Column("Issuer"),
+            Column("Account"),
+            Column("GPU-hours", "h", is_number=True),
+            Column("Accrued", month.currency, is_number=True),
+        ),
+        rows=(
+            *(
+                Row(
+                    (
+                        figures.name(line["issuer"]),
+                        figures.name(line["account"]),
+                        figures.hours(line["gpu_hours"]),
+                        "unknown" if line["realized_cost_rc"] is None else month.money(line["realized_cost_rc"]),
+                    ),
+                    refused=month.proof.of_money(lane="self_host", issuer=line["issuer"], account=line["account"]),
+                )
+                for line in accrued
+            ),
+            Row(
+                ("Sum of what is known" if unknown else "Sum", "", "", month.money(sum(known)) if known else "unknown"),
+                kind="total",
+                refused=month.proof.of_money(lane="self_host"),
+            ),
+        ),
+        note="API bills are not accrued: what is metered and not billed yet has no cost here.",
+    )
+    return [table]
 
 
 def _late(rows: Sequence[Answer]) -> Table:

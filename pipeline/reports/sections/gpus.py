@@ -24,6 +24,7 @@ from pipeline.reports.sections.month import (
     Answer,
     Month,
     by_measure,
+    in_words,
     marked,
     measures_of,
     total,
@@ -41,16 +42,15 @@ def waste(month: Month) -> Section:
     states = month.ask("gpu_states")
     bills = month.ask("gpu_bill")
     leftovers = month.ask("leftovers")
-    advice = month.ask("advice")
     blocks: list[Block] = []
     with_hours = [line for line in states if line["gpu_hours"]]
     if with_hours:
         blocks.append(_states_figure(month, with_hours))
     blocks.append(_states_table(month, states, bills))
     blocks.extend(_lines(month))
+    blocks.extend(_pools(month))
     if bills:
         blocks.append(_bills_table(month, bills))
-    blocks.append(_advice_table(month, advice))
     blocks.append(
         Table(
             name="gpu_leftovers",
@@ -80,6 +80,54 @@ def waste(month: Month) -> Section:
         )
     )
     return Section("waste", "Waste", _waste_sentence(month, states), blocks)
+
+
+def recommendations(month: Month) -> Section:
+    """What to do, in the order in which to do it, with what each line would save alone."""
+    advice = month.ask("advice")
+    offered = [line for line in advice if line["status"] not in _NOT_OFFERED]
+    if not advice:
+        says = "Nothing to fill, to release, to switch or to buy, or nothing is known yet of what is paid for."
+    else:
+        counts = [
+            (sum(line["advice"] == kind for line in offered), kind) for kind in ("fill", "release", "switch", "buy")
+        ]
+        parts = [f"{number} to {kind}" for number, kind in counts if number]
+        refused = sum(line["status"] == "refused" for line in advice)
+        parts += [f"{figures.counted(refused, 'release')} refused, with the reason"] if refused else []
+        parts += ["what is pinned stays"] if any(line["status"] == "pinned" for line in advice) else []
+        says = f"{in_words(parts)}."
+    return Section("recommendations", "Recommendations", says[:1].upper() + says[1:], (_advice_table(month, advice),))
+
+
+def _pools(month: Month) -> list[Table]:
+    """Of each deployment what the time bought in which it was ready: its parts sum to it."""
+    found = [line for line in month.ask("gpu_waste") if line["line"] in PARTS]
+    measures = measures_of(found)
+    rows = []
+    for deployment in dict.fromkeys(line["deployment_id"] for line in found):
+        own = [line for line in found if line["deployment_id"] == deployment]
+        refused = month.proof.of_time(lane="self_host", deployment_id=deployment)
+        whole = (figures.name(deployment), _hours_of(own), *_amounts(month, own, measures))
+        rows.append(Row(whole, refused=refused))
+        for part in PARTS:
+            of_part = [line for line in own if line["line"] == part]
+            if of_part:
+                cells = (PART_WORDS[part], _hours_of(of_part), *_amounts(month, of_part, measures))
+                rows.append(Row(cells, kind="part", swatch=_line_colour(part)))
+    if not rows:
+        return []
+    table = Table(
+        name="gpu_ready_time",
+        caption="What ready time bought, by deployment",
+        columns=(
+            Column("Deployment and part"),
+            Column("GPU-hours", "h", is_number=True),
+            *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
+        ),
+        rows=tuple(rows),
+    )
+    return [table]
 
 
 def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:

@@ -1,4 +1,4 @@
-"""Headline, spend and unit costs: what was paid, by whom, and what a million tokens cost."""
+"""Headline, spend, unit costs, commitments and budgets: what was paid, by whom, and what a million tokens cost."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -74,6 +74,8 @@ def headline(month: Month) -> Section:
                     refused=month.proof.of_time(lane="self_host"),
                 )
             )
+    tiles[len(spent) : len(spent)] = _price_tiles(month, prices)
+    tiles.extend(_saving_tile(month))
     blocks: list[Block] = [Tiles(tuple(tiles))] if tiles else []
     if spent:
         blocks.append(Note("Billed, effective and accrued money are different claims: they stand apart and never add."))
@@ -108,6 +110,92 @@ def headline(month: Month) -> Section:
         )
     )
     return Section("headline", "Headline", _headline_sentence(month, spent, states), blocks)
+
+
+def _price_tiles(month: Month, prices: Sequence[Answer]) -> list[Tile]:
+    """What a million tokens cost on each lane: of the measure that most of it is, the others beside it."""
+    tiles = []
+    for lane in dict.fromkeys(line["lane"] for line in prices):
+        sums: dict[str, tuple[float, int]] = {}
+        for line in prices:
+            if line["lane"] == lane and line["tokens"] and line["full_rc_per_mtok"] is not None:
+                measure = line["cost_measure"] or "measure unknown"
+                cost, tokens = sums.get(measure, (0.0, 0))
+                counted = int(line["tokens"])
+                sums[measure] = (cost + line["full_rc_per_mtok"] * counted, tokens + counted)
+        if not sums:
+            continue
+        first, *others = sorted(sums, key=lambda measure: (-sums[measure][0], measure))
+        price = {measure: figures.per_mtok(cost / tokens) for measure, (cost, tokens) in sums.items()}
+        beside = "".join(f"; {priced(price[measure], month.currency)} {measure}" for measure in others)
+        tiles.append(
+            Tile(
+                title=f"{lane_name(lane)}, a million tokens",
+                figure=price[first],
+                unit=month.currency,
+                detail=f"{first}{beside}; full cost over the tokens that were counted",
+                refused=month.proof.of_money(lane=lane),
+            )
+        )
+    return tiles
+
+
+def _saving_tile(month: Month) -> list[Tile]:
+    """The largest saving that advice offers. What one saves is not what it saves after another: they do not add up."""
+    offered = [line for line in month.ask("advice") if line["saving_rc_per_month"] is not None]
+    if not offered:
+        return []
+    most = max(offered, key=lambda line: (line["saving_rc_per_month"], line["advice"], str(line["workload"])))
+    names = ", ".join(figures.name(most[name]) for name in ("deployment_id", "workload") if most[name] is not None)
+    others = f"; {figures.counted(len(offered) - 1, 'other')} under Recommendations" if len(offered) > 1 else ""
+    tile = Tile(
+        title="Largest saving found",
+        figure=month.money(most["saving_rc_per_month"]),
+        unit=f"{month.currency} a month",
+        detail=f"{most['advice']}: {names}{others}",
+        refused=month.proof.of_time(lane="self_host"),
+    )
+    return [tile]
+
+
+def commitments(month: Month) -> Section:
+    """What is paid in advance or committed to: what of it is used, what is left."""
+    bills, prepaid = month.ask("cloud_bills"), month.ask("prepaid")
+    unused = [bill for bill in bills if bill["is_book"] and bill["of_which_unused_commitment_cost"]]
+    parts = [
+        f"{figures.priced(bill['of_which_unused_commitment_cost'], figures.name(bill['billing_currency']))} of what is "
+        f"committed to {figures.name(bill['issuer'])} was not used"
+        for bill in unused
+    ]
+    if prepaid:
+        parts.append(f"{figures.counted(len(prepaid), 'account')} {'is' if len(prepaid) == 1 else 'are'} prepaid")
+    if parts:
+        says = f"{in_words(parts)}."
+    elif bills:
+        says = "Nothing that is committed to a cloud is left unused, and no account is prepaid."
+    else:
+        says = "No commitment of a cloud and no prepaid account is known."
+    return Section("commitments", "Commitments and prepaid", says, (*_cloud_bills(month), *_prepaid(month)))
+
+
+def budget(month: Month) -> Section:
+    """What may be spent, what was, and what the month comes to."""
+    rows = month.ask("budgets")
+    if not rows:
+        says = "No budget is declared for this month: see `budgets` of breakeven.yaml."
+    else:
+        counts = [
+            (sum(row["status"] == status for row in rows), words)
+            for status, words in (
+                ("over", "over"),
+                ("at_risk", "at risk"),
+                ("unknown", "unknown"),
+                ("within", "within"),
+            )
+        ]
+        of_them = in_words([f"{count} {words}" for count, words in counts if count])
+        says = f"Of {figures.counted(len(rows), 'budget')}: {of_them}."
+    return Section("budget", "Forecast and budget", says, _budgets(month))
 
 
 def spend(month: Month) -> Section:
@@ -213,11 +301,8 @@ def spend(month: Month) -> Section:
             ),
         ),
     ]
-    blocks.extend(_cloud_bills(month))
     blocks.extend(_by_owner(month))
     blocks.extend(_by_driver(month))
-    blocks.extend(_budgets(month))
-    blocks.extend(_prepaid(month))
     if unknown:
         blocks.append(
             Table(

@@ -244,6 +244,46 @@ def _invoices(month: Month) -> tuple[Table, ...]:
     return (table,)
 
 
+def assumptions(month: Month) -> Section:
+    """Whose prices, rates and capacities the figures are made with."""
+    prices = month.ask("price_sources")
+    rates = [line for line in month.ask("rates") if line["last_rate_date"] is not None]
+    assumed = [line for line in month.ask("demand_grain") if line["peak_allowance_basis"] == "assumed"]
+    books = [line for line in prices if line["list_price_source"] is not None]
+    parts = [f"list prices of {in_words([figures.name(line['list_price_source']) for line in books])}"] if books else []
+    parts += [f"exchange rates of the ECB up to {figures.day(line['last_rate_date'])}" for line in rates]
+    if assumed:
+        parts.append(f"{figures.counted(len(assumed), 'peak allowance')} assumed, which nobody measured or declared")
+    says = f"{in_words(parts)}." if parts else "No list price, exchange rate or assumption is behind a figure here."
+    table = Table(
+        name="price_sources",
+        caption="Who says a list price, of what was billed",
+        columns=(
+            Column("Price book"),
+            Column("Status"),
+            Column("Models", is_number=True),
+            Column("Tokens", "million", is_number=True),
+            Column("Billed", month.currency, is_number=True),
+            Column("At list price", month.currency, is_number=True),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    figures.name(line["list_price_source"], "none"),
+                    figures.name(line["price_status"]).replace("_", " "),
+                    figures.count(line["model_count"]),
+                    figures.millions(line["tokens"]),
+                    month.money(line["billed_cost_rc"]),
+                    month.money(line["list_cost_rc"]),
+                )
+            )
+            for line in prices
+        ),
+        empty="Nothing was billed by an API.",
+    )
+    return Section("assumptions", "Prices and assumptions", says[:1].upper() + says[1:], (table,))
+
+
 def laws(results: Sequence[CheckResult]) -> Section:
     """Which checks held, and where the others did not."""
     broken = [result for result in results if not result.passed]
