@@ -30,6 +30,7 @@ _COMMANDS = {
     "whatif": "pipeline.cli.whatif:whatif",
     "backtest": "pipeline.cli.backtest:backtest",
     "prices": "pipeline.cli.prices:prices",
+    "rating": "pipeline.cli.rating:rating",
     "advice": "pipeline.cli.advice:advice",
     "measure": "pipeline.cli.measure:measure",
     "explain": "pipeline.cli.explain:explain",
