@@ -38,7 +38,11 @@ typed as not materialized (
         bill_invoice_id as invoice_id,
         coalesce(bill_invoicing_entity, line_item_legal_entity, 'AWS') as invoice_issuer,
         line_item_usage_account_id as sub_account_id,
-        coalesce(line_item_product_code, product_servicecode) as service,
+        -- A model that the marketplace sells is named by its listing alone, which FOCUS calls the service too.
+        case
+            when product_product_name like '%(Amazon Bedrock Edition)%' then product_product_name
+            else coalesce(line_item_product_code, product_servicecode)
+        end as service,
         product_sku as sku,
         line_item_usage_type as sku_meter,
         case

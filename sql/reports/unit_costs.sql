@@ -1,7 +1,8 @@
 -- What a million tokens really cost: per lane, model and deployment over a period. Ratios of sums over the days whose
 -- tokens were counted: a day without a count has a cost but no price, and an unknown cost leaves the price unknown.
 with
--- What is billed by use serves whenever it is paid: all of it is active, and one token more costs what they all do.
+-- What is billed by use, or by a cloud's meter of tokens, serves whenever it is paid: all of it is active, and one
+-- token more costs what they all do.
 stated as (
     select
         usage_date,
@@ -30,6 +31,20 @@ stated as (
         full_cost_rc as active_cost_rc,
         full_rc_per_mtok as marginal_rc_per_mtok
     from fct_per_use_costs_daily
+    union all
+    select
+        usage_date,
+        'cloud' as lane,
+        provider,
+        cast(null as varchar) as deployment_id,
+        model,
+        'blended' as token_class,
+        'billed' as cost_measure,
+        tokens,
+        billed_cost_rc as full_cost_rc,
+        billed_cost_rc as active_cost_rc,
+        billed_rc_per_mtok as marginal_rc_per_mtok
+    from fct_cloud_model_costs_daily
 ),
 
 days as (

@@ -1,7 +1,8 @@
 -- What a million tokens cost, by class and blended, one line a measure: costs of two measures are never one figure.
 -- Ratios of sums over the days whose tokens were counted; a day without a count has a cost but no price.
 with
--- What is billed by use serves whenever it is paid: all of it is active, and one token more costs what they all do.
+-- What is billed by use, or by a cloud's meter of tokens, serves whenever it is paid: all of it is active, and one
+-- token more costs what they all do.
 days as (
     select
         usage_date,
@@ -34,6 +35,38 @@ days as (
         full_rc_per_mtok as marginal_rc_per_mtok
     from fct_per_use_costs_daily
     where usage_date >= $from_date and usage_date < $to_date
+    union all
+    select
+        usage_date,
+        'cloud' as lane,
+        provider,
+        cast(null as varchar) as deployment_id,
+        model,
+        'blended' as token_class,
+        'billed' as cost_measure,
+        'billed_by_class' as class_weight_method,
+        tokens,
+        billed_cost_rc as full_cost_rc,
+        billed_cost_rc as active_cost_rc,
+        billed_rc_per_mtok as marginal_rc_per_mtok
+    from fct_cloud_model_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date
+    union all
+    select
+        usage_date,
+        'cloud' as lane,
+        provider,
+        cast(null as varchar) as deployment_id,
+        model,
+        token_class,
+        'billed' as cost_measure,
+        'billed_by_class' as class_weight_method,
+        tokens,
+        billed_cost_rc as full_cost_rc,
+        billed_cost_rc as active_cost_rc,
+        billed_rc_per_mtok as marginal_rc_per_mtok
+    from fct_cloud_model_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date and token_class is not null
 ),
 
 costed as (

@@ -22,7 +22,7 @@ MEASURES: Mapping[str, str] = {
 }
 
 
-LANES: Mapping[str, str] = {"api": "API", "self_host": "GPUs", "per_use": "billed by use"}
+LANES: Mapping[str, str] = {"api": "API", "self_host": "GPUs", "per_use": "billed by use", "cloud": "clouds"}
 
 
 OTHER_LINES = ("overhead", "tax", "credit", "per_use")

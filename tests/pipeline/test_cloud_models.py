@@ -1,0 +1,89 @@
+"""Models that a cloud hosts and bills by the token: a price by class, and every dollar of theirs once."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from pipeline.cli import group
+from tests.models.cloud_harness import focus_csv, line
+from tests.models.test_aws_cur2_charges import charges
+from tests.pipeline.small_project import SmallProject, source
+from tests.sources.cur2 import line as cur2_line
+
+DAYS = {"from_date": date(2026, 11, 1), "to_date": date(2026, 11, 5)}
+OPUS = "Claude Opus 5 (Amazon Bedrock Edition)"
+
+
+def used(service: str, meter: str, unit: str, quantity: str, cost: str, **fields: str) -> dict[str, str]:
+    costs = dict.fromkeys(("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), cost)
+    named = {"ServiceName": service, "SkuMeter": meter, "ConsumedUnit": unit, "ConsumedQuantity": quantity}
+    return line(ProviderName="AWS", InvoiceIssuerName="AWS", **named, **costs, **fields)
+
+
+LINES = [
+    used(OPUS, "USE1-MP:USE1_InputTokenCount-Units", "1K tokens", "1234.567", "6.7901185"),
+    used(OPUS, "USE1-MP:USE1_InputTokenCount-Units", "Units", "0.765433", "4.2098815"),
+    used(OPUS, "USE1-MP:USE1_OutputTokenCount-Units", "1M tokens", "0.1", "2.75"),
+    used(OPUS, "USE1-MP:USE1_CacheReadInputTokenCount_Global-Units", "Units", "5.5", "2.75"),
+    used("AmazonBedrock", "USE1-Nova2.0Lite-output-tokens-flex", "1K tokens", "2000", "3.00", ResourceId="arn:profile"),
+    used("AmazonBedrock", "USE1-Nova2.0Lite-input-tokens", "Furlongs", "3", "0.50"),
+    used("AmazonBedrock", "USE1-Guardrail-TextUnitContentPolicy", "1K Text Units", "7", "0.25"),
+    used("Amazon Elastic Compute Cloud", "USE1-BoxUsage:m7i.large", "Hrs", "1", "40.00"),
+    used("AmazonBedrock", "USE1-Nova2.0Lite-output-tokens-flex", "1K tokens", "0", "-1.25", ChargeCategory="Credit"),
+]  # fmt: skip
+
+
+def test_models_on_a_clouds_bill_have_a_price_by_class_and_every_dollar_of_theirs_is_there_once(
+    tmp_path: Path, warm_cache: Path
+) -> None:
+    """B24."""
+    project = SmallProject(tmp_path, [source("focus", "aws")], {}, warm_cache=warm_cache)
+    project.drop("focus", "aws", "november.csv", focus_csv(LINES))
+    answers = project.run()
+    assert project.quarantine() == []
+    rows = answers.rows(
+        "select model, token_class, service_tier, status, tokens, billed_cost_rc, resource_id "
+        "from fct_cloud_model_costs_daily order by billed_cost desc, token_class"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("Claude Opus 5", "input_uncached", "standard", "known", 1_234_567, Decimal("6.7901185"), None),
+        ("Claude Opus 5", "input_uncached", "standard", "known", 765_433, Decimal("4.2098815"), None),
+        ("Nova2.0Lite", "output", "flex", "known", 2_000_000, Decimal("3.00"), "arn:profile"),
+        ("Claude Opus 5", "input_cache_read", "standard", "known", 5_500_000, Decimal("2.75"), None),
+        ("Claude Opus 5", "output", "standard", "known", 100_000, Decimal("2.75"), None),
+        ("Nova2.0Lite", "input_uncached", "standard", "no_unit", None, Decimal("0.50"), None),
+        (None, None, "standard", "not_tokens", None, Decimal("0.25"), None),
+    ]
+    by_class = {
+        (row["model"], row["token_class"]): (row["tokens"], row["full_rc_per_mtok"])
+        for row in answers.ask("unit_costs_by_class", **DAYS).to_dicts()
+        if row["lane"] == "cloud"
+    }
+    assert by_class["Claude Opus 5", "input_uncached"] == (2_000_000, 5.5)
+    assert by_class["Claude Opus 5", "output"] == (100_000, 27.5)
+    # What of a model has no count has a cost, and is in no price.
+    (nova,) = (row for row in answers.ask("unit_costs", **DAYS).to_dicts() if row["model"] == "Nova2.0Lite")
+    assert (nova["full_cost_rc"], nova["tokens"], nova["full_rc_per_mtok"]) == (Decimal("3.50"), 2_000_000, 1.5)
+    assert answers.rows("select detail from check_cloud_models_conserved") == []
+    assert answers.one("select sum(billed_cost_rc) from fct_cloud_charges_daily") == Decimal("59.00")
+    shown = CliRunner().invoke(group, ["costs", "--project", str(tmp_path), "--from", "2026-11-01", "--format", "csv"])
+    assert "cloud,Claude Opus 5,bedrock,billed,7600000,16.5" in shown.output
+
+
+def test_a_listing_of_the_marketplace_names_the_model_that_its_usage_type_leaves_out(tmp_path: Path) -> None:
+    bedrock = {
+        "line_item_product_code": "AmazonBedrockFoundationModels",
+        "line_item_usage_type": "USE1-MP:USE1_InputTokenCount-Units",
+        "pricing_unit": "Units",
+    }
+    lines = [
+        cur2_line(5.5, product={"product_name": OPUS}, **bedrock),
+        cur2_line(1.0, product={"product_name": "Amazon Bedrock"}, **bedrock),
+    ]
+    found = charges(tmp_path, lines)
+    assert {row["service"]: row["billed_cost"] for row in found} == {
+        OPUS: Decimal("5.5"),
+        "AmazonBedrockFoundationModels": Decimal(1),
+    }
