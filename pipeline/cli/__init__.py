@@ -45,6 +45,7 @@ _COMMANDS = {
     "close": "pipeline.cli.close:close",
     "accrue": "pipeline.cli.accrue:accrue",
     "report": "pipeline.cli.report:report",
+    "explore": "pipeline.cli.explore:explore",
     "export": "pipeline.cli.export:export",
     "landing": "pipeline.cli.landing:landing",
     "collect": "pipeline.cli.collect:collect",
