@@ -13,6 +13,7 @@ from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
 from pipeline.decisions import (
     budgets,
+    cloud_model_costs,
     demand_forecasts,
     deployment_plans,
     driver_costs,
@@ -91,6 +92,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "fct_owner_costs_daily": dict(owner_costs.SCHEMA),
     "fct_driver_costs_period": dict(driver_costs.SCHEMA),
     "fct_per_use_costs_daily": dict(per_use_costs.SCHEMA),
+    "fct_cloud_model_costs_daily": dict(cloud_model_costs.SCHEMA),
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(),
         **dict.fromkeys(("deployment_id", "workload", "model", "token_class"), pl.String()),
