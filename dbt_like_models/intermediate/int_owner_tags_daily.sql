@@ -16,7 +16,7 @@ aws_lines as (
         line_item_resource_id as resource_id,
         resource_tags as tags
     from landed_aws_cur2__lines
-    where line_item_resource_id is not null and resource_tags is not null and json_valid(resource_tags)
+    where line_item_resource_id is not null and resource_tags is not null
 ),
 
 focus_charges as (
@@ -26,13 +26,21 @@ focus_charges as (
         resource_id,
         tags
     from landed_focus__charges
-    where resource_id is not null and tags is not null and json_valid(tags)
+    where resource_id is not null and tags is not null
 ),
 
+-- What is no JSON object is no tag, in whichever order a query looks at its conditions.
 tagged as (
-    select * from aws_lines
-    union
-    select * from focus_charges
+    select
+        usage_date,
+        account,
+        resource_id,
+        case when json_valid(tags) then case when json_type(tags) = 'OBJECT' then tags end end as tags
+    from (
+        select * from aws_lines
+        union
+        select * from focus_charges
+    ) as stated
 ),
 
 entries as (
@@ -43,7 +51,7 @@ entries as (
         unnest(json_keys(tags)) as tag_key,
         unnest(json_extract_string(tags, '$.*')) as tag_value
     from tagged
-    where json_type(tags) = 'OBJECT'
+    where tags is not null
 ),
 
 final as (

@@ -6,12 +6,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import duckdb
 import polars as pl
+import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.decisions import owner_costs
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule
+from pipeline.paths import models_root
 
 Row = Mapping[str, Any]
 FIRST = date(2026, 11, 1)
@@ -310,6 +314,17 @@ def test_missing_is_not_zero_and_what_has_no_rate_stands_apart() -> None:
         ("unconverted", Decimal(3), None),
         ("known", Decimal(2), Decimal(2)),
     }
+
+
+@pytest.mark.parametrize("name", sorted(owner_costs.READS))
+def test_what_is_read_of_a_table_is_what_its_columns_are(name: str) -> None:
+    """Engines and tags are read only where a rule names them: a typo there would wait for the first who writes one."""
+    [file] = models_root().glob(f"*/{name}.yml")
+    columns = yaml.safe_load(file.read_text(encoding="utf-8"))["columns"]
+    with duckdb.connect() as connection:
+        said = ", ".join(f'"{column}" {about["type"]}' for column, about in columns.items())
+        connection.execute(f"create table {name} ({said})")
+        assert connection.execute(owner_costs.READS[name]).fetchall() == []
 
 
 def test_a_rule_with_one_thing_more_is_the_narrower_and_a_wider_thing_never_outweighs_a_narrow_one() -> None:

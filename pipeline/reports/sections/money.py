@@ -390,6 +390,7 @@ def _by_owner(month: Month) -> Iterator[Table]:
         has_unconverted = any(row[-1] for row in cells)
         amounts = [*(name.capitalize() for name in measures), *(["Not converted"] if has_unconverted else [])]
         yield Table(
+            name=f"spend_by_{by}",
             caption=f"Spend by {title}",
             columns=(
                 Column(title.capitalize()),
@@ -405,6 +406,7 @@ def _by_driver(month: Month) -> Iterator[Table]:
     rows = [row for row in month.ask("driver_costs") if row["period"] == "month"]
     if rows:
         yield Table(
+            name="cost_per_driver",
             caption="Cost per driver",
             columns=tuple(
                 Column(title, month.currency if title == "Cost" else "", is_number=title in ("Value", "Cost"))
