@@ -36,6 +36,12 @@ def page(tmp_path, filled=None, company="Acme"):
     return report_page(snapshot, config=config(company), quarantined=(), first_day=OCTOBER)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The page of a plain month, made once."""
+    return page(tmp_path_factory.mktemp("plain"))
+
+
 def xlsx(found):
     return as_xlsx(sheets_of(found), title="LLM costs", as_of=AS_OF)
 
@@ -81,8 +87,8 @@ def test_the_same_page_gives_the_same_bytes_of_every_file_in_any_process_zone_an
     assert json.loads(said) == every_file()
 
 
-def test_every_table_of_the_report_is_a_sheet_under_a_name_of_its_own(tmp_path):
-    found = page(tmp_path)
+def test_every_table_of_the_report_is_a_sheet_under_a_name_of_its_own(plain):
+    found = plain
     blocks = [block for section in found.sections for block in section.blocks if isinstance(block, Table)]
     assert all(block.name for block in blocks)
     names = [sheet.name for sheet in sheets_of(found)]
@@ -91,8 +97,8 @@ def test_every_table_of_the_report_is_a_sheet_under_a_name_of_its_own(tmp_path):
     assert max(map(len, names)) <= 31
 
 
-def test_a_workbook_has_numbers_as_numbers_with_their_currency_days_as_days_and_its_heads_frozen(tmp_path):
-    book = xlsx(page(tmp_path))
+def test_a_workbook_has_numbers_as_numbers_with_their_currency_days_as_days_and_its_heads_frozen(plain):
+    book = xlsx(plain)
     spend = cells(book, "api_spend")
     assert (spend["F1"], spend["F2"]) == ("Billed\nUSD", "90.1")
     assert cells(book, "coverage")["I2"] == str((date(2026, 11, 4) - date(1899, 12, 30)).days)
@@ -175,12 +181,13 @@ def test_a_summary_in_markdown_is_neither_markup_nor_mention_nor_link(tmp_path):
         assert len({line.replace("\\|", "").count("|") for line in block}) <= 1
 
 
-def test_each_format_is_written_whole_and_landed_once_for_one_content(tmp_path, monkeypatch):
+def test_each_format_is_written_whole_and_landed_once_for_one_content(tmp_path, monkeypatch, plain):
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "breakeven.yaml").write_text("company: Acme\n")
     project = Project(tmp_path / "project")
     snapshot = snapshot_of(tables(), tmp_path)
     monkeypatch.setattr(monthly, "config_of", lambda *_: config())
+    monkeypatch.setattr(monthly, "report_page", lambda *_, **__: plain)
     left = project.paths.reports / "2026-10-csv" / "no_longer_a_table.csv"
     for _ in range(2):
         left.parent.mkdir(parents=True, exist_ok=True)
