@@ -531,6 +531,7 @@ class Slack(_Section):
     channel: str | None = None
     token_env: EnvironmentName | None = "SLACK_BOT_TOKEN"
     webhook_env: EnvironmentName | None = None
+    app_token_env: EnvironmentName | None = "SLACK_APP_TOKEN"
     on_uncertain: Literal["hold", "repost"] = "hold"
     api_url: str | None = None
     floor: SlackFloor = SlackFloor()

@@ -9,10 +9,12 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from pipeline.alerts.buttons import buttons_of
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.text import code, inert, money, mrkdwn, plain_text, quantity
+from pipeline.alerts.told import CALM, EventLike, Settled, events_by_subject, last_settled, snoozed_until
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
 # Slack's limits (docs.slack.dev, Block Kit reference).
@@ -28,18 +30,6 @@ LINE_LIMIT = 200
 DIGEST_LINE_LIMIT = 400
 
 EVENT_TYPE = "breakeven_case"
-
-POSTED = "message.posted"
-PRINTED = "message.printed"
-OPENED = "case.opened"
-ACKNOWLEDGED = "case.acknowledged"
-SNOOZED = "case.snoozed"
-CLOSED = "case.closed"
-# Of no event: what a case was told by that is held by a digest's.
-DIGESTED = "case.digested"
-
-# The state of whatever needs nobody: it opens no case, and ends one.
-CALM = "calm"
 
 # What could be done about a pool of GPUs, best first, each in a sentence.
 Ranked = Mapping[str, Sequence[str]]
@@ -57,17 +47,6 @@ RECOMMENDATIONS: Mapping[str, str] = {
     "switch_to_api": "move to the API",
     "stay": "stay as it is",
 }
-
-
-class EventLike(Protocol):
-    """What this module reads of a landed event."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def body(self) -> Mapping[str, Any]: ...
 
 
 class _Row:
@@ -142,6 +121,9 @@ class Case:
     about: VerdictRow | Finding
     later_unsettled_days_count: int = 0
     acknowledged_by: str | None = None
+    wrong_by: str | None = None
+    done_by: str | None = None
+    snoozed_until: datetime | None = None
     is_over: bool = False
     is_posted: bool = False
     ranked: tuple[str, ...] = ()
@@ -166,6 +148,11 @@ class Case:
         return self.about.team
 
     @property
+    def pool(self) -> str | None:
+        """The GPUs it is about."""
+        return self.about.pool if isinstance(self.about, Finding) else self.about.deployment_id
+
+    @property
     def is_urgent(self) -> bool:
         """Something stops unless somebody acts: it waits for nothing."""
         return isinstance(self.about, Finding) and self.about.is_urgent
@@ -184,18 +171,6 @@ class Message:
     def text_hash(self) -> str:
         content = json.dumps([self.text, list(self.blocks)], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class _Settled:
-    """The last state that somebody was told of, or acknowledged."""
-
-    ordinal: int
-    state: str
-    usage_date: date
-    previous_state: str | None
-    acknowledged_by: str | None
-    is_posted: bool
 
 
 def subject_of(workload: str) -> str:
@@ -257,9 +232,10 @@ def cases_to_update(
     cases = []
     for one in told:
         candidate, settled = one.candidate, one.settled
-        if settled is None or settled.state == CALM or one.is_outdated:
+        if settled is None or (settled.state == CALM and settled.done_by is None) or one.is_outdated:
             continue
-        is_over = candidate.is_calm or leaders.get(candidate.pool, candidate.subject) != candidate.subject
+        is_overtaken = leaders.get(candidate.pool, candidate.subject) != candidate.subject
+        is_over = settled.done_by is not None or candidate.is_calm or is_overtaken
         if not is_over and not candidate.is_known_as(settled.state):
             continue
         cases.append(
@@ -273,6 +249,9 @@ def cases_to_update(
                 acknowledged_by=settled.acknowledged_by,
                 is_over=is_over,
                 is_posted=settled.is_posted,
+                done_by=settled.done_by,
+                wrong_by=settled.wrong_by,
+                snoozed_until=one.snoozed_until,
                 ranked=_ranked(candidate, ranked),
             )
         )
@@ -321,11 +300,15 @@ class _Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class _Told:
-    """A candidate beside what was said of it. `is_new`: worth a post, as far as it alone is looked at."""
+    """A candidate beside what was said of it. `is_new`: worth a post, as far as it alone is looked at. `rests`: it was
+    done, and its figures cannot show that yet.
+    """
 
     candidate: _Candidate
-    settled: _Settled | None
+    settled: Settled | None
     is_new: bool
+    rests: bool
+    snoozed_until: datetime | None
 
     @property
     def reference(self) -> str | None:
@@ -348,11 +331,21 @@ def _told(candidates: Iterable[_Candidate], events: Sequence[EventLike], now: da
     found = []
     for candidate in candidates:
         said = by_subject.get(candidate.subject, ())
-        settled = _last_settled(said)
+        settled = last_settled(said)
         reference = settled.state if settled else candidate.first_state
         is_older = settled is not None and candidate.about.usage_date < settled.usage_date
         is_new = candidate.opens and not candidate.is_known_as(reference) and not is_older
-        found.append(_Told(candidate=candidate, settled=settled, is_new=is_new and not _is_snoozed(said, now)))
+        until = snoozed_until(said, now)
+        rests = settled is not None and candidate.pool is not None and settled.rests(now)
+        found.append(
+            _Told(
+                candidate=candidate,
+                settled=settled,
+                is_new=is_new and until is None and not rests,
+                rests=rests,
+                snoozed_until=until,
+            )
+        )
     return found
 
 
@@ -364,9 +357,13 @@ def _leaders(told: Sequence[_Told]) -> dict[str | None, str]:
     for pool in {one.candidate.pool for one in told} - {None}:
         opened = [one.candidate for one in told if one.candidate.pool == pool and one.is_open]
         new = [one.candidate for one in told if one.candidate.pool == pool and one.is_new]
+        resting = [one.candidate for one in told if one.candidate.pool == pool and one.rests]
         best_open = min(opened, key=_by_saving, default=None)
         best_new = min(new, key=_by_saving, default=None)
-        if best_new is not None and (best_open is None or best_new.saving >= best_open.saving * TAKES_OVER):
+        if resting:
+            # Whatever else there is to do about these GPUs is read off the same weeks.
+            leaders[pool] = min(resting, key=_by_saving).subject
+        elif best_new is not None and (best_open is None or best_new.saving >= best_open.saving * TAKES_OVER):
             leaders[pool] = best_new.subject
         elif best_open is not None:
             leaders[pool] = best_open.subject
@@ -444,69 +441,13 @@ def _speaks(row: AlertRow) -> bool:
     return not row.is_frozen and bool(row.state) and row.state not in MUTED_STATUSES
 
 
-@dataclass(frozen=True)
-class _Digested:
-    kind: str
-    subject: str
-    body: Mapping[str, Any]
-
-
-def events_by_subject(events: Sequence[EventLike]) -> dict[str, list[EventLike]]:
-    """In order; a digest that was posted has told of each case that it holds."""
-    found: dict[str, list[EventLike]] = {}
-    for event in events:
-        found.setdefault(event.subject, []).append(event)
-        if event.kind == POSTED:
-            for facts in event.body.get("cases", ()):
-                told = _Digested(DIGESTED, facts["subject"], facts)
-                found.setdefault(told.subject, []).append(told)
-    return found
-
-
-def _last_settled(events: Sequence[EventLike]) -> _Settled | None:
-    """Of one subject's events."""
-    newest: _Settled | None = None
-    for event in events:
-        if event.kind not in (POSTED, ACKNOWLEDGED, CLOSED, DIGESTED):
-            continue
-        body = event.body
-        same = newest is not None and newest.ordinal == body["ordinal"]
-        if newest is not None and body["ordinal"] < newest.ordinal:
-            continue
-        if event.kind == CLOSED:
-            day = date.fromisoformat(body["usage_date"])
-            newest = _Settled(body["ordinal"], CALM, day, body.get("previous_state"), None, is_posted=False)
-            continue
-        if same and newest and newest.state == CALM:
-            continue
-        is_acknowledgement = event.kind == ACKNOWLEDGED
-        newest = _Settled(
-            ordinal=body["ordinal"],
-            # An adopted post or a second confirm of the same case says nothing new about what was said first.
-            state=newest.state if same and newest else body["state"],
-            usage_date=newest.usage_date if same and newest else date.fromisoformat(body["usage_date"]),
-            previous_state=newest.previous_state if same and newest else body.get("previous_state"),
-            acknowledged_by=body["by"] if is_acknowledgement else (newest.acknowledged_by if same and newest else None),
-            is_posted=event.kind == POSTED or bool(same and newest and newest.is_posted),
-        )
-    return newest
-
-
-def _is_snoozed(events: Sequence[EventLike], now: datetime) -> bool:
-    """By one subject's events."""
-    until: datetime | None = None
-    for event in events:
-        if event.kind == SNOOZED:
-            until = datetime.fromisoformat(event.body["until"])
-    return until is not None and now < until
-
-
-def message_for(case: Case, *, currency: str, company: str) -> Message:
+def message_for(case: Case, *, currency: str, company: str, has_buttons: bool = False) -> Message:
     """The message of a case: what to do, why, by when, money, volumes, how sure, what is unknown, how to check."""
     if case.holds:
         return _digest(case, currency=currency, company=company)
     said = _found(case.about) if isinstance(case.about, Finding) else _decided(case, case.about, currency)
-    headline = f"Over: {said.headline}" if case.is_over else said.headline
+    before = "Done: " if case.done_by else "Over: " if case.is_over else ""
+    headline = f"{before}{said.headline}"
     decision, facts, command = said.decision, list(said.facts), said.command
     if len(case.ranked) > 1:
         listed = "; ".join(f"{number}. {text}" for number, text in enumerate(case.ranked[:RANKED_LIMIT], start=1))
@@ -520,6 +461,9 @@ def message_for(case: Case, *, currency: str, company: str) -> Message:
         _mrkdwn_section(f"*Check:* `{code(command, BLOCK_TEXT_LIMIT - 20)}`"),
         {"type": "context", "elements": [_mrkdwn_object(mrkdwn(footer, BLOCK_TEXT_LIMIT))]},
     ]
+    buttons = buttons_of(case.key) if has_buttons and not case.is_over else None
+    if buttons is not None:
+        blocks.insert(-1, buttons)
     return Message(
         case_key=case.key,
         plain="\n".join(lines),
@@ -751,10 +695,16 @@ def _footer(case: Case, company: str) -> str:
         f"{of_days} up to {case.usage_date.isoformat()} UTC",
         f"case {inert(case.key, NAME_LIMIT)}",
     ]
-    if case.is_over:
+    if case.done_by:
+        parts.append(f"done, says {inert(case.done_by, NAME_LIMIT)}: what it saves is measured from then on")
+    elif case.is_over:
         parts.append("over: nobody has to do anything any more")
     if case.acknowledged_by:
         parts.append(f"acknowledged by {inert(case.acknowledged_by, NAME_LIMIT)}")
+    if case.wrong_by:
+        parts.append(f"called wrong by {inert(case.wrong_by, NAME_LIMIT)}")
+    if case.snoozed_until:
+        parts.append(f"snoozed until {case.snoozed_until:%Y-%m-%d %H:%M} UTC")
     return " · ".join(parts)
 
 

@@ -7,12 +7,13 @@ what was said of them can be ended.
 import shlex
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.text import inert, money
+from pipeline.alerts.told import DONE, WRONG, EventLike, events_by_subject
 from pipeline.economics.exact import to_places
 from pipeline.economics.worth_saying import Floor
 
@@ -171,12 +172,13 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
     at_least = "" if row["settled_cost_rc"] is not None else "at least "
     days = f"{row['settled_days_count']} of {row['month_days_count']} days"
     is_within = row["status"] == "within"
+    told = "budget spent, the month heads for" if is_over else "budget at risk, the forecast is"
+    heads_for = "within its budget" if is_within else f"{told} {said} above it"
     return Finding(
         subject=f"overspend:{month}/{row['scope']}{'' if row['scope_name'] is None else '/' + row['scope_name']}",
         state="over" if is_over else "at_risk",
         usage_date=day,
-        headline=f"{whose}, {month}: "
-        + ("within its budget" if is_within else f"budget {'spent' if is_over else 'at risk'}, {said} above it"),
+        headline=f"{whose}, {month}: {heads_for}",
         do="Nothing: it holds." if is_within else "Spend less, or raise the budget in breakeven.yaml, dated.",
         why=f"{at_least}{money(spent, currency)} of {money(budget, currency)} are spent on settled days ({days}); the "
         f"month comes to {money(forecast, currency)}.",
@@ -243,6 +245,48 @@ def _source(source: str, account: str, *, rows: Sequence[Row], day: date, owner:
     )
 
 
+def dispute_findings(events: Sequence[EventLike]) -> list[Finding]:
+    """Of each case whose figure somebody called wrong, until `done` is said of that."""
+    by_subject = events_by_subject(events)
+    found = []
+    for subject, of_one in sorted(by_subject.items()):
+        said = [event.body for event in of_one if event.kind == WRONG]
+        if said:
+            settled = [event.body for event in by_subject.get(f"dispute:{subject}", ()) if event.kind == DONE]
+            is_calm = any(body["done_at"] >= said[-1]["said_at"] for body in settled)
+            found.append(_dispute(subject, said, is_calm=is_calm))
+    return found
+
+
+def _dispute(subject: str, said: Sequence[Mapping[str, Any]], *, is_calm: bool) -> Finding:
+    newest = said[-1]
+    key, by, why = inert(newest["case_key"], _NAME), inert(newest["by"], _NAME), inert(newest["why"], 500)
+    kind, _, name = subject.partition(":")
+    is_verdict = kind == "workload"
+    name_of_dispute = shlex.quote(f"dispute:{inert(subject, 200)}")
+    return Finding(
+        subject=f"dispute:{subject}",
+        state=f"disputed_{len(said)}",
+        usage_date=datetime.fromisoformat(newest["said_at"]).date(),
+        headline=f"{key}: {by} calls its figure wrong",
+        do=f"Compare it with what you know, then: breakeven alerts done {name_of_dispute}",
+        why=f"{by} says: {why}",
+        by_when="Before anybody acts on that case.",
+        at_stake="Whether the case holds.",
+        how_sure="The command below prints each step from the figure back to the bytes it was made of.",
+        unknown="Who is right.",
+        command=(
+            f"breakeven explain verdict {shlex.quote(inert(name, _NAME))} --date {newest['usage_date']}"
+            if is_verdict
+            else "breakeven doctor"
+        ),
+        team=newest.get("team"),
+        opens=not is_calm,
+        is_calm=is_calm,
+        is_of_settled_days=False,
+    )
+
+
 def restated_findings(rows: Iterable[Row], *, day: date) -> list[Finding]:
     """Of each closed month that bills restated since, by the newest month in which that is due.
 
@@ -263,7 +307,7 @@ def _restated(month: date, rows: Sequence[Row], *, day: date) -> Finding:
         subject=f"restated:{month:%Y-%m}",
         state=f"restated_in_{due:%Y-%m}",
         usage_date=day,
-        headline=f"{month:%Y-%m} was closed, and its bills say {amounts} other than then",
+        headline=f"{month:%Y-%m} was closed; its bills moved by {amounts} since",
         do=f"Book it in {due:%Y-%m}: breakeven close --month {due:%Y-%m} --dry-run shows the rows.",
         why=f"What was closed stays; what bills of {month:%Y-%m} say now less what was booked is due in {due:%Y-%m}.",
         by_when=f"When {due:%Y-%m} is closed.",

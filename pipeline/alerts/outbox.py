@@ -20,28 +20,32 @@ from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from pipeline.alerts.case import (
-    ACKNOWLEDGED,
-    CLOSED,
-    DIGESTED,
     NOTHING_RANKED,
-    OPENED,
-    POSTED,
-    PRINTED,
-    SNOOZED,
     AlertRow,
     Case,
-    EventLike,
     Message,
     Ranked,
     VerdictRow,
     cases_to_announce,
     cases_to_update,
-    events_by_subject,
     message_for,
     utc_text,
 )
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.manners import QuietHours, plan, week_of
+from pipeline.alerts.told import (
+    ACKNOWLEDGED,
+    CLOSED,
+    DIGESTED,
+    DONE,
+    OPENED,
+    POSTED,
+    PRINTED,
+    SNOOZED,
+    WRONG,
+    EventLike,
+    events_by_subject,
+)
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 from pipeline.errors import BreakevenError
 
@@ -61,6 +65,8 @@ HISTORY_MARGIN = timedelta(hours=1)
 # A webhook that drops every connection must not fill the channel, even where a repost is wished for.
 UNCERTAIN_REPOST_LIMIT = 3
 ATTEMPTS_PER_RUN = 3
+
+_TELLING = (OPENED, PRINTED, POSTED, DIGESTED)
 
 OnUncertain = Literal["hold", "repost"]
 Result = Literal[
@@ -213,6 +219,7 @@ class Outbox:
     `floor`: what is worth a post. `posts_per_week`: so many a channel and calendar week, the last one a digest where
     they are more; None counts none. `channels`: team -> channel, else the outlet's. `quiet`: when nothing but what is
     urgent is posted.
+    `has_buttons`: somebody listens to them (`breakeven alerts listen`).
     `snapshot_id`: what the messages are made from: events name it, so that it is kept. `pictures` draws those of a case
     once its message is posted; AlertError says why it cannot.
     """
@@ -231,6 +238,7 @@ class Outbox:
         new_claim_id: Callable[[], str] = _new_claim_id,
         snapshot_id: str | None = None,
         why_printed: str = "No Slack token",
+        has_buttons: bool = False,
         floor: Floor = NO_FLOOR,
         posts_per_week: int | None = None,
         channels: Mapping[str, str] = MappingProxyType({}),
@@ -248,6 +256,7 @@ class Outbox:
         self._new_claim_id = new_claim_id
         self._snapshot_id = snapshot_id
         self._why_printed = why_printed
+        self._has_buttons = has_buttons
         self._floor = floor
         self._posts_per_week = posts_per_week
         self._channels = channels
@@ -328,7 +337,7 @@ class Outbox:
         return False
 
     def _wait(self, case: Case, why: str) -> Outcome:
-        message = message_for(case, currency=self._currency, company=self._company)
+        message = self._message(case)
         return _outcome(message, "deferred", f"{why} posts it, if it still holds.")
 
     def _channel_of(self, case: Case, outlet: Outlet) -> str | None:
@@ -344,8 +353,10 @@ class Outbox:
         shown = _last([event for event in events if event.body.get("case_key") == case.key], UPDATED, POSTED)
         if shown is not None and case.usage_date < date.fromisoformat(shown.body["usage_date"]):
             return None  # An older snapshot than the one that spoke last.
+        if case.done_by and _was_edited_since_done(case.key, events):
+            return None
         outcome = None if self._outlet is None or not case.is_posted else self._update(case, self._outlet, events)
-        if case.is_over and (outcome is None or outcome.result == "updated"):
+        if case.is_over and not case.done_by and (outcome is None or outcome.result == "updated"):
             body = {"case_key": case.key, "ordinal": case.ordinal, "previous_state": case.previous_state}
             body["usage_date"] = case.usage_date.isoformat()
             self._events.record(kind=CLOSED, subject=case.subject, body=body, now=self._clock())
@@ -353,7 +364,7 @@ class Outbox:
 
     def deliver(self, case: Case) -> Outcome:
         """Post one case at most once."""
-        message = message_for(case, currency=self._currency, company=self._company)
+        message = self._message(case)
         if self._outlet is None:
             return self._print(case, message)
         outcome = _outcome(message, "deferred", "Not sent.")
@@ -368,21 +379,49 @@ class Outbox:
             self._sleep(wait_seconds)
         return outcome
 
-    def acknowledge(self, subject: str, *, by: str) -> EventLike:
-        """Record that somebody took note of the subject's newest case: it is not announced (again)."""
+    def _message(self, case: Case) -> Message:
+        return message_for(case, currency=self._currency, company=self._company, has_buttons=self._has_buttons)
+
+    def acknowledge(self, case: str, *, by: str) -> EventLike:
+        """Record that somebody took note of a subject's newest case: it is not announced (again)."""
+        return self._say(ACKNOWLEDGED, case, {"by": by})
+
+    def call_wrong(self, case: str, *, by: str, why: str) -> EventLike:
+        """Record that somebody does not believe the figure: a case of its own, until that is done."""
+        return self._say(WRONG, case, {"by": by, "why": why, "said_at": utc_text(self._clock())})
+
+    def done(self, case: str, *, by: str) -> EventLike:
+        """Record that what it recommends was carried out: it is over, and from now on what it saves is measured."""
+        return self._say(DONE, case, {"by": by, "done_at": utc_text(self._clock())})
+
+    def _say(self, kind: str, case: str, body: Mapping[str, Any]) -> EventLike:
+        newest = self._newest_of(case)
+        names = ("case_key", "ordinal", "state", "previous_state", "usage_date")
+        facts = {name: newest.body[name] for name in names}
+        facts |= {name: newest.body.get(name) for name in ("saving_rc_per_month", "pool", "team")}
+        return self._events.record(kind=kind, subject=newest.subject, body={**facts, **body}, now=self._clock())
+
+    def _newest_of(self, case: str) -> EventLike:
+        """What was told last of a subject, by its name or its case's."""
+        by_subject = events_by_subject(self._events.events())
+        subject = _subject_of(case, by_subject)
         newest: EventLike | None = None
-        for event in events_by_subject(self._events.events()).get(subject, ()):
-            if event.kind in (OPENED, PRINTED, POSTED, DIGESTED):
+        for event in by_subject.get(subject, ()):
+            if event.kind in _TELLING:
                 newest = event if newest is None or event.body["ordinal"] >= newest.body["ordinal"] else newest
         if newest is None:
-            raise AlertError(f"{subject!r} has no case to acknowledge: no message about it was posted or printed yet.")
-        facts = {name: newest.body[name] for name in ("case_key", "ordinal", "state", "previous_state", "usage_date")}
-        return self._events.record(kind=ACKNOWLEDGED, subject=subject, body={**facts, "by": by}, now=self._clock())
+            told = [name for name, of_one in by_subject.items() if any(event.kind in _TELLING for event in of_one)]
+            raise AlertError(
+                f"There is no case {case!r}: no message about it was posted or printed yet. "
+                f"Cases: {', '.join(sorted(told)) or 'none'}."
+            )
+        return newest
 
     def snooze(self, subject: str, *, until: datetime, by: str) -> EventLike:
         """Keep quiet about the subject until then. What still differs after that is announced."""
         if until.tzinfo is None:
             raise AlertError(f"Snooze until {until.isoformat()} has no time zone. Give one, for instance +00:00.")
+        subject = _subject_of(subject, events_by_subject(self._events.events()))
         body = {"until": utc_text(until), "by": by}
         return self._events.record(kind=SNOOZED, subject=subject, body=body, now=self._clock())
 
@@ -514,7 +553,7 @@ class Outbox:
         posted = _last(journal, POSTED)
         if posted is None or posted.body["timestamp"] is None or posted.body["outlet"] != outlet.kind:
             return None
-        message = message_for(case, currency=self._currency, company=self._company)
+        message = self._message(case)
         shown = _last(journal, UPDATED) or posted
         if shown.body["text_hash"] == message.text_hash:
             return None
@@ -597,6 +636,8 @@ class Outbox:
             "state": case.state,
             "previous_state": case.previous_state,
             "usage_date": case.usage_date.isoformat(),
+            "pool": case.pool,
+            "team": case.team,
             "saving_rc_per_month": None if case.saving_rc_per_month is None else str(case.saving_rc_per_month),
             "text_hash": message.text_hash,
             "snapshot_id": self._snapshot_id,
@@ -635,6 +676,20 @@ def open_problems(events: Sequence[EventLike]) -> list[Problem]:
         elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
             problems.pop(key, None)
     return [problem for _, problem in sorted(problems.items())]
+
+
+def _subject_of(case: str, by_subject: Mapping[str, Sequence[EventLike]]) -> str:
+    """The subject that a person means by its name, or by the name of one of its cases (`...#2`)."""
+    without = case.rpartition("#")[0]
+    return without if case not in by_subject and without in by_subject else case
+
+
+def _was_edited_since_done(case_key: str, events: Sequence[EventLike]) -> bool:
+    """Whether the post says that it is done: then its figures stay as they were."""
+    for event in reversed(events):
+        if event.body.get("case_key") == case_key and event.kind in (DONE, UPDATED):
+            return event.kind == UPDATED
+    return False
 
 
 def _digest_subject(channel: str | None) -> str:

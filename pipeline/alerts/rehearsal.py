@@ -11,9 +11,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.alerts.case import POSTED, AlertRow, EventLike, Message, VerdictRow
+from pipeline.alerts.case import AlertRow, Message, VerdictRow
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.outbox import NotFound, Outbox, Picture, Posted, Refused
+from pipeline.alerts.told import POSTED, EventLike
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
 # A day speaks on the morning after it.

@@ -6,7 +6,7 @@ An installation that has posted before it could be asked goes on: it would fall 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.alerts.case import OPENED, POSTED, EventLike
+from pipeline.alerts.told import OPENED, POSTED, EventLike
 
 ENABLED = "alerts.enabled"
 DISABLED = "alerts.disabled"

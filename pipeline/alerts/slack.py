@@ -19,9 +19,14 @@ from urllib.parse import urlsplit
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.client import BaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.webhook import WebhookClient
 
 from pipeline import config
+from pipeline.alerts.buttons import Pressed, pressed
 from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message
 from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import inert
@@ -91,6 +96,52 @@ def outlet_from_config(slack: config.Slack, *, environment: Mapping[str, str]) -
             )
         return WebhookOutlet(url=url)
     return None
+
+
+def app_token_of(slack: config.Slack, *, environment: Mapping[str, str]) -> str | None:
+    """The app token by which buttons are heard, where one is set beside a bot token and a channel."""
+    token = environment.get(slack.app_token_env, "").strip() if slack.app_token_env else ""
+    bot = environment.get(slack.token_env, "").strip() if slack.token_env else ""
+    return token if token and bot and slack.channel else None
+
+
+def listen(
+    slack: config.Slack, *, app_token: str, handle: Callable[[Pressed], None], is_over: Callable[[float], bool]
+) -> None:
+    """Hear buttons by socket mode, no port open, until `is_over`, which waits for so many seconds, says so.
+
+    A press is confirmed once it is handled: who pressed sees where it was not. Said twice it says nothing
+    more. AlertError where Slack lets nobody listen.
+    """
+    web = WebClient(
+        base_url=slack.api_url or WebClient.BASE_URL,
+        timeout=TIMEOUT_SECONDS,
+        retry_handlers=[],
+        logger=_silent_logger(),
+    )
+    client = SocketModeClient(app_token=app_token, web_client=web, logger=_silent_logger(), concurrency=1)
+
+    def heard(source: BaseSocketModeClient, request: SocketModeRequest) -> None:
+        if request.type == "interactive":
+            for one in pressed(request.payload):
+                handle(one)
+        source.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
+
+    client.socket_mode_request_listeners.append(heard)
+    try:
+        client.connect()
+        while not is_over(1.0):
+            pass
+    except SlackApiError as error:
+        code = _code_of(error)
+        step = _NEXT_STEPS.get(code, "See docs.slack.dev for that code.")
+        raise AlertError(f"Slack lets nobody listen ({code}). {step}") from None
+    except _NETWORK as error:
+        raise AlertError(
+            f"No connection to Slack ({type(error).__name__}). Check the network and slack.api_url."
+        ) from None
+    finally:
+        client.close()
 
 
 def metadata_of(*, case_key: str, claim_id: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def money(amount: Number | None, currency: str, *, most_decimals: int = 0) -> st
 def inert(text: str, limit: int) -> str:
     """Text from data on one line, without characters that hide or reorder what is read; cut to `limit` characters."""
     line = one_line(text)
-    return line if _length(line) <= limit else _cut(line, limit)
+    return line if utf16_units(line) <= limit else _cut(line, limit)
 
 
 # Look-alikes, because Slack has no escape for its formatting characters (only & < > have one).
@@ -53,7 +53,7 @@ def _escaped(literal: str, limit: int) -> str:
     used = 0
     for index, character in enumerate(literal):
         piece = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character)
-        length = _length(piece)
+        length = utf16_units(piece)
         is_last = index == len(literal) - 1
         if used + length > limit - (0 if is_last else 1):
             return "".join(pieces) + "…"
@@ -65,7 +65,7 @@ def _escaped(literal: str, limit: int) -> str:
 def plain_text(text: str, limit: int) -> str:
     """Text for a plain_text object, inert however it is read: angle brackets become quotation marks."""
     literal = _ENTITY.sub("＆", _without_formatting(text)).translate({ord("<"): "‹", ord(">"): "›"})
-    return literal if _length(literal) <= limit else _cut(literal, limit)
+    return literal if utf16_units(literal) <= limit else _cut(literal, limit)
 
 
 def _without_formatting(text: str) -> str:
@@ -74,7 +74,7 @@ def _without_formatting(text: str) -> str:
     return _MENTION.sub("＠", text)
 
 
-def _length(text: str) -> int:
+def utf16_units(text: str) -> int:
     """UTF-16 units, the larger of the ways in which Slack may count."""
     return sum(2 if ord(character) > 0xFFFF else 1 for character in text)
 
@@ -82,7 +82,7 @@ def _length(text: str) -> int:
 def _cut(text: str, limit: int) -> str:
     used = 0
     for index, character in enumerate(text):
-        used += _length(character)
+        used += utf16_units(character)
         if used > limit - 1:
             return text[:index] + "…"
     return text

@@ -13,6 +13,7 @@ from pipeline.alerts.findings import (
     WINDOW_DAYS,
     Row,
     budget_findings,
+    dispute_findings,
     restated_findings,
     runway_findings,
     source_findings,
@@ -22,7 +23,7 @@ from pipeline.alerts.manners import QuietHours
 from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Picture
 from pipeline.alerts.rehearsal import Rehearsal, rehearse
 from pipeline.alerts.shadow import speaking
-from pipeline.alerts.slack import outlet_from_config
+from pipeline.alerts.slack import app_token_of, outlet_from_config
 from pipeline.alerts.text import inert, money
 from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, moment_of
@@ -42,6 +43,8 @@ from pipeline.sources import SOURCES
 
 # So that it is 1,200 pixels and more wide: a phone shows it at its own width.
 _PICTURE_SCALE = 3
+# What has settled nothing for longer than this is told as late; waste is then read off fewer days.
+_MOST_DAYS_UNSETTLED = 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: date
     today = as_of.date()
     every_law = proof.of_time()
     prepaid = questions.ask("alert_prepaid").to_dicts()
-    waste = questions.ask("alert_waste", from_date=from_date - timedelta(days=WINDOW_DAYS)).to_dicts()
+    waste = questions.ask("alert_waste", from_date=from_date).to_dicts()
     return Findings(
         waste=[row for row in waste if not proof.of_time(deployment_id=row["deployment_id"])],
         prepaid=[row for row in prepaid if not proof.of_money(account=row["account"])],
@@ -168,10 +171,13 @@ def sayable(snapshot: Snapshot, config: Config, *, from_date: date | None = None
         proof = Proof.of(check_results(snapshot), feeds)
         states = questions.ask("alert_rows").to_dicts()
         held = set(questions.ask("held_by_quality")["workload"])
-        findings = _findings(questions, proof, config, as_of=snapshot.as_of, from_date=from_date or today - 2 * DAY)
     alerts = [AlertRow.from_row(row) for row in states]
     with Questions(snapshot, from_date=from_date or first_day_to_say(alerts) or date.max) as questions:
         verdicts = questions.ask("verdict_rows").to_dicts()
+    # A year of most tables is a file a day: what is asked here has its answer in the last weeks.
+    since = (from_date or today) - timedelta(days=WINDOW_DAYS + _MOST_DAYS_UNSETTLED)
+    with Questions(snapshot, from_date=since) as questions:
+        findings = _findings(questions, proof, config, as_of=snapshot.as_of, from_date=since)
     deployments = {row["workload"]: row["deployment_id"] for row in verdicts}
     proven = {
         workload
@@ -230,6 +236,7 @@ def announce(
         currency=config.reporting_currency,
         on_uncertain=project.config.slack.on_uncertain,
         snapshot_id=snapshot.snapshot_id,
+        has_buttons=app_token_of(project.config.slack, environment=environment) is not None,
         why_printed="Not enabled (`breakeven alerts enable`)" if is_shadow else "No Slack token",
         floor=floor_of(config),
         posts_per_week=project.config.slack.posts_per_week,
@@ -237,7 +244,8 @@ def announce(
         quiet=quiet_hours_of(project.config),
         pictures=lambda case: curves_as_pictures(case, snapshot, config),
     )
-    findings = said.findings.of_today(snapshot.as_of.date() - DAY)
+    disputes = dispute_findings(project.landing.events())
+    findings = [*said.findings.of_today(snapshot.as_of.date() - DAY), *disputes]
     return outbox.announce(verdicts=said.verdicts, alerts=said.alerts, findings=findings, ranked=said.findings.ranked)
 
 

@@ -1,7 +1,10 @@
 """`alerts`: whether Slack is told anything, and what it would have been told."""
 
+import copy
 import os
+import signal
 import sys
+import threading
 from dataclasses import asdict, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,12 +13,18 @@ from pathlib import Path
 import click
 import polars as pl
 
+from pipeline.alerts.buttons import DONE, SNOOZE, WRONG, Pressed
+from pipeline.alerts.outbox import AlertError
 from pipeline.alerts.rehearsal import Rehearsal, Rehearsed
 from pipeline.alerts.shadow import DISABLED, ENABLED, SUBJECT, speaking
-from pipeline.alerts.slack import outlet_from_config
-from pipeline.cli.events import who
+from pipeline.alerts.slack import app_token_of, outlet_from_config
+from pipeline.alerts.slack import listen as listen_to_slack
+from pipeline.alerts.told import Standing, standing
+from pipeline.cli.cases import print_cases
+from pipeline.cli.events import ack, done, outbox_of, snooze, who, wrong
 from pipeline.cli.options import console, emit, format_option, open_project, print_table, project_option, snapshot_for
 from pipeline.decisions.graph import config_of
+from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.figures import counted
@@ -24,11 +33,12 @@ from pipeline.reports.words import money
 
 @click.group()
 def alerts() -> None:
-    """What Slack is told: nothing before `enable`, which says first what it would have been.
+    """What Slack is told, and what people say to it. Nothing is told before `enable`, which shows what would have been.
 
     \b
-    Example:
+    Examples:
       breakeven alerts enable
+      breakeven alerts done workload:support-chat
     """
 
 
@@ -77,6 +87,81 @@ def disable(folder: Path | None) -> None:
     """
     _record(open_project(folder), DISABLED)
     console().print("Nothing is posted any more. `breakeven alerts enable` posts again.")
+
+
+@alerts.command(name="list")
+@project_option
+@format_option
+def listed(folder: Path | None, output_format: str) -> None:
+    """Every case that is open or whose saving is being measured, and how it stands.
+
+    \b
+    Example:
+      breakeven alerts list
+    """
+    now = datetime.now(UTC)
+    cases = standing(open_project(folder).landing.events(), now)
+    if output_format != "table":
+        schema = dict.fromkeys((field.name for field in fields(Standing)), pl.String()) | {"told_of": pl.Date()}
+        emit(pl.DataFrame([asdict(case) for case in cases], schema=schema, orient="row"), output_format)
+    elif cases:
+        print_cases(cases)
+    else:
+        console().print("No case is open.")
+
+
+@alerts.command()
+@project_option
+def listen(folder: Path | None) -> None:
+    """Hear the buttons under Slack's posts, until it is ended (Ctrl-C, TERM). Opens no port: Slack's socket mode.
+
+    Posts have buttons where SLACK_APP_TOKEN is set beside the bot token. A press is landed as by `alerts ack`,
+    `snooze`, `wrong` and `done`; the next run writes it into the post.
+
+    \b
+    Example:
+      breakeven alerts listen
+    """
+    project = open_project(folder)
+    token = app_token_of(project.config.slack, environment=os.environ)
+    if token is None:
+        raise BreakevenError("No buttons are heard: set SLACK_APP_TOKEN (an app token), a bot token and slack.channel.")
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    listen_to_slack(
+        project.config.slack,
+        app_token=token,
+        handle=lambda one: console().print(printable(apply_pressed(project, one)), markup=False),
+        is_over=ended.wait,
+    )
+
+
+def apply_pressed(project: Project, one: Pressed) -> str:
+    """Land what a button says, and what became of it in a sentence."""
+    outbox = outbox_of(project)
+    try:
+        if one.verb == SNOOZE and one.until is not None:
+            outbox.snooze(one.case_key, until=one.until, by=one.by)
+        elif one.verb == WRONG:
+            outbox.call_wrong(one.case_key, by=one.by, why="pressed in Slack; ask what it should be")
+        elif one.verb == DONE:
+            outbox.done(one.case_key, by=one.by)
+        else:
+            outbox.acknowledge(one.case_key, by=one.by)
+    except AlertError as error:
+        return f"{one.verb} of {one.case_key} by {one.by}: {error}"
+    return f"{one.verb} of {one.case_key} by {one.by}: landed."
+
+
+def _below_alerts(verb: click.Command) -> click.Command:
+    """The same command, whose examples call it by this name."""
+    found = copy.copy(verb)
+    found.help = (verb.help or "").replace(f"breakeven {verb.name}", f"breakeven alerts {verb.name}")
+    return found
+
+
+for verb in (ack, snooze, wrong, done):
+    alerts.add_command(_below_alerts(verb))
 
 
 def _record(project: Project, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""`accept`, `dismiss`, `ack`, `snooze`: what a person did, landed as an event; `quarantine`: what waits for that."""
+"""What a person did, landed as an event: `accept`, `dismiss`, `ack`, `snooze`, `wrong`, `done`; and `quarantine`."""
 
 import getpass
 from dataclasses import asdict, fields
@@ -90,16 +90,50 @@ def dismiss(folder: Path | None, sha256: str, why: str) -> None:
 
 @click.command()
 @project_option
-@click.argument("subject")
-def ack(folder: Path | None, subject: str) -> None:
+@click.argument("case")
+def ack(folder: Path | None, case: str) -> None:
     """Say that somebody took note of a case: it is not announced again.
 
     \b
     Example:
       breakeven ack workload:support-chat
     """
-    _outbox(open_project(folder)).acknowledge(subject, by=who())
-    console().print(f"Acknowledged: {subject}.", markup=False)
+    outbox_of(open_project(folder)).acknowledge(case, by=who())
+    console().print(printable(f"Acknowledged: {case}."), markup=False)
+
+
+@click.command()
+@project_option
+@click.argument("case")
+@click.option("--why", required=True, help="What it should be, or what it lacks; kept with the event.")
+def wrong(folder: Path | None, case: str, why: str) -> None:
+    """Say that the figure of a case is wrong: somebody has to compare, which is a case of its own.
+
+    It ends with `breakeven alerts done dispute:CASE`.
+
+    \b
+    Example:
+      breakeven alerts wrong workload:support-chat --why "half of this traffic moved on the 3rd"
+    """
+    outbox_of(open_project(folder)).call_wrong(case, by=who(), why=why)
+    console().print(printable(f"Called wrong: {case}. The next run asks for a comparison."), markup=False)
+
+
+@click.command()
+@project_option
+@click.argument("case")
+def done(folder: Path | None, case: str) -> None:
+    """Say that what a case recommends was carried out: it is over, and what it saves is measured from now on.
+
+    About the same GPUs nothing else is recommended for four weeks: that is how far back a verdict looks.
+
+    \b
+    Example:
+      breakeven alerts done workload:support-chat
+    """
+    outbox_of(open_project(folder)).done(case, by=who())
+    said = f"Done: {case}. The report says what it saves once a week of it is settled."
+    console().print(printable(said), markup=False)
 
 
 @click.command()
@@ -121,11 +155,12 @@ def snooze(folder: Path | None, subject: str, days: int | None, until: str | Non
         moment = now + timedelta(days=days) if days is not None else parse_stamp(str(until))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    _outbox(open_project(folder)).snooze(subject, until=moment, by=who())
+    outbox_of(open_project(folder)).snooze(subject, until=moment, by=who())
     console().print(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC.", markup=False)
 
 
-def _outbox(project: Project) -> Outbox:
+def outbox_of(project: Project) -> Outbox:
+    """What people say of cases goes through the outbox, which knows what was told; it sends nothing by this."""
     return Outbox(
         events=project.landing,
         outlet=None,

@@ -1,7 +1,7 @@
 """`status`, `costs`, `waste`, `verdict`, `sql`: what is so, from the snapshot."""
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ import click
 import duckdb
 
 from pipeline.alerts.outbox import open_problems
+from pipeline.alerts.told import standing
 from pipeline.build.closing_tables import closing_of
 from pipeline.cli.bridge import print_bridge
+from pipeline.cli.cases import print_cases
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import (
     beside_plans,
@@ -436,6 +438,7 @@ def status(
     redacted = [item for item in history if item.ended == REDACTED]
     events = project.landing.events()
     problems = open_problems(events)
+    cases = standing(events, max(snapshot.as_of, datetime.now(UTC)))
     closed = closed_in_words(closing_of(events), now=snapshot.as_of)
     emit(coverage, output_format, title=f"Sources, {from_date} to {to_date} UTC, snapshot {snapshot.snapshot_id}")
     if output_format == "table":
@@ -462,6 +465,8 @@ def status(
             if line["kind"] == "no_longer_billed":
                 said = f"{line['resource_id']} of {line['issuer']}: {left_over(line['kind'], line['since_date'])}"
                 out.print(printable(f"DECLARED {said} under gpu_resources."), style="yellow", markup=False)
+        if cases:
+            print_cases(cases)
         for problem in problems:
             out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
         print_watches(sure)

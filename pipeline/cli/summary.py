@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.alerts.case import PRINTED
 from pipeline.alerts.outbox import AlertError, open_problems
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import outlet_from_config
+from pipeline.alerts.told import PRINTED
 from pipeline.build.landed_tables import Landed
 from pipeline.build.snapshot import Snapshot
 from pipeline.cli.conversion import print_unconverted, unconverted

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from pipeline.config import Config
 from pipeline.decisions.check_results import CheckResult, check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list
+from pipeline.economics.realized_saving import WINDOW_DAYS
 from pipeline.errors import BreakevenError
+from pipeline.formats.cases import CASE_DONE
 from pipeline.landing.landing import REPORT_EVENT
 from pipeline.landing.project import Project
 from pipeline.landing.records import digest
@@ -22,8 +24,10 @@ from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
+from pipeline.reports.scores import Done, Scored, scores
 from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
 from pipeline.reports.sections.month import Asks, Month
+from pipeline.reports.sections.scores import saved_by_recommendations
 from pipeline.reports.sheets import sheets_of
 from pipeline.reports.summary import as_markdown
 from pipeline.reports.tabular import as_xlsx, folder_of
@@ -62,6 +66,7 @@ def write_reports(
         config=config_of(project, snapshot),
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
+        done=_done(project, snapshot),
     )
     return [_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats)]
 
@@ -100,18 +105,35 @@ def _land_issue(project: Project, month: str, said: Mapping[str, str], now: date
         project.landing.record(kind=REPORT_EVENT, subject=month, body=said, now=now)
 
 
-def report_text(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> str:
+def report_text(
+    snapshot: Snapshot,
+    *,
+    config: Config,
+    quarantined: Sequence[QuarantineEntry],
+    first_day: date,
+    done: Sequence[Done] = (),
+) -> str:
     """The report of the month that begins on `first_day`, as HTML. Reads nothing but its arguments."""
-    return render(report_page(snapshot, config=config, quarantined=quarantined, first_day=first_day))
+    return render(report_page(snapshot, config=config, quarantined=quarantined, first_day=first_day, done=done))
 
 
-def report_page(snapshot: Snapshot, *, config: Config, quarantined: Sequence[QuarantineEntry], first_day: date) -> Page:
-    """What the report of the month that begins on `first_day` says. Reads nothing but its arguments."""
+def report_page(
+    snapshot: Snapshot,
+    *,
+    config: Config,
+    quarantined: Sequence[QuarantineEntry],
+    first_day: date,
+    done: Sequence[Done] = (),
+) -> Page:
+    """What the report of the month that begins on `first_day` says. Reads nothing but its arguments.
+
+    done: recommendations that somebody carried out by then, each with its subject.
+    """
     results = check_results(snapshot)
     with Questions(snapshot) as questions:
         month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
-        parts = sections_of(month, results, quarantined)
+        parts = sections_of(month, results, quarantined, _scored(month, done))
     return Page(
         company=figures.visible(config.company),
         month=figures.month_name(first_day),
@@ -152,10 +174,29 @@ def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, firs
     )
 
 
+def _done(project: Project, snapshot: Snapshot) -> list[Done]:
+    """What was called done by the moment of the snapshot."""
+    events = project.landing.events(CASE_DONE)
+    return [(event.subject, event.body) for event in events if event.at <= snapshot.as_of]
+
+
+def _scored(month: Month, done: Sequence[Done]) -> list[Scored]:
+    """Of the cases that were done before the month ended, what each saved, by all that is settled now."""
+    first = min((date.fromisoformat(body["usage_date"]) for _, body in done), default=None)
+    if first is None:
+        return []
+    days = {"from_date": first - timedelta(days=WINDOW_DAYS), "to_date": date.max}
+    found = scores(done, month.asks.ask("alert_scores", **days).to_dicts())
+    return [one for one in found if one.done_on < month.to_date]
+
+
 def sections_of(
-    month: Month, results: Sequence[CheckResult], quarantined: Sequence[QuarantineEntry]
+    month: Month,
+    results: Sequence[CheckResult],
+    quarantined: Sequence[QuarantineEntry],
+    scored: Sequence[Scored] = (),
 ) -> tuple[Section, ...]:
-    """In the order in which a finance reader asks."""
+    """In the order in which a finance reader asks. Recommendations have a section once one was carried out."""
     return (
         money.headline(month),
         changes.changes(month),
@@ -165,6 +206,7 @@ def sections_of(
         money.commitments(month),
         workloads.verdicts(month),
         gpus.recommendations(month),
+        *((saved_by_recommendations(month, scored),) if scored else ()),
         money.budget(month),
         trust.reconciliation(month),
         close.close(month),

@@ -53,6 +53,8 @@ class FakeSlack:
     failures: dict[str, list[Failure]] = field(default_factory=dict)
     clock_seconds: int = 1_767_960_000
     lock: threading.Lock = field(default_factory=threading.Lock)
+    app_token: str = "xapp-fake-0000-right"
+    socket_url: str = ""
     api_url: str = ""
     webhook_url: str = ""
 
@@ -72,6 +74,9 @@ class FakeSlack:
     # Methods: (status, answer)
 
     def answer(self, method: str, arguments: dict[str, Any], token: str) -> tuple[int, dict[str, Any]]:
+        if method == "apps.connections.open":
+            is_known = token == self.app_token
+            return 200, {"ok": True, "url": self.socket_url} if is_known else {"ok": False, "error": "invalid_auth"}
         if self.is_revoked:
             return 200, {"ok": False, "error": "token_revoked"}
         if token != self.token:
@@ -236,6 +241,8 @@ def text_objects(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _error_in_block(block: dict[str, Any]) -> str | None:
     kind = block.get("type")
+    if kind == "actions":
+        return _error_in_actions(block)
     if kind not in ("header", "section", "context", "divider"):
         return f"unknown block type {kind!r}"
     if kind == "divider":
@@ -255,6 +262,23 @@ def _error_in_block(block: dict[str, Any]) -> str | None:
         allowed = {"type", "text", "verbatim"} if part["type"] == "mrkdwn" else {"type", "text", "emoji"}
         if set(part) - allowed:
             return f"unknown keys {sorted(set(part) - allowed)}"
+    return None
+
+
+def _error_in_actions(block: dict[str, Any]) -> str | None:
+    elements = block.get("elements", [])
+    if not 1 <= len(elements) <= 25 or not 1 <= units(block.get("block_id", "")) <= 255:
+        return "1 to 25 elements, block_id of 1 to 255 characters"
+    names = [element.get("action_id", "") for element in elements]
+    if len(set(names)) < len(names) or not all(1 <= units(name) <= 255 for name in names):
+        return "action_id of 1 to 255 characters, each once"
+    for element in elements:
+        words, limit = {"button": ("text", 75), "datepicker": ("placeholder", 150)}.get(element.get("type"), ("", 0))
+        said = element.get(words, {})
+        if set(element) != {"type", "action_id", words} or said.get("type") != "plain_text":
+            return f"element {element.get('type')!r}"
+        if not 1 <= units(said.get("text", "")) <= limit:
+            return f"{words} of 1 to {limit} characters"
     return None
 
 

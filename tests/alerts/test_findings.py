@@ -369,7 +369,7 @@ EVERY_KIND = {
         [wasted(day, "50", pool=name) for day in days_back(7)], day=DAY, floor=FLOOR, currency="USD", teams={name: name}
     ),
     "runway": lambda name: runway_findings([prepaid(DAY, 2, account=name)], day=DAY),
-    "overspend": lambda name: of_budgets(budget("over", scope_name=name, reason=name)),
+    "overspend": lambda name: of_budgets(budget("over", spent="1100", scope_name=name, reason=name)),
     "source": lambda name: source_findings(
         [source(blocked=[DAY], source=name, account=name, dataset=name)], day=DAY, owners={(name, name): name}
     ),

@@ -81,16 +81,22 @@ def test_twenty_runs_produce_one_post(slack, any_events, clock):
     assert kinds(any_events) == ["case.opened", "message.posted"]
 
 
-def test_three_threads_twenty_runs_each_produce_one_post(slack, events):
-    """B27: 3 workers, 1 alert."""
+def test_fifty_runs_of_three_workers_at_once_are_one_post_and_an_edit_a_day(slack, events):
+    """B27: 3 workers, 1 case whose facts move every day: the post is edited, and who comes late edits nothing back."""
     barrier = threading.Barrier(3)
     errors = []
 
+    def run(number):
+        day = DAY + timedelta(days=number)
+        row = verdict(usage_date=day, demand_tokens_per_day=70_000_000 + number * 1_000_000)
+        alerts = [alert(), *([alert(usage_date=day, is_fired=False)] if number else [])]
+        return announce(events, bot(slack), Clock(), verdicts=[row], alerts=alerts)
+
     def work():
         try:
-            barrier.wait(timeout=30)
-            for _ in range(20):
-                announce(events, bot(slack), Clock())
+            for number in range(50):
+                barrier.wait(timeout=30)
+                run(number)
         except Exception as error:
             errors.append(error)
 
@@ -101,7 +107,12 @@ def test_three_threads_twenty_runs_each_produce_one_post(slack, events):
         thread.join(timeout=60)
     assert errors == []
     assert slack.count("chat.postMessage") == 1
-    assert len(slack.messages) == 1
+    # The first day's facts are the post's own; of each other day at least one worker edits, and no other text is sent.
+    assert 49 <= slack.count("chat.update") <= 49 * 3
+    [message] = slack.messages
+    assert "119M tokens/day" in message["blocks"][2]["text"]["text"]
+    for number in (49, 10):
+        assert run(number) == []
 
 
 def test_three_processes_twenty_runs_each_produce_one_post(slack, tmp_path):
@@ -509,6 +520,15 @@ def test_refusal_says_what_to_do_and_is_tried_again(slack, events, clock, case):
     assert len(slack.messages) == 1
 
 
+@pytest.mark.parametrize("code", ["msg_blocks_too_long", "invalid_blocks", "metadata_too_large"])
+def test_a_message_that_slack_takes_never_keeps_no_other_from_being_told(slack, events, clock, code):
+    slack.fail("chat.postMessage", Failure(error=code))
+    names = ["alpha", "beta"]
+    rows = {"verdicts": [verdict(workload=n) for n in names], "alerts": [alert(workload=n) for n in names]}
+    assert results(announce(events, bot(slack), clock, **rows)) == ["refused", "posted"]
+    assert [problem.code for problem in open_problems(events.events())] == [code]
+
+
 def test_webhook_refusal_is_recorded_with_its_code(slack, events, clock):
     outlet = WebhookOutlet(url=slack.webhook_url + "-gone")
     [outcome] = announce(events, outlet, clock)
@@ -561,7 +581,7 @@ def test_acknowledged_print_is_not_posted_later(slack, events, clock):
 
 
 def test_nothing_said_cannot_be_acknowledged(events, clock):
-    with pytest.raises(AlertError, match="no case to acknowledge"):
+    with pytest.raises(AlertError, match="There is no case 'workload:nobody'"):
         outbox(events, None, clock).acknowledge("workload:nobody", by="ana")
 
 

@@ -129,6 +129,13 @@ def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept
         (_, digest) = slack.messages
         rest = json.dumps(digest["blocks"])
         assert [key for key in SPEAKING | OTHERS if f"(case {key})" not in rest] == ["workload:support-chat#1"]
+        said = [
+            CliRunner().invoke(group, ["alerts", *verb, "--project", str(silent_demo)])
+            for verb in (["done", "workload:support-chat"], ["ack", "waste:triage-llama#1"], ["list"])
+        ]
+        assert [one.exit_code for one in said] == [0, 0, 0], said
+        assert f"done, says {who()}: its saving is being measured" in said[-1].output
+        assert f"acknowledged by {who()}" in said[-1].output
         assert CliRunner().invoke(group, ["alerts", "disable", "--project", str(silent_demo)]).exit_code == 0
         requests = len(slack.requests)
         run()
