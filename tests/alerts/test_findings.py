@@ -71,6 +71,13 @@ def test_a_months_waste_is_that_of_28_days_carried_to_the_month(costs, late):
     assert found.is_calm == (expected < max(50, Fraction("0.025") * 400 * monthrange(DAY.year, DAY.month)[1]))
 
 
+def test_the_window_is_of_28_days_no_more_and_no_fewer():
+    """Of 30 days the oldest of the 28 counts and the one before it does not."""
+    costs = ["5000", "5000", "2800", *["0"] * 27]
+    rows = [wasted(day, cost) for day, cost in zip(days_back(30), costs, strict=True)]
+    assert [found.saving_rc_per_month for found in of_waste(rows)] == [100 * 31]
+
+
 def test_less_than_a_week_says_nothing():
     assert of_waste([wasted(day, "50") for day in days_back(6)]) == []
     assert len(of_waste([wasted(day, "50") for day in days_back(7)])) == 1
