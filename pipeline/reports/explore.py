@@ -153,7 +153,7 @@ def encoded(view: View, rows: Sequence[Row], *, from_date: date) -> dict[str, An
             {
                 "title": title,
                 "names": _titles(kept[column], column, none),
-                "row": [key[place] for key in keys],
+                "row": _unless_all_zero([key[place] for key in keys]),
             }
             for place, (column, title, none) in enumerate(view.dims, start=1)
         ],
@@ -162,11 +162,16 @@ def encoded(view: View, rows: Sequence[Row], *, from_date: date) -> dict[str, An
             | ({"row": _whole([cells[key][stored.index(column)] for key in keys], kind)} if kind != "price" else {})
             for column, title, kind in view.values
         ],
-        "unknown": [unknown[key] for key in keys],
+        "unknown": _unless_all_zero([unknown[key] for key in keys]),
         "colours": [charts.state_colour(name) for name in kept["state"] if name is not None]
         if view.name == "waste"
         else [],
     }
+
+
+def _unless_all_zero(column: list[int]) -> list[int]:
+    """Empty where it says nothing: a name that is the only one, an unknown that there is not."""
+    return column if any(column) else []
 
 
 def _names(rows: Sequence[Row], column: str) -> dict[str | None, int]:

@@ -168,7 +168,11 @@ def test_the_demo_s_page_sums_to_its_marts_to_the_cent(demo_folder):
 
     def of(view, value, **only):
         chosen = [
-            all(dim["names"][dim["row"][row]] == only[dim["title"]] for dim in view["dims"] if dim["title"] in only)
+            all(
+                dim["names"][dim["row"][row] if dim["row"] else 0] == only[dim["title"]]
+                for dim in view["dims"]
+                if dim["title"] in only
+            )
             for row in range(len(view["day"]))
         ]
         return sum(number for number, is_chosen in zip(view["values"][value]["row"], chosen, strict=True) if is_chosen)

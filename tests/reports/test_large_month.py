@@ -28,6 +28,9 @@ def made(folder):
             for number in range(1000)
             for day in DAYS[-20:]
         ],
+        # A part that says it has no rows is not read.
+        "fct_gpu_waste_daily": [{}],
+        "fct_owner_costs_daily": [{}],
     }
     snapshot = snapshot_of(filled, folder)
     days = pl.DataFrame({"usage_date": DAYS})
@@ -101,3 +104,4 @@ def test_a_month_of_a_thousand_workloads_and_ten_thousand_gpus_is_seconds_and_un
     assert time.process_time() - begun < MOST_SECONDS
     assert {name: len(content) for name, content in files.items() if len(content) > MOST_BYTES} == {}
     assert "w999" in files["html"].decode()
+    assert '"801 other"' in explored

@@ -1,6 +1,12 @@
 "use strict";
 // Text from data reaches the page by textContent alone: it is never markup.
 const data = JSON.parse(document.getElementById("data").textContent);
+for (const view of data.views) {
+  // A column of zeros is not written.
+  const zeros = view.day.map(() => 0);
+  for (const dim of view.dims) if (!dim.row.length) dim.row = zeros;
+  if (!view.unknown.length) view.unknown = zeros;
+}
 const COLOURS = ["#0b5fa5", "#e8a33d", "#2f8f6f", "#c4511a", "#63b7e6", "#b5679a", "#7d64a0", "#b9a916", "#8b93a0"];
 const SERIES = COLOURS.length - 1;
 const day = (number) => new Date(Date.parse(data.from) + 864e5 * number).toISOString().slice(0, 10);
@@ -103,7 +109,7 @@ function sliced(view, state) {
   const chips = made("div", { className: "chips" }, ...[...state.only].map(([place, name]) =>
     made("button", { type: "button", title: "Show all again", onclick: () => again(() => state.only.delete(place)) },
       view.dims[place].title + ": " + view.dims[place].names[name] + " ×")));
-  const whole = of(found.whole);
+  const whole = found.groups.length ? of(found.whole) : null;
   const measure = view.dims.findIndex((dim) => dim.title === "Measure");
   const measures = new Set(measure < 0 ? [] : summed(view, { ...state, by: measure }).groups.map((group) => view.dims[measure].names[group.name]));
   const notes = [
@@ -112,11 +118,11 @@ function sliced(view, state) {
   ].filter(Boolean);
   return [
     controls, chips,
-    made("p", { className: "total", id: "total", role: "status" }, whole === null ? "undefined" : kind.text(whole), " ", made("small", {}, kind.unit)),
+    made("p", { className: "total", id: "total", role: "status" }, whole !== null ? kind.text(whole) : found.groups.length ? "undefined" : "—", " ", made("small", {}, kind.unit)),
     ...notes.map((note) => made("p", { className: "note" }, note)),
-    chart(view, state, found.groups, of, kind, names),
+    found.groups.length ? chart(view, state, found.groups, of, kind, names) : null,
     groupsTable(view, state, found, of, kind, names, again),
-  ];
+  ].filter((part) => part !== null);
 }
 
 function colour(view, state, group, rank) {
