@@ -142,4 +142,5 @@ def driver_cells(row: Mapping[str, Any], *, money: Callable[[Decimal | None], st
 
 def driver_reasons(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Why a price is unknown: each reason once."""
-    return list(dict.fromkeys(f"{row['driver']}: {row['reason']}" for row in rows if row["reason"] is not None))
+    said = (f"{figures.visible(row['driver'])}: {row['reason']}" for row in rows if row["reason"] is not None)
+    return list(dict.fromkeys(said))

@@ -48,3 +48,31 @@ def test_teams_and_nobody_stand_by_measure_and_what_is_unknown_is_not_zero(tmp_p
 def test_who_says_nothing_of_owners_reads_nothing_of_them(tmp_path: Path) -> None:
     document = page(tmp_path, charge("9", None))
     assert "Spend by" not in section(document, "spend").text
+
+
+def driver(period: str, **said: Any) -> dict[str, Any]:
+    return {
+        "period_from_date": OCTOBER, "period": period, "driver": "tasks", "status": "known",
+        "driver_quantity": Decimal(40), "realized_cost_rc": Decimal(10), "cost_measure": "billed",
+        "realized_rc_per_unit": 0.25, "days_count": 31, **said,
+    }  # fmt: skip
+
+
+def test_a_months_price_of_a_task_is_shown_and_an_unknown_one_says_why(tmp_path: Path) -> None:
+    unknown = {"realized_rc_per_unit": None, "driver_quantity": None, "status": "unknown"}
+    rows = [
+        driver("month"),
+        driver("day"),
+        driver("month", driver="=cmd|\u202e", team="support", reason="no value on 2 of 31 days", **unknown),
+    ]
+    document = read(
+        report_text(
+            snapshot_of({**tables(), "fct_driver_costs_period": rows}, tmp_path),
+            config=config(), quarantined=(), first_day=OCTOBER,
+        )
+    )  # fmt: skip
+    assert [tuple(row.values()) for row in table(document, "Cost per driver")] == [
+        ("2026-10", "'=cmd|\ufffd", "team support", "unknown", "10.00", "billed", "unknown"),
+        ("2026-10", "tasks", "all", "40", "10.00", "billed", "$0.25"),
+    ]
+    assert "Unknown: '=cmd|\ufffd: no value on 2 of 31 days." in section(document, "spend").text
