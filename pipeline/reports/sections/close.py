@@ -95,8 +95,8 @@ def _accruals(month: Month) -> list[Table]:
                 refused=month.proof.of_money(lane="self_host"),
             ),
         ),
-        note="API bills are not accrued: what is metered and not billed yet has no cost here; `breakeven accrue` has it "
-        "at its price.",
+        note="API bills are not accrued: what is metered and not billed yet has no cost here; `breakeven accrue` has "
+        "it at its price.",
     )
     return [table]
 
