@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.decisions import owner_costs
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule
-from pipeline.paths import models_root
+from pipeline.paths import models_root, sql_root
 
 Row = Mapping[str, Any]
 FIRST = date(2026, 11, 1)
@@ -325,6 +325,49 @@ def test_what_is_read_of_a_table_is_what_its_columns_are(name: str) -> None:
         said = ", ".join(f'"{column}" {about["type"]}' for column, about in columns.items())
         connection.execute(f"create table {name} ({said})")
         assert connection.execute(owner_costs.READS[name]).fetchall() == []
+
+
+FAULTS = {
+    "nothing": "",
+    "lost": "delete from fct_owner_costs_daily where lane = 'cloud'",
+    "twice": "insert into fct_owner_costs_daily select * from fct_owner_costs_daily where lane = 'api'",
+    "another currency": "update fct_owner_costs_daily set billing_currency = 'EUR' where lane = 'api'",
+    "another measure": "update fct_owner_costs_daily set cost_measure = 'billed' where cost_measure = 'accrued'",
+    "a quantum": "update fct_owner_costs_daily set realized_cost = realized_cost + 0.000000000000000001 "
+    "where lane = 'gpu' and cost_measure = 'effective'",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_law_finds_what_is_lost_counted_twice_or_named_otherwise(fault: str) -> None:
+    """B22, B24: a charge of each kind, each once; then one of them is not as it was charged."""
+    day = f"date '{DAYS[0]}'"
+    money = "cast({} as decimal(38, 18))"
+    with duckdb.connect() as connection:
+        for text in (
+            f"create table int_api_charges_daily as select {day} as usage_date, 'anthropic' as issuer, "
+            f"'main' as account, 'USD' as billing_currency, {money.format(1)} as billed_cost, true as is_book",
+            f"create table int_cloud_charges_daily as select {day} as usage_date, 'aws' as issuer, 'aws' as account, "
+            f"'USD' as billing_currency, {money.format(2)} as billed_cost, {money.format(3)} as effective_cost, "
+            "true as is_book, false as is_gpu_resource, 'Committed' as pricing_category",
+            f"create table int_gpu_charges_daily as select {day} as usage_date, 'gc' as issuer, 'gc' as account, "
+            f"unnest(['billed', 'effective']) as cost_measure, unnest(['invoice_csv', 'owned_gpus']) as source, "
+            f"'USD' as billing_currency, {money.format(4)} as realized_cost",
+            f"create table int_gpu_resource_costs_daily as select {day} as usage_date, 'gc' as issuer, "
+            f"cast(null as varchar) as account, 'accrued' as cost_measure, 'USD' as billing_currency, "
+            f"{money.format(5)} as realized_cost",
+            f"create table fct_owner_costs_daily as select {day} as usage_date, issuer, account, lane, cost_measure, "
+            "'USD' as billing_currency, cast(cost as decimal(38, 18)) as realized_cost from (values "
+            "('anthropic', 'main', 'api', 'billed', 1), ('aws', 'aws', 'cloud', 'billed', 2), "
+            "('aws', 'aws', 'cloud', 'effective', 3), ('gc', 'gc', 'gpu', 'billed', 4), "
+            "('gc', 'gc', 'gpu', 'effective', 4), ('gc', null, 'gpu', 'accrued', 5)"
+            ") as t (issuer, account, lane, cost_measure, cost)",
+            FAULTS[fault] or "select 1",
+        ):
+            connection.execute(text)
+        law = (sql_root() / "checks" / "owner_money_conserved.sql").read_text(encoding="utf-8")
+        found = connection.execute(law).fetchall()
+    assert bool(found) is (fault != "nothing"), found
 
 
 def test_a_rule_with_one_thing_more_is_the_narrower_and_a_wider_thing_never_outweighs_a_narrow_one() -> None:
