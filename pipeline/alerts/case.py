@@ -153,6 +153,12 @@ class Case:
         return self.about.pool if isinstance(self.about, Finding) else self.about.deployment_id
 
     @property
+    def gist(self) -> str:
+        """What is asked of somebody, without the figures."""
+        what = self.about.recommendation if isinstance(self.about, VerdictRow) else None
+        return self.state if what is None else f"{self.state}: {what}"
+
+    @property
     def is_urgent(self) -> bool:
         """Something stops unless somebody acts: it waits for nothing."""
         return isinstance(self.about, Finding) and self.about.is_urgent

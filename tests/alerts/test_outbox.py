@@ -565,6 +565,16 @@ def test_without_a_token_the_message_is_printed_and_stored_and_not_claimed(any_e
     assert any_events.events()[0].body["plain"] == outcome.message.plain
 
 
+def test_without_a_token_a_case_is_stored_again_when_something_else_is_to_be_done_and_not_when_figures_move(
+    events, clock
+):
+    for number, change in enumerate([{}, {"demand_tokens_per_day": 71_000_000}, {"recommendation": "fill"}, {}]):
+        day = DAY + timedelta(days=number)
+        announce(events, None, clock, verdicts=[verdict(usage_date=day, **change)], alerts=[alert(usage_date=day)])
+    stored = [event.body["gist"] for event in events.events("message.printed")]
+    assert stored == ["above: switch_to_self_host", "above: fill", "above: switch_to_self_host"]
+
+
 def test_printed_message_is_posted_once_a_token_is_there(slack, events, clock):
     announce(events, None, clock)
     assert results(announce(events, bot(slack), clock)) == ["posted"]

@@ -27,6 +27,7 @@ def saved_by_recommendations(month: Month, scored: Sequence[Scored]) -> Section:
     ]
     money = f"{month.currency} a month"
     table = Table(
+        name="recommendation_scores",
         caption="Recommendations that were carried out, expected beside realized saving",
         columns=(
             Column("Case"),
