@@ -120,6 +120,12 @@ def _moves(month: Month, written: _Written, effect: str) -> list[str]:
     return [one.text(month) if one.exact else "" for one in written.effects[effect]]
 
 
+def _within(effect: str) -> str:
+    """Its words within a sentence."""
+    words = WORDS[effect]
+    return words if words.startswith("GPU") else words[:1].lower() + words[1:]
+
+
 def _mostly(month: Month, found: MonthBridge, effect: str) -> str:
     return "; ".join(f"{name} {month.money(_decimal(cost))}" for name, cost in largest(found, effect))
 
@@ -143,7 +149,7 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
                 figures.visible(one.group),
                 _LANES[one.lane],
                 month.money(_decimal(one.cost)),
-                ", ".join(f"{WORDS[name].lower()} {month.money(_decimal(cost))}" for name, cost in one.effects),
+                ", ".join(f"{_within(name)} {month.money(_decimal(cost))}" for name, cost in one.effects),
             ),
             refused=refused,
         )
@@ -197,7 +203,7 @@ def _sentence(month: Month, found: MonthBridge, written: _Written) -> str:
     share = figures.percent(abs(change), abs(before))
     by_size = sorted(found.present, key=lambda effect: (-abs(found.of(effect)), effect))[:2]
     causes = " and ".join(
-        f"{WORDS[effect].lower()} ({month.priced(written.effects[effect][-1].written)})" for effect in by_size
+        f"{_within(effect)} ({month.priced(written.effects[effect][-1].written)})" for effect in by_size
     )
     return (
         f"{found.after.in_words()} cost {month.priced(after)}, {month.priced(abs(change))} ({share}) "
