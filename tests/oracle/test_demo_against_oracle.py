@@ -55,7 +55,7 @@ MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 NOT_FIGURES = {
     "api_prices", "list_prices", "snapshot", "fct_budgets_monthly", "fct_demand_forecasts_daily",
     "fct_deployment_plans_daily", "fct_invoices_monthly", "fct_adapter_tokens_daily", "fct_owner_costs_daily",
-    "fct_driver_costs_period",
+    "fct_cloud_model_costs_daily", "fct_driver_costs_period",
     "fct_per_use_costs_daily",
     "fct_model_matches_daily", "fct_prepaid_balances_daily", "fct_rental_plans_daily", "fct_tuned_models_daily",
     "fct_verdict_intervals_daily",
