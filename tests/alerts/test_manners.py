@@ -169,6 +169,15 @@ def test_a_digest_that_was_refused_is_tried_again_and_nothing_is_lost(slack, eve
     assert len(slack.messages) == 2
 
 
+def test_what_a_digest_would_have_told_is_not_told_until_it_is_posted(slack, events, clock):
+    announce(events, bot(slack), clock, rows("z", saving_rc_per_month=9000))
+    slack.fail("chat.postMessage", Failure(error="is_archived"))
+    assert results(announce(events, bot(slack), clock, rows("a", "b"))) == ["refused"]
+    assert set(told_of(events)) == {"workload:z#1"}
+    assert results(announce(events, bot(slack), clock, rows("a", "b"))) == ["posted"]
+    assert set(told_of(events)) == {"workload:z#1", "workload:a#1", "workload:b#1"}
+
+
 def test_the_longest_digest_of_hostile_names_is_within_slacks_limits(slack, events, clock):
     names = [f"{HOSTILE * 9} {number}" for number in range(DIGEST_LIMIT + 5)]
     outcomes = announce(events, bot(slack), clock, rows(*names))
