@@ -26,7 +26,7 @@ _DAYS = 90
 @click.command()
 @project_option
 @as_of_option
-@period_options
+@partial(period_options, days=_DAYS)
 def explore(folder: Path | None, as_of: str | None, from_text: str | None, to_text: str | None) -> None:
     """Write a page that opens from disk: costs, prices, GPU time and verdicts by day, sliced as you like.
 

@@ -60,9 +60,9 @@ def as_of_option(command: Command) -> Command:
     )(command)
 
 
-def period_options(command: Command) -> Command:
+def period_options(command: Command, *, days: int = 30) -> Command:
     command = click.option(
-        "--from", "from_text", metavar="DATE", default=None, help="First UTC day. [default: 30 days]"
+        "--from", "from_text", metavar="DATE", default=None, help=f"First UTC day. [default: {days} days]"
     )(command)
     return click.option("--to", "to_text", metavar="DATE", default=None, help="Day after the last. [default: the end]")(
         command

@@ -8,8 +8,8 @@ already; so they telescope, no rest is left, and an effect whose factor did not 
   volume (what it used in all), mix (which of its lines: model, token class, tier), price (in the bill's own currency),
   fx (the later rates on the later amounts);
 - GPUs of a deployment, `cost = (tokens x serving hours a token x watched hours a serving hour + unobserved hours) x
-  cost an hour`: volume (tokens), mix (GPU time a token: token classes, and batching), utilization (paid hours for
-  each that served), unobserved, price, fx; without a token count in both months: hours, price, fx.
+  cost an hour`: volume (tokens), gpu_time (serving hours a token: batching, and which classes they are), utilization
+  (paid hours for each that served), unobserved, price, fx; without a token count in both months: hours, price, fx.
 
 A line of one month alone is new or ended. A line of a bill that is for no quantity (tax, credits, storage) is `other`.
 What cannot be compared is unexplained, with its reason.
@@ -21,9 +21,10 @@ from fractions import Fraction
 
 from pipeline.economics.exact import Exact, exact_fraction, not_negative
 
-VOLUME, MIX, UTILIZATION, UNOBSERVED, HOURS = "volume", "mix", "utilization", "unobserved", "hours"
+VOLUME, MIX, GPU_TIME, UTILIZATION = "volume", "mix", "gpu_time", "utilization"
+UNOBSERVED, HOURS = "unobserved", "hours"
 PRICE, FX, NEW, ENDED, OTHER, UNEXPLAINED = "price", "fx", "new", "ended", "other", "unexplained"
-EFFECTS = (VOLUME, MIX, UTILIZATION, UNOBSERVED, HOURS, PRICE, FX, NEW, ENDED, OTHER, UNEXPLAINED)
+EFFECTS = (VOLUME, MIX, GPU_TIME, UTILIZATION, UNOBSERVED, HOURS, PRICE, FX, NEW, ENDED, OTHER, UNEXPLAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +286,7 @@ def _more_hours(before: Run, after: Run) -> list[tuple[str, Fraction]]:
     at_old_use = new_serving * paid_for_one
     return [
         (VOLUME, at_old_work - old_watched),
-        (MIX, at_old_use - at_old_work),
+        (GPU_TIME, at_old_use - at_old_work),
         (UTILIZATION, new_watched - at_old_use),
         (
             UNOBSERVED,

@@ -13,6 +13,7 @@ from pipeline.economics.bridge import (
     EFFECTS,
     ENDED,
     FX,
+    GPU_TIME,
     HOURS,
     MIX,
     NEW,
@@ -41,6 +42,7 @@ API, GPUS = "api", "self_host"
 WORDS: Mapping[str, str] = {
     VOLUME: "Volume",
     MIX: "Mix",
+    GPU_TIME: "GPU time a token",
     UTILIZATION: "GPU utilization",
     UNOBSERVED: "Unobserved GPU-hours",
     HOURS: "Paid hours, tokens unknown",
@@ -53,8 +55,9 @@ WORDS: Mapping[str, str] = {
 }
 NOTE = (
     "One after the other, and they sum to the change. Volume: more or fewer tokens, at the earlier mix, use and price. "
-    "Mix: which models, token classes and tiers; on GPUs their time a token, batching too. Utilization: GPU-hours paid "
-    "for each that served. Price: in the bill's own currency, on what was used now. New and ended: in one month only."
+    "Mix: which models, token classes and tiers. GPU time a token: how long a GPU served for each, batching in it. GPU "
+    "utilization: hours paid for each that served. Price: in the bill's own currency, on what was used now. New and "
+    "ended: in one month only."
 )
 _OTHER_KINDS: Mapping[str, str] = {
     "overhead": "storage, network, support", "tax": "tax", "credit": "credits", "per_use": "services billed by use",

@@ -216,7 +216,7 @@ def test_each_effect_of_gpus_is_what_its_factor_alone_does_after_those_before_it
         tokens, work, paid, unobserved, rate = later[:place] + earlier[place:]
         steps.append((tokens * work * paid + unobserved) * rate)
     found = bridge(deployments=[Deployment(name="d", before=run(earlier), after=run(later))])
-    said = [found.of(effect) for effect in ("volume", "mix", "utilization", "unobserved", "price")]
+    said = [found.of(effect) for effect in ("volume", "gpu_time", "utilization", "unobserved", "price")]
     assert said == [after - before for before, after in pairwise(steps)]
     assert all(said[place] == 0 for place in held)
 

@@ -89,6 +89,7 @@ def test_the_report_says_right_after_its_headline_what_changed_and_its_columns_a
         "September 2026",
         "Volume",
         "Mix",
+        "GPU time a token",
         "GPU utilization",
         "Price",
         "October 2026",
