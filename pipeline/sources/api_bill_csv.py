@@ -39,11 +39,11 @@ from pipeline.config import TOKEN_CLASSES
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import FRACTION_DIGITS, JsonNumber, count, decimal_text, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import DAY, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of, of_prompt
-from pipeline.sources.http import check_in_window, stamp_in_name, window_settings
+from pipeline.sources.dropped import dropped_days
+from pipeline.sources.http import check_in_window
 from pipeline.sources.openai_costs_api import amount_text
-from pipeline.sources.source import Fetched, Payload, Source
+from pipeline.sources.source import Fetched, Source
 
 NAME = "api_bill_csv"
 
@@ -106,20 +106,14 @@ def takes_any(settings: Settings) -> bool:
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped file. Its window is the range in its name, or else from its first row's day to its last."""
     declared = {key: value for key, value in settings.items() if key in _SETTINGS}
-    payloads = (Payload(name=name, content=content, media_type="text/csv"),)
-    days = days_in_name(PurePath(name).name) or _days_of(content, declared)
-    if days is None:
-        return Fetched(dataset=DATASET, payloads=payloads, settings=declared)
-    start, stop = day_start(days[0]), day_start(days[1]) + DAY
-    stated_at = stamp_in_name(name)
-    return Fetched(
+    return dropped_days(
         dataset=DATASET,
-        payloads=payloads,
-        from_at=start,
-        to_at=stop,
-        stated_at=stated_at,
-        stated_by="file_name" if stated_at else "landed_at",
-        settings={**declared, **window_settings(start, stop)},
+        name=name,
+        content=content,
+        media_type="text/csv",
+        days=lambda: days_in_name(PurePath(name).name) or _days_of(content, declared) or (),
+        settings=declared,
+        is_window=True,
     )
 
 

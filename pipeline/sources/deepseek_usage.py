@@ -41,10 +41,10 @@ from pipeline.formats.values import (
     read_csv,
 )
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import DAY, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of
-from pipeline.sources.http import check_in_window, stamp_in_name, window_settings
-from pipeline.sources.source import Fetched, Payload, Source
+from pipeline.sources.dropped import dropped_days
+from pipeline.sources.http import check_in_window
+from pipeline.sources.source import Fetched, Source
 
 NAME = "deepseek_usage"
 _PROVIDER = "deepseek"
@@ -81,21 +81,14 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped export. It speaks for the month, or the days, that the files in it are named for."""
-    payloads = (Payload(name=name, content=content, media_type="application/zip"),)
-    try:
-        first, last = _days_named([PurePath(member).name for member in _members(content)])
-    except QuarantineError:
-        return Fetched(dataset=DATASET, payloads=payloads)
-    start, stop = day_start(first), day_start(last) + DAY
-    stated_at = stamp_in_name(name)
-    return Fetched(
+    return dropped_days(
         dataset=DATASET,
-        payloads=payloads,
-        from_at=start,
-        to_at=stop,
-        stated_at=stated_at,
-        stated_by="file_name" if stated_at else "landed_at",
-        settings=window_settings(start, stop),
+        name=name,
+        content=content,
+        media_type="application/zip",
+        days=lambda: _days_named([PurePath(member).name for member in _members(content)]),
+        settings={},
+        is_window=True,
     )
 
 

@@ -20,9 +20,8 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import csv_header, decimal_text, iso_date, other_columns, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
-from pipeline.landing.times import DAY, day_start
-from pipeline.sources.http import stamp_in_name
-from pipeline.sources.source import Fetched, Payload, Source
+from pipeline.sources.dropped import dropped_days
+from pipeline.sources.source import Fetched, Source
 
 NAME = "drivers_csv"
 DATASET = "drivers"
@@ -51,21 +50,14 @@ def recognise(name: str, head: bytes) -> str | None:
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped file, a unit of restatement by its name."""
     declared = {"file": PurePath(name).with_suffix("").as_posix()}
-    payloads = (Payload(name=name, content=content, media_type="text/csv"),)
-    stated_at = stamp_in_name(name)
-    stated_by = "file_name" if stated_at else "landed_at"
-    try:
-        days = parse(content, declared)[DATASET]["usage_date"].to_list()
-    except QuarantineError:
-        return Fetched(dataset=DATASET, payloads=payloads, settings=declared)
-    return Fetched(
+    return dropped_days(
         dataset=DATASET,
-        payloads=payloads,
-        from_at=day_start(min(days)),
-        to_at=day_start(max(days)) + DAY,
-        stated_at=stated_at,
-        stated_by=stated_by,
+        name=name,
+        content=content,
+        media_type="text/csv",
+        days=lambda: parse(content, declared)[DATASET]["usage_date"].to_list(),
         settings=declared,
+        is_window=False,
     )
 
 

@@ -22,12 +22,12 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import csv_header, other_columns, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import DAY, day_start
 from pipeline.sources.api_bill_csv import days_in_name
+from pipeline.sources.dropped import dropped_days
 from pipeline.sources.focus_shape import CHARGES, DATASET
-from pipeline.sources.http import check_in_window, stamp_in_name, window_settings
+from pipeline.sources.http import check_in_window
 from pipeline.sources.openai_costs_api import amount_text
-from pipeline.sources.source import Fetched, Payload, Source
+from pipeline.sources.source import Fetched, Source
 
 NAME = "modal_billing_csv"
 _SELLER = "Modal"
@@ -43,26 +43,14 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A dropped report. It speaks for the range in its name, or else from its first row's day to its last."""
-    payloads = (Payload(name=name, content=content, media_type="text/csv"),)
-    days = days_in_name(PurePath(name).name)
-    if days is None:
-        try:
-            found = [start.date() for _, start, _ in _rows(content)]
-        except QuarantineError:
-            found = []
-        if not found:
-            return Fetched(dataset=DATASET, payloads=payloads)
-        days = min(found), max(found)
-    start, stop = day_start(days[0]), day_start(days[1]) + DAY
-    stated_at = stamp_in_name(name)
-    return Fetched(
+    return dropped_days(
         dataset=DATASET,
-        payloads=payloads,
-        from_at=start,
-        to_at=stop,
-        stated_at=stated_at,
-        stated_by="file_name" if stated_at else "landed_at",
-        settings=window_settings(start, stop),
+        name=name,
+        content=content,
+        media_type="text/csv",
+        days=lambda: days_in_name(PurePath(name).name) or [start.date() for _, start, _ in _rows(content)],
+        settings={},
+        is_window=True,
     )
 
 

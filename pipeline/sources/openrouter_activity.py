@@ -37,12 +37,12 @@ from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY, as_utc, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of, of_prompt
 from pipeline.sources.asking import page_probe
+from pipeline.sources.dropped import dropped_days
 from pipeline.sources.http import (
     PagedApi,
     check_in_window,
     fetch_answer,
     paged_api,
-    stamp_in_name,
     window_settings,
 )
 from pipeline.sources.openai_costs_api import amount_text, is_json
@@ -132,24 +132,14 @@ def recognise(name: str, head: bytes) -> str | None:
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     """A saved answer or an export. It speaks for the days from its first row to its last."""
-    media_type = "application/json" if is_json(content) else "text/csv"
-    payloads = (Payload(name=name, content=content, media_type=media_type),)
-    try:
-        days = [row.day for row in _rows(content)]
-    except QuarantineError:
-        days = []
-    if not days:
-        return Fetched(dataset=DATASET, payloads=payloads)
-    start, stop = day_start(min(days)), day_start(max(days)) + DAY
-    stated_at = stamp_in_name(name)
-    return Fetched(
+    return dropped_days(
         dataset=DATASET,
-        payloads=payloads,
-        from_at=start,
-        to_at=stop,
-        stated_at=stated_at,
-        stated_by="file_name" if stated_at else "landed_at",
-        settings=window_settings(start, stop),
+        name=name,
+        content=content,
+        media_type="application/json" if is_json(content) else "text/csv",
+        days=lambda: [row.day for row in _rows(content)],
+        settings={},
+        is_window=True,
     )
 
 
