@@ -189,7 +189,7 @@ closes = st.tuples(st.just(CLOSE_EVENT), st.sampled_from(MONTHS[:3]))
 @settings(max_examples=15)
 @given(st.lists(statements | statements | gone | entries | closes, min_size=2, max_size=14))
 def test_closed_figures_stay_and_what_came_since_is_an_adjustment(steps: list[Any]) -> None:
-    """Laws 1, 3 and 10; B10, B22, B23: for any statements, restatements, entries and closes, in any order."""
+    """Laws 1, 3 and 10; B10, B22, B23: for any statements, restatements, entries and closes, in any order. Case 17."""
     company = Company()
     as_closed: dict[date, Rows] = {}
     for number, step in enumerate(steps):

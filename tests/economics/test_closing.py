@@ -125,13 +125,14 @@ def said(rows: Sequence[Invoice]) -> list[tuple[str | None, str | None, str, str
     [
         ("14.4224271659", "1.36", "15.78", "residual", "rounding"),
         ("0.0326516", "0", "0.03", "residual", "rounding"),
+        ("632.2026750", "0", "632.20", "residual", "rounding"),
         ("15.00", "0.78", "15.78", "ties", "none"),
         ("15.00", "0", "15.78", "residual", "unexplained"),
         ("15.7699", "0", "15.78", "residual", "unexplained"),
     ],
 )
 def test_a_residual_is_named(in_scope: str, adjusted: str, stated: str, status: str, name: str) -> None:
-    """Cases 7 of gpu_invoices_and_focus.md 11: two invoices of AWS that lines sum to with ten decimals."""
+    """Case 7, two invoices of AWS that lines sum to with ten decimals; and Case 23, metered energy."""
     (row,) = invoices_of([line(in_scope)], [total(stated)], [adjustment(adjusted)])
     assert (row.status, row.residual_name) == (status, name)
     assert row.residual == Decimal(stated) - Decimal(in_scope) - Decimal(adjusted)

@@ -52,7 +52,7 @@ def a_plan_for_a_day() -> list[Line]:
 
 
 def test_a_savings_plan_is_billed_once_and_spread_over_what_it_covered(tmp_path: Path) -> None:
-    """B20. Billed 480; effective 420 used and 60 unused; a utilisation of 87.5 %."""
+    """B20. Billed 480; effective 420 used and 60 unused; a utilisation of 87.5 %. Case 13."""
     rows = charges(tmp_path, a_plan_for_a_day())
     assert added_up(rows, "billed_cost") == 480
     assert added_up(rows, "billed_cost", charge_category="Purchase") == 480
@@ -62,6 +62,10 @@ def test_a_savings_plan_is_billed_once_and_spread_over_what_it_covered(tmp_path:
     assert added_up(rows, "billed_cost", commitment_discount_status="Used") == 0
     assert added_up(rows, "list_cost", commitment_discount_status="Used") == 600
     assert added_up(rows, "effective_cost") == added_up(rows, "billed_cost")
+    # Of list, what is unused counted: 20 % saved, not the 30 % of what is used alone.
+    assert 1 - added_up(rows, "effective_cost") / added_up(
+        rows, "list_cost", charge_category="Usage", commitment_discount_status="Used"
+    ) == Decimal("0.2")
     assert added_up(rows, "line_count") == 72
     assert {row["commitment_discount_id"] for row in rows} == set(PLAN.values())
 
@@ -123,7 +127,7 @@ def test_an_export_without_the_plans_columns_does_not_know_the_effective_cost(tm
 
 
 def test_gpu_hours_are_those_of_the_instance_and_not_counted_twice(tmp_path: Path) -> None:
-    """B24. EBSOptimized lines carry the instance's hours and its GPU at no cost; a tax line a quantity of 1."""
+    """Case 11, B24. EBSOptimized lines carry the instance's hours and GPU at no cost; a tax line a quantity of 1."""
     hours = {"i-1": (0.771945, 0.621261336), "i-2": (3.7725, 3.036108)}
     lines = [
         *(line(cost, line_item_usage_amount=n, line_item_resource_id=name) for name, (n, cost) in hours.items()),

@@ -187,7 +187,7 @@ def api_tables(*lines: api.Row, rates: Rates, reporting: str = "USD") -> dict[st
 
 
 def test_an_account_without_a_rate_is_left_unconverted_and_no_other_is_touched(tmp_path: Path) -> None:
-    """B4, B23: its cost stays in its own currency, without an amount in the reporting one."""
+    """B4, B23: its cost stays in its own currency, without an amount in the reporting one. Case 19."""
     lines = (
         api.cost_line(DAY, "100", currency="USD"),
         api.cost_line(DAY, "200", currency="CHF", account="europe"),

@@ -72,7 +72,7 @@ def serving(from_hour: float, to_hour: float, **fields: Any) -> list[Row]:
 
 
 def test_a_node_hour_is_split_by_the_gpus_that_each_deployment_holds(cache: Path) -> None:
-    """$98.32 an hour for 8 GPUs, A holds 4, B holds 2: 49.16, 24.58 and 24.58 held by nobody. B13."""
+    """$98.32 an hour for 8 GPUs, A holds 4, B holds 2: 49.16, 24.58 and 24.58 held by nobody. B13. Case 2."""
     gpus = [f"GPU-{number}" for number in range(8)]
     tables = {
         SAMPLES: [
@@ -101,7 +101,7 @@ def test_a_node_hour_is_split_by_the_gpus_that_each_deployment_holds(cache: Path
 
 
 def test_half_an_hour_of_a_deployment_costs_half_an_hour(cache: Path) -> None:
-    """The same node, B there for 30 minutes only: 12.29, and 36.87 held by nobody."""
+    """The same node, B there for 30 minutes only: 12.29, and 36.87 held by nobody. Case 3."""
     gpus = [f"GPU-{number}" for number in range(8)]
     tables = {
         SAMPLES: [
@@ -132,7 +132,7 @@ def test_half_an_hour_of_a_deployment_costs_half_an_hour(cache: Path) -> None:
     ],
 )
 def test_three_days_of_a_line_sum_to_the_line(cache: Path, amount: str, parts: tuple[str, ...]) -> None:
-    """Largest remainder, the sign last: a credit mirrors its charge. B7, B10."""
+    """Largest remainder, the sign last: a credit mirrors its charge. B7, B10. Case 1."""
     tables = {
         INVOICE_LINES: [invoice_line(amount, days=3, charge_kind="support", resource_id=None)],
         "calendar": days_of(DAY, DAY + timedelta(days=3)),
@@ -153,7 +153,7 @@ def test_a_month_end_line_is_booked_in_both_months(cache: Path) -> None:
 
 
 def test_unobserved_hours_are_not_idle(cache: Path) -> None:
-    """A telemetry gap of ten minutes in a node-hour is a sixth of its money in unobserved. B19."""
+    """A telemetry gap of ten minutes in a node-hour is a sixth of its money in unobserved. B19. Case 27."""
     tables = {
         SAMPLES: [*watched(0, 0.5), *watched(0.5 + 1 / 6, 1)],
         SCRAPES: busy_engine(0, 1),
@@ -422,7 +422,7 @@ def test_an_agent_that_slept_has_not_observed_its_sleep(cache: Path) -> None:
 
 
 def test_idle_and_unseen_hours_of_a_declared_host_are_its_deployments_cost(cache: Path) -> None:
-    """Full cost is the whole bill of the deployment's GPUs; active is what served. No tokens, no price. B14."""
+    """Full cost is the whole bill of the deployment's GPUs; active is what served. No tokens, no price. B14. Case 5."""
     tables = {
         SAMPLES: watched(0, 12, compute_process_count=0),
         INVOICE_LINES: [invoice_line("48.00")],
@@ -441,7 +441,7 @@ def test_idle_and_unseen_hours_of_a_declared_host_are_its_deployments_cost(cache
 
 
 def test_declared_throughput_splits_the_bill_over_token_classes(cache: Path) -> None:
-    """1,234,567 in and 345,678 out, an output token four times the work: 23.1887061792 + 25.9712938208 = 49.16."""
+    """Case 4: 1,234,567 in, 345,678 out, one out four times the work: 23.1887061792 + 25.9712938208 = 49.16."""
     tables = {
         SAMPLES: watched(0, 1),
         SCRAPES: [

@@ -176,7 +176,7 @@ def test_a_month_in_which_all_ties_is_closed_once_with_its_snapshot_and_hash(pro
 
 
 def test_a_closed_month_is_restated_by_a_row_of_the_month_in_which_it_came(project: SmallProject) -> None:
-    """Law 10, B10: the closed figures come back the same, from the close and from its snapshot."""
+    """Law 10, B10: the closed figures come back the same, from the close and from its snapshot. Case 17."""
     entered(project)
     close(project, "--month", "2026-10")
     (event,) = events(project, CLOSE_EVENT)

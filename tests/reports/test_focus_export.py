@@ -232,6 +232,7 @@ def test_the_focus_source_reads_back_what_was_written(october, tmp_path, file_fo
 
 
 def test_a_csv_has_every_digit_no_exponent_and_no_formula(october, tmp_path):
+    """Case 28."""
     digits = Decimal("-12345678901234567890.000000000000000001")
     row = october.head(1).with_columns(
         pl.lit(digits).cast(pl.Decimal(38, 18)).alias("BilledCost"),
@@ -243,6 +244,9 @@ def test_a_csv_has_every_digit_no_exponent_and_no_formula(october, tmp_path):
     assert line["ChargeDescription"] == "'=HYPERLINK(1)"
     assert line["ChargePeriodStart"].endswith("T00:00:00Z")
     assert "E" not in line["ListCost"]
+    smallest = row.with_columns(pl.lit(Decimal("1E-18")).cast(pl.Decimal(38, 18)).alias("BilledCost"))
+    (line,) = csv.DictReader(write_focus(smallest, tmp_path / "smallest.csv", "csv").file.open(encoding="utf-8"))
+    assert line["BilledCost"] == "0.000000000000000001"
 
 
 def test_each_version_has_its_columns():

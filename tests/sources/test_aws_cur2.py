@@ -121,7 +121,7 @@ def connected() -> Any:
 
 
 def test_a_stale_chunk_beside_the_manifest_is_not_counted(acme: Company, place: S3Place) -> None:
-    """B9. The chunk of an earlier refresh that the last one no longer lists would be counted a second time."""
+    """B9. The chunk of an earlier refresh that the last one no longer lists would be counted a second time. Case 8."""
     refresh(place, [parquet([line(10.5)]), parquet([line(9.3398111391), line(-0.25)])], at=FIRST)
     refresh(place, [parquet([line(14.0777581906)])], at=FIRST + timedelta(days=1))
     assert place.client.list_objects_v2(Bucket=place.bucket, Prefix=f"exports/{NAME}/data/")["KeyCount"] == 2
@@ -412,7 +412,7 @@ def test_files_are_landed_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_doubles_arrive_as_the_decimals_they_spell(tmp_path: Path) -> None:
-    """B7. Two legal entities' invoices of a real month: summed as doubles they come to 15.815078765899997."""
+    """B7. Two legal entities' invoices of a real month: summed as doubles they come to 15.815078765899997. Case 10."""
     costs = [14.4224271659, 1.36, 0.0326516]
     spelled = ["14.4224271659", "1.36", "0.0326516"]
     frame = read_in_place(parquet([line(cost) for cost in costs]), tmp_path)
@@ -544,7 +544,7 @@ def test_days_are_utc_days_and_sum_to_the_month(acme: Company, place: S3Place, m
 
 
 def test_a_month_has_several_invoices_and_none_while_it_is_open(acme: Company, place: S3Place) -> None:
-    """B10. The invoice of AWS, that of a marketplace seller, and lines that are on none yet."""
+    """B10. The invoice of AWS, that of a marketplace seller, and lines that are on none yet. Case 7."""
     seller = {"bill_billing_entity": "AWS Marketplace", "bill_invoicing_entity": "Anthropic, PBC"}
     lines = [
         line(14.4224271659),
@@ -565,7 +565,7 @@ def test_a_month_has_several_invoices_and_none_while_it_is_open(acme: Company, p
 
 
 def test_every_kind_of_line_is_in_the_sum(acme: Company, place: S3Place) -> None:
-    """B24. Disks, requests, egress, support, taxes, credits, and a type that AWS has yet to invent."""
+    """B24. Disks, requests, egress, support, taxes, credits, and a type that AWS has yet to invent. Case 26."""
     kinds = {
         "USE1-EBS:VolumeUsage.gp3": 0.8,
         "USE1-Requests-Tier1": 0.0000054,
@@ -586,6 +586,7 @@ def test_every_kind_of_line_is_in_the_sum(acme: Company, place: S3Place) -> None
 
 
 def test_a_column_that_aws_does_not_document_is_kept(tmp_path: Path) -> None:
+    """Case 26."""
     frame = read_in_place(parquet([line(x_new="one", y_new=None), line(x_new=None, y_new=None)]), tmp_path)
     assert frame["other_columns"].to_list() == ['{"x_new":"one","y_new":null}', None]
 
@@ -661,7 +662,7 @@ def test_a_month_of_which_one_file_cannot_be_read_keeps_what_it_was(acme: Compan
 
 
 def test_a_file_by_itself_is_quarantined_with_what_to_do(tmp_path: Path) -> None:
-    """B9. A second chunk dropped beside the first would take its place."""
+    """Case 8, B9. A second chunk dropped beside the first would take its place."""
     small = SmallProject(tmp_path, [{"source": "aws_cur2", "account": "aws", "inbox": "inbox/aws"}])
     (tmp_path / "inbox" / "aws" / "chunk.snappy.parquet").write_bytes(parquet([line(1.0)]))
     (tmp_path / "inbox" / "aws" / "chunk.csv.gz").write_bytes(csv_gz([line(1.0)]))

@@ -102,7 +102,7 @@ def test_every_spelling_says_the_same_charge(spelled: Callable[[Sequence[Mapping
 
 
 def test_a_month_is_pacific_s_and_what_came_late_is_on_the_next_invoice() -> None:
-    """B8: 06:30 UTC of 1 April is March there; the column goes before the clock."""
+    """B8: 06:30 UTC of 1 April is March there; the column goes before the clock. Case 21."""
     late = {"usage_start_time": "2026-04-01 06:30:00 UTC", "usage_end_time": "2026-04-01 07:30:00 UTC"}
     said = [{name: value for name, value in row(**late).items() if name != "invoice"}]
     assert parsed(json_lines(said))["bucket"].to_list() == [f"Google|{BILLING_ACCOUNT}|2026-03-01"]

@@ -183,7 +183,7 @@ def test_periods_are_the_issuers_and_become_utc() -> None:
     ],
 )
 def test_a_month_with_a_clock_change_has_its_own_hours(zone: str, start: str, stop: str, hours: int) -> None:
-    """Class B8: daylight saving."""
+    """Class B8: daylight saving. Case 21."""
     line = _line(_file(NODE.replace("2026-10-01,2026-10-02", f"{start},{stop}")), timezone=zone)
     period = datetime.fromisoformat(line["period_end"]) - datetime.fromisoformat(line["period_start"])
     assert period.total_seconds() == hours * 3600

@@ -62,14 +62,14 @@ def _by_month(frame: pl.DataFrame) -> dict[str, Decimal]:
 
 
 def test_252_thousand_over_60_months_is_4200_each() -> None:
-    """Class B25, worked example: 280,000 less 28,000 over 60 months."""
+    """Class B25, worked example: 280,000 less 28,000 over 60 months. Case 22."""
     months = _by_month(_charges(ASSET, start=None, stop="2031-06-01"))
     assert list(months.values()) == [Decimal("4200.00")] * 60
     assert (min(months), max(months)) == ("2026-01", "2030-12")
 
 
 def test_a_total_that_does_not_divide_gives_the_first_months_a_cent_more() -> None:
-    """Class B25, worked example: 279,999.99 over 36 months is 27 x 7,777.78 and 9 x 7,777.77."""
+    """Class B25, worked example: 279,999.99 over 36 months is 27 x 7,777.78 and 9 x 7,777.77. Case 22."""
     asset = {**ASSET, "capex": 279999.99, "residual": 0, "months": 36}
     months = list(_by_month(_charges(asset, start=None, stop="2030-01-01")).values())
     assert months == [Decimal("7777.78")] * 27 + [Decimal("7777.77")] * 9
@@ -85,7 +85,7 @@ def test_power_is_watts_times_24_hours_times_pue_times_tariff_exactly() -> None:
 
 
 def test_energy_of_the_worked_example_is_exact() -> None:
-    """Class B25, worked example: 3,412.7 kWh x 1.30 x 0.1425 = 632.2026750."""
+    """Class B25, worked example: 3,412.7 kWh x 1.30 x 0.1425 = 632.2026750. Case 23."""
     asset = {**POWERED, "power_watts": "34127", "power_tariff_per_kwh": "0.1425", "pue": "1.30"}
     frame = _charges(asset, start="2026-02-01", stop="2026-02-02").filter(pl.col("charge_kind") == "power")
     # 34,127 W for 24 h are 819.048 kWh: the example's quantity x 0.24.
@@ -124,6 +124,7 @@ def test_days_before_the_machine_was_in_service_cost_nothing() -> None:
 
 
 def test_a_zero_decimal_currency_has_no_cents() -> None:
+    """Case 1."""
     asset = {**ASSET, "capex": 1000, "residual": 0, "months": 3, "currency": "JPY"}
     assert list(_by_month(_charges(asset, start=None, stop="2026-05-01")).values()) == [334, 333, 333]
 
