@@ -111,7 +111,7 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
     api = bills.of("api", file.account)
     lines = [
         *_api_lines(api),
-        *map(_cloud_line, bills.of("cloud", file.account)),
+        *_cloud_lines(bills.of("cloud", file.account), bills.of("cloud_models", file.account)),
         *map(_estimate_line, bills.of("estimates", file.account)),
         *map(_gateway_line, bills.of("gateways", file.account)),
         *map(_invoice_line, bills.of("invoices", file.account)),
@@ -153,6 +153,26 @@ def _api_lines(rows: Iterable[Row]) -> list[Line]:
             )
         )
     return lines
+
+
+def _cloud_lines(services: Sequence[Row], models: Sequence[Row]) -> list[Line]:
+    """By service, and the use of those that host models by model: each charge in one line."""
+    hosting = {row["service"] for row in models}
+    others = [row for row in services if row["charge_category"] != "Usage" or row["service"] not in hosting]
+    return [*map(_model_line, models), *map(_cloud_line, others)]
+
+
+def _model_line(row: Row) -> Line:
+    told = [row["service_tier"] if row["service_tier"] != "standard" else None, row["inference_geo"]]
+    return Line(
+        subject=row["subject"],
+        line_class=", ".join([row["token_class"] or "not tokens", *(text for text in told if text is not None)]),
+        measure="billed",
+        currency=row["billing_currency"],
+        amount=row["billed_cost"],
+        tokens=row["tokens"],
+        count="" if row["tokens"] is not None else _lines(row["charges_count"]),
+    )
 
 
 def _cloud_line(row: Row) -> Line:

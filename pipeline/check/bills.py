@@ -56,6 +56,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "api": (_API, ("fct_api_costs_daily",)),
     "api_hours": (_API, ("int_api_usage_hourly",)),
     "cloud": (CLOUD, ("fct_cloud_charges_daily",)),
+    "cloud_models": (CLOUD, ("fct_cloud_model_costs_daily",)),
     "estimates": (frozenset({"litellm_focus"}), ("stg_litellm_focus__estimates_daily",)),
     "gateways": (
         frozenset({"litellm_spend_logs", "openrouter_generations"}),
@@ -68,6 +69,8 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "drivers": (frozenset({"drivers_csv"}), ("stg_drivers_csv__values_daily",)),
     "rates": (frozenset({"ecb_rates"}), ("stg_ecb_rates__rates_daily",)),
 }
+# Which Python nodes are asked for, where a file of such a source is among them.
+_PYTHON_MODELS: Mapping[str, frozenset[str]] = {"list_prices": _API, "fct_cloud_model_costs_daily": CLOUD}
 # Where an export itself says whose account it is.
 _ACCOUNTS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(CLOUD, ("charges", "select distinct billing_account_id from landed where account = ?")),
@@ -346,7 +349,7 @@ class _Reading:
         accounts = sorted(accounts)
         sources = {source for source, _ in accounts}
         asked = {name: tables for name, (its, tables) in QUESTIONS.items() if its & sources}
-        python_models = [model for model in PYTHON_MODELS if model.name == "list_prices" and sources & _API]
+        python_models = [model for model in PYTHON_MODELS if sources & _PYTHON_MODELS.get(model.name, frozenset())]
         wanted = [table for tables in asked.values() for table in tables]
         wanted += [table for model in python_models for table in model.inputs]
         runner = Runner(

@@ -31,6 +31,7 @@ from tests.pipeline.small_project import (
     three_days,
     usage_result,
 )
+from tests.pipeline.test_cloud_models import LINES as MODEL_LINES
 from tests.sources import cur2, litellm
 from tests.sources.openai_admin_api import bucket
 from tests.sources.openai_admin_api import page as openai_page
@@ -345,3 +346,16 @@ def test_days_after_now_are_counted_all_the_same(tmp_path) -> None:
     assert told.totals() == {"USD": Decimal(6)}
     assert told.file is not None
     assert (told.file.from_date, told.file.last_date) == (date(2026, 11, 1), date(2026, 11, 3))
+
+
+def test_what_a_cloud_bills_for_models_is_told_by_model_and_the_rest_by_service(tmp_path: Path) -> None:
+    answer = checked(tmp_path, {"november.csv": focus_csv(MODEL_LINES)})
+    told = of(answer, "november.csv")
+    assert told.totals() == {"USD": Decimal("59.00")}
+    lines = {(one.subject, one.line_class): (one.amount, one.tokens) for one in told.lines}
+    assert lines["Claude Opus 5", "input_uncached, regional"] == (Decimal("11.00"), 2_000_000)
+    assert lines["Nova2.0Lite", "output, flex, regional"] == (Decimal("3.00"), 2_000_000)
+    assert lines["USE1-Guardrail-TextUnitContentPolicy", "not tokens"] == (Decimal("0.25"), None)
+    assert lines["Amazon Elastic Compute Cloud", "Usage"] == (Decimal("40.00"), None)
+    assert lines["AmazonBedrock", "Credit"] == (Decimal("-1.25"), None)
+    assert ("AmazonBedrock", "Usage") not in lines
