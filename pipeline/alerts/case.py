@@ -14,7 +14,15 @@ from typing import Any, Self
 from pipeline.alerts.buttons import buttons_of
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.text import code, inert, money, mrkdwn, plain_text, quantity
-from pipeline.alerts.told import CALM, EventLike, Settled, events_by_subject, last_settled, snoozed_until
+from pipeline.alerts.told import (
+    CALM,
+    EventLike,
+    Settled,
+    events_by_subject,
+    last_settled,
+    resting_pools,
+    snoozed_until,
+)
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
 # Slack's limits (docs.slack.dev, Block Kit reference).
@@ -202,7 +210,7 @@ def cases_to_announce(
     than another recommendation about the same GPUs (`_leaders`).
     """
     told = _told(_candidates(verdicts=verdicts, alerts=alerts, findings=findings, floor=floor), events, now)
-    leaders = _leaders(told)
+    leaders = _leaders(told, resting_pools(events, now))
     return [
         Case(
             subject=one.candidate.subject,
@@ -231,10 +239,10 @@ def cases_to_update(
     """Announced cases with today's facts, those whose state still holds and those that are over (`is_over`).
 
     The post of one is edited where its text differs, which notifies nobody. What another recommendation about the same
-    GPUs has overtaken is over too.
+    GPUs has overtaken is over too, once somebody was told of that other one.
     """
     told = _told(_candidates(verdicts=verdicts, alerts=alerts, findings=findings, floor=floor), events, now)
-    leaders = _leaders(told)
+    leaders = _leaders([one for one in told if not one.is_new], resting_pools(events, now))
     cases = []
     for one in told:
         candidate, settled = one.candidate, one.settled
@@ -294,6 +302,11 @@ class _Candidate:
         return self.about.pool if isinstance(self.about, Finding) else self.about.deployment_id
 
     @property
+    def is_urgent(self) -> bool:
+        """Something stops unless somebody acts: no snooze of what was said before holds it back."""
+        return isinstance(self.about, Finding) and self.about.is_urgent
+
+    @property
     def saving(self) -> Decimal:
         """What it is ranked by: a saving that nobody knows is overtaken by any that is known."""
         return self.about.saving_rc_per_month or Decimal(0)
@@ -306,14 +319,11 @@ class _Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class _Told:
-    """A candidate beside what was said of it. `is_new`: worth a post, as far as it alone is looked at. `rests`: it was
-    done, and its figures cannot show that yet.
-    """
+    """A candidate beside what was said of it. `is_new`: worth a post, as far as it alone is looked at."""
 
     candidate: _Candidate
     settled: Settled | None
     is_new: bool
-    rests: bool
     snoozed_until: datetime | None
 
     @property
@@ -342,38 +352,50 @@ def _told(candidates: Iterable[_Candidate], events: Sequence[EventLike], now: da
         is_older = settled is not None and candidate.about.usage_date < settled.usage_date
         is_new = candidate.opens and not candidate.is_known_as(reference) and not is_older
         until = snoozed_until(said, now)
-        rests = settled is not None and candidate.pool is not None and settled.rests(now)
+        is_silent = until is not None and not candidate.is_urgent
         found.append(
             _Told(
                 candidate=candidate,
                 settled=settled,
-                is_new=is_new and until is None and not rests,
-                rests=rests,
+                is_new=is_new and not is_silent and not _is_unseen(candidate, settled, now),
                 snoozed_until=until,
             )
         )
     return found
 
 
-def _leaders(told: Sequence[_Told]) -> dict[str | None, str]:
-    """Pool -> the one subject about it that may be open: what saves most of what is open, unless something new saves
-    at least half as much again. No pool, no rival.
+def _is_unseen(candidate: _Candidate, settled: Settled | None, now: datetime) -> bool:
+    """Whether it was done so lately that what is known of it cannot show that: of GPUs for four weeks, of anything
+    else while the newest day that it knows of is older.
     """
-    leaders: dict[str | None, str] = {}
-    for pool in {one.candidate.pool for one in told} - {None}:
+    if settled is None or settled.done_at is None:
+        return False
+    if candidate.pool is not None:
+        return settled.rests(now)
+    return candidate.about.usage_date < settled.done_at.date()
+
+
+def _leaders(told: Sequence[_Told], resting: Mapping[str, str]) -> dict[str | None, str]:
+    """Pool -> the one subject about it that may be open: what saves most of what is open, unless something new saves
+    at least half as much again. No pool, no rival. resting: pool -> what was done about it, too lately for figures to
+    show: whatever else there is to do about these GPUs is read off the same weeks.
+    """
+    leaders: dict[str | None, str] = dict(resting.items())
+    for pool in {one.candidate.pool for one in told} - {None, *resting}:
         opened = [one.candidate for one in told if one.candidate.pool == pool and one.is_open]
         new = [one.candidate for one in told if one.candidate.pool == pool and one.is_new]
-        resting = [one.candidate for one in told if one.candidate.pool == pool and one.rests]
         best_open = min(opened, key=_by_saving, default=None)
         best_new = min(new, key=_by_saving, default=None)
-        if resting:
-            # Whatever else there is to do about these GPUs is read off the same weeks.
-            leaders[pool] = min(resting, key=_by_saving).subject
-        elif best_new is not None and (best_open is None or best_new.saving >= best_open.saving * TAKES_OVER):
+        if best_new is not None and (best_open is None or _takes_over(best_new, best_open)):
             leaders[pool] = best_new.subject
         elif best_open is not None:
             leaders[pool] = best_open.subject
     return leaders
+
+
+def _takes_over(new: _Candidate, opened: _Candidate) -> bool:
+    """Of two savings that nobody knows neither does: they would take turns."""
+    return new.saving > opened.saving and new.saving >= opened.saving * TAKES_OVER
 
 
 def _by_saving(candidate: _Candidate) -> tuple[Decimal, str]:

@@ -120,6 +120,17 @@ def _after(event: EventLike, known: Settled | None) -> Settled:
     return case
 
 
+def resting_pools(events: Sequence[EventLike], now: datetime) -> dict[str, str]:
+    """GPUs about which something was done too short a while ago for figures to show it -> the subject of that."""
+    return {
+        event.body["pool"]: event.subject
+        for event in events
+        if event.kind == DONE
+        and event.body.get("pool") is not None
+        and now < datetime.fromisoformat(event.body["done_at"]) + RESTS_FOR
+    }
+
+
 def snoozed_until(events: Sequence[EventLike], now: datetime) -> datetime | None:
     """By one subject's events; None where it is over."""
     until: datetime | None = None

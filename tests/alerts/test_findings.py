@@ -289,6 +289,24 @@ def test_whatever_a_balance_does_no_two_posts_in_a_row_say_the_same_and_none_is_
     assert len(said) == len(set(said)) == expected
 
 
+def test_what_is_about_to_run_out_is_told_though_its_low_balance_was_snoozed(slack, events, clock):
+    announce(events, bot(slack), clock, runway(12))
+    outbox(events, None, clock).snooze("runway:openrouter/router/USD", until=clock() + timedelta(days=30), by="ana")
+    assert "posted" not in results(announce(events, bot(slack), clock, runway(11, 1)))
+    assert results(announce(events, bot(slack), clock, runway(3, 9))) == ["posted"]
+    assert "posted" not in results(announce(events, bot(slack), clock, runway(2, 10)))
+
+
+def test_what_was_done_is_not_asked_for_again_by_a_balance_from_before(slack, events, clock):
+    """The newest known balance is of the day before: the next run cannot know that somebody topped it up."""
+    announce(events, bot(slack), clock, runway(2))
+    clock.pass_time(hours=2)
+    outbox(events, None, clock).done("runway:openrouter/router/USD", by="ana")
+    assert results(announce(events, bot(slack), clock, runway(2))) == ["updated"]
+    clock.pass_time(days=1)
+    assert results(announce(events, bot(slack), clock, runway(2, 1))) == ["posted"]
+
+
 def test_a_calm_case_of_which_nothing_can_be_edited_is_ended_all_the_same(slack, events, clock):
     announce(events, bot(slack), clock, runway(5))
     slack.messages.clear()
@@ -366,6 +384,38 @@ def test_a_stronger_recommendation_takes_over_and_the_weaker_post_says_that_it_i
     assert told(1000, 1500, 2) == [("workload:b#1", "posted"), ("workload:a#1", "updated")]
     assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: a: ")
     assert told(1000, 1500, 3) == [("workload:b#1", "updated")]
+
+
+def test_of_two_savings_that_nobody_knows_neither_takes_over_the_other_day_by_day(slack, events, clock):
+    for number in range(6):
+        day = DAY + timedelta(days=number)
+        rows = [verdict(workload=name, deployment_id="chat", saving_rc_per_month=None, usage_date=day) for name in "ab"]
+        outbox(events, bot(slack), clock).announce(
+            verdicts=rows, alerts=[alert(workload=name, usage_date=day) for name in "ab"]
+        )
+        clock.pass_time(days=1)
+    assert slack.count("chat.postMessage") == 1
+    assert events.events("case.closed") == []
+
+
+def test_a_weaker_recommendation_is_not_over_before_somebody_is_told_of_the_stronger_one(slack, events, clock):
+    """The week's posts are used up: until the next week the old post is all that the channel has of these GPUs."""
+
+    def told(a, b, number):
+        day = DAY + timedelta(days=number)
+        rows = [on_chat("a", a, usage_date=day), on_chat("b", b, usage_date=day)]
+        found = outbox(events, bot(slack), clock, posts_per_week=1).announce(
+            verdicts=rows, alerts=[alert(workload=name, usage_date=day) for name in "ab"]
+        )
+        clock.pass_time(days=1)
+        return [(outcome.case_key, outcome.result) for outcome in found]
+
+    assert told(1000, 900, 0) == [("workload:a#1", "posted")]
+    assert told(1000, 1500, 1) == [("workload:b#1", "deferred"), ("workload:a#1", "updated")]
+    assert not slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: ")
+    clock.pass_time(days=5)
+    assert told(1000, 1500, 2) == [("workload:b#1", "posted"), ("workload:a#1", "updated")]
+    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: a: ")
 
 
 # What Slack is handed
