@@ -6,14 +6,14 @@ what was said of them can be ended.
 
 import shlex
 from calendar import monthrange
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.text import inert, money
-from pipeline.alerts.told import DONE, WRONG, EventLike, events_by_subject
+from pipeline.alerts.told import CALM, DONE, WRONG, EventLike, events_by_subject, last_settled
 from pipeline.economics.exact import to_places
 from pipeline.economics.worth_saying import Floor
 
@@ -44,14 +44,14 @@ def waste_findings(
     if newest is None:
         return []
     known = [row for row in known if row["usage_date"] > newest - timedelta(days=WINDOW_DAYS)]
-    days = len({row["usage_date"] for row in known})
+    settled = {row["usage_date"] for row in known}
     by_pool: dict[str | None, list[Row]] = {}
     for row in known:
         by_pool.setdefault(row["deployment_id"], []).append(row)
     found = [
-        _waste(pool, of_pool, newest=newest, days=days, floor=floor, currency=currency, team=teams.get(pool))
+        _waste(pool, of_pool, settled=settled, floor=floor, currency=currency, team=teams.get(pool))
         for pool, of_pool in by_pool.items()
-        if days >= LEAST_DAYS
+        if len(settled) >= LEAST_DAYS
     ]
     return sorted(found, key=lambda one: one.subject)
 
@@ -60,12 +60,12 @@ def _waste(
     pool: str | None,
     rows: Sequence[Row],
     *,
-    newest: date,
-    days: int,
+    settled: Collection[date],
     floor: Floor,
     currency: str,
     team: str | None,
 ) -> Finding:
+    since, newest, days = min(settled), max(settled), len(settled)
     month_days = monthrange(newest.year, newest.month)[1]
     waste = _a_month(rows, "waste_cost_rc", days, month_days)
     bill = _a_month(rows, "bill_cost_rc", days, month_days)
@@ -75,7 +75,6 @@ def _waste(
     name = inert(pool, _NAME) if pool is not None else "GPUs of no deployment"
     part = f", {round(100 * waste / bill)}% of its bill" if bill > 0 else ""
     said = money(amount, currency)
-    since = newest - timedelta(days=days - 1)
     return Finding(
         subject=f"waste:{pool if pool is not None else '(no deployment)'}",
         state="wasting",
@@ -90,7 +89,7 @@ def _waste(
             f"{hours:,} GPU-hours of {days} settled days from {since} UTC were more replicas than the hours needed, "
             "could have been off, or had nothing loaded."
         ),
-        by_when=f"No deadline is known; each month of waiting costs about {said}.",
+        by_when=f"No deadline is known; each month about {said} more buys nothing.",
         at_stake=f"{said} a month at this rate{part}.",
         how_sure="Bills, split by telemetry and declared capacity; unobserved hours are not in it. As cash it comes "
         "back where a whole billed resource can go: breakeven waste --by run.",
@@ -169,19 +168,26 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
     heading = forecast if forecast is not None else spent
     above = Fraction(heading) - Fraction(budget)
     said = money(to_places(above, 18), currency)
-    at_least = "" if row["settled_cost_rc"] is not None else "at least "
+    at_least = "" if row["settled_cost_rc"] is not None else "At least "
     days = f"{row['settled_days_count']} of {row['month_days_count']} days"
     is_within = row["status"] == "within"
-    told = "budget spent, the month heads for" if is_over else "budget at risk, the forecast is"
-    heads_for = "within its budget" if is_within else f"{told} {said} above it"
+    if is_within:
+        heads_for = "within its budget"
+    elif forecast is None:
+        heads_for = f"budget spent, {said} above it so far"
+    else:
+        heads_for = f"budget {'spent, the month heads for' if is_over else 'at risk, the forecast is'} {said} above it"
+    comes_to = (
+        "what the month comes to is unknown" if forecast is None else f"the month comes to {money(forecast, currency)}"
+    )
     return Finding(
         subject=f"overspend:{month}/{row['scope']}{'' if row['scope_name'] is None else '/' + row['scope_name']}",
         state="over" if is_over else "at_risk",
         usage_date=day,
         headline=f"{whose}, {month}: {heads_for}",
         do="Nothing: it holds." if is_within else "Spend less, or raise the budget in breakeven.yaml, dated.",
-        why=f"{at_least}{money(spent, currency)} of {money(budget, currency)} are spent on settled days ({days}); the "
-        f"month comes to {money(forecast, currency)}.",
+        why=f"{at_least}{money(spent, currency)} of {money(budget, currency)} are spent on settled days ({days}); "
+        f"{comes_to}.",
         by_when="The budget is spent." if is_over else f"Before the end of {month}.",
         at_stake=f"{said} above the budget." if above > 0 else "Nothing above the budget.",
         how_sure=f"Forecast: {inert(row['reason'] or 'unknown', 300)}.",
@@ -307,7 +313,7 @@ def _restated(month: date, rows: Sequence[Row], *, day: date) -> Finding:
         subject=f"restated:{month:%Y-%m}",
         state=f"restated_in_{due:%Y-%m}",
         usage_date=day,
-        headline=f"{month:%Y-%m} was closed; its bills moved by {amounts} since",
+        headline=f"{month:%Y-%m} was closed; of what its bills moved by since, {amounts} is due in {due:%Y-%m}",
         do=f"Book it in {due:%Y-%m}: breakeven close --month {due:%Y-%m} --dry-run shows the rows.",
         why=f"What was closed stays; what bills of {month:%Y-%m} say now less what was booked is due in {due:%Y-%m}.",
         by_when=f"When {due:%Y-%m} is closed.",
@@ -317,5 +323,47 @@ def _restated(month: date, rows: Sequence[Row], *, day: date) -> Finding:
         command=f"breakeven close --month {due:%Y-%m} --dry-run",
         opens=not is_nothing,
         is_calm=is_nothing,
+        is_of_settled_days=False,
+    )
+
+
+def ended_findings(events: Sequence[EventLike], *, known: Collection[str], day: date) -> list[Finding]:
+    """Of each open case of which nothing is found any more, that it is over: a restated month that is booked, a budget
+    whose month is. `known`: subjects of which something is found. `day`: the last one that is over.
+    """
+    found = []
+    for subject, of_one in sorted(events_by_subject(events).items()):
+        case = last_settled(of_one)
+        if case is None or case.state == CALM or subject in known:
+            continue
+        kind, _, name = subject.partition(":")
+        if kind == "restated":
+            found.append(
+                _ended(subject, name, day=day, said="nothing is left to book", why="What its bills say is booked.")
+            )
+        elif kind == "overspend" and name[:7] < f"{day:%Y-%m}":
+            month, _, whose = name.partition("/")
+            why = "A budget is of its month; the report has what that came to."
+            found.append(
+                _ended(subject, month, day=day, said=f"the month is over for {whose.replace('/', ' ', 1)}", why=why)
+            )
+    return found
+
+
+def _ended(subject: str, month: str, *, day: date, said: str, why: str) -> Finding:
+    return Finding(
+        subject=subject,
+        state=CALM,
+        usage_date=day,
+        headline=f"{month}: {inert(said, _NAME)}",
+        do="Nothing.",
+        why=why,
+        by_when="Nothing waits.",
+        at_stake="Nothing any more.",
+        how_sure="By what the tables have of it: no row.",
+        unknown="Nothing.",
+        command=f"breakeven report --month {month}",
+        opens=False,
+        is_calm=True,
         is_of_settled_days=False,
     )

@@ -14,6 +14,7 @@ from pipeline.alerts.findings import (
     Row,
     budget_findings,
     dispute_findings,
+    ended_findings,
     restated_findings,
     runway_findings,
     source_findings,
@@ -244,8 +245,9 @@ def announce(
         quiet=quiet_hours_of(project.config),
         pictures=lambda case: curves_as_pictures(case, snapshot, config),
     )
-    disputes = dispute_findings(project.landing.events())
-    findings = [*said.findings.of_today(snapshot.as_of.date() - DAY), *disputes]
+    day, events = snapshot.as_of.date() - DAY, project.landing.events()
+    findings = [*said.findings.of_today(day), *dispute_findings(events)]
+    findings += ended_findings(events, known={finding.subject for finding in findings}, day=day)
     return outbox.announce(verdicts=said.verdicts, alerts=said.alerts, findings=findings, ranked=said.findings.ranked)
 
 

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from pipeline.alerts.case import Case, message_for
 from pipeline.alerts.findings import (
     budget_findings,
+    ended_findings,
     restated_findings,
     runway_findings,
     source_findings,
     waste_findings,
 )
 from pipeline.alerts.outbox import Posted
+from pipeline.alerts.told import standing
 from pipeline.economics.worth_saying import Floor
 
 from .fake_events import MemoryEvents
@@ -81,6 +83,14 @@ def test_the_window_is_of_28_days_no_more_and_no_fewer():
 def test_less_than_a_week_says_nothing():
     assert of_waste([wasted(day, "50") for day in days_back(6)]) == []
     assert len(of_waste([wasted(day, "50") for day in days_back(7)])) == 1
+
+
+def test_days_that_are_not_settled_are_no_part_of_the_window_and_it_begins_where_the_command_does():
+    """Seven settled days among fifteen: a sum of them is found again by the command only from the first of them on."""
+    days = days_back(15)[::2]
+    (found,) = of_waste([wasted(day, "50") for day in days])
+    assert f"8 settled days from {days[0]} UTC" in found.why
+    assert found.command == f"breakeven waste --by line --from {days[0]} --to {DAY + timedelta(days=1)}"
 
 
 def test_gpus_of_no_deployment_are_a_case_of_their_own_and_rival_nobody():
@@ -174,8 +184,9 @@ def test_an_unknown_budget_and_another_months_say_nothing():
 
 def test_what_is_spent_of_it_at_least_says_so():
     (found,) = of_budgets(budget("over", settled_cost_rc=None, spent="1100", unknown_charge_count=3, forecast=None))
-    assert "at least $1,100.00 of $1,000.00" in found.why
-    assert "unknown" in found.why
+    assert found.why.startswith("At least $1,100.00 of $1,000.00")
+    assert found.why.endswith("what the month comes to is unknown.")
+    assert found.headline == "team search, 2026-01: budget spent, $100.00 above it so far"
     assert found.unknown == "The cost of 3 charges."
 
 
@@ -223,7 +234,7 @@ def test_a_restated_month_is_told_once_a_month_in_which_it_is_due():
     rows = [restated(due=date(2025, 12, 1)), restated(cost=Decimal("-1.25"))]
     (found,) = restated_findings(rows, day=DAY)
     assert (found.subject, found.state, found.opens) == ("restated:2025-10", "restated_in_2026-01", True)
-    assert "−$1.25" in found.headline
+    assert found.headline == "2025-10 was closed; of what its bills moved by since, −$1.25 is due in 2026-01"
     (nothing,) = restated_findings([{**rows[1], "difference_cost": Decimal(0)}], day=DAY)
     assert (nothing.opens, nothing.is_calm) == (False, True)
 
@@ -287,6 +298,28 @@ def test_whatever_a_balance_does_no_two_posts_in_a_row_say_the_same_and_none_is_
             known = None
         clock.pass_time(days=1)
     assert len(said) == len(set(said)) == expected
+
+
+def test_what_is_found_no_more_is_ended_and_no_case_stays_open_for_ever(slack, events, clock):
+    """A restated month that was booked has no row, and a budget is asked for in its month only."""
+    said = [*restated_findings([restated()], day=DAY), *of_budgets(budget("over", spent="1100"))]
+    assert results(announce(events, bot(slack), clock, said)) == ["posted", "posted"]
+
+    def ended(day, *known):
+        return ended_findings(events.events(), known=known, day=day)
+
+    assert [found.subject for found in ended(DAY)] == ["restated:2025-10"]
+    assert ended(DAY, "restated:2025-10") == []
+    clock.pass_time(days=30)
+    after = ended(date(2026, 2, 1))
+    assert results(announce(events, bot(slack), clock, after)) == ["updated", "updated"]
+    heads = [message["blocks"][0]["text"]["text"] for message in slack.messages]
+    assert sorted(heads) == [
+        "Over: 2025-10: nothing is left to book",
+        "Over: 2026-01: the month is over for team search",
+    ]
+    assert ended(date(2026, 2, 2)) == []
+    assert [one.case_key for one in standing(events.events(), clock())] == []
 
 
 def test_what_is_about_to_run_out_is_told_though_its_low_balance_was_snoozed(slack, events, clock):
