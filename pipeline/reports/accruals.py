@@ -63,11 +63,19 @@ class _Sum:
 
 @dataclass(frozen=True)
 class Accrued:
-    """What a month has accrued by now. `days`: which of them, by thing; `left_out`: what has no price, in words."""
+    """What a month has accrued by now. `days`: which of them, by thing; `unpriced`: those that are owed too and of which
+    nobody knows how much; `left_out`: the same in words.
+    """
 
     lines: tuple[Line, ...]
     days: Mapping[Thing, frozenset[date]]
+    unpriced: Mapping[Thing, frozenset[date]]
     left_out: tuple[str, ...]
+
+    def owed_days(self, thing: Thing) -> frozenset[date]:
+        """Of which of its days no bill is there."""
+        found = (days for held in (self.days, self.unpriced) for other, days in held.items() if _is_same(thing, other))
+        return frozenset[date]().union(*found)
 
 
 @dataclass(frozen=True)
@@ -109,12 +117,14 @@ def accrued_of(
     period: dict[str, Any] = {"from_date": month, "to_date": next_month(month)}
     sums: dict[tuple[Thing, str, str | None], _Sum] = {}
     unknown: dict[str, set[date]] = {}
+    unpriced: dict[Thing, set[date]] = {}
     for row in ask("accrued", **period).to_dicts():
         thing = Thing(GPU, row["issuer"], row["account"], row["resource_id"])
         if row["cost"] is None:
             unknown.setdefault(f"{row['resource_id']} of {row['issuer']}: no rate is agreed", set()).add(
                 row["usage_date"]
             )
+            unpriced.setdefault(thing, set()).add(row["usage_date"])
             continue
         centre = names.get(row["cost_centre"], row["cost_centre"])
         held = sums.setdefault((thing, row["billing_currency"], centre), _Sum())
@@ -123,14 +133,15 @@ def accrued_of(
         held.quantity += row["gpu_milliseconds"] or 0
     for row in ask("metered_only", **period).to_dicts():
         day, key = row["usage_date"], key_of(row)
+        thing = Thing(API, row["issuer"], row["account"], None)
         price = None if key is None else prices.on(day, prices.held(key))
         if price is None:
             what = f"{row['model'] or 'no model'}, {row['token_class']} of {row['account']}: no price is known"
             unknown.setdefault(what, set()).add(day)
+            unpriced.setdefault(thing, set()).add(day)
             continue
         known_by = {**row, "lane": API, "workload": None if row["workload"] == UNASSIGNED else row["workload"]}
         owners = owner_of(fields_of(known_by), {}, rules_on(day, ownership=ownership, workloads=workloads))
-        thing = Thing(API, row["issuer"], row["account"], None)
         said, _ = owners.get("cost_centre", (None, ""))
         held = sums.setdefault((thing, price.currency, None if said is None else names.get(said, said)), _Sum())
         held.cost += Fraction(price.per_mtok) * row["tokens"] / 1_000_000
@@ -143,6 +154,7 @@ def accrued_of(
     return Accrued(
         lines=tuple(_rounded({key: (held.cost, _basis(key[0], held)) for key, held in sums.items()})),
         days={thing: frozenset(found) for thing, found in days.items()},
+        unpriced={thing: frozenset(found) for thing, found in unpriced.items()},
         left_out=tuple(f"{what} ({len(found)} days)" for what, found in sorted(unknown.items())),
     )
 
@@ -230,11 +242,7 @@ def settle_body(
 ) -> dict[str, Any] | None:
     """What is landed of the things whose bill is there since; None where there is none. `now`: what is accrued now."""
     done = {line.thing for one in before for line in one.accrued}
-    due = {
-        thing
-        for thing, days in issued.days.items()
-        if thing not in done and not any(_is_same(thing, other) and days & now.days[other] for other in now.days)
-    }
+    due = {thing for thing, days in issued.days.items() if thing not in done and not days & now.owed_days(thing)}
     if not due:
         return None
     period: dict[str, Any] = {"from_date": issued.month, "to_date": next_month(issued.month)}

@@ -142,6 +142,27 @@ def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(
     assert [(row["debit"], row["credit"]) for row in true_up] == [("", "0.25")]
 
 
+def test_what_has_lost_its_price_is_not_settled_at_nothing(make_project: MakeProject) -> None:
+    """A contract ends earlier than was thought: no bill is there, and so nothing is reversed."""
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+    rates = [{"model": "house-model", "token_class": "output", "per_mtok": "4.25"}]
+    contracts = [{"provider": "anthropic", "from": "2026-01-01", "rates": rates}]
+    used = usage_result(output_tokens=1_000_000, model="house-model")
+    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-02": [used]}))
+    made.drop(COST_API, "main", "cost.json", api_page({"2026-11-01": [cost_result("500")]}))
+    made.configure(contracts=contracts)
+    made.ingest(now=DECEMBER)
+    made.build(now=DECEMBER)
+    first, rows = journal(made)
+    assert {row["debit"] for row in rows} == {"4.25", ""}
+    made.configure(contracts=[{**contracts[0], "to": "2026-11-01"}])
+    made.ingest(now=LATER)
+    built = made.build(now=LATER)
+    assert built.one("select count(*) from fct_api_costs_daily where usage_date = '2026-11-02' and tokens > 0") == 1
+    assert journal(made)[0] == first
+    assert "no price is known" in accrue(made, "--dry-run").output
+
+
 def test_a_month_that_is_not_over_and_one_that_owes_nothing_are_said(owing: SmallProject) -> None:
     now = datetime(2026, 11, 30, 6, tzinfo=UTC)
     owing.ingest(now=now)
