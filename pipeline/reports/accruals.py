@@ -63,8 +63,8 @@ class _Sum:
 
 @dataclass(frozen=True)
 class Accrued:
-    """What a month has accrued by now. `days`: which of them, by thing; `unpriced`: those that are owed too and of which
-    nobody knows how much; `left_out`: the same in words.
+    """What a month has accrued by now. `days`: which of them, by thing; `unpriced`: those of which nobody knows how much
+    is owed; `left_out`: the same in words.
     """
 
     lines: tuple[Line, ...]

@@ -40,6 +40,8 @@ TABLE = Table(
     },
 )
 _LONGEST_NAME = 200
+# What sums of a month, or of a year's files, still hold exactly.
+_LARGEST = 10**15
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -76,6 +78,9 @@ def parse(content: bytes, settings: Settings) -> Frames:
         team, workload = (record.get(name, "").strip() or None for name in ("team", "workload"))
         if not driver or len(driver) > _LONGEST_NAME:
             raise QuarantineError(f"{where}: driver is {driver[:20]!r}. Name what is counted, as tasks or customers.")
+        for name, text in (("team", team), ("workload", workload)):
+            if text is not None and len(text) > _LONGEST_NAME:
+                raise QuarantineError(f"{where}: {name} has {len(text)} characters; at most {_LONGEST_NAME} are a name.")
         if per not in PERIODS:
             raise QuarantineError(f"{where}: per is {per!r}. It is {' or '.join(PERIODS)}.")
         if team is not None and workload is not None:
@@ -83,6 +88,8 @@ def parse(content: bytes, settings: Settings) -> Frames:
         value = decimal_text(record["value"], name="value", where=where)
         if Decimal(value) < 0:
             raise QuarantineError(f"{where}: value is {value}, below 0.")
+        if Decimal(value) > _LARGEST:
+            raise QuarantineError(f"{where}: value is {value}, above {_LARGEST}. Count in a larger unit, as thousands.")
         stated = (day if per == "day" else (day.year, day.month), per, driver, team, workload)
         if stated in seen:
             raise QuarantineError(f"{where}: a second value of {driver} for this {per}.")
