@@ -68,8 +68,8 @@ def rating(
     """What metered tokens come to at their price, beside what the bill says, per day and line.
 
     Told apart: a persistent discount or surcharge, a price that moved, a day that was rated more than once, usage that
-    is billed and was not metered, and what was metered and is not on the bill. Of an account that meters nothing, and
-    of a line without a price, nothing is said.
+    is billed and was not metered, and what was metered and is not on the bill. Of an account that meters nothing, of a
+    day that is not settled, and of a line without a price, nothing is said.
 
     \b
     Examples:

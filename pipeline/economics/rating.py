@@ -4,10 +4,13 @@ A line is one thing that is bought (a model's token class, as it is bought); of 
 that comes to (`rated`), and a range in which the unrounded bill lies. What a day's bill is of its rating is a factor.
   discount, surcharge   one factor, below or above 1, holds for the line: nobody is wrong, or everybody always
   drift                 from some day on another factor holds, or it goes up or down day after day
-  duplicate             a whole multiple (2 to 4) of what the line's factor says: rated more than once
+  duplicate             above the price, a whole multiple (2 to 4) of what the line's factor says: rated more than once
   unmetered             billed, and nothing was metered        unbilled   metered, and not on the bill
   differs               none of these
 The factor of a line is the one that most of its days allow; of two that as many allow, the one nearer to 1.
+
+Over is what a day is billed above its price. Only what was rated more than once is held against a lower factor, where
+that is the factor of more than half of the days: a discount that nobody agreed may end, and its end is no claim.
 """
 
 from collections import Counter
@@ -71,13 +74,15 @@ def told(days: Iterable[RatedDay]) -> list[Told]:
     least, most = _range(compared, base)
     kinds = _kinds(compared, base, least, most)
     # A bill that is rounded allows more than one factor: a claim is held against the highest of them.
-    expected = min(most, Fraction(1)) if base < 1 else Fraction(1)
+    is_rule = 2 * sum(_holds(base, one) for one in compared) > len(compared)
+    discounted = min(most, Fraction(1)) if base < 1 and is_rule else Fraction(1)
     found = []
     for one in ordered:
         kind, factor, times = kinds.get(one.day, (_without(one), None, 1))
         over = Fraction(0)
         if one.is_compared and kind in (SURCHARGE, DRIFT, DUPLICATE, DIFFERS):
-            over = max(Fraction(0), one.at_least - expected * (one.rated or 0))
+            rated = one.rated or Fraction(0)
+            over = max(Fraction(0), one.at_least - (discounted if kind == DUPLICATE else 1) * rated)
         found.append(Told(one, kind, factor, times, over))
     return found
 
@@ -111,7 +116,7 @@ def _kinds(
         if _holds(base, one):
             kind = AGREES if _holds(Fraction(1), one) else DISCOUNT if base < 1 else SURCHARGE
             kinds[one.day] = (kind, base, 1)
-        elif times > 1:
+        elif times > 1 and low > 1:
             kinds[one.day] = (DUPLICATE, base, times)
         else:
             rest.append(one)

@@ -41,7 +41,7 @@ KINDS: Mapping[str, str] = {
     UNMETERED: "billed, and nothing was metered",
     DISCOUNT: "below the price, always alike",
     UNBILLED: "metered, and not on the bill",
-    UNPRICED: "no price is known",
+    UNPRICED: "cannot be rated: no price, or tokens that lines of several prices share",
     AGREES: "agrees",
 }
 # What is above the price, and so may be claimed back.
@@ -55,7 +55,9 @@ PACKET_COLUMNS = (
 
 @dataclass(frozen=True)
 class LineKey:
-    """A thing that is bought: what has a price of its own, in one currency."""
+    """A thing that is bought: what has a price of its own, in one currency. `apart`: what of it met no meter (billed)
+    or no bill (metered), though some did.
+    """
 
     provider: str
     account: str
@@ -66,6 +68,7 @@ class LineKey:
     context_window: str | None
     region: str | None
     currency: str | None
+    apart: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def rated_lines(
 ) -> list[RatedLine]:
     """Lines of the days [from_date, to_date), those with most claimed first.
 
-    `by`: contract (what was agreed, else list) or list. A line in another currency than its price is unpriced.
+    `by`: contract (what was agreed, else list) or list. A line in another currency than its price is
+    unpriced, and one of which nobody knows which tokens of several prices are its own.
     """
     rows: dict[LineKey, list[RatedDay]] = {}
     used: dict[LineKey, dict[date, DatedPrice]] = {}
@@ -103,16 +107,15 @@ def rated_lines(
         currency = row["billing_currency"] or (None if price is None else price.currency)
         line = LineKey(
             row["provider"], row["account"], row["model"], row["token_class"], row["service_tier"], row["price_mode"],
-            row["context_window"], row["inference_geo"], currency,
+            row["context_window"], row["inference_geo"], currency, row["apart"],
         )  # fmt: skip
         per_mtok = None if price is None or price.currency != currency else _price(price, by)
         rated = None if per_mtok is None or row["tokens"] is None else Fraction(per_mtok) * row["tokens"] / 1_000_000
-        is_one = row["currency_count"] <= 1
         rows.setdefault(line, []).append(
             RatedDay(
                 day=day,
                 tokens=row["tokens"],
-                rated=rated if is_one else None,
+                rated=None if row["is_mixed"] else rated,
                 billed=None if row["billed_cost"] is None else Fraction(row["billed_cost"]),
                 at_least=Fraction(row["billed_at_least_cost"] or 0),
                 at_most=Fraction(row["billed_at_most_cost"] or 0),
@@ -209,8 +212,8 @@ def explanation(
         "",
         "Each row of overbilling.csv is one day of one line: the tokens metered, the price of a million and whose it "
         "is, what that comes to, what was billed, and what that is above the price at the least. Where a bill rounds "
-        "its lines, the lowest amount is taken that can have been rounded to what it shows; where a line is billed "
-        "below the price throughout, it is held against that lower price.",
+        "its lines, the lowest amount is taken that can have been rounded to what it shows; a day that was rated more "
+        "than once is held against the lower price where the line is billed below the price on most days.",
         "",
         "## Why",
         "",

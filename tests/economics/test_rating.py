@@ -102,6 +102,8 @@ def test_a_price_that_moves_is_a_drift_from_that_day_on(ratings: list[Fraction],
         # Two days show no rule.
         ([0.9, 0.9], [DIFFERS, DIFFERS]),
         ([2, 2], [DUPLICATE, DUPLICATE]),
+        # The price itself is not twice the half of it.
+        ([0.5, 0.5, 0.5, 1, 0.5, 0.5], [DISCOUNT] * 3 + [DIFFERS] + [DISCOUNT] * 2),
     ],
 )
 def test_constructed_series_are_what_they_were_made_as(
@@ -121,8 +123,25 @@ def test_what_has_nothing_to_compare_is_said_and_is_no_claim() -> None:
     assert told([]) == []
 
 
-def test_a_discount_that_stops_is_over_by_what_it_was() -> None:
-    """Who was billed 90% for weeks is over by a tenth when it is all again: what he had is what he is held to."""
+def test_a_discount_that_stops_is_told_and_is_no_claim() -> None:
+    """Who was billed 90% for weeks pays what is agreed when it is all again: the price moved, and nothing is owed."""
     found = series([0.9] * 6 + [1, 1, 1])
     assert kinds(found) == [DISCOUNT] * 6 + [DRIFT] * 3
-    assert all(one.over > 0 for one in found[6:])
+    assert {one.over for one in found} == {Fraction(0)}
+
+
+@given(RATINGS, st.lists(st.integers(1, 100), min_size=20, max_size=20))
+def test_a_bill_that_is_nowhere_above_the_price_is_no_claim(ratings: list[Fraction], percents: list[int]) -> None:
+    """Whatever happened to a discount, on however many days, and whatever whole multiple of it the price is."""
+    found = told(
+        day(number, rated, Fraction(percent, 100))
+        for number, (rated, percent) in enumerate(zip(ratings, percents, strict=False))
+    )
+    assert {one.over for one in found} == {Fraction(0)}
+
+
+def test_a_double_rating_is_held_against_a_discount_only_where_that_is_the_rule() -> None:
+    """Three days at half the price among seven that agree with nothing: the seven are not twice anything."""
+    odd = [Fraction(101 + number, 100) for number in range(7)]
+    assert all(one.over < Fraction(15) for one in series([0.5, 0.5, 0.5, *odd]))
+    assert series([0.8] * 5 + [1.6])[-1].over > 75

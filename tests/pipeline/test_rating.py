@@ -10,7 +10,19 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import group
 from tests.pipeline.conftest import MakeProject
-from tests.pipeline.small_project import COST_API, USAGE_API, SmallProject, api_page, cost_result, source, usage_result
+from tests.pipeline.small_project import (
+    CONSOLE,
+    CONSOLE_NAME,
+    COST_API,
+    USAGE_API,
+    SmallProject,
+    api_page,
+    console_csv,
+    console_row,
+    cost_result,
+    source,
+    usage_result,
+)
 
 NOW = datetime(2026, 11, 12, 6, tzinfo=UTC)
 DAYS = [f"2026-11-{number:02d}" for number in range(1, 9)]
@@ -75,6 +87,54 @@ def test_list_prices_are_another_question(rated: SmallProject) -> None:
     assert kinds["2026-11-01"] == kinds["2026-11-08"] == "discount"
     assert kinds["2026-11-04"] == "duplicate"
     assert "0.8000" in rating(rated, "--prices", "list").output
+
+
+def test_a_workspace_that_nobody_meters_is_no_claim(make_project: MakeProject) -> None:
+    """One workspace is metered and billed at its price; what another one is billed says nothing of that price."""
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+    rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "4.00"}]
+    made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
+    one, other = cost_result("400", workspace_id="w1"), cost_result("400", workspace_id="w2")
+    used = usage_result(output_tokens=1_000_000, workspace_id="w1")
+    made.drop(USAGE_API, "main", "usage.json", api_page({day: [used] for day in DAYS}))
+    made.drop(COST_API, "main", "cost.json", api_page({day: [one, other] if day > DAYS[3] else [one] for day in DAYS}))
+    made.ingest(now=NOW)
+    made.build(now=NOW)
+    rows = json.loads(rating(made, "--format", "json").output)
+    assert sorted((row["usage_date"], row["kind"]) for row in rows) == sorted(
+        [*((day, "agrees") for day in DAYS), *((day, "unmetered") for day in DAYS[4:])]
+    )
+    assert {float(row["over_at_least_cost"]) for row in rows} == {0.0}
+
+
+def test_a_day_that_is_not_settled_is_not_rated(make_project: MakeProject) -> None:
+    """Half a day's usage beside a bill of the whole day would be a claim."""
+    lag = {"settle_lag_hours": 9 * 24}
+    used = usage_result(output_tokens=500_000)
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main", **lag)])
+    made.drop(USAGE_API, "main", "usage.json", api_page({day: [used] for day in DAYS}))
+    made.drop(COST_API, "main", "cost.json", api_page({day: [cost_result("500")] for day in DAYS}))
+    made.ingest(now=NOW)
+    made.build(now=NOW)
+    rows = json.loads(rating(made, "--format", "json").output)
+    assert {row["usage_date"] for row in rows} == {"2026-11-01", "2026-11-02"}
+
+
+def test_tokens_that_lines_of_several_prices_share_are_not_rated(make_project: MakeProject) -> None:
+    """5.00 for a million anywhere, 5.50 in the US, and the meter does not say where: the bill is right."""
+    made = make_project([source(CONSOLE, "main"), source(USAGE_API, "main")])
+    rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "5.00"}]
+    made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
+    used = usage_result(output_tokens=2_000_000, inference_geo=None)
+    lines = [console_row(day, "5.00") for day in DAYS[:3]]
+    lines += [console_row(day, "5.50").replace("global", "us") for day in DAYS[:3]]
+    made.drop(USAGE_API, "main", "usage.json", api_page({day: [used] for day in DAYS[:3]}))
+    made.drop(CONSOLE, "main", CONSOLE_NAME, console_csv(lines))
+    made.ingest(now=NOW)
+    made.build(now=NOW)
+    rows = json.loads(rating(made, "--format", "json").output)
+    assert {row["kind"] for row in rows} == {"unpriced"}
+    assert len(rows) == 6
 
 
 def test_whoever_meters_nothing_is_told_so(make_project: MakeProject) -> None:
