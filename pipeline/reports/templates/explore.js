@@ -11,7 +11,11 @@ const COLOURS = ["#0b5fa5", "#e8a33d", "#2f8f6f", "#c4511a", "#63b7e6", "#b5679a
 const SERIES = COLOURS.length - 1;
 const day = (number) => new Date(Date.parse(data.from) + 864e5 * number).toISOString().slice(0, 10);
 const dayNumber = (text) => Math.round((Date.parse(text) - Date.parse(data.from)) / 864e5);
-const fixed = (value, digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+// What is not zero is never written as zero.
+const fixed = (value, digits) => {
+  const text = value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return value && !/[1-9]/.test(text) ? (value < 0 ? ">\u2212" : "<") + (10 ** -digits).toFixed(digits) : text;
+};
 const KINDS = {
   money: { of: (sums, at) => sums[at] / 1e6, text: (value) => fixed(value, data.digits), unit: data.currency },
   tokens: { of: (sums, at) => sums[at] / 1e6, text: (value) => fixed(value, 2), unit: "million tokens" },
@@ -132,7 +136,8 @@ function colour(view, state, group, rank) {
 
 // Bars of days, the largest groups apart and the rest in one; of a ratio a point a day.
 function chart(view, state, groups, of, kind, names) {
-  const [wide, high, left, bottom] = [960, 260, 70, 22];
+  // As wide as it is shown, so that a phone reads its letters too.
+  const [wide, high, left, bottom] = [Math.max(280, Math.min(960, document.getElementById("view").clientWidth)), 260, 70, 22];
   const days = state.to - state.from + 1;
   const step = (wide - left) / days;
   const isRatio = kind === KINDS.price;
@@ -170,10 +175,12 @@ function chart(view, state, groups, of, kind, names) {
   columns.forEach((segments, number) => segments.forEach((one) => svg.append(drawn("rect", {
     class: "seg", x: left + number * step + Math.min(1, step * 0.1), width: Math.max(0.5, step - Math.min(2, step * 0.2)),
     y: Math.min(y(one.from), y(one.to)), height: Math.abs(y(one.from) - y(one.to)), fill: one.colour }, drawn("title", {}, one.text)))));
-  const every = Math.ceil(days / 8);
+  // No more than have room, and none that would stand beyond the last day.
+  const room = 70;
+  const every = Math.ceil(days / Math.max(1, Math.min(8, Math.floor((wide - left) / (room * 1.2)))));
   for (let number = 0; number < days; number += every) {
     const x = left + number * step;
-    svg.append(drawn("text", { x: Math.min(x, wide), y: high + 16, "text-anchor": x > wide - 66 ? "end" : "start" }, day(state.from + number)));
+    if (number === 0 || x + room <= wide) svg.append(drawn("text", { class: "day", x, y: high + 16 }, day(state.from + number)));
   }
   return made("figure", {}, svg, made("figcaption", {}, "By day, " + kind.unit + ". Days in UTC."));
 }
@@ -202,7 +209,7 @@ function groupsTable(view, state, found, of, kind, names, again) {
       const next = view.dims.findIndex((dim, place) => !state.only.has(place));
       if (next >= 0) state.by = next;
     }, "view") }, made("bdi", {}, names[group.name]));
-    return made("tr", {}, made("th", { scope: "row" }, key, pick),
+    return made("tr", {}, made("th", { scope: "row" }, made("span", { className: "named" }, key, pick)),
       made("td", { className: "number" }, value === null ? "undefined" : kind.text(value)),
       made("td", { className: "number" }, isRatio || !whole || value === null ? "" : fixed((100 * value) / whole, 1) + "%"),
       made("td", { className: "wide" }, bar),
@@ -268,6 +275,8 @@ document.getElementById("tabs").append(...titles.map((title, at) => made("button
     show("tab-" + open);
   },
 }, title)));
+let width = innerWidth;
+addEventListener("resize", () => { if (innerWidth !== width && open < data.views.length) { width = innerWidth; show(document.activeElement?.id); } });
 // A team is chosen by its name, not by a place.
 document.getElementById("view").addEventListener("change", (event) => {
   if (open === data.views.length && event.target.tagName === "SELECT") { only.team = event.target.value; show(); }
