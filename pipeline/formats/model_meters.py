@@ -47,7 +47,7 @@ def model_meter(*, service: str | None, meter: str | None, unit: str | None) -> 
     if lowered in ("cognitive services", "azure openai", "foundry models"):
         return _azure(meter or "", unit)
     if lowered in ("vertex ai", "gemini api", "generative language api"):
-        return _google(meter or "")
+        return _google(meter or "", unit)
     return None
 
 
@@ -108,12 +108,11 @@ _AZURE_GEOS = ("global", "data_zone", "regional")
 
 
 def _azure(meter: str, unit: str | None) -> ModelMeter:
-    # Phi-4-Input Tokens
-    words = re.sub(r"-(?=(?:input|output|inp|outp)\b)", " ", meter, flags=re.IGNORECASE).split()
+    words = [part for word in meter.split() for part in _azure_parts(word)]
     known = [_AZURE_WORDS.get(word.lower()) for word in words]
     place = next((number for number, word in enumerate(known) if word is not None), len(words))
     rest = [word for word in known[place:] if word is not None]
-    token_class = None if "provisioned" in meter.lower() else _class(rest)
+    token_class = None if _counts_something_else(meter.lower()) else _class(rest)
     thousand = None if token_class is None else _per_unit(unit, units=None)
     return ModelMeter(
         provider="azure",
@@ -124,6 +123,25 @@ def _azure(meter: str, unit: str | None) -> ModelMeter:
         context_window=next((size for size in ("short", "long") if size in rest), None),
         tokens_per_unit=thousand,
     )
+
+
+def _azure_parts(word: str) -> list[str]:
+    """Phi-4-Input -> Phi-4, Input; gpt-4o-0806-Inp-glbl -> gpt-4o-0806, Inp, glbl."""
+    parts = word.split("-")
+    known = len(parts)
+    while known and parts[known - 1].lower() in _AZURE_WORDS:
+        known -= 1
+    return ["-".join(parts[:known]), *parts[known:]] if known else parts
+
+
+# What the same service sells beside models: speech, translation, pictures.
+_AZURE_NO_TOKENS = re.compile(
+    r"character|image|hour|minute|second|page|transaction|quer(?:y|ies)|request|storage|hosting"
+)
+
+
+def _counts_something_else(meter: str) -> bool:
+    return "provisioned" in meter or ("token" not in meter and _AZURE_NO_TOKENS.search(meter) is not None)
 
 
 # --- Google ----------------------------------------------------------------------------------------------------------
@@ -141,7 +159,7 @@ _NO_TOKENS = re.compile(
 )
 
 
-def _google(description: str) -> ModelMeter:
+def _google(description: str, unit: str | None) -> ModelMeter:
     lowered = description.lower().replace("_", " ")
     words = re.findall(r"[a-z0-9.]+", lowered)
     is_token = ("token" in lowered or "predictions" in lowered or "cach" in lowered) and not _NO_TOKENS.search(lowered)
@@ -164,7 +182,11 @@ def _google(description: str) -> ModelMeter:
         inference_geo=None,
         context_window=next((size for size in ("short", "long") if size in words), None),
         # Their units are labelled tokens, count or requests; the amount is tokens.
-        tokens_per_unit=None if token_class is None else 1,
+        tokens_per_unit=None
+        if token_class is None
+        else 1
+        if (unit or "").strip().lower() in ("count", "requests", "request")
+        else _per_unit(unit, units=None),
     )
 
 
@@ -198,4 +220,5 @@ def _per_unit(unit: str | None, *, units: int | None) -> int | None:
     found = _COUNT.fullmatch(text)
     if not text or found is None:
         return None
-    return int((found["number"] or "1").replace(",", "")) * _SCALES[(found["scale"] or "").lower()]
+    # A unit of no tokens is no unit.
+    return int((found["number"] or "1").replace(",", "")) * _SCALES[(found["scale"] or "").lower()] or None

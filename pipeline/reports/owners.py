@@ -114,7 +114,12 @@ def _yaml(text: str) -> str:
     """A text in a flow mapping of YAML: plain where nothing could read it as anything else, else as JSON quotes it."""
     is_plain = text.isascii() and text.replace("-", "").replace("_", "").isalnum() and text[:1].isalpha()
     is_word = text.lower() not in ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
-    return text if is_plain and is_word else json.dumps(text, ensure_ascii=True)
+    return text if is_plain and is_word else f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(character: str) -> str:
+    # JSON writes these in two halves, which YAML reads as two characters.
+    return f"\\U{ord(character):08x}" if ord(character) > 0xFFFF else json.dumps(character)[1:-1]
 
 
 DRIVER_COLUMNS = ("Period", "Driver", "Of", "Value", "Cost", "Measure", "Cost of one")

@@ -4,8 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from pipeline.config import OwnerAlias
 from pipeline.reports.monthly import report_text
+from pipeline.reports.owners import ownership_line
 
 from .fake_snapshot import DAY, OCTOBER, config, snapshot_of, tables
 from .reading import Element, read, section, table
@@ -76,3 +81,14 @@ def test_a_months_price_of_a_task_is_shown_and_an_unknown_one_says_why(tmp_path:
         ("2026-10", "tasks", "all", "40", "10.00", "billed", "$0.25"),
     ]
     assert "Unknown: '=cmd|\ufffd: no value on 2 of 31 days." in section(document, "spend").text
+
+
+@example("a\U0001f600")
+@example(r"\ud83d\ude00")
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
+def test_the_line_to_write_names_what_nobody_owns_as_it_is_called(name: str) -> None:
+    """Whatever it is called: emoji, quotes, what YAML would read as a number or a date."""
+    row = {"issuer": "aws", "account": name, "known_by": "resource_id", "known_as": name}
+    line = ownership_line(row, by="team")
+    assert line is not None
+    assert yaml.safe_load(line) == [{"team": "NAME", "match": {"account": name, "resource": name}}]
