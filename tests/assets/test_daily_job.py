@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import yaml
 
-from pipeline.alerts.case import PRINTED
+from pipeline.alerts.told import PRINTED
 from pipeline.assets import landing as landing_assets
 from pipeline.assets.markdown import markdown_table
 from pipeline.cli.in_process import prepare_dagster_home, run_daily

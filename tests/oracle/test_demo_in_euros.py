@@ -19,7 +19,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeline.alerts.case import PRINTED
+from pipeline.alerts.told import PRINTED
 from pipeline.build.publish import publish
 from pipeline.cli import group
 from pipeline.cli.run import bring_up_to_date
