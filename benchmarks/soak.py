@@ -2,7 +2,8 @@
 
 In turn, until the time is up: the property tests with other random examples; `breakeven run` killed at random moments;
 three runs at once; both with landing, cache and snapshots on S3 (moto's server on loopback), each run on a machine of
-its own; the demo's exports cut at random places; agents of GPU hosts, and what ships for them, killed by the hundred.
+its own; the demo's exports cut at random places; 10,000 exports, of every format, damaged and spliced; agents of GPU
+hosts, and what ships for them, killed by the hundred.
 What a round drew is in its seed, printed when it fails.
 """
 
@@ -31,6 +32,7 @@ from pipeline.decisions.graph import current_snapshot
 from pipeline.demo import AS_OF, generate
 from pipeline.landing.project import Project
 from tests.moto_s3 import s3_server
+from tests.sources.damage import damage_files
 from tests.telemetry.stub import Stub, compiled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,7 @@ LAWS_PROFILE = "soak"
 _KILLS_A_ROUND = 5
 _AT_ONCE = 3
 _AGENT_KILLS_A_ROUND = 200
+_DAMAGED_FILES_A_ROUND = 10_000
 _RUN_LIMIT_SECONDS = 600
 _LAWS_LIMIT_SECONDS = 3_600
 
@@ -82,6 +85,7 @@ def soak(scratch: Path, *, minutes: float, seed: int, counted: Counted) -> None:
         lambda number: counted.add("kills_on_s3", _killed_on_s3(fresh, scratch / "s3", number, undisturbed)),
         lambda number: counted.add("runs_at_once_on_s3", _at_once_on_s3(fresh, scratch / "s3", undisturbed)),
         lambda number: counted.add("cuts", cut_everything(fresh, random.Random(number), cuts_a_file=5)),
+        lambda number: _damaged(number, counted),
         lambda number: counted.add("agent_kills", _killed_agents(scratch / "agents", number)),
     )
     number = seed
@@ -195,6 +199,11 @@ def _at_once_on_s3(fresh: Path, folder: Path, undisturbed: tuple[Tables, float])
         finished(start_run(machine(names[0]), environment))
         same(published(folder / names[0], environment), undisturbed[0], "after three runs at once on S3")
     return _AT_ONCE
+
+
+def _damaged(seed: int, counted: Counted) -> None:
+    for kind, count in damage_files(random.Random(seed), files=_DAMAGED_FILES_A_ROUND).items():
+        counted.add(kind, count)
 
 
 def _killed_agents(folder: Path, seed: int) -> int:

@@ -23,6 +23,8 @@ _LARGEST_UNIX_SECONDS = 7_258_118_400
 
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+# What may stand around a number in a cell. Not all that `str.strip` takes: a control character is where a digit was.
+BLANKS = " \t\r\n\u00a0"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _QUANTUM = Decimal(1).scaleb(-FRACTION_DIGITS)
 # Wide enough for every spelling that `_DECIMAL` matches within 20 digits before the point.
@@ -42,7 +44,7 @@ def decimal_text(value: object, *, name: str, where: str, fraction_digits: int =
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise QuarantineError(f"{where}: {name} is {_shown(value)}, not a decimal number.")
-    text = str(value).strip()
+    text = str(value).strip(BLANKS)
     if _DECIMAL.fullmatch(text) is None:
         raise QuarantineError(f"{where}: {name} is {_shown(value)}, not a decimal number.")
     number = Decimal(text)

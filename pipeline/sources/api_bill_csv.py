@@ -37,7 +37,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline.config import TOKEN_CLASSES
 from pipeline.errors import ConfigError, QuarantineError
-from pipeline.formats.values import FRACTION_DIGITS, JsonNumber, count, decimal_text, read_csv
+from pipeline.formats.values import BLANKS, FRACTION_DIGITS, JsonNumber, count, decimal_text, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of, of_prompt
 from pipeline.sources.dropped import dropped_days
@@ -90,7 +90,7 @@ class _Layout:
     def cell(self, record: Mapping[str, str], name: str) -> str | None:
         """The text under our name; None when unmapped or blank."""
         header = self.columns.get(name)
-        return (record[header].strip() or None) if header is not None else None
+        return (record[header].strip(BLANKS) or None) if header is not None else None
 
 
 def recognise(name: str, head: bytes) -> str | None:

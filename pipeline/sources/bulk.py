@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import csv_header, read_csv
+from pipeline.formats.values import BLANKS, csv_header, read_csv
 
 Kind = Literal["text", "decimal", "instant"]
 
@@ -107,7 +107,7 @@ def exact_decimals(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     odd = text.filter(~text.str.contains(_PLAIN))
     if odd.is_empty():
         return text.cast(MONEY), None
-    text = text.str.strip_chars()
+    text = text.str.strip_chars(BLANKS)
     _refuse(text, ~text.str.contains(_NUMBER), "not a decimal number")
     parts = text.str.extract_groups(_NUMBER_PARTS).struct.unnest()
     exponent = parts["exponent"].str.strip_prefix("+").cast(pl.Int64).fill_null(0)
@@ -202,7 +202,8 @@ def _without_blank_lines(content: bytes, frame: pl.DataFrame) -> pl.DataFrame:
     """
     between = frame.width - 1
     inside = frame.select(pl.all().str.count_matches(",", literal=True).sum()).sum_horizontal()[0]
-    header = content.count(b",", 0, content.index(b"\n") + 1)
+    # A header without an end is all there is.
+    header = content.count(b",", 0, content.find(b"\n") + 1 or len(content))
     missing = header + frame.height * between + inside - content.count(b",")
     if not missing and between:
         return frame
@@ -259,7 +260,8 @@ def _parquet_columns(
             values = [_parquet_value(_quoted(name), theirs, kind_of(name)) for name, theirs in columns]
             values += [_slow_double(_quoted(name)) for name in doubles]
             frame = pl.DataFrame(relation.project(", ".join(f"{value} as c{at}" for at, value in enumerate(values))))
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            # The engine hands over names of columns as they are, which in a damaged file may be no text.
             reason = str(error).splitlines()[0]
             raise QuarantineError(f"Not a readable Parquet file ({reason}). Export it again.") from None
     names = [name for name, _ in columns]

@@ -32,6 +32,7 @@ from typing import Any
 
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import (
+    BLANKS,
     CsvFile,
     JsonNumber,
     count,
@@ -130,8 +131,8 @@ def _wallet(day: date, record: Mapping[str, str], *, where: str) -> Charge:
 
 def _amount(day: date, record: Mapping[str, str], *, currency: str | None, where: str) -> Charge:
     """A row of amounts; it costs price x amount where its model's day has a cost in one currency."""
-    kind, priced = record["type"].strip(), record["price"].strip()
-    stated = count(JsonNumber(record["amount"].strip()), name="amount", where=where) or 0
+    kind, priced = record["type"].strip(), record["price"].strip(BLANKS)
+    stated = count(JsonNumber(record["amount"].strip(BLANKS)), name="amount", where=where) or 0
     token_class = _CLASSES.get(kind)
     rated = None
     if currency is not None and priced and kind != _REQUESTS:

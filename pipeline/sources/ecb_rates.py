@@ -26,7 +26,7 @@ import polars as pl
 import urllib3
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
-from pipeline.formats.values import csv_header, decimal_text, iso_date, read_csv
+from pipeline.formats.values import BLANKS, csv_header, decimal_text, iso_date, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.times import DAY, as_utc, day_start
 from pipeline.sources.asking import TRY_AGAIN, UnreachableError, ask_once
@@ -191,7 +191,7 @@ def _from_csv(content: bytes) -> Iterator[_Day]:
         raise QuarantineError(f"row 1 begins with {header[0]!r}, not with Date. This is not the ECB's file of rates.")
     for number, cells in table.rows:
         where = f"row {number}"
-        texts = [cell.strip() for cell in cells]
+        texts = [cell.strip(BLANKS) for cell in cells]
         yield _Day(_date(texts[0], where), where, list(zip(header[1:], texts[1:], strict=True)))
 
 

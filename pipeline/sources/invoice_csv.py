@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import CsvFile, csv_header, decimal_text, other_columns, read_csv
+from pipeline.formats.values import BLANKS, CsvFile, csv_header, decimal_text, other_columns, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
 from pipeline.landing.times import DAY
 from pipeline.sources.source import Fetched, Payload, Source
@@ -165,7 +165,7 @@ class _Layout:
     def cell(self, record: Mapping[str, str], name: str) -> str | None:
         """The text under our name; None when unmapped or blank."""
         header = self.columns.get(name)
-        return (record[header].strip() or None) if header is not None else None
+        return (record[header].strip(BLANKS) or None) if header is not None else None
 
     def is_total(self, record: Mapping[str, str]) -> bool:
         return self.total_column is not None and record[self.total_column].strip() == self.total_text

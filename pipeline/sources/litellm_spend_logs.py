@@ -94,7 +94,10 @@ def reduced(content: bytes) -> bytes:
 def _rows(content: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(where, fields) of each row. A CSV's empty cell is nothing."""
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
-        for number, cells in read_csv(content).records():
+        file = read_csv(content)
+        if lacking := [name for name in _REQUIRED if name not in file.header]:
+            raise QuarantineError(f"row 1: no column {', '.join(lacking)}. This is not LiteLLM's spend log.")
+        for number, cells in file.records():
             yield f"row {number}", {name: text or None for name, text in cells.items()}
         return
     for number, row in enumerate(_documents(content), start=1):

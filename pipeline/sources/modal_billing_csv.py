@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import csv_header, other_columns, read_csv
+from pipeline.formats.values import BLANKS, csv_header, other_columns, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.sources.api_bill_csv import days_in_name
 from pipeline.sources.dropped import dropped_days
@@ -72,7 +72,7 @@ def _rows(content: bytes) -> Iterator[tuple[str, datetime, Mapping[str, str]]]:
 def _charge(where: str, start: datetime, record: Mapping[str, str], settings: Settings) -> dict[str, Any]:
     day = start.date()
     check_in_window(day, settings=settings, where=where)
-    amount, rounded = amount_text(record["Cost"].strip(), name="Cost", where=where)
+    amount, rounded = amount_text(record["Cost"].strip(BLANKS), name="Cost", where=where)
     others: dict[str, object] = {name: text for name, text in record.items() if name not in _READ and text}
     said: dict[str, Any] = {
         "bucket": day.isoformat(),

@@ -25,6 +25,7 @@ from typing import Any
 
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import (
+    BLANKS,
     JsonNumber,
     count,
     csv_header,
@@ -229,7 +230,7 @@ def _lines(content: bytes) -> Iterator[_Row]:
         said: dict[str, Any] = {_CSV_NAMES.get(name, name): text for name, text in record.items() if text.strip()}
         for name in ("requests", "prompt_tokens", "completion_tokens", "reasoning_tokens"):
             if name in said:
-                said[name] = JsonNumber(said[name].strip())
+                said[name] = JsonNumber(said[name].strip(BLANKS))
         yield _Row(where, _day(said.get("date"), where=where), said)
 
 

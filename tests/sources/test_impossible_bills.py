@@ -19,9 +19,11 @@ from pipeline.sources import (
     azure_cost_details,
     bulk,
     deepseek_usage,
+    ecb_rates,
     gcp_billing_export,
     gcp_cost_table,
     ingest,
+    litellm_spend_logs,
     prepaid_csv,
     runpod_billing,
 )
@@ -89,6 +91,19 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], Frames], str]] = {
             b"date,entry,amount,currency\n2026-11-01,purchase,99999999999999999999,USD\n", {"issuer": "openai"}
         ),
         "row 2: purchase is 9+, more than any account holds",
+    ),
+    "a header without an end": (lambda: _gcp(gzip.compress(b"cost,currency")), "no column usage_start_time"),
+    "names of columns that are no text": (
+        lambda: _gcp(gcp.parquet([gcp.row(1)]).replace(b"currency_conversion_rate", b"\xc8urrency_conversion_rate")),
+        "Not a readable Parquet file",
+    ),
+    "a control character where a digit was": (
+        lambda: ecb_rates.parse(b"Date,JPY,\n2026-11-19,\x0b75.1,\n", {}), "not a decimal number"),
+    "the same in a bulk file": (
+        lambda: azure_cost_details.parse(azure.details([azure.row("\x0b75.1")]), {}), "not a decimal number"),
+    "a log of no log's columns": (
+        lambda: litellm_spend_logs.parse(litellm_spend_logs.reduced(b"6-11-04,qwen,2.25\n"), {}),
+        "no column request_id",
     ),
     "a currency in words": (lambda: gcp_cost_table.parse(table().replace(b"AUD", b"dollars"), {}), "says 'dollars'"),
 }  # fmt: skip

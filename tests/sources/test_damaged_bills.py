@@ -1,0 +1,61 @@
+"""Exports of every format with bytes lost, doubled, changed, spliced: refused, or read as exactly what they say."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.errors import QuarantineError
+from pipeline.landing.dataset import Frames, Settings
+from pipeline.sources import SOURCES
+from tests.sources.damage import Format, MisreadError, damage_files, formats
+
+FORMATS = formats()
+# A reader of Parquet takes ten times as long as one of text. `make soak` reads 10,000.
+_FILES = {True: 40, False: 12}
+# What is no vendor's export: what we write ourselves (the agent's spool, declared machines), and answers to a query of
+# ours, each with its own tests of what is missing in them.
+_NO_EXPORTS = {"kube_api", "nvml_spool", "openai_usage_api", "owned_gpus", "prometheus"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_refused_or_comes_to_what_its_text_says(name: str) -> None:
+    """B7, B12: no crash, no row lost in silence, no other total."""
+    files = _FILES[FORMATS[name].is_text]
+    assert damage_files(random.Random(name), files=files, names=[name])["damaged_files"] == files
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_undamaged_file_is_read(name: str) -> None:
+    export = FORMATS[name]
+    assert export.check(export.pack(export.text))
+
+
+def test_every_format_of_a_vendor_is_damaged() -> None:
+    damaged = {name.partition(",")[0] for name in FORMATS}
+    assert {source.name for source in SOURCES} - _NO_EXPORTS == damaged
+
+
+def _loses_a_row(export: Format) -> Format:
+    def parse(content: bytes, settings: Settings) -> Frames:
+        return {name: frame.head(-1) for name, frame in export.parse(content, settings).items()}
+
+    return replace(export, parse=parse)
+
+
+def _breaks(export: Format) -> Format:
+    def parse(content: bytes, settings: Settings) -> Frames:
+        try:
+            return export.parse(content, settings)
+        except QuarantineError as error:
+            raise KeyError("nobody thought of this") from error
+
+    return replace(export, parse=parse)
+
+
+@pytest.mark.parametrize(("fault", "words"), [(_loses_a_row, "and its text says"), (_breaks, "KeyError")])
+def test_a_reader_that_loses_a_row_or_breaks_is_found(fault: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.sources.damage.formats", lambda: {"focus": fault(FORMATS["focus"])})
+    with pytest.raises(MisreadError, match=words):
+        damage_files(random.Random(1), files=40)
