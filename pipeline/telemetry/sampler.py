@@ -84,6 +84,7 @@ class _Device:
     is_mig: bool | None = None
     refused: dict[str, str] = field(default_factory=dict)
     last_sample_us: int | None = None  # null: what the driver's buffer holds is of no interval of ours
+    is_told_by_gpm: bool = True  # as far as anybody knows
     pids: tuple[tuple[int, int | None], ...] | None = None  # with the bytes that each holds
     described: Gpu | None = None
     slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
@@ -248,6 +249,7 @@ class Sampler:
             memory = self._ask(device, "nvmlDeviceGetMemoryInfo", device.handle, self._nvml.nvmlMemory_v2)
             util_gpu_pct, util_memory_pct, samples_lost = self._activity(device)
             gpm = self._gpm_activity(device, is_whole=not is_late)
+            device.is_told_by_gpm = is_late or gpm.sm_ppm is not None
             sample = Sample(
                 interval_ms=interval_ms,
                 gpu_uuid=device.uuid,
@@ -377,7 +379,9 @@ class Sampler:
         return None if rates is None else _percent(rates.gpu), util_memory_pct, None
 
     def _is_told_by_gpm(self, device: _Device) -> bool:
-        if not device.brackets.is_supported or not device.refused.keys().isdisjoint((ALLOC, GET, METRICS)):
+        """Whether GPM answers here, and did so of the interval before this one."""
+        is_refused = not device.refused.keys().isdisjoint((ALLOC, GET, METRICS))
+        if not device.brackets.is_supported or is_refused or not device.is_told_by_gpm:
             return False
         device.last_sample_us = None
         return True

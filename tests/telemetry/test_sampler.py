@@ -283,6 +283,20 @@ def test_the_drivers_buffer_is_left_alone_where_gpm_tells_of_the_whole_interval(
     assert (reads.sample()["util_gpu_pct"], reads.sample()["sm_active_ppm"]) == (40, None)
 
 
+def test_a_gpm_that_answers_without_a_figure_is_no_reason_to_leave_the_buffer(stub: Stub, reads_of: ReadsOf) -> None:
+    """More than all of an interval is no figure. The driver's last period alone would vouch for ten seconds."""
+    full = {"gpu0.samples": 50, "gpu0.sample": 80, "gpu0.busy_samples": 25, "gpu0.util": 0}
+    stub.set({"gpu0.gpm": 1, "gpu0.now_us": 100_000_000, **full, **worked("gpu0", ms=1_000)})
+    reads = reads_of(stub)
+    samples = []
+    for number in range(1, 4):
+        absurd = worked("gpu0", ms=1_000 + 5_000 * number, sm=20_000 * number)
+        stub.set({"gpu0.now_us": 100_000_000 + 5_000_000 * number, **absurd})
+        samples.append(reads.sample())
+    assert {sample["sm_active_ppm"] for sample in samples} == {None}
+    assert samples[-1]["util_gpu_pct"] == 40
+
+
 def test_the_energy_counter_is_read_once_a_minute(stub: Stub, reads_of: ReadsOf) -> None:
     """It loses nothing meanwhile, and a call takes 4 ms of CPU on an H200."""
     stub.set({"gpu0.energy": 5_000, "gpu0.power": 412_000})
