@@ -421,6 +421,8 @@ class Outbox:
         """Keep quiet about the subject until then. What still differs after that is announced."""
         if until.tzinfo is None:
             raise AlertError(f"Snooze until {until.isoformat()} has no time zone. Give one, for instance +00:00.")
+        if until <= self._clock():
+            raise AlertError(f"Snooze until {utc_text(until)} keeps nothing quiet: it is over. Name a later moment.")
         subject = _subject_of(subject, events_by_subject(self._events.events()))
         body = {"until": utc_text(until), "by": by}
         return self._events.record(kind=SNOOZED, subject=subject, body=body, now=self._clock())

@@ -156,7 +156,7 @@ def snooze(folder: Path | None, subject: str, days: int | None, until: str | Non
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     outbox_of(open_project(folder)).snooze(subject, until=moment, by=who())
-    console().print(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC.", markup=False)
+    console().print(printable(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC."), markup=False)
 
 
 def outbox_of(project: Project) -> Outbox:

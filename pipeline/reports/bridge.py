@@ -146,7 +146,7 @@ def month_bridge(asks: Asks, *, first_day: date) -> MonthBridge:
             GPUS: bridge(deployments=_deployments(old, new), others=_gpu_others(old, new)),
         },
         accrued=(old.accrued, new.accrued),
-        notes=tuple(_notes(old, new)),
+        notes=(*_notes(old, new), *_unsettled_notes(asks, (before, after))),
     )
 
 
@@ -472,4 +472,16 @@ def _notes(old: _Costs, new: _Costs) -> list[str]:
     ]
     if short:
         notes.append(f"Days of {old.days.in_words()} that a bill covers, where not all: {', '.join(short)}.")
+    return notes
+
+
+def _unsettled_notes(asks: Asks, compared: Iterable[Days]) -> list[str]:
+    """Days between settled ones that are not: what is known of them is compared, and more may come."""
+    notes = []
+    for days in compared:
+        [known] = asks.ask("bridge_days", from_date=days.from_date, to_date=days.to_date).to_dicts()
+        count = known["unsettled_days_count"]
+        if count:
+            not_settled = figures.counted(count, "day is not settled", "days are not settled")
+            notes.append(f"Of {days.in_words()} {not_settled}: what is known is compared as it stands.")
     return notes

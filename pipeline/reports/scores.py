@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 # The subject and the body of a `case.done`.
 Done = tuple[str, Mapping[str, Any]]
 _WORKLOAD = "workload:"
+_SAVING = (_WORKLOAD, "waste:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,13 @@ class Scored:
 
 def scores(done: Iterable[Done], rows: Sequence[Row]) -> list[Scored]:
     """done: subject and body of each `case.done`. rows: alert_scores.sql. A case that is said to be done twice is done
-    when it was said first.
+    when it was said first. Of what saves nothing by being done (a balance, a budget, a source, a restated month, a
+    dispute) there is no score.
     """
     first: dict[str, Done] = {}
     for subject, body in done:
         first.setdefault(body["case_key"], (subject, body))
-    found = [_scored(subject, body, rows) for subject, body in first.values() if not subject.startswith("dispute:")]
+    found = [_scored(subject, body, rows) for subject, body in first.values() if subject.startswith(_SAVING)]
     return sorted(found, key=lambda one: (one.done_on, one.case_key))
 
 
@@ -56,7 +58,7 @@ def _scored(subject: str, body: Mapping[str, Any], rows: Sequence[Row]) -> Score
     elif subject.startswith(_WORKLOAD):
         mine = [row for row in rows if row["workload"] == subject.removeprefix(_WORKLOAD)]
     else:
-        return Scored(**about, realized=None, days_count=0, why="it is about no GPUs and no workload")
+        return Scored(**about, realized=None, days_count=0, why="its GPUs serve no tokens that could be compared")
     score = realized_saving(_days(mine), recommended_on=recommended, done_on=done)
     realized = None if score.realized_per_month is None else to_places(score.realized_per_month, 18)
     return Scored(**about, realized=realized, days_count=score.days_count, why=score.why)

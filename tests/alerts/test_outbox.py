@@ -609,6 +609,13 @@ def test_snooze_without_a_time_zone_is_refused(events, clock):
         outbox(events, None, clock).snooze(SUBJECT, until=NOW.replace(tzinfo=None), by="ana")
 
 
+def test_snooze_until_what_is_over_is_refused_and_lands_nothing(events, clock):
+    """A day that is chosen in Slack is its first moment: today's is over."""
+    with pytest.raises(AlertError, match="Name a later moment"):
+        outbox(events, None, clock).snooze(SUBJECT, until=NOW.replace(hour=0), by="ana")
+    assert events.events() == []
+
+
 def test_later_facts_edit_the_post_in_place(slack, events, clock):
     announce(events, bot(slack), clock)
     tomorrow = DAY + timedelta(days=1)

@@ -186,6 +186,23 @@ def test_of_a_month_that_is_not_over_settled_days_stand_against_as_many(tmp_path
     assert bridge.notes == ()
 
 
+def test_a_day_between_settled_ones_that_is_not_is_named_where_it_is_compared(tmp_path):
+    statuses = [
+        {"usage_date": date(2026, month, day), "status": status, "blocked_count": 0}
+        for month, holes in ((9, {4: "missing"}), (10, {7: "provisional", 8: "missing", 21: "open"}))
+        for day in range(1, 22)
+        for status in [holes.get(day, "settled")]
+    ]
+    filled = two_months(
+        api=[api_cost(usage_date=date(2026, month, 3), billed_cost=Decimal(1)) for month in (9, 10)],
+        fct_day_status_daily=statuses,
+    )
+    assert found(tmp_path, filled).notes == (
+        "Of 1 to 20 Sep 2026 1 day is not settled: what is known is compared as it stands.",
+        "Of 1 to 20 Oct 2026 2 days are not settled: what is known is compared as it stands.",
+    )
+
+
 def test_two_whole_months_of_other_lengths_say_so(tmp_path):
     filled = two_months(api=[api_cost(**before()), api_cost()])
     assert found(tmp_path, filled).notes == ("Volume holds the days too: 31 against 30.",)

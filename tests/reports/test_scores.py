@@ -91,14 +91,22 @@ def test_the_realized_saving_is_that_of_a_second_route_over_the_same_tables(demo
     assert (one.predicted, one.by, one.why) == (Decimal("8207.788"), "ana", None)
 
 
-def test_of_a_case_on_an_api_alone_the_workload_is_measured_and_of_anything_else_nothing(demo):
+def test_of_a_case_on_an_api_alone_the_workload_is_measured_and_of_gpus_that_serve_nothing_nothing_is(demo):
     snapshot, _ = demo
-    api, runway = scored(
-        snapshot, done("workload:coding-assistant", pool=None), done("runway:openrouter/router/USD", pool=None)
+    nobodys, api = scored(
+        snapshot, done("workload:coding-assistant", pool=None), done("waste:(no deployment)", pool=None)
     )
-    assert api.case_key == "runway:openrouter/router/USD#1"
-    assert (api.realized, api.why) == (None, "it is about no GPUs and no workload")
-    assert runway.realized is not None or runway.why is not None
+    assert nobodys.case_key == "waste:(no deployment)#1"
+    assert (nobodys.realized, nobodys.why) == (None, "its GPUs serve no tokens that could be compared")
+    assert api.realized is not None or api.why is not None
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["runway:openrouter/router/USD", "overspend:2026-10/team/x", "source:a/b", "restated:2026-09", "dispute:waste:x"],
+)
+def test_what_saves_nothing_by_being_done_is_no_recommendation(subject):
+    assert scores([done(subject, pool=None, saving=None)], []) == []
 
 
 def test_said_twice_it_was_done_when_it_was_said_first_and_a_dispute_is_no_recommendation(demo):
