@@ -154,7 +154,9 @@ def snooze(folder: Path | None, subject: str, days: int | None, until: str | Non
     try:
         moment = now + timedelta(days=days) if days is not None else parse_stamp(str(until))
     except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+        raise click.BadParameter(
+            f"{until!r} is not an instant with a time zone. Write it like 2026-12-01T08:00Z."
+        ) from error
     outbox_of(open_project(folder)).snooze(subject, until=moment, by=who())
     console().print(printable(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC."), markup=False)
 

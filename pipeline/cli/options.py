@@ -162,13 +162,17 @@ def print_without_ends(out: Console, table: Table) -> None:
     out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
-# A sign and a currency: -$, €, CA$, or CHF and a space that does not break.
-_BEFORE_DIGITS = re.compile(r"^[-\u2212]?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
+# What is too small to be written, a sign and a currency: <, >−, -$, €, CA$, or CHF and a space that does not break.
+_BEFORE_DIGITS = re.compile(r"^[<>]?[-\u2212]?(?:[A-Z]{3}\u00a0|[A-Z]{0,3}[^\w\s.,%-])?")
+
+# A currency without a symbol: 12.00 CHF.
+_AFTER_DIGITS = re.compile(r"\s[A-Z]{3}$")
 
 # What stands in a column of numbers where there is none.
 _NO_NUMBERS = ("", "—", "unknown", "undefined", "unpriced")
 
 
 def _is_number(cell: str) -> bool:
-    digits = _BEFORE_DIGITS.sub("", cell.removeprefix("≤ ").removeprefix("≥ "))
+    amount = _AFTER_DIGITS.sub("", cell.removeprefix("≤ ").removeprefix("≥ "))
+    digits = _BEFORE_DIGITS.sub("", amount)
     return cell in _NO_NUMBERS or digits.replace(",", "").replace(".", "").replace("%", "").strip().isdigit()

@@ -208,6 +208,7 @@ def test_a_past_moment_is_shown_without_moving_the_present(demo_folder):
         (["report", "--month", "2026-13"], 2, "not a month"),
         (["accept", "acme", "--why", "x"], 2, "BUCKET is source/account/dataset/bucket"),
         (["snooze", "workload:chat"], 2, "either --days or --until"),
+        (["snooze", "workload:chat", "--until", "2026-12-01"], 2, "Write it like 2026-12-01T08:00Z"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong_and_exits_with_its_code(demo_folder, arguments, code, words):

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import group
-from pipeline.cli.options import console
+from pipeline.cli.options import console, print_table
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, source, three_days
 
@@ -156,3 +156,9 @@ def test_on_a_terminal_there_is_colour_unless_nobody_wants_it(monkeypatch: pytes
     assert console().no_color
     monkeypatch.setenv("TERM", "dumb")
     assert console().color_system is None
+
+
+@pytest.mark.parametrize("amount", ["2.00 CHF", ">\u22120.01 USD", "<0.01 USD", "\u2212€2.00", "—"])
+def test_amounts_stand_right_however_small_and_in_whatever_currency(capsys, amount):
+    print_table(["what", "cost"], [["a", "1,000,000.00 CHF"], ["b", amount]])
+    assert capsys.readouterr().out.splitlines()[-2].endswith(f" {amount} │")
