@@ -108,6 +108,7 @@ def _brought_up_to_date(project: Project, snapshot: Snapshot, month: date, *, dr
             if not now.lines:
                 console().print(f"{month:%Y-%m}: nothing is accrued. What it owes is billed, or nothing is agreed.")
                 return None
+            _print_unsettled(questions, month)
             body = issue_body(now, month=month, config=config, about=about)
             events = _with(project, events, ACCRUAL_ISSUED_EVENT, f"{month:%Y-%m}", body, dry_run=dry_run)
             issued = issued_of(events, month)
@@ -123,6 +124,18 @@ def _brought_up_to_date(project: Project, snapshot: Snapshot, month: date, *, dr
             events = _with(project, events, ACCRUAL_SETTLED_EVENT, f"{month:%Y-%m}", found, dry_run=dry_run)
             settled = settled_of(events, issued)
         return journal_of(issued, settled)
+
+
+def _print_unsettled(questions: Questions, month: date) -> None:
+    """The days of which more may come: what is issued of them is too little for ever."""
+    early = questions.ask("growing_days", from_date=month, to_date=next_month(month)).to_dicts()
+    if early:
+        first = early[0]
+        said = (
+            f"Not settled: {counted(len(early), 'day')} from {first['usage_date']} ({first['first_source']}). They may "
+            "still grow, and what is issued stays: wait until `breakeven status` calls the month settled."
+        )
+        console().print(printable(said), markup=False)
 
 
 def _with(

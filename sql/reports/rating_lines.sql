@@ -8,13 +8,19 @@
 with
 unsettled_days as (
     select distinct
-        usage_date,
-        account
-    from fct_source_coverage_daily
+        coverage.usage_date,
+        coverage.account
+    from fct_source_coverage_daily as coverage
+    inner join dim_source as sources
+        on
+            coverage.source = sources.source
+            and coverage.account = sources.account
+            and coverage.dataset = sources.dataset
     where
-        usage_date >= $from_date
-        and usage_date < $to_date
-        and (status in ('open', 'provisional') or is_blocked)
+        coverage.usage_date >= $from_date
+        and coverage.usage_date < $to_date
+        and sources.is_waited_for
+        and (coverage.status in ('open', 'provisional') or coverage.is_blocked)
 ),
 
 costs as (

@@ -142,6 +142,21 @@ def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(
     assert [(row["debit"], row["credit"]) for row in true_up] == [("", "0.25")]
 
 
+def test_days_of_which_more_may_come_are_named_before_they_are_issued(make_project: MakeProject) -> None:
+    """Usage of the 2nd was asked for before it settled; that of the 1st is whole."""
+    lag = {"settle_lag_hours": 30 * 24}
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main", **lag)])
+    rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "4.25"}]
+    made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
+    used = usage_result(output_tokens=1_000_000)
+    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-01": [used], "2026-11-02": [used]}))
+    made.drop(COST_API, "main", "cost.json", api_page({"2026-11-01": [cost_result("500")]}))
+    made.ingest(now=DECEMBER)
+    made.build(now=DECEMBER)
+    said = " ".join(accrue(made, "--dry-run").output.split())
+    assert "Not settled: 1 day from 2026-11-02 (anthropic_usage_api of main)." in said
+
+
 def test_what_has_lost_its_price_is_not_settled_at_nothing(make_project: MakeProject) -> None:
     """A contract ends earlier than was thought: no bill is there, and so nothing is reversed."""
     made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
