@@ -154,7 +154,7 @@ def owners(
         ]
         for row in rows[:_SHOWN]
     ]
-    print_table(["issuer", "account", "known by", "known as", *measures, "without an amount"], cells, title)
+    print_table(["issuer", "account", "known by", "known as", *measures, "no amount or no rate"], cells, title)
     if len(rows) > _SHOWN:
         console().print(f"And {counted(len(rows) - _SHOWN, 'more line')}: --format csv has all.", markup=False)
     console().print("Under `ownership:` in breakeven.yaml, with a name for NAME and a `from:` where it began:")

@@ -14,7 +14,16 @@ from pipeline.config import landed_config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.ownership import narrowest_first, owner_of
 from tests.pipeline.conftest import MakeProject
-from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, SmallProject, console_csv, console_row, source
+from tests.pipeline.small_project import (
+    CONSOLE,
+    CONSOLE_NAME,
+    INVOICE,
+    SmallProject,
+    console_csv,
+    console_row,
+    invoice_csv,
+    source,
+)
 
 MART = "fct_owner_costs_daily"
 LATER = datetime(2026, 11, 6, 6, tzinfo=UTC)
@@ -118,6 +127,15 @@ def test_a_task_has_a_price_in_the_terminal_and_a_month_that_is_not_over_has_non
     shown = CliRunner().invoke(group, words).output
     assert "unknown" in shown
     assert "no value on 29 of 30 days" in shown
+
+
+def test_what_has_no_rate_is_not_said_to_have_no_amount(make_project: MakeProject) -> None:
+    made = make_project([source(INVOICE, "gc")])
+    made.drop(INVOICE, "gc", "invoice.csv", invoice_csv([("GPU server", "srv-1", "90.00")], currency="EUR"))
+    made.ingest()
+    made.build()
+    words = ["owners", "--project", str(made.folder), "--from", "2026-11-01", "--to", "2026-11-04"]
+    assert "no amount or no rate" in " ".join(CliRunner().invoke(group, words).output.split())
 
 
 COMPANY = (
