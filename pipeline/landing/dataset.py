@@ -19,8 +19,10 @@ Frames = dict[str, pl.DataFrame]
 Settings = Mapping[str, object]
 
 # What else than QuarantineError a reader raises of a file that nobody thought of: no file ends a build, or a poll.
-UNFORESEEN: tuple[type[Exception], ...] = (
+# A panic of Polars over damaged Parquet is no Exception.
+UNFORESEEN: tuple[type[BaseException], ...] = (
     TypeError, ValueError, LookupError, ArithmeticError, RecursionError, pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
 )  # fmt: skip
 
 

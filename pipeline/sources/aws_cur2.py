@@ -26,7 +26,7 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Settings, Table
-from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk
+from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
 from pipeline.sources.data_exports import export_probe, fetch_export, month_of
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
@@ -185,8 +185,9 @@ def in_place(content: bytes, settings: Settings) -> Mapping[str, InPlace] | None
         return None
     try:
         theirs: _Columns = dict(pl.read_parquet_schema(io.BytesIO(content)))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise QuarantineError(f"Not a readable Parquet file ({str(error).splitlines()[0]}). Export it again.") from None
+    refuse_rows_beyond_bytes(content)
     _check_header(theirs)
     if not all(_is_usual(name, kind) for name, kind in theirs.items()):
         return None

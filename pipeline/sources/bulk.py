@@ -1,5 +1,6 @@
 """Bulk exports as frames, without a Python loop over rows: CSV and Parquet to text, exact decimals, instants in UTC."""
 
+import io
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ _HEAD_BYTES = 65_536
 # Bills pack to a tenth or a thirtieth; a small file may be all of one line.
 _MOST_RATIO = 100
 _LEAST_LIMIT_BYTES = 256 * 1024**2
+# A line of a bill has a cost of its own: no export packs more of them than it has bytes, unless it is small.
+_MOST_ROWS_OF_A_SMALL_FILE = 1_000_000
 _WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 NULLS = ("", "NULL", "null")
 
@@ -243,12 +246,27 @@ def unpacked(content: bytes) -> bytes:
     return b"".join(parts)
 
 
+def refuse_rows_beyond_bytes(content: bytes) -> None:
+    """QuarantineError for Parquet of more rows than bytes, and than a million: a few bytes may say billions of them."""
+    try:
+        rows: int = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        # Whoever reads it says what is wrong.
+        return
+    if rows > max(_MOST_ROWS_OF_A_SMALL_FILE, len(content)):
+        raise QuarantineError(
+            f"A Parquet file of {len(content):,} bytes says that it holds {rows:,} rows: more than "
+            f"{_MOST_ROWS_OF_A_SMALL_FILE:,}, and more than it has bytes, which no export does. Export it again."
+        )
+
+
 def _parquet_columns(
     content: bytes, kind_of: Callable[[str], Kind]
 ) -> tuple[dict[str, pl.Series], dict[str, pl.Series]]:
     """Every column, typed where its kind and its own type allow, else as text; beside it, as text, the doubles among
     the decimals that the fast way does not hold exactly.
     """
+    refuse_rows_beyond_bytes(content)
     with TemporaryDirectory() as folder, duckdb.connect() as connection:
         file = Path(folder) / "export.parquet"
         file.write_bytes(content)

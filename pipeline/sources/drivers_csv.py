@@ -80,7 +80,9 @@ def parse(content: bytes, settings: Settings) -> Frames:
             raise QuarantineError(f"{where}: driver is {driver[:20]!r}. Name what is counted, as tasks or customers.")
         for name, text in (("team", team), ("workload", workload)):
             if text is not None and len(text) > _LONGEST_NAME:
-                raise QuarantineError(f"{where}: {name} has {len(text)} characters; at most {_LONGEST_NAME} are a name.")
+                raise QuarantineError(
+                    f"{where}: {name} has {len(text)} characters; at most {_LONGEST_NAME} are a name."
+                )
         if per not in PERIODS:
             raise QuarantineError(f"{where}: per is {per!r}. It is {' or '.join(PERIODS)}.")
         if team is not None and workload is not None:

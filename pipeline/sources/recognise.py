@@ -75,7 +75,7 @@ def _of_parquet(name: str, place: Path | io.BytesIO) -> Recognised:
         if isinstance(place, io.BytesIO):
             place.seek(0)
         tags = pl.read_parquet(place, columns=["Tags"], n_rows=_SAMPLE_ROWS) if "Tags" in columns else None
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         return Recognised(None, None, f"a Parquet file that cannot be read ({type(error).__name__}). Export it again")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(columns)

@@ -207,6 +207,8 @@ def _google_table_says(content: bytes) -> Decimal:
     headers = list(re.finditer(rb"^.*SKU description.*Unrounded cost.*$", content, re.MULTILINE))
     if at < 0 or not headers:
         raise UnsaidError("no header")
+    if len(headers) > 1:
+        raise AmbiguousError("two headers: what is above the second is above the table")
     return csv_says("Unrounded cost ($)")(content[headers[0].start() :])
 
 
@@ -216,9 +218,7 @@ def _parquet_says(column: str) -> Says:
     def says(content: bytes) -> Decimal:
         try:
             values = pl.read_parquet(io.BytesIO(content), columns=[column])[column].drop_nulls().to_list()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a panic of polars is no Exception
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise AmbiguousError(str(error)) from None
         return total(number(repr(value)) for value in values)
 
@@ -257,7 +257,7 @@ class Format:
             frames = self.parse(content, self.settings)
         except QuarantineError:
             return False
-        except Exception as error:
+        except (Exception, pl.exceptions.PanicException) as error:
             raise MisreadError(f"{type(error).__name__}: {error}") from error
         found = self.read(frames)
         try:

@@ -10,12 +10,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pytest
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames
 from pipeline.sources import (
     api_bill_csv,
+    aws_cur2,
     azure_cost_details,
     bulk,
     deepseek_usage,
@@ -29,8 +32,9 @@ from pipeline.sources import (
 )
 from pipeline.sources.focus_shape import CHARGES
 from pipeline.sources.http import window_settings
+from pipeline.sources.recognise import recognise_bytes
 from tests.pipeline.small_project import SmallProject, source
-from tests.sources import azure, gcp
+from tests.sources import azure, cur2, gcp
 from tests.sources.test_gcp_cost_table import table
 
 _NOVEMBER = window_settings(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -124,6 +128,41 @@ def test_a_gzip_that_unpacks_to_what_no_export_is_is_refused_before_it_fills_the
     for content in (gzip.compress(b"x" * 4 * 1024**2), gzip.compress(b"x" * 700_000) * 2):
         with pytest.raises(QuarantineError, match="unpacks to more than 100 times"):
             bulk.unpacked(content)
+
+
+@pytest.mark.parametrize(
+    "read", [gcp_billing_export.parse, aws_cur2.parse, aws_cur2.in_place], ids=["google", "aws", "aws, where it lies"]
+)
+def test_a_parquet_of_more_rows_than_bytes_is_refused_before_it_fills_the_memory(read: Any, tmp_path: Path) -> None:
+    """A constant is told once: a kilobyte says thirty million rows."""
+    file = tmp_path / "bomb.parquet"
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"copy (select 1.5 as cost from range(1000001)) to '{file}' (row_group_size 1000001)")
+    content = file.read_bytes()
+    assert len(content) < 10_000
+    with pytest.raises(QuarantineError, match=r"says that it holds 1,000,001 rows: more than 1,000,000, and more than"):
+        read(content, {"files": "whole", "billing_period": "2026-10"})
+
+
+def test_a_parquet_over_which_polars_panics_is_refused_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panic is no Exception: met with one byte of a footer changed, it would end the build of every other file."""
+
+    def panics(*_: Any, **__: Any) -> Any:
+        raise pl.exceptions.PanicException("called `Option::unwrap()` on a `None` value")
+
+    content = cur2.parquet([cur2.line()])
+    monkeypatch.setattr(pl, "read_parquet_schema", panics)
+    assert "a Parquet file that cannot be read" in recognise_bytes("a.parquet", content).reason
+    with pytest.raises(QuarantineError, match="Not a readable Parquet file"):
+        aws_cur2.in_place(content, {"billing_period": "2026-10"})
+
+    spoilt = replace(prepaid_csv.SOURCE, drop=panics)
+    monkeypatch.setattr(ingest, "source_named", lambda _: spoilt)
+    project = SmallProject(tmp_path, [source("prepaid_csv", "openai", settings={"issuer": "openai"})])
+    project.drop("prepaid_csv", "openai", "a.csv", b"date,entry,amount,currency\n2026-11-01,balance,1,USD\n")
+    assert [one.error for one in project.ingest()] == [None]
 
 
 def test_every_member_of_a_gzip_is_read_and_a_cut_one_is_refused() -> None:
