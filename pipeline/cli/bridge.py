@@ -10,8 +10,9 @@ import polars as pl
 
 from pipeline.cli.options import console, emit, open_project, period, print_table, snapshot_for
 from pipeline.decisions.graph import config_of
+from pipeline.formats.currency import minor_digits
 from pipeline.formats.writing import printable
-from pipeline.reports.bridge import API, EFFECT_SCHEMA, GPUS, NOTE, WORDS, effect_rows, largest, month_bridge
+from pipeline.reports.bridge import EFFECT_SCHEMA, NOTE, WORDS, effect_rows, largest, month_bridge, rounded_effects
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import money
 
@@ -34,9 +35,16 @@ def print_bridge(folder: Path | None, as_of: str | None, to_text: str | None, ou
     def amount(cost: Fraction) -> str:
         return money(Decimal(round(cost * 10**18)).scaleb(-18), currency)
 
+    digits = minor_digits(currency)
+    rounded = rounded_effects(found, digits)
+
     def of(effect: str) -> list[str]:
-        lanes = [found.lanes[lane].of(effect) for lane in (API, GPUS)]
-        return [*("" if not cost else amount(cost) for cost in lanes), amount(sum(lanes, Fraction(0)))]
+        """As the report has them: each column sums to its last digit. Nothing where a lane has no such effect."""
+        exact = [*(lane.of(effect) for lane in found.lanes.values()), found.of(effect)]
+        return [
+            "" if not cost and place < len(found.lanes) else amount(Fraction(units, 10**digits) or _least(cost))
+            for place, (cost, units) in enumerate(zip(exact, rounded[effect], strict=True))
+        ]
 
     before, after = (
         [one.before_cost for one in found.lanes.values()],
@@ -63,3 +71,8 @@ def print_bridge(folder: Path | None, as_of: str | None, to_text: str | None, ou
         console().print(f"Of which accrued: {accrued(found.accrued[0])} before, {accrued(found.accrued[1])} after.")
     for text in (*found.notes, NOTE):
         console().print(printable(text), markup=False)
+
+
+def _least(cost: Fraction) -> Fraction:
+    """What is not zero is not written as zero, and is too little for its column's last digit."""
+    return Fraction((cost > 0) - (cost < 0), 10**18)

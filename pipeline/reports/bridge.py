@@ -182,6 +182,20 @@ def effect_rows(found: MonthBridge) -> list[dict[str, Any]]:
     ]
 
 
+def rounded_effects(found: MonthBridge, places: int) -> dict[str, list[int]]:
+    """Each effect in the lanes' order and together, in whole units of 10^-places: every column of them sums to the
+    difference of its two rounded costs. The last column is rounded by itself: a row may be one apart.
+    """
+    unit = 10**places
+    costs: list[Bridge | MonthBridge] = [*found.lanes.values(), found]
+    columns = [(one.before_cost, one.after_cost, one.of) for one in costs]
+    rounded = [
+        rounded_to_sum([of(effect) * unit for effect in found.present], round(after * unit) - round(before * unit))
+        for before, after, of in columns
+    ]
+    return {effect: [column[place] for column in rounded] for place, effect in enumerate(found.present)}
+
+
 def largest(found: MonthBridge, effect: str, *, most: int = 3) -> list[tuple[str, Fraction]]:
     """The lines that an effect is mostly of, with their cost: greatest first, whatever its sign."""
     sums: dict[str, Fraction] = {}

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.decisions.graph import current_snapshot
 from pipeline.landing.project import Project
-from pipeline.reports.bridge import EFFECT_SCHEMA, effect_rows, month_bridge
+from pipeline.reports.bridge import EFFECT_SCHEMA, effect_rows, month_bridge, rounded_effects
 from pipeline.reports.questions import Questions
 
 from .fake_snapshot import OCTOBER, api_cost, gpu_cost, hours, snapshot_of, tables, unit_cost
@@ -96,6 +96,25 @@ def test_the_report_says_right_after_its_headline_what_changed_and_its_columns_a
     ]
     assert "of it volume" in says(document, "changes")
     assert document.every("svg")[0].attributes["id"] == "chart-changes"
+
+
+@pytest.mark.parametrize("places", [0, 2])
+def test_every_column_of_rounded_effects_sums_to_the_difference_of_its_rounded_costs(tmp_path, places):
+    third = Decimal(1) / 3
+    filled = two_months(
+        api=[
+            api_cost(**before(billed_cost=10 + third, tokens=30)),
+            api_cost(**before(billed_cost=20 + third, tokens=30, model="m")),
+            api_cost(billed_cost=44 + third, tokens=40),
+            api_cost(billed_cost=7 + third, tokens=7, model="m"),
+        ],
+        gpu=[gpu_cost(**before(realized_cost=26 + third)), gpu_cost(realized_cost=Decimal("24.555"))],
+        units=[unit_cost(**before(tokens=7)), unit_cost(tokens=9)],
+    )
+    bridge, unit = found(tmp_path, filled), 10**places
+    columns = zip(*rounded_effects(bridge, places).values(), strict=True)
+    for lane, column in zip((*bridge.lanes.values(), bridge), columns, strict=True):
+        assert sum(column) == round(lane.after_cost * unit) - round(lane.before_cost * unit)
 
 
 def test_a_dearer_model_is_mix_and_named_by_its_workload(tmp_path):

@@ -1,6 +1,6 @@
 """What changed since the month before, and why: effects that sum to the change, to the cent as they are written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -8,10 +8,20 @@ from fractions import Fraction
 from markupsafe import Markup
 
 from pipeline import charts
-from pipeline.economics.bridge import rounded_to_sum
+from pipeline.economics.bridge import Bridge
 from pipeline.formats.currency import minor_digits
 from pipeline.reports import figures
-from pipeline.reports.bridge import API, GPUS, NOTE, WORDS, MonthBridge, changes_of_groups, largest, month_bridge
+from pipeline.reports.bridge import (
+    API,
+    GPUS,
+    NOTE,
+    WORDS,
+    MonthBridge,
+    changes_of_groups,
+    largest,
+    month_bridge,
+    rounded_effects,
+)
 from pipeline.reports.page import Block, Column, Figure, Legend, Note, Row, Section, Table
 from pipeline.reports.sections.month import Month, marked
 
@@ -41,27 +51,21 @@ class _Written:
     def __init__(self, found: MonthBridge, digits: int) -> None:
         self._digits = digits
         self.present = found.present
-        columns = [(one.before_cost, one.after_cost, one.of) for one in (found.lanes[lane] for lane in _LANES)]
-        columns.append((found.before_cost, found.after_cost, found.of))
-        self.before = [self._written(before) for before, _, _ in columns]
-        self.after = [self._written(after) for _, after, _ in columns]
-        effects = [self._column(*column) for column in columns]
-        self.effects = {effect: [column[effect] for column in effects] for effect in self.present}
+        costs: list[Bridge | MonthBridge] = [*(found.lanes[lane] for lane in _LANES), found]
+        self.before = [self._written(one.before_cost) for one in costs]
+        self.after = [self._written(one.after_cost) for one in costs]
+        stored, written = rounded_effects(found, _PLACES), rounded_effects(found, digits)
+        self.effects = {
+            effect: [
+                _Sum(exact=Decimal(one).scaleb(-_PLACES), written=Decimal(other).scaleb(-digits))
+                for one, other in zip(stored[effect], written[effect], strict=True)
+            ]
+            for effect in self.present
+        }
 
     def change(self) -> "_Sum":
         before, after = self.before[-1], self.after[-1]
         return _Sum(exact=after.exact - before.exact, written=after.written - before.written)
-
-    def _column(self, before: Fraction, after: Fraction, of: Callable[[str], Fraction]) -> dict[str, "_Sum"]:
-        costs = [of(effect) for effect in self.present]
-        stored, written = (
-            rounded_to_sum([cost * unit for cost in costs], round(after * unit) - round(before * unit))
-            for unit in (10**_PLACES, 10**self._digits)
-        )
-        return {
-            effect: _Sum(exact=Decimal(one).scaleb(-_PLACES), written=Decimal(other).scaleb(-self._digits))
-            for effect, one, other in zip(self.present, stored, written, strict=True)
-        }
 
     def _written(self, exact: Fraction) -> "_Sum":
         units = round(exact * 10**self._digits)
