@@ -39,6 +39,7 @@ from pipeline.landing.landing import ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT
 from pipeline.landing.records import Event, digest
 from pipeline.ownership import owner_of
 from pipeline.reports.closing import next_month
+from pipeline.reports.figures import counted
 from pipeline.reports.words import inert
 
 API, GPU = "api", "gpu"
@@ -63,8 +64,8 @@ class _Sum:
 
 @dataclass(frozen=True)
 class Accrued:
-    """What a month has accrued by now. `days`: which of them, by thing; `unpriced`: those of which nobody knows how much
-    is owed; `left_out`: the same in words.
+    """What a month has accrued by now. `days`: which of them, by thing; `unpriced`: those of which nobody knows how
+    much is owed; `left_out`: the same in words.
     """
 
     lines: tuple[Line, ...]
@@ -155,7 +156,7 @@ def accrued_of(
         lines=tuple(_rounded({key: (held.cost, _basis(key[0], held)) for key, held in sums.items()})),
         days={thing: frozenset(found) for thing, found in days.items()},
         unpriced={thing: frozenset(found) for thing, found in unpriced.items()},
-        left_out=tuple(f"{what} ({len(found)} days)" for what, found in sorted(unknown.items())),
+        left_out=tuple(f"{what} ({counted(len(found), 'day')})" for what, found in sorted(unknown.items())),
     )
 
 
@@ -172,7 +173,7 @@ def _rounded(sums: Mapping[tuple[Thing, str, str | None], tuple[Fraction, str]])
 
 
 def _basis(thing: Thing, held: _Sum) -> str:
-    days = f"{len(held.days)} days from {min(held.days)} to {max(held.days)}"
+    days = f"{counted(len(held.days), 'day')} from {min(held.days)} to {max(held.days)}"
     if thing.lane == API:
         return f"{held.quantity} metered tokens at {' and '.join(sorted(held.rates))}, {days}"
     hours = Fraction(held.quantity, _MS_PER_HOUR)

@@ -131,7 +131,7 @@ def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(
         ("API expense", "4.25", ""),
         ("Accrued liabilities", "", "4.25"),
     ]
-    assert "1000000 metered tokens at contract rate" in rows[0]["basis"]
+    assert "1000000 metered tokens at contract rate, 1 day from" in rows[0]["basis"]
     made.drop(COST_API, "main", "cost2.json", api_page({"2026-11-02": [cost_result("400")]}))
     made.ingest(now=LATER)
     made.build(now=LATER)
