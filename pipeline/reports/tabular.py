@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import polars as pl
@@ -15,9 +15,9 @@ from pipeline.reports.sheets import Sheet, SheetColumn, Value
 
 _STORED = pl.Decimal(38, 18)
 _PLACES = Decimal("1e-18")
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_EXACT = Context(prec=60)
 # A spreadsheet's numbers are doubles: these digits of one are what it was given.
-_SHOWN = Context(prec=15, rounding=ROUND_HALF_EVEN)
+_SHOWN = Context(prec=15)
 # What Excel can hold: a sheet's name, a cell's text, and a width that a screen has room for.
 _MOST_NAME, _MOST_TEXT, _MOST_WIDTH, _LEAST_WIDTH = 31, 32_767, 60, 9
 _WORDS = ", in words"

@@ -35,7 +35,10 @@ told as (
 select
     coalesce(bills.usage_date, told.usage_date) as usage_date,
     'cloud_models_sum_to_the_bill' as law,
-    'account:' || coalesce(bills.account, told.account) as scope,
+    case
+        when coalesce(bills.account, told.account) is null then 'issuer:' || coalesce(bills.issuer, told.issuer)
+        else 'account:' || coalesce(bills.account, told.account)
+    end as scope,
     concat(
         coalesce(bills.usage_date, told.usage_date), ': ', coalesce(cast(bills.cost as varchar), 'nothing known'), ' ',
         coalesce(bills.billing_currency, told.billing_currency), ' charged for hosted models, ',
