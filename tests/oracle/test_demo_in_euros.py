@@ -225,8 +225,10 @@ def test_messages_summary_and_report_are_in_euros(euros: Demo, capsys: pytest.Ca
     shown = re.sub(r"<(style|script).*?</\1>", "", _without_budgets(report, euros.project), flags=re.DOTALL)
     assert "€" in shown
     assert "Money in EUR" in shown
-    controls = re.compile(r'<section id="controls".*?</section>', flags=re.DOTALL)
-    assert "$" in "".join(controls.findall(shown)), "a control is compared in the currency of its bill"
+    controls = re.compile(r'<section id="(?:controls|commitments)".*?</section>', flags=re.DOTALL)
+    in_dollars = controls.findall(shown)
+    assert len(in_dollars) == 2, "a control is compared, and a commitment unused, in the currency of its bill"
+    assert all("$" in section for section in in_dollars)
     assert "$" not in controls.sub("", shown)
 
 
