@@ -39,7 +39,7 @@ parts as (
                 ) = 0
                 then cast(coalesce(sum(billed.billed_cost_rc), 0) as decimal(38, 18))
         end as cost_rc,
-        cast(coalesce(sum(billed.tokens), 0) as bigint) as tokens
+        cast(sum(billed.tokens) as bigint) as tokens
     from billed
     left join deployments on billed.workload = deployments.workload
     where billed.workload is not null

@@ -130,6 +130,10 @@ def test_what_only_looks_like_one_side_counts_whole() -> None:
     alike = [one_of_two(pod, prompt=900, output=300, transferred=890, label={}) for pod in ("chat-0", "chat-1")]
     total = answer(watched(PrometheusApi(series=[*alike[0], *alike[1]]))).windows["observed"].window.tokens
     assert (total.prompt, total.output, total.requests) == (3600, 1200, 12)
+    # Answers of one token beside it, and too few prompts to be those that came from elsewhere.
+    short = one_of_two("chat-0", prompt=100, output=3, transferred=0, label={})
+    total = answer(watched(PrometheusApi(series=[*short, *alike[1]]))).windows["observed"].window.tokens
+    assert (total.prompt, total.output, total.requests) == (2000, 606, 12)
 
 
 @pytest.mark.parametrize("where", [{"namespace": "llm", "pod": "chat-0"}, {}])

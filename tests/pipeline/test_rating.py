@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_workspace_that_nobody_meters_is_no_claim(make_project: MakeProject) -
     assert sorted((row["usage_date"], row["kind"]) for row in rows) == sorted(
         [*((day, "agrees") for day in DAYS), *((day, "unmetered") for day in DAYS[4:])]
     )
-    assert {float(row["over_at_least_cost"]) for row in rows} == {0.0}
+    assert {Decimal(str(row["over_at_least_cost"])) for row in rows} == {0}
 
 
 def test_a_day_that_is_not_settled_is_not_rated(make_project: MakeProject) -> None:
