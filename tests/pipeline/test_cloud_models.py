@@ -66,6 +66,9 @@ def test_models_on_a_clouds_bill_have_a_price_by_class_and_every_dollar_of_their
     # What of a model has no count has a cost, and is in no price.
     (nova,) = (row for row in answers.ask("unit_costs", **DAYS).to_dicts() if row["model"] == "Nova2.0Lite")
     assert (nova["full_cost_rc"], nova["tokens"], nova["full_rc_per_mtok"]) == (Decimal("3.50"), 2_000_000, 1.5)
+    explored = {row["model"]: row for row in answers.ask("explore_units", **DAYS).to_dicts() if row["lane"] == "cloud"}
+    assert (explored["Claude Opus 5"]["tokens"], explored["Claude Opus 5"]["cost_rc"]) == (7_600_000, Decimal("16.50"))
+    assert (explored["Nova2.0Lite"]["tokens"], explored["Nova2.0Lite"]["unknown_count"]) == (2_000_000, 1)
     assert answers.rows("select detail from check_cloud_models_conserved") == []
     assert answers.one("select sum(billed_cost_rc) from fct_cloud_charges_daily") == Decimal("59.00")
     shown = CliRunner().invoke(group, ["costs", "--project", str(tmp_path), "--from", "2026-11-01", "--format", "csv"])
