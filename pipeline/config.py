@@ -540,6 +540,24 @@ class Slack(_Section):
     quiet_hours: SlackQuietHours | None = None
 
 
+# Letters, digits and the few marks that need no quoting: no list, no name beside it, no line of a header.
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+Addresses = Annotated[
+    tuple[Address, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[Address, ...])
+]
+
+
+class Mail(_Section):
+    """The SMTP server by which letters go out. Its password is in the variable `password_env`, never here."""
+
+    host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["tls", "starttls", "none"] = "starttls"
+    sender: Address = Field(alias="from")
+    user: str | None = Field(default=None, pattern=r"^[\x21-\x7e]{1,254}$")
+    password_env: EnvironmentName | None = None
+
+
 class RegretMeter(_Section):
     """Change sides once waiting has cost `alpha` times what a migration costs, in the reporting currency."""
 
@@ -578,6 +596,7 @@ class Config(_Section):
     owner_aliases: tuple[OwnerAlias, ...] = ()
     accounting: Accounting = Accounting()
     slack: Slack = Slack()
+    mail: Mail | None = None
     alerts: AlertRule = AlertRule()
 
 
@@ -813,6 +832,9 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
         yield from _per_use_of_nothing(index, service, config)
     yield from _hosts_of_two_pools(config.gpu_resources)
     yield from _owners_of_nothing(config)
+    if config.mail is not None and config.mail.security == "none" and config.mail.password_env is not None:
+        fix = "The password would go out unencrypted. Write starttls or tls, or leave password_env out."
+        yield _problem("mail", "security", value="none", fix=fix)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
