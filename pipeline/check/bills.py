@@ -23,6 +23,7 @@ from pipeline.build.runner import Built, Runner
 from pipeline.build.seeds import load_seeds
 from pipeline.build.sql_models import load_needed
 from pipeline.check.invoice_mapping import guessed_mapping
+from pipeline.check.same_lines import same_lines
 from pipeline.config import Config, SourceConfig
 from pipeline.decisions.graph import PYTHON_MODELS
 from pipeline.errors import QuarantineError
@@ -302,7 +303,7 @@ class _Reading:
             answers=self._answers(landed, accounts),
             together=together,
             days=days,
-            notes=(*left_out.values(), *_two_exports(recognised)),
+            notes=(*left_out.values(), *_two_exports(recognised), *same_lines(_by_month(checked, recognised))),
         )
 
     def _landed(self, landing: Landing) -> Landed:
@@ -415,6 +416,17 @@ def _two_exports(recognised: Sequence[_Recognised]) -> list[str]:
                 "the API's counts in what is said of all files together."
             )
     return said
+
+
+def _by_month(files: Sequence[CheckedFile], recognised: Sequence[_Recognised]) -> Mapping[str, list[tuple[str, bytes]]]:
+    """Billing month -> the files of AWS's reports that are of it and can be read."""
+    readable = {file.account for file in files if file.problem is None}
+    months: dict[str, list[tuple[str, bytes]]] = {}
+    for one in recognised:
+        if one.source in _PERIOD_STARTS and one.file.account in readable:
+            (payload,) = one.fetched.payloads
+            months.setdefault(one.fetched.settings["billing_period"], []).append((one.file.name, payload.content))
+    return months
 
 
 def _overlap(one: Fetched, other: Fetched) -> bool:

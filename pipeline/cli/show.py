@@ -41,6 +41,7 @@ from pipeline.cli.options import (
     snapshot_for,
 )
 from pipeline.cli.owners import CHOICES, DRIVER, answer_by_owner
+from pipeline.cli.taxes import answer_taxes
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
@@ -164,6 +165,7 @@ def _rc(config: Config) -> str:
     default=None,
     help="What each owner cost, or a unit of a driver.",
 )
+@click.option("--taxes", "is_taxes", is_flag=True, help="Each resource of the bills with the taxes on it.")
 def costs(
     folder: Path | None,
     as_of: str | None,
@@ -173,6 +175,7 @@ def costs(
     is_by_class: bool,
     is_bridge: bool,
     by: str | None,
+    is_taxes: bool,
 ) -> None:
     """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
 
@@ -186,10 +189,14 @@ def costs(
       breakeven costs --by team
       breakeven costs --by driver --from 2026-10-01 --to 2026-11-01
       breakeven costs --bridge --to 2026-11-01
+      breakeven costs --taxes --from 2026-10-01 --to 2026-11-01
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
     """
-    if is_by_class + is_bridge + (by is not None) > 1:
-        raise click.UsageError("--by-class, --bridge and --by are three questions: give one of them.")
+    if is_by_class + is_bridge + is_taxes + (by is not None) > 1:
+        raise click.UsageError("--by-class, --bridge, --by and --taxes are four questions: give one of them.")
+    if is_taxes:
+        answer_taxes(folder, as_of, from_text, to_text, output_format)
+        return
     if is_bridge:
         print_bridge(folder, as_of, to_text, output_format)
         return

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -231,6 +231,37 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
     said = document(answer)
     assert [one["file"] for one in said["files"]] == [one.title for one in answer.told if one.file is not None]
     assert {row["file"] for row in rows(answer)} >= {"cur.parquet", "invoice.csv"}
+
+
+@pytest.mark.parametrize("written", [cur2.parquet, cur2.csv_gz])
+def test_two_refreshes_of_a_month_are_never_one_total_and_the_lines_in_both_are_counted(
+    tmp_path, written: Callable[[Sequence[cur2.Line]], bytes]
+) -> None:
+    """Case 8, B9: 14.0777581906 by the manifest; both files would be 23.4175693298, and have 930 lines in common."""
+    hours = [f"2026-10-01T00:00:00Z/2026-10-{1 + number // 24:02d}T{number % 24:02d}:00:00Z" for number in range(700)]
+    keys = [(f"line-{number % 2}", hours[number // 2]) for number in range(1000)]
+
+    def chunk(total: str, of: Sequence[tuple[str, str]]) -> bytes:
+        rest = Decimal(total) - Decimal("0.001") * (len(of) - 1)
+        costs = [float(rest), *([0.001] * (len(of) - 1))]
+        return written(
+            [
+                cur2.line(cost, identity_line_item_id=line_id, identity_time_interval=interval)
+                for cost, (line_id, interval) in zip(costs, of, strict=True)
+            ]
+        )
+
+    files = {"chunk-1": chunk("14.0777581906", keys), "chunk-2": chunk("9.3398111392", keys[:930])}
+    answer = checked(tmp_path, files)
+    assert [of(answer, name).totals() for name in files] == [
+        {"USD": Decimal("14.0777581906")},
+        {"USD": Decimal("9.3398111392")},
+    ]
+    assert Decimal("14.0777581906") + Decimal("9.3398111392") == Decimal("23.4175693298")
+    (said,) = [text for text in answer.unknown if "one key in both" in text]
+    assert said.startswith("chunk-1 and chunk-2 are both of 2026-10, and 930 lines have")
+    apart = checked(tmp_path, {"chunk-1": chunk("14", keys[:70]), "chunk-2": chunk("9", keys[70:])})
+    assert not [text for text in apart.unknown if "one key in both" in text]
 
 
 @pytest.mark.parametrize(

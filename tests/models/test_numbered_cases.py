@@ -1,5 +1,6 @@
 """Worked examples of cloud and GPU bills, each by its number (`tests.numbered_cases`): from landed rows to tables."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from pipeline.build.closing_tables import TOTAL_EVENT
+from pipeline.cli import group
 from pipeline.decisions.restated_days import restated_days
 from pipeline.economics.accrual import rounded_once
 from pipeline.landing.landing import as_event
@@ -45,8 +48,9 @@ def two_deployments() -> dict[str, list[gpu.Row]]:
     }
 
 
-def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_nobodys(cache: Path) -> None:
-    """Case 6: 3g and 2g of 7 for $12.29. B18. A slice is told in millionths of its GPU."""
+@pytest.mark.parametrize(("processes", "rest"), [(0, "unallocated"), (2, "held_other")])
+def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_no_deployments(cache: Path, processes: int, rest: str) -> None:
+    """Case 6: 3g and 2g of 7 for $12.29, and 3.51 of no deployment. B18. A slice is told in millionths of its GPU."""
     told = [
         *serving(0, 1, target="a", model_name="a", gpu_shares_ppm=f"[{3_000_000 // 7}]"),
         *serving(0, 1, target="b", model_name="b", gpu_shares_ppm=f"[{2_000_000 // 7}]"),
@@ -55,14 +59,18 @@ def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_nobodys(cache: Path) ->
     found = gpu_states(
         cache,
         **two_deployments(),
-        **{gpu.SAMPLES: gpu.watched(0, 1, compute_process_count=0), gpu.SCRAPES: told, gpu.INVOICE_LINES: [bill]},
+        **{
+            gpu.SAMPLES: gpu.watched(0, 1, compute_process_count=processes),
+            gpu.SCRAPES: told,
+            gpu.INVOICE_LINES: [bill],
+        },
     )
     costs = {key: row["realized_cost"] for key, row in found.items()}
     assert sum(costs.values()) == Decimal("12.29")
     assert {key: round(cost, 2) for key, cost in costs.items()} == {
         ("a", "serving"): Decimal("5.27"),
         ("b", "serving"): Decimal("3.51"),
-        (None, "unallocated"): Decimal("3.51"),
+        (None, rest): Decimal("3.51"),
     }
 
 
@@ -116,6 +124,28 @@ def test_an_export_by_the_hour_and_one_by_the_day_come_to_the_same(tmp_path: Pat
     assert by_day(by_the_hour) == by_day(by_the_day)
     assert len(by_day(by_the_hour)) == 15
     assert [added_up(rows, "line_count") for rows in (by_the_hour, by_the_day)] == [360, 15]
+
+
+def test_the_tax_of_a_month_is_on_the_instances_that_it_taxes(tmp_path: Path) -> None:
+    """Case 12: 0.38 over five g6 by what they cost, .30/.01/.02/.04/.01; not over the disk, and no hour of any. B12."""
+    costs = {"i-a": 2.91, "i-b": 0.09, "i-c": 0.19, "i-d": 0.387369336, "i-e": 0.08}
+    lines = [
+        *(cur2.line(cost, line_item_resource_id=name) for name, cost in costs.items()),
+        cur2.line(7.0, line_item_resource_id="vol-1", line_item_usage_type="EBS:VolumeUsage.gp3"),
+        cur2.tax(0.38),
+    ]
+    cur2.refresh(cur2.FolderPlace(tmp_path / cur2.NAME), [cur2.parquet(lines)], at=cur2.FIRST)
+    acme = cur2.company(tmp_path, cur2.NAME)
+    assert acme.fetch().error is None
+    acme.small.build(now=cur2.NOW, graph=cloud.cloud_graph(["int_cloud_charges_daily", "dim_source"]))
+    words = ["costs", "--taxes", "--from", "2026-10-01", "--to", "2026-11-01", "--project", str(acme.small.folder)]
+    rows = json.loads(CliRunner().invoke(group, [*words, "--format", "json"], catch_exceptions=False).output)
+    assert {row["resource_id"]: Decimal(row["tax_cost"]) for row in rows} == {
+        "i-a": Decimal("0.30"), "i-b": Decimal("0.01"), "i-c": Decimal("0.02"), "i-d": Decimal("0.04"),
+        "i-e": Decimal("0.01"), "vol-1": 0,
+    }  # fmt: skip
+    shown = CliRunner().invoke(group, words).output
+    assert "$10.66 charged, $0.38 of taxes, $11.04 together" in shown
 
 
 def test_a_block_that_is_paid_in_advance_is_billed_when_bought_and_costs_while_it_lasts(cache: Path) -> None:
