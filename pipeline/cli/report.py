@@ -21,7 +21,7 @@ from pipeline.reports.monthly import FORMATS, write_reports
     multiple=True,
     default=("html",),
     show_default=True,
-    help="Several, if given several times. xlsx: a sheet a table; csv, parquet: a folder, a file a table, with a "
+    help="Several, if given several times. pdf: the same on pages that print; xlsx: a sheet a table; csv, parquet: a folder, a file a table, with a "
     "manifest; md: a summary for a channel.",
 )
 def report(folder: Path | None, as_of: str | None, month: str, formats: tuple[str, ...]) -> None:
@@ -30,7 +30,7 @@ def report(folder: Path | None, as_of: str | None, month: str, formats: tuple[st
     \b
     Examples:
       breakeven report --month 2026-10
-      breakeven report --month 2026-10 --format xlsx --format md
+      breakeven report --month 2026-10 --format pdf --format xlsx
       breakeven report --month 2026-10 --as-of 2026-11-05      as it was known then
     """
     if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) is None:

@@ -21,6 +21,7 @@ from pipeline.landing.records import digest
 from pipeline.landing.times import stamp
 from pipeline.reports import figures
 from pipeline.reports.page import Fact, Page, Section, render
+from pipeline.reports.pdf import as_pdf
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
@@ -32,7 +33,7 @@ from pipeline.reports.sheets import sheets_of
 from pipeline.reports.summary import as_markdown
 from pipeline.reports.tabular import as_xlsx, folder_of
 
-FORMATS = ("html", "md", "xlsx", "csv", "parquet")
+FORMATS = ("html", "pdf", "md", "xlsx", "csv", "parquet")
 # These are a folder of a file a table, with a manifest.
 FOLDERS = ("csv", "parquet")
 
@@ -96,6 +97,8 @@ def _written(project: Project, snapshot: Snapshot, page: Page, *, month: str, no
 def _one_file(page: Page, snapshot: Snapshot, form: str) -> bytes:
     if form == "xlsx":
         return as_xlsx(sheets_of(page), title=f"LLM costs, {page.month}: {page.company}", as_of=snapshot.as_of)
+    if form == "pdf":
+        return as_pdf(page, snapshot_id=snapshot.snapshot_id, as_of=snapshot.as_of)
     return (as_markdown(page) if form == "md" else render(page)).encode()
 
 

@@ -1,0 +1,70 @@
+"""The report as a PDF that prints: the same page, set by typst. Same release and same snapshot, same bytes.
+
+What the page says goes in as data, which typst never reads as markup; the template is ours alone. Fonts are those that
+typst brings, so that no machine's own change the bytes.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+from xml.etree import ElementTree
+
+from pipeline.reports.page import Block, Figure, Page
+
+# For reading aloud (ISO 14289): tagged, with a title, a language and words in the place of charts.
+_STANDARD = "ua-1"
+# Where a long name may go on in the next line: a hyphen is such a place already, others are made, after what separates
+# its parts or else anywhere.
+_LONG_WORD = re.compile(r"[^\s-]{17,}")
+_PIECE = re.compile(r"[^_/.:@=+,]{1,20}[_/.:@=+,]*|[_/.:@=+,]{1,20}")
+_NOT_READ = ("svg", "swatch", "kind")
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
+    """A4 pages. `as_of`: the moment that the file calls its own."""
+    import typst
+
+    title = f"LLM costs, {page.month}: {page.company}"
+    said = {**_said(page), "title": title, "running": _said(f"{title}. Snapshot {snapshot_id}")}
+    template = files("pipeline.reports").joinpath("templates/report.typ").read_bytes()
+    # It takes files by name, which its own types do not know.
+    compiled: Any = typst.compile
+    made: bytes = compiled(
+        {"main.typ": template, "page.json": json.dumps(said, ensure_ascii=False).encode()},
+        format="pdf",
+        ignore_system_fonts=True,
+        font_paths=[],
+        pdf_standards=[_STANDARD],
+        timestamp=int(as_of.timestamp()),
+    )
+    return made
+
+
+def _said(of: Any, key: str = "") -> Any:
+    """A page, and what it is made of, as JSON has it: by the names of its fields, a block with its kind. Words too long
+    for a line may break; what is an image or a colour stays.
+    """
+    if dataclasses.is_dataclass(of):
+        said = {field.name: _said(getattr(of, field.name), field.name) for field in dataclasses.fields(of)}
+        if isinstance(of, Figure):
+            said["alt"] = _said_of(str(of.svg))
+        return said | ({"block": of.block} if isinstance(of, Block) else {})
+    if isinstance(of, str):
+        return str(of) if key in _NOT_READ else _LONG_WORD.sub(_with_breaks, of)
+    return [_said(one, key) for one in of] if isinstance(of, Sequence) else of
+
+
+def _with_breaks(word: re.Match[str]) -> str:
+    return "\u200b".join(_PIECE.findall(word[0]))
+
+
+def _said_of(svg: str) -> str:
+    """What a chart says to whoever does not see it: its title and its description."""
+    root = ElementTree.fromstring(svg)
+    found = (root.findtext(f"{_SVG}{name}") or "" for name in ("title", "desc"))
+    return ". ".join(text.strip().rstrip(".") for text in found if text.strip())
