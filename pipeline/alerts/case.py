@@ -119,7 +119,8 @@ class Case:
 
     `about`: the workload's verdict, or what was found of another subject. `is_over`: nobody has to do anything now.
     `is_posted`: it has a post that can be edited. `ranked`: all that could be done about the same GPUs, best first.
-    `holds`: it is a digest of these.
+    `holds`: it is a digest of these. `overtaken_by`: another subject about the same GPUs, told or carried out, in
+    whose favour it is over: the GPUs still ask something of somebody.
     """
 
     subject: str
@@ -133,6 +134,7 @@ class Case:
     done_by: str | None = None
     snoozed_until: datetime | None = None
     is_over: bool = False
+    overtaken_by: str | None = None
     is_posted: bool = False
     ranked: tuple[str, ...] = ()
     holds: "tuple[Case, ...]" = ()
@@ -248,7 +250,8 @@ def cases_to_update(
         candidate, settled = one.candidate, one.settled
         if settled is None or (settled.state == CALM and settled.done_by is None) or one.is_outdated:
             continue
-        is_overtaken = leaders.get(candidate.pool, candidate.subject) != candidate.subject
+        leader = leaders.get(candidate.pool, candidate.subject)
+        is_overtaken = leader != candidate.subject
         is_over = settled.done_by is not None or candidate.is_calm or is_overtaken
         if not is_over and not candidate.is_known_as(settled.state):
             continue
@@ -262,6 +265,7 @@ def cases_to_update(
                 later_unsettled_days_count=candidate.later_unsettled_days_count,
                 acknowledged_by=settled.acknowledged_by,
                 is_over=is_over,
+                overtaken_by=leader if is_overtaken and settled.done_by is None and not candidate.is_calm else None,
                 is_posted=settled.is_posted,
                 done_by=settled.done_by,
                 wrong_by=settled.wrong_by,
@@ -474,7 +478,7 @@ def message_for(case: Case, *, currency: str, company: str, has_buttons: bool = 
     if case.holds:
         return _digest(case, currency=currency, company=company)
     said = _found(case.about) if isinstance(case.about, Finding) else _decided(case, case.about, currency)
-    before = "Done: " if case.done_by else "Over: " if case.is_over else ""
+    before = "Done: " if case.done_by else "Overtaken: " if case.overtaken_by else "Over: " if case.is_over else ""
     headline = f"{before}{said.headline}"
     decision, facts, command = said.decision, list(said.facts), said.command
     if len(case.ranked) > 1:
@@ -725,6 +729,8 @@ def _footer(case: Case, company: str) -> str:
     ]
     if case.done_by:
         parts.append(f"done, says {inert(case.done_by, NAME_LIMIT)}: what it saves is measured from then on")
+    elif case.overtaken_by:
+        parts.append(f"overtaken: what to do about these GPUs is said of {inert(case.overtaken_by, NAME_LIMIT)}")
     elif case.is_over:
         parts.append("over: nobody has to do anything any more")
     if case.acknowledged_by:

@@ -7,6 +7,7 @@ what was said of them can be ended.
 import shlex
 from calendar import monthrange
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -26,6 +27,8 @@ LEAST_DAYS = 7
 RUNWAY_LOW_DAYS = 14
 RUNWAY_LAST_DAYS = 3
 RUNWAY_CALM_DAYS = 28
+# A balance is as old as the newest settled day of its bill: older than this, it is not known what was used since.
+RUNWAY_STALE_DAYS = 7
 # Whole days after the day by which a source should have settled.
 LATE_DAYS = 2
 _NAME = 80
@@ -56,6 +59,16 @@ def waste_findings(
     return sorted(found, key=lambda one: one.subject)
 
 
+def waste_subject(deployment: str | None) -> str:
+    """None: GPUs that no deployment holds."""
+    return f"waste:{deployment if deployment is not None else '(no deployment)'}"
+
+
+def runway_subject(row: Row) -> str:
+    """Of a row of fct_prepaid_balances_daily."""
+    return f"runway:{row['issuer']}/{row['account']}/{row['billing_currency']}"
+
+
 def _waste(
     pool: str | None,
     rows: Sequence[Row],
@@ -76,7 +89,7 @@ def _waste(
     part = f", {round(100 * waste / bill)}% of its bill" if bill > 0 else ""
     said = money(amount, currency)
     return Finding(
-        subject=f"waste:{pool if pool is not None else '(no deployment)'}",
+        subject=waste_subject(pool),
         state="wasting",
         usage_date=newest,
         headline=f"{name}: {said} a month of GPUs that nothing needed",
@@ -111,7 +124,8 @@ def _a_month(rows: Iterable[Row], name: str, days: int, month_days: int) -> Frac
 def runway_findings(rows: Iterable[Row], *, day: date) -> list[Finding]:
     """Of each prepaid account, for how many days from `day` on its newest known balance lasts.
 
-    Rows: fct_prepaid_balances_daily, those with a closing balance. Nothing is said where nobody knows.
+    Rows: fct_prepaid_balances_daily, those with a closing balance. Nothing is said where nobody knows. A balance older
+    than a week is not known any more: that is said, as no emergency, where it would be low by now.
     """
     newest: dict[tuple[str, str, str], Row] = {}
     for row in rows:
@@ -128,13 +142,15 @@ def _runway(issuer: str, account: str, currency: str, *, row: Row, day: date) ->
     left = max((empty - day).days, 0)
     name = inert(" ".join(dict.fromkeys((issuer, account))), _NAME)
     balance, daily = money(row["closing_balance_cost"], currency), money(row["daily_used_cost"], currency)
+    if (day - row["usage_date"]).days > RUNWAY_STALE_DAYS:
+        return _stale_runway(name, balance, daily, row=row, day=day, empty=empty)
     is_last = left <= RUNWAY_LAST_DAYS
-    lasts = f"{left} day{'' if left == 1 else 's'}"
+    lasts = f"lasts {left} day{'' if left == 1 else 's'}" if empty >= day else f"should be used up since {empty} UTC"
     return Finding(
-        subject=f"runway:{issuer}/{account}/{currency}",
+        subject=runway_subject(row),
         state="about_to_run_out" if is_last else "running_low",
         usage_date=row["usage_date"],
-        headline=f"{name}: prepaid balance lasts {lasts}",
+        headline=f"{name}: prepaid balance {lasts}",
         do="Top it up." if left <= RUNWAY_LOW_DAYS else "Nothing: it lasts.",
         why=f"{balance} were left after {row['usage_date']} UTC, and {daily} are used a day.",
         by_when=f"By {empty} UTC: then requests are refused.",
@@ -149,15 +165,61 @@ def _runway(issuer: str, account: str, currency: str, *, row: Row, day: date) ->
     )
 
 
+def _stale_runway(name: str, balance: str, daily: str, *, row: Row, day: date, empty: date) -> Finding:
+    """Nobody knows what it holds: it may be used up, and it may have been topped up."""
+    would_last = (empty - day).days
+    is_calm = would_last > RUNWAY_CALM_DAYS
+    return Finding(
+        subject=runway_subject(row),
+        state="not_known",
+        usage_date=row["usage_date"],
+        headline=f"{name}: prepaid balance not known since {row['usage_date']} UTC",
+        do="Write down what the provider shows now, and see why its bill does not settle: breakeven doctor.",
+        why=f"{balance} were left then, {(day - row['usage_date']).days} days ago; {daily} were used a day.",
+        by_when=f"At that use and without a purchase it {'lasts until' if would_last >= 0 else 'was used up on'} "
+        f"{empty} UTC.",
+        at_stake="What the account serves stops when it is used up.",
+        how_sure="Not sure: what was used and bought since is not known.",
+        unknown=f"The balance, since {row['usage_date']} UTC.",
+        command="breakeven costs",
+        opens=would_last <= RUNWAY_LOW_DAYS,
+        is_calm=is_calm,
+        is_of_settled_days=False,
+        milder_than=frozenset({"about_to_run_out", "running_low"}),
+    )
+
+
 def budget_findings(rows: Iterable[Row], *, day: date, floor: Floor, currency: str) -> list[Finding]:
-    """Of each budget of the month of `day`. Rows: fct_budgets_monthly. A budget of which too little is known is not
-    among them: it ends nothing either.
+    """Of each budget of the month of `day`, and of the one before: its last days settle when it is over. What the month
+    before came to opens no case beside one that this month has to open anyway: that one says it.
+
+    Rows: fct_budgets_monthly. A budget of which too little is known is not among them: it ends nothing either.
     """
-    return [
-        _budget(row, day=day, floor=floor, currency=currency)
-        for row in rows
-        if row["month_from_date"] == day.replace(day=1) and row["status"] != "unknown"
-    ]
+    this_month = day.replace(day=1)
+    found = {}
+    for row in rows:
+        if row["month_from_date"] in (this_month, month_before(day)) and row["status"] != "unknown":
+            key = row["scope"], row["scope_name"], row["month_from_date"]
+            found[key] = _budget(row, day=day, floor=floor, currency=currency)
+    for (scope, name, month), past in list(found.items()):
+        present = found.get((scope, name, this_month))
+        if month < this_month and past.state == "over" and present is not None and present.opens:
+            found[scope, name, month] = replace(past, opens=False)
+            why = f"{present.why} Last month, {month:%Y-%m}: {past.at_stake}"
+            found[scope, name, this_month] = replace(present, why=why)
+    return list(found.values())
+
+
+def month_before(day: date) -> date:
+    """The first day of the month before that of `day`."""
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+# By whether its month is over.
+_WHAT_TO_DO_ABOUT_A_BUDGET = {
+    False: "Spend less, or raise the budget in breakeven.yaml, dated.",
+    True: "See what made it so, and set the budget of the months to come, dated: breakeven costs --bridge.",
+}
 
 
 def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
@@ -171,8 +233,11 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
     at_least = "" if row["settled_cost_rc"] is not None else "At least "
     days = f"{row['settled_days_count']} of {row['month_days_count']} days"
     is_within = row["status"] == "within"
+    is_past = row["month_from_date"] < day.replace(day=1)
     if is_within:
         heads_for = "within its budget"
+    elif is_past and is_over:
+        heads_for = f"the month is over, {said} above its budget{'' if forecast is not None else ' so far'}"
     elif forecast is None:
         heads_for = f"budget spent, {said} above it so far"
     else:
@@ -185,10 +250,12 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
         state="over" if is_over else "at_risk",
         usage_date=day,
         headline=f"{whose}, {month}: {heads_for}",
-        do="Nothing: it holds." if is_within else "Spend less, or raise the budget in breakeven.yaml, dated.",
+        do="Nothing: it holds." if is_within else _WHAT_TO_DO_ABOUT_A_BUDGET[is_past],
         why=f"{at_least}{money(spent, currency)} of {money(budget, currency)} are spent on settled days ({days}); "
         f"{comes_to}.",
-        by_when="The budget is spent." if is_over else f"Before the end of {month}.",
+        by_when=(
+            "The month is over." if is_past else "The budget is spent." if is_over else f"Before the end of {month}."
+        ),
         at_stake=f"{said} above the budget." if above > 0 else "Nothing above the budget.",
         how_sure=f"Forecast: {inert(row['reason'] or 'unknown', 300)}.",
         unknown=(
@@ -196,7 +263,7 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
         ),
         command="breakeven costs",
         team=row["scope_name"] if row["scope"] == "team" else None,
-        opens=is_over or (not is_within and floor.is_reached(above, whole=budget)),
+        opens=is_over or (not is_within and not is_past and floor.is_reached(above, whole=budget)),
         is_calm=is_within,
         milder_than=frozenset() if is_over else frozenset({"over"}),
     )
@@ -327,9 +394,12 @@ def _restated(month: date, rows: Sequence[Row], *, day: date) -> Finding:
     )
 
 
-def ended_findings(events: Sequence[EventLike], *, known: Collection[str], day: date) -> list[Finding]:
+def ended_findings(
+    events: Sequence[EventLike], *, known: Collection[str], declared: Collection[str], day: date
+) -> list[Finding]:
     """Of each open case of which nothing is found any more, that it is over: a restated month that is booked, a budget
-    whose month is. `known`: subjects of which something is found. `day`: the last one that is over.
+    whose month is, whatever is declared no more. `known`: subjects of which something is found. `declared`: subjects of
+    what breakeven.yaml has, of which nothing may be found for a while. `day`: the last one that is over.
     """
     found = []
     for subject, of_one in sorted(events_by_subject(events).items()):
@@ -341,28 +411,41 @@ def ended_findings(events: Sequence[EventLike], *, known: Collection[str], day: 
             found.append(
                 _ended(subject, name, day=day, said="nothing is left to book", why="What its bills say is booked.")
             )
-        elif kind == "overspend" and name[:7] < f"{day:%Y-%m}":
+        elif kind == "overspend" and name[:7] < f"{month_before(day):%Y-%m}":
             month, _, whose = name.partition("/")
             why = "A budget is of its month; the report has what that came to."
             found.append(
                 _ended(subject, month, day=day, said=f"the month is over for {whose.replace('/', ' ', 1)}", why=why)
             )
+        elif kind in _DECLARED and (name.partition("/")[2] if kind == "overspend" else subject) not in declared:
+            why = f"breakeven.yaml has no such {_DECLARED[kind]} any more."
+            found.append(_ended(subject, inert(name, _NAME), day=day, said="is declared no more", why=why))
     return found
 
 
-def _ended(subject: str, month: str, *, day: date, said: str, why: str) -> Finding:
+# Kinds of subjects that breakeven.yaml declares, and what it calls them.
+_DECLARED: Mapping[str, str] = {
+    "waste": "deployment",
+    "source": "source",
+    "runway": "prepaid account",
+    "overspend": "budget",
+    "workload": "workload",
+}
+
+
+def _ended(subject: str, name: str, *, day: date, said: str, why: str) -> Finding:
     return Finding(
         subject=subject,
         state=CALM,
         usage_date=day,
-        headline=f"{month}: {inert(said, _NAME)}",
+        headline=f"{name}: {inert(said, _NAME)}",
         do="Nothing.",
         why=why,
         by_when="Nothing waits.",
         at_stake="Nothing any more.",
         how_sure="By what the tables have of it: no row.",
         unknown="Nothing.",
-        command=f"breakeven report --month {month}",
+        command="breakeven alerts list",
         opens=False,
         is_calm=True,
         is_of_settled_days=False,

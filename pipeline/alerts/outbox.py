@@ -38,6 +38,7 @@ from pipeline.alerts.told import (
     CLOSED,
     DIGESTED,
     DONE,
+    KEPT_QUIET,
     OPENED,
     POSTED,
     PRINTED,
@@ -300,6 +301,7 @@ class Outbox:
                 outcomes.append(self.deliver(case))
             elif quiet_until is not None:
                 why = f"Quiet hours until {quiet_until:%Y-%m-%d %H:%M} UTC: a run after that"
+                self._keep_quiet(case, quiet_until)
                 outcomes.append(self._wait(case, why))
             else:
                 by_channel.setdefault(self._channel_of(case, outlet), []).append(case)
@@ -339,6 +341,15 @@ class Outbox:
     def _wait(self, case: Case, why: str) -> Outcome:
         message = self._message(case)
         return _outcome(message, "deferred", f"{why} posts it, if it still holds.")
+
+    def _keep_quiet(self, case: Case, until: datetime) -> None:
+        """Leave a trace, once a day: where every run is in quiet hours nobody is ever told."""
+        now = self._clock()
+        day = now.astimezone(UTC).date().isoformat()
+        before = {event.body["day"] for event in self._events.events(KEPT_QUIET) if event.body["case_key"] == case.key}
+        if day not in before:
+            body = {"case_key": case.key, "ordinal": case.ordinal, "day": day, "until": utc_text(until)}
+            self._events.record(kind=KEPT_QUIET, subject=case.subject, body=body, now=now)
 
     def _channel_of(self, case: Case, outlet: Outlet) -> str | None:
         if outlet.channel is None or case.team is None:
@@ -423,7 +434,7 @@ class Outbox:
             raise AlertError(f"Snooze until {until.isoformat()} has no time zone. Give one, for instance +00:00.")
         if until <= self._clock():
             raise AlertError(f"Snooze until {utc_text(until)} keeps nothing quiet: it is over. Name a later moment.")
-        subject = _subject_of(subject, events_by_subject(self._events.events()))
+        subject = self._newest_of(subject).subject
         body = {"until": utc_text(until), "by": by}
         return self._events.record(kind=SNOOZED, subject=subject, body=body, now=self._clock())
 

@@ -15,6 +15,8 @@ SNOOZED = "case.snoozed"
 WRONG = "case.wrong"
 DONE = CASE_DONE
 CLOSED = "case.closed"
+# A run would have posted it and was in quiet hours; once a case and UTC day.
+KEPT_QUIET = "message.kept_quiet"
 # Of no event: what a case was told by that is held by a digest's.
 DIGESTED = "case.digested"
 
@@ -138,6 +140,31 @@ def snoozed_until(events: Sequence[EventLike], now: datetime) -> datetime | None
         if event.kind == SNOOZED:
             until = datetime.fromisoformat(event.body["until"])
     return until if until is not None and now < until else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptQuiet:
+    """A case that runs would have posted and none did: all of them were in quiet hours. Both days included."""
+
+    case_key: str
+    first_day: date
+    last_day: date
+    days_count: int
+
+
+def kept_quiet(events: Sequence[EventLike], *, today: date) -> list[KeptQuiet]:
+    """Cases that are still kept quiet, as of the last two days, and on how many days a run could have told them."""
+    days: dict[str, list[date]] = {}
+    told = {event.body["case_key"] for event in events if event.kind == POSTED}
+    told |= {one["case_key"] for event in events if event.kind == POSTED for one in event.body.get("cases", ())}
+    for event in events:
+        if event.kind == KEPT_QUIET and event.body["case_key"] not in told:
+            days.setdefault(event.body["case_key"], []).append(date.fromisoformat(event.body["day"]))
+    return [
+        KeptQuiet(case_key=key, first_day=min(of_case), last_day=max(of_case), days_count=len(set(of_case)))
+        for key, of_case in sorted(days.items())
+        if max(of_case) >= today - timedelta(days=1)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,13 @@
 """`alerts/slack`: one case at a time, said once. What is not settled or not proven is not said."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from pipeline.alerts.case import AlertRow, Case, VerdictRow, first_day_to_say
+from pipeline.alerts.case import AlertRow, Case, VerdictRow, first_day_to_say, subject_of
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.findings import (
     WINDOW_DAYS,
@@ -15,10 +15,13 @@ from pipeline.alerts.findings import (
     budget_findings,
     dispute_findings,
     ended_findings,
+    month_before,
     restated_findings,
     runway_findings,
+    runway_subject,
     source_findings,
     waste_findings,
+    waste_subject,
 )
 from pipeline.alerts.manners import QuietHours
 from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Picture
@@ -40,7 +43,7 @@ from pipeline.reports.curves import curves_of
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
-from pipeline.sources import SOURCES
+from pipeline.sources import SOURCES, prepaid_csv
 
 # So that it is 1,200 pixels and more wide: a phone shows it at its own width.
 _PICTURE_SCALE = 3
@@ -50,7 +53,10 @@ _MOST_DAYS_UNSETTLED = 31
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What there is to say beside verdicts: the rows of which it is made, and whose what is."""
+    """What there is to say beside verdicts: the rows of which it is made, and whose what is.
+
+    declared: subjects of what breakeven.yaml has now.
+    """
 
     waste: Sequence[Row]
     prepaid: Sequence[Row]
@@ -60,13 +66,18 @@ class Findings:
     teams: Mapping[str | None, str | None]
     owners: Mapping[tuple[str, str], str | None]
     ranked: Mapping[str, Sequence[str]]
+    declared: Collection[str]
     floor: Floor
     currency: str
 
     def with_history(self, day: date) -> list[Finding]:
         """Of what the tables say day by day, what was so on this day, by what is known now."""
         waste = waste_findings(self.waste, day=day, floor=self.floor, currency=self.currency, teams=self.teams)
-        return [*waste, *runway_findings(self.prepaid, day=day)]
+        return self._of_declared([*waste, *runway_findings(self.prepaid, day=day)])
+
+    def _of_declared(self, found: Sequence[Finding]) -> list[Finding]:
+        """What rows of four weeks say of what breakeven.yaml has no more is asked of nobody."""
+        return [finding for finding in found if finding.subject in self.declared]
 
     def of_today(self, day: date) -> list[Finding]:
         """All of it. `day`: the last one that is over."""
@@ -109,11 +120,14 @@ def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: date
     return Findings(
         waste=[row for row in waste if not proof.of_time(deployment_id=row["deployment_id"])],
         prepaid=[row for row in prepaid if not proof.of_money(account=row["account"])],
-        budgets=[] if every_law else questions.ask("budgets", from_date=today - DAY, to_date=today).to_dicts(),
+        budgets=(
+            [] if every_law else questions.ask("budgets", from_date=month_before(today - DAY), to_date=today).to_dicts()
+        ),
         sources=_late(questions.ask("source_days").to_dicts(), config, as_of),
         restated=questions.ask("alert_restated").to_dicts(),
         teams=_team_of_each_deployment(config),
         owners={(source.source, source.account): source.owner for source in config.sources},
+        declared=_declared(config, waste=waste, prepaid=prepaid),
         ranked=_ranked(questions.ask("advice", to_date=today).to_dicts(), currency=config.reporting_currency),
         floor=floor_of(config),
         currency=config.reporting_currency,
@@ -132,6 +146,22 @@ def _ranked(rows: Sequence[Row], *, currency: str) -> dict[str, list[str]]:
         text = f"{row['advice']} {inert(what, 80)}: {money(row['saving_rc_per_month'], currency)} a month"
         ranked.setdefault(row["deployment_id"], []).append(text)
     return ranked
+
+
+def _declared(config: Config, *, waste: Sequence[Row], prepaid: Sequence[Row]) -> set[str]:
+    """Subjects of which there may be something to say: what is declared, and GPUs of no deployment while there are any.
+
+    A budget's is its scope and name, whatever the month.
+    """
+    prepaid_accounts = {source.account for source in config.sources if source.source == prepaid_csv.NAME}
+    return {
+        *(waste_subject(one.deployment) for one in config.deployments),
+        *(waste_subject(None) for row in waste if row["deployment_id"] is None),
+        *(f"source:{one.source}/{one.account}" for one in config.sources),
+        *(runway_subject(row) for row in prepaid if row["account"] in prepaid_accounts),
+        *("/".join(filter(None, one.scope)) for one in config.budgets),
+        *(subject_of(one.workload) for one in config.workloads),
+    }
 
 
 def _team_of_each_deployment(config: Config) -> dict[str | None, str | None]:
@@ -247,8 +277,16 @@ def announce(
     )
     day, events = snapshot.as_of.date() - DAY, project.landing.events()
     findings = [*said.findings.of_today(day), *dispute_findings(events)]
-    findings += ended_findings(events, known={finding.subject for finding in findings}, day=day)
-    return outbox.announce(verdicts=said.verdicts, alerts=said.alerts, findings=findings, ranked=said.findings.ranked)
+    known = {finding.subject for finding in findings}
+    findings += ended_findings(events, known=known, declared=said.findings.declared, day=day)
+    declared = said.findings.declared
+    return outbox.announce(
+        # The tables keep the last verdict of a workload that is declared no more.
+        verdicts=[row for row in said.verdicts if subject_of(row.workload) in declared],
+        alerts=[row for row in said.alerts if subject_of(row.workload) in declared],
+        findings=findings,
+        ranked=said.findings.ranked,
+    )
 
 
 def curves_as_pictures(case: Case, snapshot: Snapshot, config: Config) -> list[Picture]:

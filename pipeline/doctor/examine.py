@@ -129,7 +129,7 @@ def _examined(
         *state.dagster_findings(project),
     ]
     contents = look.contents if look is not None else None
-    of_slack = slack_findings(config.slack, asked_slack, contents, environment=environment, until=until)
+    of_slack = slack_findings(config.slack, asked_slack, contents, environment=environment, until=until, now=now)
     secrets = secrets_of(config, environment)
     every = (*of_sources, *of_landing, *of_state, *of_slack, *of_figures, *_closed(look, now=now))
     return [told(found, secrets) for found in every]

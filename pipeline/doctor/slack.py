@@ -1,12 +1,14 @@
 """Whether a message would reach Slack: variables set, token taken, nothing left unsaid."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from pipeline.alerts.outbox import AlertError, open_problems
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token
+from pipeline.alerts.told import kept_quiet
 from pipeline.config import Slack
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.side_by_side import Asked, NoAnswerError
@@ -14,6 +16,8 @@ from pipeline.landing.landing import Contents
 from pipeline.reports.figures import counted
 
 AREA = "slack"
+# A weekend is two days that say nothing of the others.
+_DAYS_KEPT_QUIET = 3
 _SCOPES_OF_THE_APP = "Install infra/slack/manifest.json again and set the new token"
 
 
@@ -43,10 +47,32 @@ def slack_findings(
     *,
     environment: Mapping[str, str],
     until: float,
+    now: datetime,
 ) -> list[Finding]:
-    """What is set, what Slack says of it, and messages that may not have arrived."""
+    """What is set, what Slack says of it, messages that may not have arrived, and those that no run may post."""
     found = _outlet(slack, asked, environment=environment, until=until)
-    return [*found, *_shadow(slack, contents, environment=environment), *_unsaid(contents)]
+    return [
+        *found,
+        *_shadow(slack, contents, environment=environment),
+        *_unsaid(contents),
+        *_always_quiet(slack, contents, now=now),
+    ]
+
+
+def _always_quiet(slack: Slack, contents: Contents | None, *, now: datetime) -> list[Finding]:
+    """Cases that runs of several days were to post, each of which was in quiet hours."""
+    if contents is None or slack.quiet_hours is None:
+        return []
+    kept = [one for one in kept_quiet(contents.events, today=now.date()) if one.days_count >= _DAYS_KEPT_QUIET]
+    if not kept:
+        return []
+    longest = max(kept, key=lambda one: one.days_count)
+    said = (
+        f"{counted(len(kept), 'message')} not posted: every run of {longest.days_count} days to {longest.last_day} was "
+        f"in quiet hours; {longest.case_key} waits since {longest.first_day}"
+    )
+    fix = "Run after slack.quiet_hours, or shorten them: what waits is posted by a run outside of them"
+    return [_found("fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD, check="quiet hours")]
 
 
 def _shadow(slack: Slack, contents: Contents | None, *, environment: Mapping[str, str]) -> list[Finding]:

@@ -19,13 +19,18 @@ _SAVING = (_WORKLOAD, "waste:")
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A case that was done. Money a month in the reporting currency; `realized` is None where `why` says why."""
+    """A case that was done. Money a month in the reporting currency; `realized` is None where `why` says why.
+
+    `is_cash`: `predicted` is what bills would come to less, as `realized` is measured. Of waste it is what GPUs that
+    nothing needed cost: as cash it comes back where a whole billed resource goes, so that the two are not compared.
+    """
 
     case_key: str
     recommended_on: date
     done_on: date
     by: str
     predicted: Decimal | None
+    is_cash: bool
     realized: Decimal | None
     days_count: int
     why: str | None
@@ -52,6 +57,7 @@ def _scored(subject: str, body: Mapping[str, Any], rows: Sequence[Row]) -> Score
         "done_on": done,
         "by": body["by"],
         "predicted": None if saving is None else Decimal(saving),
+        "is_cash": subject.startswith(_WORKLOAD),
     }
     if pool is not None:
         mine = [row for row in rows if row["deployment_id"] == pool]

@@ -26,8 +26,8 @@ from pipeline.economics.worth_saying import Floor
 
 from .fake_events import MemoryEvents
 from .fake_slack import error_in
-from .rows import DAY, Clock, alert, verdict
-from .test_outbox import bot, outbox, results
+from .rows import DAY, NOW, Clock, alert, verdict
+from .test_outbox import SUBJECT, bot, outbox, results
 
 GOLDEN = Path(__file__).parent / "golden"
 FLOOR = Floor(absolute=Decimal(100), share=Decimal("0.05"))
@@ -127,8 +127,26 @@ def test_a_balance_lasts_from_the_day_it_is_of(runway, age):
     left = max(runway - age, 0)
     assert found.opens == (left <= 14)
     assert found.is_calm == (left > 28)
+    if age > 7:
+        assert (found.state, found.is_urgent) == ("not_known", False)
+        assert found.headline == f"openrouter router: prepaid balance not known since {DAY - timedelta(days=age)} UTC"
+        return
     assert found.is_urgent == (left <= 3)
-    assert f"lasts {left} day" in found.headline
+    empty = DAY + timedelta(days=runway - age)
+    assert (f"lasts {left} day" if runway >= age else f"should be used up since {empty} UTC") in found.headline
+
+
+def test_a_stale_balance_is_told_once_as_not_known_and_wakes_nobody(slack, events, clock):
+    """B27: a bill that stopped a month ago is no account that runs out today; what was told before is edited."""
+
+    def told(age):
+        found = runway_findings([prepaid(DAY, 12)], day=DAY + timedelta(days=age))
+        clock.now = NOW + timedelta(days=age)
+        return results(announce(events, bot(slack), clock, found))
+
+    assert [told(age) for age in (0, 8, 9, 30)] == [["posted"], ["updated"], ["updated"], ["updated"]]
+    assert "not known since" in slack.messages[0]["blocks"][0]["text"]["text"]
+    assert "lasts 0 days" not in json.dumps(slack.messages)
 
 
 def test_of_an_account_the_newest_known_balance_counts_and_an_unknown_runway_says_nothing():
@@ -178,8 +196,28 @@ def test_a_budget_is_told_when_it_is_spent_or_its_forecast_is_above_the_floor(ro
     assert found.subject == "overspend:2026-01/team/search"
 
 
-def test_an_unknown_budget_and_another_months_say_nothing():
-    assert of_budgets(budget("unknown"), budget("over", month_from_date=date(2025, 12, 1))) == []
+def test_an_unknown_budget_and_older_months_say_nothing():
+    assert of_budgets(budget("unknown"), budget("over", month_from_date=date(2025, 11, 1))) == []
+
+
+def test_a_budget_that_goes_over_when_the_months_last_days_settle_is_told_in_the_next_month(slack, events, clock):
+    december = {"month_from_date": date(2025, 12, 1), "forecast": "1040", "spent": "1040", "settled_days_count": 31}
+    at_risk = of_budgets(budget("at_risk", **{**december, "spent": "990"}))
+    assert [found.opens for found in at_risk] == [False]  # a forecast of days that are over: nothing to prevent
+    (over,) = of_budgets(budget("over", **december))
+    assert (over.opens, over.headline) == (True, "team search, 2025-12: the month is over, $40.00 above its budget")
+    assert results(announce(events, bot(slack), clock, at_risk)) == []
+    assert results(announce(events, bot(slack), clock, [over])) == ["posted"]
+    both = of_budgets(budget("over", **december), budget("over", spent="1100", forecast="1100"))
+    assert [(found.subject, found.opens) for found in both] == [
+        ("overspend:2025-12/team/search", False),
+        ("overspend:2026-01/team/search", True),
+    ]
+    assert both[1].why.endswith("Last month, 2025-12: $40.00 above the budget.")
+    still = ended_findings(events.events(), known=(), declared={"team/search"}, day=DAY)
+    assert still == []
+    (ended,) = ended_findings(events.events(), known=(), declared={"team/search"}, day=date(2026, 2, 1))
+    assert ended.is_calm
 
 
 def test_what_is_spent_of_it_at_least_says_so():
@@ -306,20 +344,43 @@ def test_what_is_found_no_more_is_ended_and_no_case_stays_open_for_ever(slack, e
     assert results(announce(events, bot(slack), clock, said)) == ["posted", "posted"]
 
     def ended(day, *known):
-        return ended_findings(events.events(), known=known, day=day)
+        return ended_findings(events.events(), known=known, declared={"team/search"}, day=day)
 
     assert [found.subject for found in ended(DAY)] == ["restated:2025-10"]
     assert ended(DAY, "restated:2025-10") == []
     clock.pass_time(days=30)
-    after = ended(date(2026, 2, 1))
+    assert [found.subject for found in ended(date(2026, 2, 1))] == ["restated:2025-10"]
+    after = ended(date(2026, 3, 1))
     assert results(announce(events, bot(slack), clock, after)) == ["updated", "updated"]
     heads = [message["blocks"][0]["text"]["text"] for message in slack.messages]
     assert sorted(heads) == [
         "Over: 2025-10: nothing is left to book",
         "Over: 2026-01: the month is over for team search",
     ]
-    assert ended(date(2026, 2, 2)) == []
+    assert ended(date(2026, 3, 2)) == []
     assert [one.case_key for one in standing(events.events(), clock())] == []
+
+
+def test_what_is_declared_no_more_is_ended_and_what_only_is_silent_is_not(slack, events, clock):
+    said = [found for make in EVERY_KIND.values() for found in make("chat")]
+    subjects = {found.subject for found in said} | {SUBJECT}
+    rows = {"verdicts": [verdict()], "alerts": [alert()]}
+    outbox(events, bot(slack), clock).announce(**rows, findings=said)
+    gone = {"waste:chat", "runway:openrouter/chat/USD", "overspend:2026-01/team/chat", "source:chat/chat", SUBJECT}
+
+    def ended(*, declared):
+        return ended_findings(events.events(), known=("restated:2025-10",), declared=declared, day=DAY)
+
+    assert subjects >= gone
+    assert ended(declared={*gone, "team/chat"}) == []
+    found = ended(declared=())
+    assert {one.subject for one in found} == gone
+    clock.pass_time(days=1)
+    assert set(results(announce(events, bot(slack), clock, found))) == {"updated"}
+    assert {one.case_key for one in standing(events.events(), clock())} == {"restated:2025-10#1"}
+    clock.pass_time(days=1)
+    assert ended(declared=()) == []
+    assert slack.rejections == []
 
 
 def test_what_is_about_to_run_out_is_told_though_its_low_balance_was_snoozed(slack, events, clock):
@@ -415,7 +476,9 @@ def test_a_stronger_recommendation_takes_over_and_the_weaker_post_says_that_it_i
     assert told(1000, 900, 0) == [("workload:a#1", "posted")]
     assert told(1000, 1499, 1) == [("workload:a#1", "updated")]
     assert told(1000, 1500, 2) == [("workload:b#1", "posted"), ("workload:a#1", "updated")]
-    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: a: ")
+    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Overtaken: a: ")
+    assert "nobody has to do anything" not in json.dumps(slack.messages[0])
+    assert "what to do about these GPUs is said of workload:b" in json.dumps(slack.messages[0])
     assert told(1000, 1500, 3) == [("workload:b#1", "updated")]
 
 
@@ -445,10 +508,10 @@ def test_a_weaker_recommendation_is_not_over_before_somebody_is_told_of_the_stro
 
     assert told(1000, 900, 0) == [("workload:a#1", "posted")]
     assert told(1000, 1500, 1) == [("workload:b#1", "deferred"), ("workload:a#1", "updated")]
-    assert not slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: ")
+    assert not slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over")
     clock.pass_time(days=5)
     assert told(1000, 1500, 2) == [("workload:b#1", "posted"), ("workload:a#1", "updated")]
-    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Over: a: ")
+    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Overtaken: a: ")
 
 
 # What Slack is handed

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import config
 from pipeline.alerts.manners import DIGEST_LIMIT, QuietHours, week_of
 from pipeline.alerts.outbox import Found, Posted, Uncertain, open_problems
+from pipeline.doctor.slack import slack_findings
+from pipeline.landing.landing import Contents
 
 from .fake_events import MemoryEvents
 from .fake_slack import DROP_AFTER_ACCEPTING, Failure
@@ -236,6 +239,32 @@ def test_in_quiet_hours_only_what_runs_out_is_posted_and_the_rest_after_them(sla
     assert "Quiet hours until 2026-01-09 09:00 UTC" in outcomes[1].detail
     clock.pass_time(hours=1)
     assert results(announce(events, bot(slack), clock, said, quiet=quiet)) == ["posted"]
+
+
+def test_a_run_that_always_falls_in_quiet_hours_is_seen_by_doctor_and_one_after_them_ends_that(slack, events, clock):
+    quiet = QuietHours(from_minute=0, to_minute=12 * 60, zone=ZoneInfo("UTC"))
+    said = config.Slack(channel="#x", quiet_hours={"from": "00:00", "to": "12:00"})
+
+    def seen():
+        contents = Contents(deliveries=(), events=tuple(events.events()))
+        found = slack_findings(said, None, contents, environment={}, until=0, now=clock())
+        return [one.said for one in found if one.check == "quiet hours"]
+
+    for day in range(4):
+        assert seen() == []
+        for _ in range(2):
+            assert results(announce(events, bot(slack), clock, rows("support-chat"), quiet=quiet)) == ["deferred"]
+            clock.pass_time(minutes=5)
+        if day >= 2:
+            (text,) = seen()
+            assert f"every run of {day + 1} days to 2026-01-{9 + day:02}" in text
+            assert "workload:support-chat#1 waits since 2026-01-09" in text
+            break
+        clock.pass_time(hours=23, minutes=50)
+    assert len(events.events("message.kept_quiet")) == 3
+    clock.pass_time(hours=8)
+    assert results(announce(events, bot(slack), clock, rows("support-chat"), quiet=quiet)) == ["posted"]
+    assert seen() == []
 
 
 def test_an_edit_disturbs_nobody_and_waits_for_nothing(slack, events, clock):

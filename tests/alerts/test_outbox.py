@@ -596,6 +596,7 @@ def test_nothing_said_cannot_be_acknowledged(events, clock):
 
 
 def test_snoozed_subject_is_quiet_until_then_and_speaks_after(slack, events, clock):
+    announce(events, None, clock)
     outbox(events, None, clock).snooze(SUBJECT, until=NOW + timedelta(days=7), by="ana")
     assert announce(events, bot(slack), clock) == []
     clock.pass_time(days=6)
@@ -614,6 +615,14 @@ def test_snooze_until_what_is_over_is_refused_and_lands_nothing(events, clock):
     with pytest.raises(AlertError, match="Name a later moment"):
         outbox(events, None, clock).snooze(SUBJECT, until=NOW.replace(hour=0), by="ana")
     assert events.events() == []
+
+
+def test_a_snooze_of_what_nobody_was_told_is_refused_and_lands_nothing(slack, events, clock):
+    announce(events, bot(slack), clock)
+    known = events.events()
+    with pytest.raises(AlertError, match=r"There is no case 'workload:suport-chat'.* Cases: workload:support-chat\."):
+        outbox(events, None, clock).snooze("workload:suport-chat", until=NOW + timedelta(days=7), by="ana")
+    assert events.events() == known
 
 
 def test_later_facts_edit_the_post_in_place(slack, events, clock):

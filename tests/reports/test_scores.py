@@ -115,6 +115,26 @@ def test_said_twice_it_was_done_when_it_was_said_first_and_a_dispute_is_no_recom
     assert [(one.case_key, one.done_on) for one in found] == [("workload:support-chat#1", DONE)]
 
 
+_CAPTION = "Recommendations that were carried out, what was expected beside what was saved"
+
+
+def test_what_waste_cost_is_no_expectation_of_a_bill_and_is_added_to_none(demo):
+    """Waste counts hours that bought nothing; what is realized is money: the two stand apart, each under its name."""
+    snapshot, config = demo
+
+    def page(*cases):
+        return read(report_text(snapshot, config=config, quarantined=(), first_day=OCTOBER, done=cases))
+
+    document = page(done(), done("waste:chat-llama", saving="1550"))
+    waste, verdict = (list(row.values()) for row in sorted(table(document, _CAPTION), key=lambda row: row["Case"]))
+    assert (waste[3], waste[4]) == ("—", "1,550.00")
+    assert (verdict[3], verdict[4]) == ("8,207.79", "—")
+    said = section(document, "scores").text
+    assert "$8,207.79 were expected of 1 of them, which saved" in said
+    assert "9,757.79" not in document.text
+    assert "were expected" not in section(page(done("waste:chat-llama", saving="1550")), "scores").text
+
+
 def test_the_report_has_them_beside_what_was_expected_and_no_section_where_nothing_was_done(demo):
     snapshot, config = demo
 
@@ -124,12 +144,12 @@ def test_the_report_has_them_beside_what_was_expected_and_no_section_where_nothi
     late = done(ordinal=2, on=date(2026, 11, 12))  # in November: of another report
     soon = done("workload:internal-search", pool="search-qwen", on=date(2026, 10, 31), saving=None)
     document = page(done(), soon, late)
-    (first, second) = table(document, "Recommendations that were carried out, expected beside realized saving")
+    (first, second) = table(document, _CAPTION)
     expected, _ = by_hand(snapshot, config, deployment="chat-llama")
     shown = f"{Decimal(round(expected * 100)) / 100:,.2f}"
     first, second = list(first.values()), list(second.values())
-    assert first[:4] == ["workload:support-chat#1", "2026-10-14", "2026-10-16", "8,207.79"]
-    assert shown in first[4]
+    assert first[:5] == ["workload:support-chat#1", "2026-10-14", "2026-10-16", "8,207.79", "—"]
+    assert shown in first[5]
     assert second[3] == "—"
     text = section(document, "scores").text
     assert "2 recommendations were carried out" in text

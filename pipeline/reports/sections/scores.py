@@ -11,14 +11,15 @@ from pipeline.reports.sections.month import Month
 
 
 def saved_by_recommendations(month: Month, scored: Sequence[Scored]) -> Section:
-    """Each case that somebody called done: expected beside realized."""
+    """Each case that somebody called done: what was expected of it beside what it saved, each measure by itself."""
     rows = [
         Row(
             (
                 figures.name(one.case_key),
                 str(one.recommended_on),
                 str(one.done_on),
-                month.money(one.predicted),
+                month.money(one.predicted if one.is_cash else None),
+                month.money(None if one.is_cash else one.predicted),
                 month.money(one.realized),
                 str(one.days_count) if one.why is None else one.why,
             )
@@ -28,12 +29,13 @@ def saved_by_recommendations(month: Month, scored: Sequence[Scored]) -> Section:
     money = f"{month.currency} a month"
     table = Table(
         name="recommendation_scores",
-        caption="Recommendations that were carried out, expected beside realized saving",
+        caption="Recommendations that were carried out, what was expected beside what was saved",
         columns=(
             Column("Case"),
             Column("Recommended with days to"),
             Column("Done on"),
-            Column("Expected", money, is_number=True),
+            Column("Expected of the bills", money, is_number=True),
+            Column("Bought nothing", money, is_number=True),
             Column("Realized", money, is_number=True),
             Column("Over days, or why not yet"),
         ),
@@ -43,7 +45,9 @@ def saved_by_recommendations(month: Month, scored: Sequence[Scored]) -> Section:
     note = Note(
         f"Realized: tokens served since, at what a token cost in the {WINDOW_DAYS} days before the recommendation, "
         f"less what they cost, over {LEAST_DAYS} to {WINDOW_DAYS} settled days after it was done; GPUs and APIs of the "
-        "deployment together. A price that moved by itself in the meantime is in it."
+        "deployment together. A price that moved by itself in the meantime is in it. Expected of the bills: what a "
+        "verdict had them come to less, measured alike. Bought nothing: what waste was said to cost; it is no forecast "
+        "of a bill, which falls only where a whole billed resource goes."
     )
     return Section("scores", "What recommendations saved", _sentence(month, scored), [table, note])
 
@@ -55,6 +59,16 @@ def _sentence(month: Month, scored: Sequence[Scored]) -> str:
         return f"{carried} carried out; of none it is known yet what it saved."
     realized = sum((one.realized for one in known if one.realized is not None), Decimal(0))
     of_these = f"of {len(known)} of them it is known: " if len(known) < len(scored) else ""
-    expected = [one.predicted for one in known if one.predicted is not None]
-    beside = f", where {month.priced(sum(expected, Decimal(0)))} were expected" if len(expected) == len(known) else ""
-    return f"{carried} carried out; {of_these}{month.priced(realized)} a month saved{beside}."
+    return f"{carried} carried out; {of_these}{month.priced(realized)} a month saved{_beside(month, known)}."
+
+
+def _beside(month: Month, known: Sequence[Scored]) -> str:
+    """What was expected of those that have such a figure, against what these saved."""
+    compared = [one for one in known if one.is_cash and one.predicted is not None]
+    if not compared:
+        return ""
+    expected = month.priced(sum((one.predicted for one in compared if one.predicted is not None), Decimal(0)))
+    if len(compared) == len(known):
+        return f", where {expected} were expected"
+    saved = month.priced(sum((one.realized for one in compared if one.realized is not None), Decimal(0)))
+    return f"; {expected} were expected of {len(compared)} of them, which saved {saved}"
