@@ -122,7 +122,8 @@ def exact_decimals(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     after = (
         digits.str.strip_chars_end("0").str.len_bytes().cast(pl.Int64) - whole.str.len_bytes().cast(pl.Int64) - exponent
     )
-    is_zero = significant == 0
+    # What says nothing has no digits either.
+    is_zero = (significant == 0) & text.is_not_null()
     is_long = (after > _FRACTION_DIGITS) & ~is_zero
     is_double = digits.str.strip_chars("0").str.len_bytes() <= _DOUBLE_DIGITS
     _refuse(

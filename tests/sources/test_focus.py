@@ -181,6 +181,17 @@ def test_a_rounded_double_keeps_its_own_spelling(tmp_path: Path) -> None:
     assert json.loads(frames[0]["other_columns"][1]) == {"x_Note": "n"}
 
 
+def test_a_cost_that_is_left_out_is_unknown_beside_one_with_an_exponent(tmp_path: Path) -> None:
+    """Missing is not zero, however the others of its column are spelled."""
+    double = "1.2345678901234567e-05"
+    frames = (
+        parsed(focus_csv([line(ListCost="1e-9"), line(ListCost="")])),
+        parsed(parquet(typed_line(ListCost=f"unnest([{double}::double, null])"), tmp_path)),
+    )
+    for frame in frames:
+        assert frame["list_cost"].is_null().to_list() == [False, True]
+
+
 @pytest.mark.parametrize("text", ["$1.00", "1,000.00", "1.0.0", "1e", "٣", "--1", "nan", "1_000", "0x10", "."])
 def test_what_is_no_number_is_refused_with_its_row(text: str) -> None:
     content = focus_csv([line(), line(ListCost=text)])
