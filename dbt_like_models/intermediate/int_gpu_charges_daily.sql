@@ -329,8 +329,10 @@ cloud_sums as (
         gpu_count,
         cost_measure,
         billing_currency,
+        -- A quantity that is no resource's time (a thousand years in hours) leaves it unknown.
         sum(
             case
+                when abs(consumed_quantity) >= case when is_in_hours then 10000000 else 1000000000 end then null
                 when charge_kind = 'gpu_instance' and realized_cost > 0 and gpu_ms_per_unit is not null
                     then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
                 when charge_kind = 'gpu_instance' and realized_cost > 0 and is_in_hours

@@ -3,7 +3,8 @@
 -- region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency, consumed_unit,
 -- pricing_unit.
 -- FOCUS charges by the UTC day on which their period starts: a monthly fee, a tax or a purchase stands on its first
--- day. The four costs stay apart; one that any line of a row leaves out is unknown for the row.
+-- day. The four costs stay apart; one that any line of a row leaves out is unknown for the row. So is a quantity, whose
+-- whole part is added up by itself: it may come to more than a decimal holds, and is unknown then too.
 -- partition: month
 with
 charges as (
@@ -93,10 +94,20 @@ final as (
             when count(contracted_cost) = count(*) then cast(sum(contracted_cost) as decimal(38, 18))
         end as contracted_cost,
         case
-            when count(consumed_quantity) = count(*) then cast(sum(consumed_quantity) as decimal(38, 18))
+            when
+                count(consumed_quantity) = count(*)
+                and abs(sum(trunc(consumed_quantity))) < 10000000000000000000
+                then
+                    cast(sum(trunc(consumed_quantity)) as decimal(38, 18))
+                    + cast(sum(consumed_quantity - trunc(consumed_quantity)) as decimal(38, 18))
         end as consumed_quantity,
         case
-            when count(pricing_quantity) = count(*) then cast(sum(pricing_quantity) as decimal(38, 18))
+            when
+                count(pricing_quantity) = count(*)
+                and abs(sum(trunc(pricing_quantity))) < 10000000000000000000
+                then
+                    cast(sum(trunc(pricing_quantity)) as decimal(38, 18))
+                    + cast(sum(pricing_quantity - trunc(pricing_quantity)) as decimal(38, 18))
         end as pricing_quantity,
         count(*) as line_count
     from named

@@ -66,11 +66,14 @@ final as (
         period_start_at,
         period_end_at,
         -- Which of the two a quantity in hours means is the unit's to say: GPU-hours, or hours of the whole resource.
+        -- More than 30,000 years of GPUs, or 300 of a resource, is no time of an invoice: it is unknown.
         case
-            when is_gpu_unit then cast(round(quantity * milliseconds_per_unit) as bigint)
+            when is_gpu_unit and abs(quantity) < 1000000000000000 // milliseconds_per_unit
+                then cast(round(quantity * milliseconds_per_unit) as bigint)
         end as quantity_gpu_milliseconds,
         case
-            when not is_gpu_unit then cast(round(quantity * milliseconds_per_unit) as bigint)
+            when not is_gpu_unit and abs(quantity) < 10000000000000 // milliseconds_per_unit
+                then cast(round(quantity * milliseconds_per_unit) as bigint)
         end as quantity_resource_milliseconds
     from timed
 )

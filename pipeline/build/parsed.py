@@ -29,8 +29,8 @@ from pipeline.landing.records import LandedObject, digest
 from pipeline.landing.shared import SharedFiles
 
 _PARSED_FORMAT = "breakeven.parsed/2"
-# DECIMAL(38,18) in quanta of 10^-18.
-_TOO_MANY_QUANTA = 10**38
+# In any currency: no bill charges more in a day, and sums over years of bills can be held, in whatever currency.
+_TOO_MUCH = 10**15
 _EXACTLY = "at most 20 digits before and 18 after the point"
 # Below this, starting worker processes costs more than it saves.
 _WORTH_WORKERS_BYTES = 8 * 1024**2
@@ -492,18 +492,20 @@ def _sums_by_part(
 
 
 def _charge_columns(table: Table, money: Money) -> str:
-    """The currency of the rows, two sums of their amounts that are exact, and an amount that is in neither."""
+    """The currency of the rows, two sums of their amounts that are exact, an amount that is in neither, and the largest
+    where a sum of their kind does not tell it: of decimals their readers refuse what is too much.
+    """
     amount = _quoted(money.amount)
     currency = _literal(money.currency) if money.currency is not None else _quoted(money.currency_column or "")
     if isinstance(table.schema[money.amount], pl.Decimal):
-        return f"{currency}, null, sum(cast({amount} as decimal(38, 18))), null"
+        return f"{currency}, null, sum(cast({amount} as decimal(38, 18))), null, null"
     # Text to a wide decimal is 200 times slower than to a narrow one, and rounds what it cannot hold.
     is_narrow = f"regexp_full_match({amount}, '-?[0-9]{{1,9}}([.][0-9]{{0,8}})?')"
     is_wide = f"regexp_full_match({amount}, '[+-]?[0-9]{{0,20}}([.][0-9]{{0,18}}0*)?')"
     narrow = f"case when {is_narrow} then cast({amount} as decimal(18, 8)) end"
     wide = f"case when not {is_narrow} and {is_wide} then cast({amount} as decimal(38, 18)) end"
     unfit = f"case when not {is_narrow} and not {is_wide} then {amount} end"
-    return f"{currency}, sum({narrow}), sum({wide}), min({unfit})"
+    return f"{currency}, sum({narrow}), sum({wide}), min({unfit}), max(abs({wide}))"
 
 
 def _stated(
@@ -514,14 +516,21 @@ def _stated(
     narrow: Decimal | None,
     wide: Decimal | None,
     unfit: str | None,
+    largest: Decimal | None,
 ) -> Iterator[Stated]:
     """What rows of one currency charge; nothing where no row says an amount."""
     if narrow is None and wide is None and unfit is None:
         return
     quanta, rest = divmod(_quanta(narrow) + _quanta(wide), 10**money.decimal_places)
-    if unfit is not None or rest or abs(quanta) >= _TOO_MANY_QUANTA:
+    if unfit is not None or rest:
         shown = f"{money.amount} {unfit!r}" if unfit is not None else f"the sum of {money.amount}"
         raise QuarantineError(f"{table.name}, {day}: {shown} cannot be held exactly: {_EXACTLY}.")
+    most = max(abs(quanta), _quanta(largest) // 10**money.decimal_places)
+    if most >= _TOO_MUCH * 10**18:
+        raise QuarantineError(
+            f"{table.name}, {day}: {money.amount} comes to {most // 10**18:,} {currency}, more than any bill says. "
+            "Export it again; if it is so at its source, ask the issuer."
+        )
     yield Stated(currency, quanta)
 
 

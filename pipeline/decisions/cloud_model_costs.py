@@ -21,8 +21,10 @@ READS: Mapping[str, str] = {
         select
             usage_date, issuer, account, sub_account_id, resource_id, service, sku_meter, consumed_unit,
             billing_currency,
-            case when count(*) = count(consumed_quantity) then cast(sum(consumed_quantity) as decimal(38, 18)) end
-                as consumed_quantity,
+            case
+                when count(*) = count(consumed_quantity) filter (abs(consumed_quantity) < $most)
+                    then cast(sum(consumed_quantity) filter (abs(consumed_quantity) < $most) as decimal(38, 18))
+            end as consumed_quantity,
             case when count(*) = count(billed_cost) then cast(sum(billed_cost) as decimal(38, 18)) end as billed_cost,
             case when count(*) = count(billed_cost_rc) then cast(sum(billed_cost_rc) as decimal(38, 18)) end
                 as billed_cost_rc,
@@ -33,7 +35,7 @@ READS: Mapping[str, str] = {
             and regexp_matches(lower(service), '$services')
         group by
             usage_date, issuer, account, sub_account_id, resource_id, service, sku_meter, consumed_unit,
-            billing_currency""".replace("$services", SERVICES)
+            billing_currency""".replace("$services", SERVICES).replace("$most", "1000000000000000")
 }
 PREPARE: Mapping[str, Any] = {_CLOUD: pl.DataFrame.to_dicts}
 _MONEY = pl.Decimal(38, 18)

@@ -22,6 +22,8 @@ from pipeline.economics.exact import to_places
 
 _CLOUD, _INVOICES, _FX = "fct_cloud_charges_daily", "int_gpu_charges_daily", "int_fx_rates_daily"
 _LOGS = "stg_litellm_spend_logs__usage_hourly"
+# Hours or seconds that no day's workers take, however many: such a line does not say its time.
+_NO_TIME = 10**12
 _UNDATED = ("config_per_use", "config_per_use_charges", "config_per_use_tokens")
 INPUTS = (*_UNDATED, _CLOUD, _INVOICES, _FX, _LOGS)
 # What a commitment covers is billed as 0: its cost is the commitment's, amortised. What buys one is in that already.
@@ -182,6 +184,8 @@ def _cloud_charge(row: Row, rules: Rows) -> _Charge | None:
         return None
     per_unit = milliseconds_per_unit(row["consumed_unit"])
     quantity = row["consumed_quantity"]
+    if quantity is not None and abs(quantity) >= _NO_TIME:
+        quantity = None
     is_time = row["kind"] == "usage" and (per_unit is not None or row["consumed_unit"] is None)
     return _Charge(
         services=services,

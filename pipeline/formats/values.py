@@ -17,7 +17,8 @@ _WHOLE_DIGITS = 20
 FRACTION_DIGITS = 18
 # More than any spelling has: a caller that rounds takes them all.
 _ANY_FRACTION_DIGITS = 10_000
-_LARGEST_COUNT = 2**63 - 1
+# More than all providers together serve in a day: what is larger is no count, and its sums could not be held.
+_LARGEST_COUNT = 10**15
 # Unix seconds of the year 2200: what is larger are milliseconds.
 _LARGEST_UNIX_SECONDS = 7_258_118_400
 

@@ -26,7 +26,7 @@ import polars as pl
 
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Settings, Table
-from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
+from pipeline.sources.bulk import MONEY, NULLS, TOO_MUCH_MONEY, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
 from pipeline.sources.data_exports import export_probe, fetch_export, month_of
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
@@ -223,7 +223,9 @@ def _refused(
             f"extract(year from {read[_USAGE_START]}) not between 1970 and 2199"
         ),
         **{
-            f"{name} is no number that can be held exactly": f"not (abs({_quoted(name)}) < 1e20)"
+            f"{name} is no number, or more than any line of a bill is for": (
+                f"not (abs({_quoted(name)}) < {TOO_MUCH_MONEY}::double)"
+            )
             for name in _AMOUNTS
             if name in theirs
         },

@@ -41,14 +41,14 @@ import polars as pl
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY, day_start
-from pipeline.sources.bulk import Bulk, bulk_header, read_bulk, utc_instants
+from pipeline.sources.bulk import Bulk, Kind, bulk_header, read_bulk, utc_instants
 from pipeline.sources.focus_shape import CHARGES, DATASET, charges_frame, folded, refuse_nothing
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Probed, Source
 
 NAME = "azure_cost_details"
 
 _COST = "costinbillingcurrency"
-_DECIMALS = (_COST, "quantity", "paygcostinbillingcurrency")
+_NUMBERS: Mapping[str, Kind] = {_COST: "decimal", "paygcostinbillingcurrency": "decimal", "quantity": "quantity"}
 _DATES = ("date", "billingperiodstartdate", "billingperiodenddate")
 _REQUIRED = (_COST, "date", "billingcurrency", "chargetype", "metercategory")
 # EA's word -> the customer agreement's, for what both say.
@@ -119,7 +119,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
             "Point settings.export at a copy of the export's folder, manifest.json and all; where each file is all of "
             "its month, set files: whole."
         )
-    read = read_bulk(content, kind_of=lambda header: "decimal" if _name(header) in _DECIMALS else "text")
+    read = read_bulk(content, kind_of=lambda header: _NUMBERS.get(_name(header), "text"))
     bulk = _with_our_names(read)
     absent = [name for name in _REQUIRED if name not in bulk.frame.columns]
     if absent:

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -15,8 +16,10 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import BLANKS, csv_header, read_csv
 
-Kind = Literal["text", "decimal", "instant"]
+# `decimal`: money. `quantity`: of whatever unit, so it may be larger than any amount of money is.
+Kind = Literal["text", "decimal", "quantity", "instant"]
 
+_NUMBERS = ("decimal", "quantity")
 MONEY = pl.Decimal(38, 18)
 _INSTANT = pl.Datetime("us")
 _PARQUET = b"PAR1"
@@ -35,6 +38,10 @@ _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$"
 _NUMBER_PARTS = r"^[+-]?(?<whole>[0-9]*)(?:\.(?<fraction>[0-9]*))?(?:[eE](?<exponent>[+-]?[0-9]{1,3}))?$"
 _WHOLE_DIGITS = 20
 _FRACTION_DIGITS = 18
+# In any currency: no line of a bill is for as much, and sums of lines below it can be held.
+TOO_MUCH_MONEY = 10**15
+# A day of a hundred terabytes is a tenth of it in byte-seconds. Sums of what is below it can be told from too large.
+_TOO_LARGE_A_QUANTITY = 10**19
 # A double never needs more to be told from its neighbours: longer numbers are no double's spelling.
 _DOUBLE_DIGITS = 17
 
@@ -49,7 +56,8 @@ class Bulk:
     """A file's columns under its own headers: String, Decimal(38, 18) or Datetime("us", UTC) as their kind says.
 
     Empty text and the words NULL and null are null. `rounded`: header -> how the file spells the amounts that reach
-    beyond 10^-18 and were rounded there (only a double's spelling may; a longer number is refused), null elsewhere.
+    beyond 10^-18 and were rounded there (only a double's spelling may; a longer number is refused), and the quantities
+    that are too large to be held, which are null; null elsewhere.
     """
 
     frame: pl.DataFrame
@@ -90,8 +98,10 @@ def read_bulk(
     for name, column in columns.items():
         kind = kind_of(name)
         text = doubles.get(name, column)
-        if kind == "decimal" and text.dtype == pl.String():
-            amounts, spelled = exact_decimals(text)
+        if kind in _NUMBERS:
+            amounts, spelled = (
+                exact_decimals(text, kind=kind) if text.dtype == pl.String() else _held(text, text, kind=kind)
+            )
             columns[name] = column.fill_null(amounts) if name in doubles else amounts
             if spelled is not None:
                 rounded[name] = spelled
@@ -102,14 +112,15 @@ def read_bulk(
     return Bulk(frame=pl.DataFrame(list(columns.values())), rounded=rounded)
 
 
-def exact_decimals(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
-    """Decimal text as Decimal(38, 18), and the spelling of those that had to be rounded to hold (None: there is none).
+def exact_decimals(text: pl.Series, *, kind: Kind = "decimal") -> tuple[pl.Series, pl.Series | None]:
+    """Decimal text as Decimal(38, 18), and the spelling of those that are not held as they are (None: all are).
 
-    Exponents are written out. Raises QuarantineError for what is no number, or does not fit.
+    Exponents are written out. Raises QuarantineError for what is no number, or does not fit: money. A quantity that
+    does not fit is null, so that its line still counts.
     """
     odd = text.filter(~text.str.contains(_PLAIN))
     if odd.is_empty():
-        return text.cast(MONEY), None
+        return _held(text.cast(MONEY), text, kind=kind)
     text = text.str.strip_chars(BLANKS)
     _refuse(text, ~text.str.contains(_NUMBER), "not a decimal number")
     parts = text.str.extract_groups(_NUMBER_PARTS).struct.unnest()
@@ -126,14 +137,32 @@ def exact_decimals(text: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     is_zero = (significant == 0) & text.is_not_null()
     is_long = (after > _FRACTION_DIGITS) & ~is_zero
     is_double = digits.str.strip_chars("0").str.len_bytes() <= _DOUBLE_DIGITS
+    is_large = (before > _WHOLE_DIGITS) & ~is_zero
     _refuse(
         text,
-        ((before > _WHOLE_DIGITS) & ~is_zero) | (is_long & ~is_double),
+        (is_large & (kind == "decimal")) | (is_long & ~is_double),
         f"which cannot be held exactly: at most {_WHOLE_DIGITS} digits before and {_FRACTION_DIGITS} after the point",
     )
-    spelled = pl.select(pl.when(is_long).then(text)).to_series().alias(text.name)
-    written = pl.select(pl.when(is_zero).then(pl.lit("0")).otherwise(text)).to_series().alias(text.name)
-    return written.cast(MONEY), spelled if is_long.any() else None
+    spelled = pl.select(pl.when(is_long | is_large).then(text)).to_series().alias(text.name)
+    written = pl.select(
+        pl.when(is_zero).then(pl.lit("0")).when(~is_large.fill_null(value=False)).then(text)
+    ).to_series()
+    return _held(written.alias(text.name).cast(MONEY), text, kind=kind, spelled=spelled)
+
+
+def _held(
+    values: pl.Series, text: pl.Series, *, kind: Kind, spelled: pl.Series | None = None
+) -> tuple[pl.Series, pl.Series | None]:
+    """Values of which sums can be held, and how the others are spelled. Too much money is refused."""
+    most = TOO_MUCH_MONEY if kind == "decimal" else _TOO_LARGE_A_QUANTITY
+    is_beyond = (values.abs() >= pl.Series([Decimal(most)], dtype=MONEY)).fill_null(value=False)
+    if is_beyond.any():
+        if kind == "decimal":
+            _refuse(text, is_beyond, "more than any line of a bill is for")
+        told = text.cast(pl.String).set(~is_beyond, None)
+        spelled = told if spelled is None else spelled.fill_null(told)
+        values = values.set(is_beyond, None)
+    return values, None if spelled is None or spelled.null_count() == len(spelled) else spelled
 
 
 def utc_instants(text: pl.Series, *, date_format: str | None = None) -> pl.Series:
@@ -275,7 +304,7 @@ def _parquet_columns(
         try:
             relation = connection.read_parquet(str(file))
             columns = list(zip(relation.columns, map(str, relation.types), strict=True))
-            doubles = [name for name, theirs in columns if theirs == "DOUBLE" and kind_of(name) == "decimal"]
+            doubles = [name for name, theirs in columns if theirs == "DOUBLE" and kind_of(name) in _NUMBERS]
             values = [_parquet_value(_quoted(name), theirs, kind_of(name)) for name, theirs in columns]
             values += [_slow_double(_quoted(name)) for name in doubles]
             frame = pl.DataFrame(relation.project(", ".join(f"{value} as c{at}" for at, value in enumerate(values))))
@@ -293,9 +322,9 @@ def _parquet_value(column: str, theirs: str, kind: Kind) -> str:
     """The expression that hands over a column of their type."""
     if kind == "instant" and (theirs.startswith("TIMESTAMP") or theirs == "DATE"):
         return f"cast({column} as timestamp)"
-    if kind == "decimal" and theirs == "DOUBLE":
+    if kind in _NUMBERS and theirs == "DOUBLE":
         return f"case when {_is_fast_double(column)} then cast({_fast_double(column)} as decimal(38, 18)) end"
-    if kind == "decimal" and _fits(theirs):
+    if kind in _NUMBERS and _fits(theirs):
         return f"cast({column} as decimal(38, 18))"
     if theirs.startswith(("STRUCT", "MAP", "UNION")) or theirs.endswith("]"):
         return f"cast(to_json({column}) as varchar)"

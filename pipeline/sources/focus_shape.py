@@ -31,7 +31,8 @@ NAMES = (
     "CapacityReservationStatus", "AllocatedMethodId", "AllocatedMethodDetails", "AllocatedResourceId",
     "AllocatedResourceName", "AllocatedTags", "Tags", "ProviderName", "PublisherName",
 )  # fmt: skip
-DECIMALS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ConsumedQuantity", "PricingQuantity")
+COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+QUANTITIES = ("ConsumedQuantity", "PricingQuantity")
 INSTANTS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 # Without these there is no charge: how much, to whom, in which money, in which period, for what kind of thing.
 REQUIRED = (
@@ -43,7 +44,12 @@ REQUIRED = (
     "ChargePeriodStart",
 )
 
-_TYPES: dict[Kind, pl.DataType] = {"text": pl.String(), "decimal": MONEY, "instant": pl.Datetime("us")}
+_TYPES: dict[Kind, pl.DataType] = {
+    "text": pl.String(),
+    "decimal": MONEY,
+    "quantity": MONEY,
+    "instant": pl.Datetime("us"),
+}
 
 
 def snake(name: str) -> str:
@@ -53,8 +59,10 @@ def snake(name: str) -> str:
 
 def kind_of(name: str) -> Kind:
     """What a column of FOCUS's name holds."""
-    if name in DECIMALS:
+    if name in COSTS:
         return "decimal"
+    if name in QUANTITIES:
+        return "quantity"
     return "instant" if name in INSTANTS else "text"
 
 

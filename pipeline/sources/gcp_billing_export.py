@@ -33,14 +33,19 @@ import polars as pl
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import exact_json
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.sources.bulk import Bulk, bulk_header, exact_decimals, read_bulk, unpacked, utc_instants
+from pipeline.sources.bulk import Bulk, Kind, bulk_header, exact_decimals, read_bulk, unpacked, utc_instants
 from pipeline.sources.focus_shape import CHARGES, DATASET, charges_frame, refuse_nothing
 from pipeline.sources.source import Fetched, Payload, Source
 
 NAME = "gcp_billing_export"
 
 _START, _END = "usage_start_time", "usage_end_time"
-_DECIMALS = ("cost", "cost_at_list", "usage.amount", "usage.amount_in_pricing_units")
+_NUMBERS: Mapping[str, Kind] = {
+    "cost": "decimal",
+    "cost_at_list": "decimal",
+    "usage.amount": "quantity",
+    "usage.amount_in_pricing_units": "quantity",
+}
 _REQUIRED = ("billing_account_id", "cost", "currency", _START, "service.description")
 _PATHS = (
     "billing_account_id", "currency", "cost", "cost_at_list", "cost_type", "credits", "labels", "seller_name",
@@ -222,9 +227,9 @@ def _under_paths(theirs: pl.DataFrame) -> Bulk:
             found = named[top].str.json_path_match(f"$.{rest}").alias(path)
             read[path] = pl.select(pl.when(~found.is_in(["", "null"])).then(found)).to_series().alias(path)
     rounded: dict[str, pl.Series] = {}
-    for path in _DECIMALS:
+    for path, kind in _NUMBERS.items():
         if path in read:
-            read[path], spelled = exact_decimals(read[path])
+            read[path], spelled = exact_decimals(read[path], kind=kind)
             if spelled is not None:
                 rounded[path] = spelled
     for name in (_START, _END):

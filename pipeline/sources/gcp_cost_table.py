@@ -31,7 +31,7 @@ NAME = "gcp_cost_table"
 
 _COST = "unroundedcost"
 _START, _END = "usagestartdate", "usageenddate"
-_DECIMALS = (_COST, "usageamount")
+_AMOUNT = "usageamount"
 _REQUIRED = (_COST, "costtype", "skudescription", "servicedescription", _START)
 _SAYS: Mapping[str, str] = {
     "BilledCost": _COST,
@@ -98,7 +98,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
         bulk,
         _charges(names, currency=currency, whose=whose, invoice=invoice, billed_in=billed_in),
         restates=[pl.lit("Google"), whose, pl.lit(invoice) if invoice else month.dt.date().cast(pl.String)],
-        read={*_SAYS.values(), *_DECIMALS, _START, _END, "usageunit", "costtype", "billingaccountid"},
+        read={*_SAYS.values(), _COST, _AMOUNT, _START, _END, "usageunit", "costtype", "billingaccountid"},
     )
     return {CHARGES.name: frame}
 
@@ -142,8 +142,10 @@ def _name(header: str) -> str:
 
 
 def _kind(header: str) -> Kind:
-    if _name(header) in _DECIMALS:
+    if _name(header) == _COST:
         return "decimal"
+    if _name(header) == _AMOUNT:
+        return "quantity"
     return "instant" if _name(header) in (_START, _END) else "text"
 
 

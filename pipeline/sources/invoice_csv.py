@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +34,9 @@ from pipeline.sources.source import Fetched, Payload, Source
 NAME = "invoice_csv"
 CHARGE_KINDS = ("gpu_instance", "storage", "network", "support", "tax", "credit", "discount", "other")
 
+# No line of an invoice says as much; what is below can be held, and its products.
+_TOO_LARGE = 10**15
+_TOO_MANY_GPUS = 500_000
 _LINE_TEXTS = ("description", "charge_kind", "resource_id", "gpu_count", "quantity", "unit", "unit_price")
 _MAPPED = ("invoice_id", *_LINE_TEXTS, "amount", "currency", "period_start", "period_end", "date", "issued_on")
 _SETTINGS = (
@@ -126,10 +130,10 @@ def parse(content: bytes, settings: Settings) -> Frames:
                 layout.cell(record, "description"),
                 layout.charge_kind(record),
                 layout.cell(record, "resource_id"),
-                layout.number(record, "gpu_count", where=where),
-                layout.number(record, "quantity", where=where),
+                layout.number(record, "gpu_count", where=where, below=_TOO_MANY_GPUS),
+                layout.number(record, "quantity", where=where, below=_TOO_LARGE),
                 layout.cell(record, "unit"),
-                layout.number(record, "unit_price", where=where),
+                layout.number(record, "unit_price", where=where, below=_TOO_LARGE),
                 layout.amount(record, where=where),
                 layout.currency(record, where=where),
                 _iso(start),
@@ -170,7 +174,8 @@ class _Layout:
     def is_total(self, record: Mapping[str, str]) -> bool:
         return self.total_column is not None and record[self.total_column].strip() == self.total_text
 
-    def number(self, record: Mapping[str, str], name: str, *, where: str) -> str | None:
+    def number(self, record: Mapping[str, str], name: str, *, where: str, below: int | None = None) -> str | None:
+        """Decimal text, or None where the cell is blank. `below`: what it and its negative are below on any invoice."""
         text = self.cell(record, name)
         if text is None:
             return None
@@ -185,7 +190,10 @@ class _Layout:
                     "If the point separates thousands, say so in thousands."
                 )
             text = text.replace(self.decimal, ".")
-        return decimal_text(text, name=self.columns[name], where=where)
+        said = decimal_text(text, name=self.columns[name], where=where)
+        if below is not None and abs(Decimal(said)) >= below:
+            raise QuarantineError(f"{where}: {self.columns[name]} is {text!r}, more than any invoice says.")
+        return said
 
     def amount(self, record: Mapping[str, str], *, where: str) -> str:
         amount = self.number(record, "amount", where=where)

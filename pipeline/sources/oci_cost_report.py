@@ -35,7 +35,6 @@ _QUANTITY = "usage/billedQuantity"
 _TENANT = "lineItem/tenantId"
 _CURRENCY = "cost/currencyCode"
 _IS_CORRECTION = "lineItem/isCorrection"
-_DECIMALS = (_COST, _QUANTITY)
 _REQUIRED = (_COST, _START, _TENANT, _CURRENCY, "lineItem/referenceNo")
 # FOCUS's name -> the header that says just that.
 _SAYS: Mapping[str, str] = {
@@ -113,8 +112,10 @@ def parse(content: bytes, settings: Settings) -> Frames:
 
 
 def _kind(header: str) -> Kind:
-    if header in _DECIMALS:
+    if header == _COST:
         return "decimal"
+    if header == _QUANTITY:
+        return "quantity"
     return "instant" if header in (_START, _END) else "text"
 
 

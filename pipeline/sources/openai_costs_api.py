@@ -35,6 +35,7 @@ GROUPING = "project_id,line_item"
 # The open month and the one before it: costs are restated without notice until the invoice is closed.
 _TRAILING_DAYS = 62
 
+_TOO_LARGE_A_QUANTITY = 10**15
 _TEXTS = ("line_item", "project_id", "user_id", "api_key_id", "api_source", "quantity_unit")
 COSTS = Table(
     name="costs",
@@ -110,7 +111,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
             raise QuarantineError(f"{where}: no currency beside the amount {amount}.")
         quantity = None
         if result.get("quantity") is not None:
-            quantity, _ = amount_text(result["quantity"], name="quantity", where=where)
+            quantity = quantity_text(result["quantity"], name="quantity", where=where)
         texts = [text_or_none(result.get(name), name=name, where=where) for name in _TEXTS]
         unknown = {name: value for name, value in result.items() if name not in (*COSTS.columns, "object")}
         unknown |= {f"amount.{name}": value for name, value in stated.items() if name not in ("value", "currency")}
@@ -134,6 +135,14 @@ def amount_text(value: object, *, name: str, where: str) -> tuple[str, dict[str,
     """A float's decimal text to 10^-18, and its spelling as another column where that is not the whole of it."""
     text = nearest_decimal_text(value, name=name, where=where)
     return text, {} if Decimal(text) == Decimal(str(value)) else {name: value}
+
+
+def quantity_text(value: object, *, name: str, where: str) -> str:
+    """A float's decimal text to 10^-18. Raises QuarantineError for what no bill counts, of which sums are not held."""
+    text = nearest_decimal_text(value, name=name, where=where)
+    if abs(Decimal(text)) >= _TOO_LARGE_A_QUANTITY:
+        raise QuarantineError(f"{where}: {name} is {text}, more than any bill counts. Export it again.")
+    return text
 
 
 def _grouping(results: Sequence[Mapping[str, Any]]) -> str:

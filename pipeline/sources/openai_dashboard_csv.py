@@ -32,7 +32,7 @@ from pipeline.sources.http import (
     window_of,
     window_settings,
 )
-from pipeline.sources.openai_costs_api import amount_text
+from pipeline.sources.openai_costs_api import amount_text, quantity_text
 from pipeline.sources.openai_usage_api import ENDPOINTS, Endpoint, typed_values
 from pipeline.sources.source import Fetched, Payload, Source
 
@@ -126,7 +126,7 @@ def parse_cost(content: bytes, settings: Settings) -> Frames:
         amount, spelled = amount_text(row.cells["amount_value"], name="amount_value", where=row.where)
         quantity = None
         if "quantity" in row.cells:
-            quantity, _ = amount_text(row.cells["quantity"], name="quantity", where=row.where)
+            quantity = quantity_text(row.cells["quantity"], name="quantity", where=row.where)
         known = (*COST.columns, "amount_value", "amount_currency")
         unknown: dict[str, object] = {name: text for name, text in row.cells.items() if name not in known}
         rows.append(

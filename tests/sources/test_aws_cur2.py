@@ -432,7 +432,7 @@ def test_doubles_arrive_as_the_decimals_they_spell(tmp_path: Path) -> None:
         (0.1 + 0.2, "0.30000000000000004"),
         (-0.0, "0"),
         (12345678901234.56, "12345678901234.56"),
-        (1e19, "10000000000000000000"),
+        (9e14, "900000000000000"),
     ],
 )
 def test_a_double_is_the_shortest_number_that_reads_as_it(tmp_path: Path, double: float, exact: str) -> None:

@@ -82,7 +82,9 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], Frames], str]] = {
     "tokens of a row that no integer holds": (
         lambda: api_bill_csv.parse(b"d,a,c,q\n2026-11-01,1,in,99999999999999999999\n", _BY_ROW), "row 2: 9+0+ tokens"),
     "tokens whose sum no integer holds": (
-        lambda: api_bill_csv.parse(b"d,a,i\n2026-11-01,1,9223372036854775807\n", _BY_COLUMN), "row 2: 92.* tokens"),
+        lambda: api_bill_csv.parse(b"d,a,i\n2026-11-01,1,9223372036854775807\n", _BY_COLUMN),
+        "row 2: i is 92.*, not a count",
+    ),
     "time without end": (
         lambda: runpod_billing.parse(
             b'[{"amount":1,"time":"2026-11-03T00:00:00Z","timeBilledMs":9223372036854775807,"podId":"p"}]', _NOVEMBER
