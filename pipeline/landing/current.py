@@ -47,6 +47,36 @@ def may_count(delivery: Delivery, dataset: Dataset, unreadable: Mapping[str, str
     return unreadable.get(delivery.delivery_id)
 
 
+def emptied(delivery: Delivery, before: Iterable[tuple[str, int, Delivery]]) -> str | None:
+    """What a delivery without a row leaves unsaid: None where nothing of what it may restate counted before it.
+
+    `before`: what counted of its dataset and account until then: bucket, its rows, the delivery that brought them.
+    Where its manifest or its name says of which months or of which part it is, only those are meant. It does not
+    replace them: an export that was emptied looks like one that failed, and a month must not come to 0 in silence.
+    """
+    meant = [(bucket, rows, brought) for bucket, rows, brought in before if rows and _may_restate(delivery, bucket)]
+    if not meant:
+        return None
+    first, *others = sorted(bucket for bucket, _, _ in meant)
+    rows = sum(rows for _, rows, _ in meant)
+    brought_at = max(meant, key=lambda one: _newness(one[2]))[2].landed_at
+    return (
+        f"it holds no row. {rows:,} rows of {first}{f' and {len(others)} more' if others else ''}, which landed until "
+        f"{brought_at:%Y-%m-%d %H:%M} UTC, count as before: nothing is taken for 0. Export it again; where they are "
+        "really gone, take out what said them: `breakeven landing redact`"
+    )
+
+
+def _may_restate(delivery: Delivery, bucket: str) -> bool:
+    """Whether a bucket is of what the delivery says that it is of: the bucket names its parts between bars."""
+    segments = bucket.split("|")
+    period = delivery.settings.get("billing_period")
+    named = [delivery.settings[name] for name in ("part", "cost", "scope") if delivery.settings.get(name)]
+    return all(name in segments for name in named) and (
+        period is None or any(segment.startswith(str(period)) for segment in segments)
+    )
+
+
 def unknown_dataset(delivery: Delivery, datasets: Mapping[tuple[str, str], Dataset]) -> str:
     """Why a delivery that no dataset of this release can read does not count, and what could be done about it."""
     known = sorted({dataset.name for (source, _), dataset in datasets.items() if source == delivery.source})
@@ -90,6 +120,7 @@ def current_buckets(
     """
     chosen: dict[BucketKey, Current] = {}
     had_rows: set[BucketKey] = set()
+    counted_of: dict[tuple[str, str, str], dict[str, tuple[int, Delivery]]] = {}
     not_counted: list[NotCounted] = []
     for delivery in sorted(deliveries, key=_newness):
         dataset = datasets.get((delivery.source, delivery.dataset))
@@ -103,6 +134,13 @@ def current_buckets(
             not_counted.append(NotCounted(delivery, reason))
             continue
         present = rows_per_bucket.get(delivery.delivery_id, {})
+        if dataset.bucket != "utc_day":
+            whose = counted_of.setdefault((delivery.source, delivery.account, dataset.name), {})
+            said = None if any(present.values()) else emptied(delivery, ((one, *had) for one, had in whose.items()))
+            if said is not None:
+                not_counted.append(NotCounted(delivery, said))
+                continue
+            whose |= {bucket: (rows, delivery) for bucket, rows in present.items()}
         for bucket, is_open in _buckets(delivery, dataset, present):
             key = BucketKey(delivery.source, delivery.account, dataset.name, bucket)
             has_rows = present.get(bucket, 0) > 0

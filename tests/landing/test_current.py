@@ -1,6 +1,7 @@
 """Which delivery counts: the law, over random deliveries, against a brute-force reading of its words."""
 
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -235,3 +236,60 @@ def test_of_two_datasets_that_claim_a_name_the_one_called_so_now_has_it() -> Non
     other = replace(BILL, name="bill_v1")
     known = datasets_by_name([replace(BILL, former_names=("bill_v1",)), other])
     assert (known["bills", "bill_v1"], known["bills", "bill"].name) == (other, "bill")
+
+
+CLOUD = replace(BILL, bucket="billing_period")
+
+
+def of_period(
+    *, stated: int, rows: Mapping[str, int], period: str | None = None, **settings: str
+) -> tuple[Delivery, Mapping[str, int]]:
+    said = {**({"billing_period": period} if period else {}), **settings}
+    item = delivery(from_day=0, to_day=31, stated=at(stated), content=f"{stated} {sorted(rows.items())}")
+    return replace(item, settings=said), rows
+
+
+def counted_rows(
+    found: Iterable[tuple[Delivery, Mapping[str, int]]],
+) -> tuple[dict[str, Delivery], dict[str, str]]:
+    """Bucket -> what counts of it; and what is said of a delivery."""
+    known = {item.delivery_id: rows for item, rows in found}
+    current, not_counted = current_buckets(
+        [item for item, _ in found], datasets={("bills", "bill"): CLOUD}, rows_per_bucket=known, unreadable={}
+    )
+    said = {one.delivery.delivery_id: one.reason for one in not_counted}
+    return {key.bucket: counted.delivery for key, counted in current.items()}, said
+
+
+_MONTHS = ("2026-10", "2026-11")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_MONTHS), st.integers(0, 3), st.sampled_from(["", "a", "b"])), min_size=1, max_size=8
+    )
+)
+def test_an_export_that_was_emptied_says_what_still_counts_and_changes_nothing(
+    drawn: list[tuple[str, int, str]],
+) -> None:
+    """A redelivery with a header alone is told where its month, or its part of it, had rows, and only there."""
+    found = []
+    for number, (month, rows, part) in enumerate(drawn):
+        bucket = "|".join(["aws", f"{month}-01", *([part] if part else [])])
+        held = {bucket: rows} if rows else {}
+        found.append(of_period(stated=40 + number, rows=held, period=month, **({"part": part} if part else {})))
+    current, said = counted_rows(found)
+    without = [one for one in found if one[1]]
+    assert current == counted_rows(without)[0]
+    for number, ((month, rows, part), (item, _)) in enumerate(zip(drawn, found, strict=True)):
+        before = [one for one in drawn[:number] if one[0] == month and one[1] and (not part or one[2] == part)]
+        assert (item.delivery_id in said) == (not rows and bool(before))
+
+
+def test_what_an_emptied_export_says() -> None:
+    full, empty = of_period(stated=40, rows={"2026-10": 1200}, period="2026-10"), of_period(stated=41, rows={})
+    assert counted_rows([full, empty])[1] == {
+        empty[0].delivery_id: "it holds no row. 1,200 rows of 2026-10, which landed until 2026-11-10 00:00 UTC, count "
+        "as before: nothing is taken for 0. Export it again; where they are really gone, take out what said them: "
+        "`breakeven landing redact`"
+    }
