@@ -32,7 +32,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.agent import cpu_seconds, memory_mb
+from benchmarks.agent import alone_mb, cpu_seconds, resident_mb
 from pipeline.formats.spool import read_spool
 
 HOST, REPLICA = "recorded", "load-0"
@@ -183,8 +183,8 @@ def _phase(phase: str, agent: "subprocess.Popen[bytes]", seconds: float) -> dict
         "to": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "expected_state": PHASES[phase],
         "agent_percent_of_one_core": round(100 * (cpu_seconds(agent.pid) - cpu) / (time.monotonic() - began), 3),
-        "agent_resident_mb": round(memory_mb(agent.pid, "Pss"), 1),
-        "agent_alone_resident_mb": round(memory_mb(agent.pid, "Pss", with_children=False), 1),
+        "agent_resident_mb": round(resident_mb(agent.pid), 1),
+        "agent_alone_resident_mb": round(alone_mb(agent.pid), 1),
     }
 
 
@@ -252,9 +252,9 @@ def _calls() -> dict[str, dict[str, float]]:
     from pipeline.telemetry.sampler import Sampler, load_nvml
 
     timed = _Timed(load_nvml())
-    before = memory_mb(os.getpid(), "Pss")
+    before = alone_mb(os.getpid())
     sampler = Sampler(timed, cadence_ms=100, clock=steady_clock())
-    library_mb = memory_mb(os.getpid(), "Pss") - before
+    library_mb = alone_mb(os.getpid()) - before
     readings = []
     for _ in range(_CALLS_READINGS):
         time.sleep(0.1)

@@ -1,5 +1,6 @@
 """`agent`: what runs on a GPU host. A base install is enough, so nothing heavy is imported here."""
 
+import os
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -140,7 +141,8 @@ def run(
         limits=Limits(close_after_ms=round(close_after * 60_000), folder_bytes=most_disk * 1024**2),
     )
     click.echo(f"breakeven agent: {name} to {spool}{'' if to is None else f', shipped to {to}'}", err=True)
-    running.run(settings, say=lambda text: click.echo(printable(text), err=True))
+    command = running.agent_command(settings)
+    os.execv(command[0], command)  # the same process goes on, without what only a command line needs
 
 
 @agent.command()

@@ -1,9 +1,11 @@
 """The agent of a GPU host: samples its GPUs, scrapes its engines, spools both and has closed files shipped.
 
 One loop that waits for its sampler, its scrapes and a signal; nothing in it can block for long. A base install is
-enough: what ships is a process of its own.
+enough: what ships is a process of its own. `breakeven agent run` reads its options and becomes this process, which has
+no command line to keep in memory: `python -m pipeline.telemetry.agent SETTINGS`.
 """
 
+import json
 import os
 import queue
 import selectors
@@ -15,11 +17,12 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Header, Record
 from pipeline.telemetry.clock import Clock, Instant, steady_clock
 from pipeline.telemetry.holding import Holdings
@@ -27,7 +30,7 @@ from pipeline.telemetry.instance import Resource, provider_resource
 from pipeline.telemetry.own_metrics import MetricsServer, Told
 from pipeline.telemetry.podresources import SOCKET, pod_gpus
 from pipeline.telemetry.spool import Limits, SpoolWriter, closed_files, locked
-from pipeline.telemetry.watch import SamplerWatch, Say, spawn_sampler
+from pipeline.telemetry.watch import SamplerWatch, Say, own_process, spawn_sampler
 
 _TURN_SECONDS = 1.0
 _SHIP_MS = 5 * 60_000
@@ -55,6 +58,20 @@ class Settings:
     ship_to: str | None = None
     metrics_port: int | None = None
     limits: Limits = field(default_factory=Limits)
+
+
+def agent_command(settings: Settings) -> list[str]:
+    """The process that does it."""
+    return own_process("pipeline.telemetry.agent", json.dumps(asdict(settings), default=str))
+
+
+def settings_from(text: str) -> Settings:
+    """What `agent_command` was given."""
+    told = json.loads(text)
+    told["spool"], told["pod_resources"] = Path(told["spool"]), Path(told["pod_resources"])
+    told["gpus"] = {replica: tuple(gpus) for replica, gpus in told["gpus"].items()}
+    told["engines"], told["limits"] = tuple(told["engines"]), Limits(**told["limits"])
+    return Settings(**told)
 
 
 def this_host() -> str:
@@ -164,7 +181,10 @@ class _Agent:
     def _start_scraping(self) -> None:
         if not self._settings.engines:
             return
-        # Imported only here: an HTTP client is seven megabytes that most agents do without.
+        if not any("https:" in text.lower() for text in self._settings.engines):
+            # http.client does without TLS where Python has none; OpenSSL would be five megabytes for plain addresses.
+            sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+        # Imported only here: an HTTP client is megabytes that an agent without engines does without.
         from pipeline.telemetry.targets import parse_target, start_scraping
 
         for text in self._settings.engines:
@@ -194,8 +214,8 @@ class _Agent:
                 self._shipper.kill()
             return
         if now.mono_ms >= self._ship_ms and closed_files(self._settings.spool):
-            command = [sys.executable, "-m", "pipeline.telemetry.ship"]
-            command += [str(self._settings.spool), self._settings.ship_to, self._settings.host]
+            what = (str(self._settings.spool), self._settings.ship_to, self._settings.host)
+            command = own_process("pipeline.telemetry.ship", *what)
             self._ship_ms = now.mono_ms + _SHIP_MS
             try:
                 self._shipper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -225,3 +245,23 @@ def _signals() -> Iterator[int]:
             signal.signal(number, handler)
         os.close(reads)
         os.close(writes)
+
+
+def main() -> int:
+    """0 after SIGTERM or SIGINT; else what went wrong is said, and its exit code."""
+
+    def say(text: str) -> None:
+        from pipeline.formats.writing import printable  # rarely needed, and a megabyte
+
+        sys.stderr.write(f"{printable(text)}\n")
+
+    try:
+        run(settings_from(sys.argv[1]), say=say)
+    except BreakevenError as error:
+        say(f"breakeven: {error}")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,11 +4,13 @@ A process of its own, because a call into a driver that hangs never returns, and
 the library of a driver that was upgraded. `python -m pipeline.telemetry.sampling '{"cadence_ms": 5000, "known": []}'`.
 """
 
+import ctypes
 import json
 import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 from pipeline.telemetry.clock import Clock, steady_clock
@@ -22,9 +24,9 @@ def main() -> int:
     clock = steady_clock()
     try:
         _say({"beat": "starting"})
-        sampler = Sampler(
-            load_nvml(), cadence_ms=settings["cadence_ms"], clock=clock, known=frozenset(settings["known"])
-        )
+        nvml = load_nvml()
+        _give_back_memory()
+        sampler = Sampler(nvml, cadence_ms=settings["cadence_ms"], clock=clock, known=frozenset(settings["known"]))
         _sample(sampler, clock, cadence_ms=settings["cadence_ms"])
     except DriverError as error:
         _say({"failed": str(error)})
@@ -32,6 +34,12 @@ def main() -> int:
     except BrokenPipeError:
         os.close(1)
     return 0
+
+
+def _give_back_memory() -> None:
+    """A `pynvml` that was compiled, since no byte code of it could be kept, leaves ten megabytes that libc holds."""
+    with suppress(OSError, AttributeError):  # a libc without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _sample(sampler: Sampler, clock: Clock, *, cadence_ms: int) -> None:

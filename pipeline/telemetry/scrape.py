@@ -7,11 +7,9 @@ is refused here, one that is cut between two lines by `formats.exposition`.
 import http.client
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlsplit
+from contextlib import closing
+from urllib.parse import SplitResult, urlsplit
 
 from pipeline.errors import SourceError
 from pipeline.formats.masking import masked
@@ -46,24 +44,20 @@ def metrics_url(text: str) -> str:
 def scrape(url: str, *, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> str:
     """The body of one answer, as text. ScrapeError where there is none within so many seconds, or it is not whole."""
     deadline = monotonic() + seconds
-    request = urllib.request.Request(_without_credentials(url), headers={"Accept": _ACCEPT, **_authorization(url)})
     try:
-        with _OPENER.open(request, timeout=seconds) as answer:
+        with closing(_connection(urlsplit(url), seconds=seconds)) as connection:
+            answer = _answer(connection, url)
+            if not 200 <= answer.status < 300:
+                failed = _failed(url, f"it answers HTTP {answer.status} {answer.reason}")
+                failed.http_status = answer.status
+                raise failed
             content = _body(answer, deadline=deadline, monotonic=monotonic)
-    except urllib.error.HTTPError as error:
-        with error:
-            failed = _failed(url, f"it answers HTTP {error.code} {error.reason}")
-            failed.http_status = error.code
-            raise failed from None
     except http.client.IncompleteRead as error:
         raise _failed(url, f"the body is cut after {len(error.partial)} bytes, fewer than it announced") from None
     except TimeoutError:
         raise _failed(url, f"no whole answer within {seconds:g} s") from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        if isinstance(reason, TimeoutError):
-            raise _failed(url, f"no answer within {seconds:g} s") from None
-        raise _failed(url, f"{reason}") from None
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        raise _failed(url, f"{error}") from None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -76,12 +70,17 @@ def shown_url(url: str) -> str:
     return address + mark + _QUERY_VALUE.sub("=(hidden)", query)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def _connection(parts: SplitResult, *, seconds: float) -> http.client.HTTPConnection:
+    """Not `urllib.request`: it follows, proxies and caches, and with what it imports is five megabytes of an agent."""
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=seconds)
 
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+def _answer(connection: http.client.HTTPConnection, url: str) -> http.client.HTTPResponse:
+    parts = urlsplit(url)
+    path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
+    connection.request("GET", path, headers={"Accept": _ACCEPT, "Connection": "close", **_authorization(url)})
+    return connection.getresponse()
 
 
 def _body(answer: http.client.HTTPResponse, *, deadline: float, monotonic: Callable[[], float]) -> bytes:
@@ -98,11 +97,6 @@ def _body(answer: http.client.HTTPResponse, *, deadline: float, monotonic: Calla
     if answer.length:
         raise http.client.IncompleteRead(b"".join(chunks), answer.length)
     return b"".join(chunks)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _authorization(url: str) -> dict[str, str]:

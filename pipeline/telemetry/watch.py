@@ -39,12 +39,17 @@ Say = Callable[[str], None]
 Processes = Callable[[dict[str, dict[int, int | None]]], None]
 
 
+def own_process(module: str, *arguments: str) -> list[str]:
+    """The command of a process of ours; what lies in the folder it is started in is not imported."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def spawn_sampler(*, cadence_ms: int) -> Spawn:
     """Starts sampler processes of this cadence; each is told the GPUs that were seen before it."""
 
     def spawn(known: frozenset[str]) -> Child:
         settings = json.dumps({"cadence_ms": cadence_ms, "known": sorted(known)})
-        command = [sys.executable, "-m", "pipeline.telemetry.sampling", settings]
+        command = own_process("pipeline.telemetry.sampling", settings)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     return spawn

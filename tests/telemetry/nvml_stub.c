@@ -2,6 +2,7 @@
  *
  * The file named by NVML_STUB_STATE is read anew at every call. Its lines are `key value`, the first that fits counts:
  *   count N                        how many GPUs (1)
+ *   resident N                     bytes that the library takes once it is asked the first time (next to none)
  *   rc.FUNCTION N                  what that function returns on every GPU, or on none (init, driver version)
  *   gpuI.rc.FUNCTION N             what it returns on GPU I; gpuI.rc N: what all functions that take GPU I return
  *   hang.FUNCTION 1                it does not return while the line is there
@@ -69,7 +70,14 @@ static int begin(const char *function, const device_t *device) {
 
 #define BEGIN(device) do { int rc_ = begin(__func__, device); if (rc_) return rc_; } while (0)
 
-int nvmlInitWithFlags(unsigned flags) { (void)flags; BEGIN(NULL); return 0; }
+int nvmlInitWithFlags(unsigned flags) {
+    static char *taken;
+    (void)flags;
+    BEGIN(NULL);
+    if (!taken && number("resident", 0) > 0 && (taken = malloc((size_t)number("resident", 0))))
+        memset(taken, 1, (size_t)number("resident", 0));
+    return 0;
+}
 int nvmlShutdown(void) { return 0; }
 const char *nvmlErrorString(int code) { (void)code; return "an error of the stub"; }
 

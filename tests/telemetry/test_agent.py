@@ -1,6 +1,5 @@
 """The agent as it runs on a host: real processes over the stub driver, read back as the pipeline reads it."""
 
-import json
 import os
 import re
 import signal
@@ -35,10 +34,12 @@ vllm:generation_tokens_total{engine="0",model_name="chat"} 30.0
 class Agent:
     """`breakeven agent run` on a spool folder, 20 times as fast as on a host."""
 
-    def __init__(self, spool: Path, command: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, spool: Path, command: list[str], environment: Mapping[str, str], *, folder: Path | None = None
+    ) -> None:
         self.spool = spool
         self.process = subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
 
     @classmethod
@@ -250,26 +251,38 @@ def test_asked_for_a_port_it_says_there_how_it_is_and_opens_none_otherwise(start
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20)
 
 
-def test_a_base_install_is_enough_for_the_agents_process(stub: Stub, tmp_path: Path) -> None:
-    """Nothing of [all] is imported, which an agent would pay for in memory or could not have."""
-    code = """
-import json, signal, sys, threading
-threading.Timer(1.0, signal.raise_signal, [signal.SIGTERM]).start()
-from pipeline.cli import group
-group.main([*sys.argv[1:]], standalone_mode=False)
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
-"""
-    options = ["agent", "run", "--spool", str(tmp_path / "spool"), "--engine", "http://127.0.0.1:9", "--to", "there"]
-    ran = subprocess.run(
-        [sys.executable, "-c", code, *options],
-        env=stub.environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
+def test_an_agent_imports_only_what_it_needs_and_nothing_of_the_folder_it_is_started_in(
+    stub: Stub, tmp_path: Path
+) -> None:
+    """Neither what [all] has, which a GPU host lacks, nor a command line or TLS, which memory would be paid for."""
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from the working folder')")
+    options = ["--spool", str(tmp_path / "spool"), "--engine", "http://127.0.0.1:9", "--every", "0.1"]
+    agent = Agent(
+        tmp_path / "spool",
+        [
+            "sh",
+            "-c",
+            'exec "$@" 2> said',
+            "sh",
+            str(Path(sys.executable).with_name("breakeven")),
+            "agent",
+            "run",
+            *options,
+        ],
+        {**stub.environment, "PYTHONPROFILEIMPORTTIME": "1"},
+        folder=tmp_path,
     )
-    heavy = {"polars", "duckdb", "boto3", "botocore", "dagster", "rich", "pydantic", "yaml", "numpy", "pynvml", "babel"}
-    assert heavy & set(json.loads(ran.stdout)) == set()
+    agent.wait_for(lambda record: record["record"] == "sample")
+    agent.stop()
+    said = (tmp_path / "said").read_text()
+    imported = [line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")]
+    # Python begins anew with `encodings`: in the command, in the process it becomes, in the sampler.
+    _, began, sampler = [at for at, name in enumerate(imported) if name == "encodings.aliases"]
+    of_agent = imported[began:]
+    assert "ctypes" in imported[sampler:]
+    assert "http.client" in of_agent
+    heavy = {"polars", "duckdb", "boto3", "dagster", "rich", "pydantic", "yaml", "numpy", "babel", "click", "_ssl"}
+    assert heavy & {name.partition(".")[0] for name in of_agent} == set()
 
 
 def test_check_says_what_this_driver_can_and_cannot_tell(stub: Stub) -> None:
