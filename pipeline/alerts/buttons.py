@@ -1,4 +1,7 @@
-"""The verbs as buttons under a post, and what a press of one says. Pure: slack.py shows and hears them."""
+"""The verbs as buttons under a post, and what a press of one says. Pure: slack.py shows and hears them.
+
+Who presses *Wrong number* is asked what it should be: the press names a form to open, and its answer says the verb.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +16,28 @@ _LABELS: Mapping[str, str] = {ACK: "Acknowledge", WRONG: "Wrong number", DONE: "
 # A block's id holds the case, so that a date picker, which has no value, knows it too (Slack: at most 255 characters).
 _CASE_PREFIX = "case:"
 _BLOCK_ID_LIMIT = 255
+_FORM = f"{_PREFIX}why"
+# Slack takes 3,000 characters; a reason is a paragraph.
+REASON_LIMIT = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pressed:
-    """What somebody chose. `until`: of a snooze, when the chosen day begins in UTC."""
+    """What somebody chose. `until`: of a snooze, when the chosen day begins in UTC. `why`: of what is called wrong."""
 
     verb: str
     case_key: str
     by: str
     until: datetime | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormAsked:
+    """A form that has to be opened within three seconds of the press, by Slack's `trigger_id`."""
+
+    trigger_id: str
+    view: Mapping[str, Any]
 
 
 def buttons_of(case_key: str) -> Mapping[str, Any] | None:
@@ -38,6 +53,53 @@ def buttons_of(case_key: str) -> Mapping[str, Any] | None:
     return {"type": "actions", "block_id": block_id, "elements": elements}
 
 
+def form_asked(payload: Mapping[str, Any]) -> FormAsked | None:
+    """The form for the reason, where a press asks for one; None where it says all there is."""
+    trigger_id = payload.get("trigger_id")
+    wrong = next((one for one in pressed(payload) if one.verb == WRONG), None)
+    if wrong is None or not isinstance(trigger_id, str) or not trigger_id:
+        return None
+    view = {
+        "type": "modal",
+        "callback_id": _FORM,
+        # What Slack gives back with the answer.
+        "private_metadata": wrong.case_key,
+        "title": _plain("Wrong number"),
+        "submit": _plain("Send"),
+        "close": _plain("Cancel"),
+        "blocks": [
+            {
+                "type": "input",
+                "block_id": _FORM,
+                "label": _plain("What should it be, or what does it lack?"),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": _FORM,
+                    "multiline": True,
+                    "max_length": REASON_LIMIT,
+                },
+            },
+        ],
+    }
+    return FormAsked(trigger_id=trigger_id, view=view)
+
+
+def answered(payload: Mapping[str, Any]) -> Pressed | None:
+    """What a form that was sent says; None where it is another app's, or none."""
+    view = payload.get("view")
+    by = _who(payload)
+    if payload.get("type") != "view_submission" or not isinstance(view, Mapping) or by is None:
+        return None
+    case_key, value = view.get("private_metadata"), view.get("state")
+    for name in ("values", _FORM, _FORM, "value"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if view.get("callback_id") != _FORM or not isinstance(case_key, str) or not case_key:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return Pressed(verb=WRONG, case_key=case_key, by=by, why=inert(value, REASON_LIMIT))
+
+
 def _plain(text: str) -> Mapping[str, Any]:
     return {"type": "plain_text", "text": text, "emoji": False}
 
@@ -49,11 +111,15 @@ def pressed(payload: Mapping[str, Any]) -> list[Pressed]:
     """
     if payload.get("type") != "block_actions" or not isinstance(payload.get("actions"), list):
         return []
-    user = payload.get("user")
-    names = [user.get(name) for name in ("username", "name", "id")] if isinstance(user, Mapping) else []
-    by = next((inert(name, 80) for name in names if isinstance(name, str) and name), None)
+    by = _who(payload)
     found = [None if by is None else _pressed(action, by) for action in payload["actions"]]
     return [one for one in found if one is not None]
+
+
+def _who(payload: Mapping[str, Any]) -> str | None:
+    user = payload.get("user")
+    names = [user.get(name) for name in ("username", "name", "id")] if isinstance(user, Mapping) else []
+    return next((inert(name, 80) for name in names if isinstance(name, str) and name), None)
 
 
 def _pressed(action: object, by: str) -> Pressed | None:

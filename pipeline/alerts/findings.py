@@ -215,6 +215,12 @@ def month_before(day: date) -> date:
     return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
+def overspend_subject(row: Row) -> str:
+    """Of a row of fct_budgets_monthly."""
+    scope = "/".join(filter(None, (row["scope"], row["scope_name"])))
+    return f"overspend:{row['month_from_date']:%Y-%m}/{scope}"
+
+
 # By whether its month is over.
 _WHAT_TO_DO_ABOUT_A_BUDGET = {
     False: "Spend less, or raise the budget in breakeven.yaml, dated.",
@@ -246,7 +252,7 @@ def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
         "what the month comes to is unknown" if forecast is None else f"the month comes to {money(forecast, currency)}"
     )
     return Finding(
-        subject=f"overspend:{month}/{row['scope']}{'' if row['scope_name'] is None else '/' + row['scope_name']}",
+        subject=overspend_subject(row),
         state="over" if is_over else "at_risk",
         usage_date=day,
         headline=f"{whose}, {month}: {heads_for}",

@@ -555,10 +555,10 @@ class Outbox:
         if isinstance(answer, Posted):
             said = {"pictures": [picture.name for picture in pictures], "snapshot_id": self._snapshot_id}
             self._events.record(kind=PICTURED, subject=case.subject, body={**facts, **said}, now=self._clock())
-            return " Its curves are in its thread."
+            return " Its pictures are in its thread."
         body = {**facts, "code": answer.code, "detail": answer.detail}
         self._events.record(kind=PICTURE_REFUSED, subject=case.subject, body=body, now=self._clock())
-        return f" Without its curves: {answer.detail}"
+        return f" Without its pictures: {answer.detail}"
 
     def _update(self, case: Case, outlet: Outlet, events: Sequence[EventLike]) -> Outcome | None:
         """Edit the case's post where its text moved on. None: nothing to say."""

@@ -26,12 +26,14 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.webhook import WebhookClient
 
 from pipeline import config
-from pipeline.alerts.buttons import Pressed, pressed
+from pipeline.alerts.buttons import WRONG, FormAsked, Pressed, answered, form_asked, pressed
 from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message
 from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import inert
 
 TIMEOUT_SECONDS = 30
+# After three seconds Slack opens no form for a press.
+_FORM_SECONDS = 3
 HISTORY_PAGES = 20
 HISTORY_PAGE_MESSAGES = 200
 CHANNEL_PAGES = 20
@@ -106,12 +108,18 @@ def app_token_of(slack: config.Slack, *, environment: Mapping[str, str]) -> str 
 
 
 def listen(
-    slack: config.Slack, *, app_token: str, handle: Callable[[Pressed], None], is_over: Callable[[float], bool]
+    slack: config.Slack,
+    *,
+    app_token: str,
+    bot_token: str,
+    handle: Callable[[Pressed], None],
+    is_over: Callable[[float], bool],
 ) -> None:
     """Hear buttons by socket mode, no port open, until `is_over`, which waits for so many seconds, says so.
 
     A press is confirmed once it is handled: who pressed sees where it was not. Said twice it says nothing
-    more. AlertError where Slack lets nobody listen.
+    more. What asks for a reason opens a form, with the bot token; where Slack opens none it is said without one.
+    AlertError where Slack lets nobody listen.
     """
     web = WebClient(
         base_url=slack.api_url or WebClient.BASE_URL,
@@ -120,10 +128,17 @@ def listen(
         logger=_silent_logger(),
     )
     client = SocketModeClient(app_token=app_token, web_client=web, logger=_silent_logger(), concurrency=1)
+    forms = WebClient(
+        token=bot_token,
+        base_url=slack.api_url or WebClient.BASE_URL,
+        timeout=_FORM_SECONDS,
+        retry_handlers=[],
+        logger=_silent_logger(),
+    )
 
     def heard(source: BaseSocketModeClient, request: SocketModeRequest) -> None:
         if request.type == "interactive":
-            for one in pressed(request.payload):
+            for one in _said(request.payload, forms):
                 handle(one)
         source.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
 
@@ -142,6 +157,24 @@ def listen(
         ) from None
     finally:
         client.close()
+
+
+def _said(payload: Mapping[str, Any], forms: WebClient) -> list[Pressed]:
+    """What a payload says of cases, once whatever it asks to be opened is open."""
+    said = answered(payload)
+    if said is not None:
+        return [said]
+    asked = form_asked(payload)
+    is_open = asked is not None and _is_opened(asked, forms)
+    return [one for one in pressed(payload) if not (is_open and one.verb == WRONG)]
+
+
+def _is_opened(asked: FormAsked, forms: WebClient) -> bool:
+    try:
+        forms.views_open(trigger_id=asked.trigger_id, view=dict(asked.view))
+    except (SlackApiError, *_NETWORK):
+        return False
+    return True
 
 
 def metadata_of(*, case_key: str, claim_id: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipeline.alerts.findings import (
     dispute_findings,
     ended_findings,
     month_before,
+    overspend_subject,
     restated_findings,
     runway_findings,
     runway_subject,
@@ -39,7 +40,8 @@ from pipeline.doctor.sources import last_day_due, late_days
 from pipeline.economics.worth_saying import Floor
 from pipeline.landing.project import Project
 from pipeline.landing.times import DAY
-from pipeline.reports.curves import curves_of
+from pipeline.reports.case_pictures import budget_picture, waste_picture
+from pipeline.reports.curves import Drawing, curves_of
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
@@ -273,7 +275,7 @@ def announce(
         posts_per_week=project.config.slack.posts_per_week,
         channels=project.config.slack.teams,
         quiet=quiet_hours_of(project.config),
-        pictures=lambda case: curves_as_pictures(case, snapshot, config),
+        pictures=lambda case: pictures_of(case, snapshot, config, said.findings),
     )
     day, events = snapshot.as_of.date() - DAY, project.landing.events()
     findings = [*said.findings.of_today(day), *dispute_findings(events)]
@@ -289,24 +291,48 @@ def announce(
     )
 
 
-def curves_as_pictures(case: Case, snapshot: Snapshot, config: Config) -> list[Picture]:
-    """The two curves of the verdict that a case speaks of; none where it has none to draw. AlertError: not drawn."""
-    if not isinstance(case.about, VerdictRow):
-        return []
-    period: dict[str, date] = {"from_date": date.min, "to_date": case.usage_date + timedelta(days=1)}
-    name = case.about.workload
+def pictures_of(case: Case, snapshot: Snapshot, config: Config, known: Findings) -> list[Picture]:
+    """What a case is shown with; none where it has nothing to draw. AlertError: not drawn."""
+    try:
+        if isinstance(case.about, VerdictRow):
+            found = _curves(case.about, snapshot, config)
+        else:
+            found = _of_finding(case.subject, case.about, known)
+        return [
+            Picture(name=one.name, title=one.title, says=one.says, png=one.png(scale=_PICTURE_SCALE)) for one in found
+        ]
+    except (ImportError, ValueError) as error:
+        raise AlertError(f"the picture of {case.key} could not be drawn ({type(error).__name__}).") from error
+
+
+def _of_finding(subject: str, about: Finding, known: Findings) -> list[Drawing]:
+    """Of waste its days, of a budget its month."""
+    if subject.startswith("waste:"):
+        rows = [row for row in known.waste if row["deployment_id"] == about.pool]
+        since = about.usage_date - timedelta(days=WINDOW_DAYS - 1)
+        name = "GPUs of no deployment" if about.pool is None else about.pool
+        drawn = waste_picture(rows, since=since, until=about.usage_date, name=name, currency=known.currency)
+        return [] if drawn is None else [drawn]
+    return [
+        budget_picture(row, currency=known.currency)
+        for row in known.budgets
+        if overspend_subject(row) == subject and row["budget_cost_rc"] is not None
+    ]
+
+
+def _curves(about: VerdictRow, snapshot: Snapshot, config: Config) -> list[Drawing]:
+    """The two curves of a verdict."""
+    period: dict[str, date] = {"from_date": date.min, "to_date": about.usage_date + timedelta(days=1)}
+    name = about.workload
     with Questions(snapshot) as questions:
         rows = {row["workload"]: row for row in questions.ask("workload_curves", **period).to_dicts()}
         lines = [row for row in questions.ask("verdicts", **period).to_dicts() if row["workload"] == name]
-    try:
-        return [
-            Picture(name=found.name, title=found.title, says=found.says, png=found.png(scale=_PICTURE_SCALE))
-            for line in lines
-            if line["usage_date"] == case.usage_date
-            for found in curves_of(line, rows.get(name), config)
-        ]
-    except (ImportError, ValueError) as error:
-        raise AlertError(f"the curves of {name} could not be drawn ({type(error).__name__}).") from error
+    return [
+        found
+        for line in lines
+        if line["usage_date"] == about.usage_date
+        for found in curves_of(line, rows.get(name), config)
+    ]
 
 
 def alerts_asset(verdicts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:

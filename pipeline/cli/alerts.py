@@ -116,7 +116,7 @@ def listen(folder: Path | None) -> None:
     """Hear the buttons under Slack's posts, until it is ended (Ctrl-C, TERM). Opens no port: Slack's socket mode.
 
     Posts have buttons where SLACK_APP_TOKEN is set beside the bot token. A press is landed as by `alerts ack`,
-    `snooze`, `wrong` and `done`; the next run writes it into the post.
+    `snooze`, `wrong` (which asks what it should be) and `done`; the next run writes it into the post.
 
     \b
     Example:
@@ -131,6 +131,7 @@ def listen(folder: Path | None) -> None:
     listen_to_slack(
         project.config.slack,
         app_token=token,
+        bot_token=os.environ.get(project.config.slack.token_env or "", "").strip(),
         handle=lambda one: console().print(printable(apply_pressed(project, one)), markup=False),
         is_over=ended.wait,
     )
@@ -143,7 +144,7 @@ def apply_pressed(project: Project, one: Pressed) -> str:
         if one.verb == SNOOZE and one.until is not None:
             outbox.snooze(one.case_key, until=one.until, by=one.by)
         elif one.verb == WRONG:
-            outbox.call_wrong(one.case_key, by=one.by, why="pressed in Slack; ask what it should be")
+            outbox.call_wrong(one.case_key, by=one.by, why=one.why or "pressed in Slack; ask what it should be")
         elif one.verb == DONE:
             outbox.done(one.case_key, by=one.by)
         else:

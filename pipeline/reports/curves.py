@@ -27,7 +27,7 @@ Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Curve:
+class Drawing:
     """What is to be drawn, with what is said of it: `says` is also its description for whoever does not see it.
 
     It is drawn when it is asked for: drawing takes a second where nothing was drawn before.
@@ -37,7 +37,7 @@ class Curve:
     title: str
     says: str
     legend: tuple[tuple[str, str], ...]
-    drawn: charts.LoadCurve | charts.Stairs
+    drawn: charts.Drawable
 
     def svg(self, chart_id: str) -> str:
         return charts.as_svg(charts.curve_chart(self.drawn), chart_id=chart_id, title=self.title, description=self.says)
@@ -46,6 +46,13 @@ class Curve:
         return charts.as_png(
             charts.curve_chart(self.drawn), title=self.title, says=self.says, legend=self.legend, scale=scale
         )
+
+
+@dataclass(frozen=True)
+class Curve(Drawing):
+    """A curve of a verdict."""
+
+    drawn: charts.LoadCurve | charts.Stairs
 
 
 def curves_of(line: Answer, curve: Answer | None, config: Config) -> tuple[Curve, ...]:

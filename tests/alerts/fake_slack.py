@@ -48,6 +48,8 @@ class FakeSlack:
     page_size: int = 200
     messages: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    triggers: set[str] = field(default_factory=set)
+    views: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class FakeSlack:
             "conversations.list": self._list,
             "files.getUploadURLExternal": self._upload_url,
             "files.completeUploadExternal": self._complete_upload,
+            "views.open": self._open_view,
         }
         handler = handlers.get(method)
         if handler is None:
@@ -186,6 +189,19 @@ class FakeSlack:
             self.files[one["id"]] |= {"title": one.get("title"), "shared": (channel, thread)}
         return {"ok": True, "files": [{"id": one["id"], "title": one.get("title")} for one in asked]}
 
+    def _open_view(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        named = arguments.get("view", "{}")
+        view = json.loads(named) if isinstance(named, str) else named
+        if arguments.get("trigger_id") not in self.triggers:
+            return {"ok": False, "error": "expired_trigger_id"}
+        error = error_in_view(view)
+        if error:
+            self.rejections.append(error)
+            return {"ok": False, "error": "invalid_arguments"}
+        self.triggers.remove(arguments["trigger_id"])
+        self.views.append(view)
+        return {"ok": True, "view": {"id": f"V{len(self.views):08d}", **view}}
+
     def webhook(self, payload: dict[str, Any]) -> tuple[int, str]:
         error = self._error_in(payload, needs_metadata=False)
         if error:
@@ -226,6 +242,25 @@ def error_in(payload: dict[str, Any], *, needs_metadata: bool) -> str | None:
     if all_text > ALL_BLOCKS_TEXT_LIMIT:
         return f"msg_blocks_too_long: {all_text} characters"
     return _error_in_metadata(payload.get("metadata")) if needs_metadata else None
+
+
+def error_in_view(view: dict[str, Any]) -> str | None:
+    """The first limit of Slack that a modal breaks (docs.slack.dev, Modal and Input block), or None."""
+    if view.get("type") != "modal" or not 1 <= len(view.get("blocks", [])) <= 100:
+        return "a modal of 1 to 100 blocks"
+    for name in ("title", "submit", "close"):
+        said = view.get(name, {})
+        if said.get("type") != "plain_text" or not 1 <= units(said.get("text", "")) <= 24:
+            return f"{name} of 1 to 24 characters"
+    if units(view.get("private_metadata", "")) > 3000 or not 1 <= units(view.get("callback_id", "")) <= 255:
+        return "private_metadata of at most 3000, callback_id of 1 to 255 characters"
+    for block in view["blocks"]:
+        element = block.get("element", {})
+        if block.get("type") != "input" or not 1 <= units(block.get("label", {}).get("text", "")) <= 2000:
+            return "an input with a label of 1 to 2000 characters"
+        if element.get("type") != "plain_text_input" or not 1 <= element.get("max_length", 3000) <= 3000:
+            return "a plain_text_input of at most 3000 characters"
+    return None
 
 
 def units(text: str) -> int:

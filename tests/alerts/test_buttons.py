@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import config
-from pipeline.alerts.buttons import Pressed, buttons_of, pressed
+from pipeline.alerts.buttons import Pressed, answered, buttons_of, form_asked, pressed
 from pipeline.alerts.outbox import AlertError
 from pipeline.alerts.slack import app_token_of, listen
 
@@ -88,6 +88,32 @@ def test_whatever_else_comes_is_no_press_and_no_error(base, place, value):
         assert isinstance(one.case_key, str)
 
 
+def submitted(view, why, **changes):
+    """As Slack sends what somebody wrote into a form."""
+    (block,) = view["blocks"]
+    values = {block["block_id"]: {block["element"]["action_id"]: {"type": "plain_text_input", "value": why}}}
+    said = {name: view[name] for name in ("callback_id", "private_metadata")} | {"state": {"values": values}}
+    return {"type": "view_submission", "user": {"id": "U1", "username": "ana"}, "view": said | changes}
+
+
+@given(
+    place=st.sampled_from(["callback_id", "private_metadata", "state", "values", "value"]),
+    value=json_values,
+)
+def test_a_form_of_another_app_or_one_that_is_damaged_says_nothing_and_ends_nothing(place, value):
+    view = form_asked(payload(action("wrong")) | {"trigger_id": "t1"}).view
+    said = submitted(view, "because") if place != "value" else submitted(view, value)
+    if place == "values":
+        said["view"]["state"]["values"] = value
+    elif place != "value":
+        said["view"][place] = value
+    found = answered(said)
+    if found is not None:
+        assert place in ("value", "private_metadata")
+        assert (found.verb, found.by) == ("wrong", "ana")
+        assert found.why
+
+
 def test_a_press_over_the_socket_is_handled_and_then_confirmed():
     heard: list[Pressed] = []
     over = threading.Event()
@@ -95,7 +121,12 @@ def test_a_press_over_the_socket_is_handled_and_then_confirmed():
         listener = threading.Thread(
             target=listen,
             args=(config.Slack(channel="C0COSTS00", api_url=slack.api_url),),
-            kwargs={"app_token": slack.app_token, "handle": heard.append, "is_over": lambda _: over.wait(0.05)},
+            kwargs={
+                "app_token": slack.app_token,
+                "bot_token": slack.token,
+                "handle": heard.append,
+                "is_over": lambda _: over.wait(0.05),
+            },
         )
         listener.start()
         try:
@@ -106,18 +137,34 @@ def test_a_press_over_the_socket_is_handled_and_then_confirmed():
             link.send({"type": "interactive", "envelope_id": "e2", "payload": {"type": "view_submission"}})
             assert link.confirmed.get(timeout=20) == "e2"
             assert len(heard) == 1
+            # What is called wrong is asked for a reason: the press says nothing yet, the form's answer does.
+            slack.triggers = {"t1"}
+            asked = payload(action("wrong")) | {"trigger_id": "t1"}
+            link.send({"type": "interactive", "envelope_id": "e3", "payload": asked})
+            assert link.confirmed.get(timeout=20) == "e3"
+            (view,) = slack.views
+            assert (len(heard), slack.rejections) == (1, [])
+            link.send(
+                {"type": "interactive", "envelope_id": "e4", "payload": submitted(view, "half of it\u202e moved")}
+            )
+            assert link.confirmed.get(timeout=20) == "e4"
+            assert heard[1:] == [Pressed(verb="wrong", case_key=CASE, by="ana", why="half of it� moved")]
+            # The trigger is used up: where no form opens, the press is all there is.
+            link.send({"type": "interactive", "envelope_id": "e5", "payload": asked})
+            assert link.confirmed.get(timeout=20) == "e5"
+            assert heard[2:] == [Pressed(verb="wrong", case_key=CASE, by="ana")]
         finally:
             over.set()
             listener.join(timeout=20)
         assert not listener.is_alive()
-        assert slack.requests == ["apps.connections.open"]
+        assert slack.requests == ["apps.connections.open", "views.open", "views.open"]
 
 
 def test_a_token_that_slack_does_not_know_is_said_without_showing_it():
     with serving(FakeSlack()) as slack:
         settings = config.Slack(channel="C0COSTS00", api_url=slack.api_url)
         with pytest.raises(AlertError, match="invalid_auth") as raised:
-            listen(settings, app_token="xapp-secret", handle=print, is_over=lambda _: True)
+            listen(settings, app_token="xapp-secret", bot_token="", handle=print, is_over=lambda _: True)
     assert "secret" not in str(raised.value)
 
 

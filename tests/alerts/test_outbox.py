@@ -337,7 +337,7 @@ def test_a_picture_that_fails_neither_loses_nor_repeats_a_message_and_is_not_tri
 ):
     slack.fail(step, failure)
     [outcome] = announce(events, bot(slack), clock, pictures=curves)
-    assert (outcome.result, outcome.detail.startswith("Posted. Without its curves: ")) == ("posted", True)
+    assert (outcome.result, outcome.detail.startswith("Posted. Without its pictures: ")) == ("posted", True)
     sent = list(slack.requests)
     for _ in range(3):
         clock.pass_time(hours=1)
@@ -364,7 +364,7 @@ def test_a_picture_that_fails_neither_loses_nor_repeats_a_message_and_is_not_tri
 def test_what_slack_answers_of_a_picture_ends_no_run(slack, events, clock, step, said):
     slack.fail(step, Failure(status=200, body=json.dumps({"ok": True, **said})))
     [outcome] = announce(events, bot(slack), clock, pictures=curves)
-    assert outcome.detail == "Posted. Without its curves: Slack's answer about them cannot be read."
+    assert outcome.detail == "Posted. Without its pictures: Slack's answer about them cannot be read."
     assert len(events.events("picture.refused")) == 1
     assert "secret" not in events.everything()
 
@@ -373,7 +373,7 @@ def test_without_the_scope_for_files_the_message_is_posted_and_the_scope_named(s
     slack.scopes.discard("files:write")
     [outcome] = announce(events, bot(slack), clock, pictures=curves)
     assert outcome.detail == (
-        "Posted. Without its curves: Slack refused them (missing_scope). It needs files:write: install "
+        "Posted. Without its pictures: Slack refused them (missing_scope). It needs files:write: install "
         "infra/slack/manifest.json again."
     )
     assert slack.count("chat.postMessage") == 1
@@ -384,7 +384,7 @@ def test_what_cannot_be_drawn_is_said_and_the_message_posted(slack, events, cloc
         raise AlertError("the curves of support-chat could not be drawn (ValueError).")
 
     [outcome] = announce(events, bot(slack), clock, pictures=cannot)
-    assert outcome.detail == "Posted. Without its curves: the curves of support-chat could not be drawn (ValueError)."
+    assert outcome.detail == "Posted. Without its pictures: the curves of support-chat could not be drawn (ValueError)."
     assert slack.count("chat.postMessage") == 1
 
 

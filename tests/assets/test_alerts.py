@@ -87,9 +87,14 @@ def test_declared_quality_that_turns_a_verdict_holds_its_message_and_the_others_
     # Without it the waste of its deployment is the one recommendation about these GPUs.
     assert said == SPEAKING - {"workload:support-chat#1"} | OTHERS | {"waste:chat-llama#1"}
     [message] = [one for one in slack.messages if "internal-search" in json.dumps(one["blocks"][0])]
-    load, breakeven = slack.files.values()
-    assert {load["shared"], breakeven["shared"]} == {("C0COSTS00", message["ts"])}
-    for file in (load, breakeven):
+    files = list(slack.files.values())
+    load, breakeven = (file for file in files if file["shared"] == ("C0COSTS00", message["ts"]))
+    # Waste and a budget are shown too, each in its own thread.
+    others = sorted(file["filename"] for file in files if file not in (load, breakeven))
+    assert others == ["budget.png", "waste.png", "waste.png", "waste.png"]
+    assert len({file["shared"] for file in files}) == 5
+    assert all("bought nothing." in file["alt_txt"] for file in files if file["filename"] == "waste.png")
+    for file in files:
         # A PNG says its width after sixteen bytes: a phone's and more.
         assert file["content"].startswith(b"\x89PNG")
         assert int.from_bytes(file["content"][16:20], "big") >= 1200

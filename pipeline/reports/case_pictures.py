@@ -1,0 +1,70 @@
+"""What a message about money is shown with: waste day by day, a budget beside what its month comes to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from pipeline import charts
+from pipeline.formats.currency import money
+from pipeline.reports import figures
+from pipeline.reports.curves import Drawing
+
+Row = Mapping[str, Any]
+
+
+def waste_picture(rows: Sequence[Row], *, since: date, until: date, name: str, currency: str) -> Drawing | None:
+    """`rows`: those of alert_waste.sql of one deployment; the days from `since` to `until`, both included. None where
+    nothing is known of them.
+    """
+    of_day = {row["usage_date"]: row for row in rows if since <= row["usage_date"] <= until}
+    if not of_day:
+        return None
+    days = []
+    for number in range((until - since).days + 1):
+        day = since + timedelta(days=number)
+        bill, waste = (_amount(of_day.get(day), column) for column in ("bill_cost_rc", "waste_cost_rc"))
+        days.append(charts.DayMoney(usage_date=day, cost=bill, of_which=min(waste or 0.0, bill or 0.0)))
+    bill_sum, waste_sum = (
+        sum(row[column] for row in of_day.values() if row[column] is not None)
+        for column in ("bill_cost_rc", "waste_cost_rc")
+    )
+    says = (
+        f"Of {money(bill_sum, currency)} that its GPUs cost on {figures.counted(len(of_day), 'settled day')}, "
+        f"{money(waste_sum, currency)} bought nothing. A day without a bar is not settled."
+    )
+    return Drawing(
+        name="waste",
+        title=f"{figures.name(name)}: what its GPUs cost, and what of it bought nothing",
+        says=says,
+        legend=(("needed", charts.SERVED_COLOUR), ("bought nothing", charts.OVERFLOW_COLOUR)),
+        drawn=charts.MoneyByDay(days=days, currency=currency),
+    )
+
+
+def budget_picture(row: Row, *, currency: str) -> Drawing:
+    """`row`: of fct_budgets_monthly, with a budget that is known in the reporting currency."""
+    spent = row["settled_cost_rc"] if row["settled_cost_rc"] is not None else row["settled_known_cost_rc"]
+    forecast, budget = row["forecast_cost_rc"], row["budget_cost_rc"]
+    whose = row["scope"] if row["scope_name"] is None else f"{row['scope']} {figures.name(row['scope_name'])}"
+    comes_to = "is unknown" if forecast is None else f"comes to {money(forecast, currency)}"
+    at_least = "" if row["settled_cost_rc"] is not None else "at least "
+    says = (
+        f"{at_least}{money(spent, currency)} are spent on {row['settled_days_count']} settled days of "
+        f"{row['month_days_count']}; the month {comes_to}, its budget is {money(budget, currency)}."
+    )
+    return Drawing(
+        name="budget",
+        title=f"{whose}, {row['month_from_date']:%Y-%m}: budget and spend",
+        says=f"{says[:1].upper()}{says[1:]}",
+        legend=(),
+        drawn=charts.BudgetBars(
+            spent=float(spent),
+            forecast=None if forecast is None else float(forecast),
+            budget=float(budget),
+            currency=currency,
+        ),
+    )
+
+
+def _amount(row: Row | None, column: str) -> float | None:
+    return None if row is None or row[column] is None else float(row[column])
