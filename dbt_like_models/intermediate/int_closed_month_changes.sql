@@ -1,7 +1,7 @@
 -- One row per billing_month_date, issuer, account, billing_currency, usage_date.
 -- What lines of closed months say now and did not when that was booked: restated, late, gone. Booked is what the close
--- of the month said, and what closes of later months have taken up since. It is due in the month in which what counts
--- now arrived, or in the first one after it that is still open.
+-- of the month said, and what closes of later months have taken up since. It is due in the first month after the closed
+-- one that is still open for its issuer, whenever it arrived: a bill that is fetched again moves nothing.
 -- partition: none
 with
 billed as (
@@ -14,10 +14,6 @@ closed_months as (
 
 booked_days as (
     select * from closing_days
-),
-
-coverage as (
-    select * from landed_coverage
 ),
 
 dated as (
@@ -36,36 +32,25 @@ lines as (
         dated.*,
         cast(date_trunc('month', dated.bill_date) as date) as billing_month_date
     from dated
-    inner join closed_months
-        on date_trunc('month', dated.bill_date) = closed_months.billing_month_date
-),
-
-arrivals as (
-    select
-        source,
-        account,
-        usage_date,
-        max(landed_at) as landed_at
-    from coverage
-    group by source, account, usage_date
+    where exists (
+        select 1
+        from closed_months
+        where
+            closed_months.billing_month_date = date_trunc('month', dated.bill_date)
+            and (closed_months.issuer is null or closed_months.issuer = dated.issuer)
+    )
 ),
 
 stated as (
     select
-        lines.billing_month_date,
-        lines.issuer,
-        lines.account,
-        lines.billing_currency,
-        lines.usage_date,
-        sum(lines.in_scope_cost + lines.out_of_scope_cost) as stated_cost,
-        max(arrivals.landed_at) as landed_at
+        billing_month_date,
+        issuer,
+        account,
+        billing_currency,
+        usage_date,
+        sum(in_scope_cost + out_of_scope_cost) as stated_cost
     from lines
-    left join arrivals
-        on
-            lines.source = arrivals.source
-            and lines.account = arrivals.account
-            and lines.usage_date = arrivals.usage_date
-    group by lines.billing_month_date, lines.issuer, lines.account, lines.billing_currency, lines.usage_date
+    group by billing_month_date, issuer, account, billing_currency, usage_date
 ),
 
 booked as (
@@ -89,8 +74,7 @@ changes as (
         coalesce(stated.billing_currency, booked.billing_currency) as billing_currency,
         coalesce(stated.usage_date, booked.usage_date) as usage_date,
         case when booked.usage_date is null then 0 else booked.booked_cost end as booked_cost,
-        case when stated.usage_date is null then 0 else stated.stated_cost end as stated_cost,
-        case when stated.usage_date is null then gone.landed_at else stated.landed_at end as landed_at
+        case when stated.usage_date is null then 0 else stated.stated_cost end as stated_cost
     from stated
     full outer join booked
         on
@@ -99,35 +83,21 @@ changes as (
             and stated.account = booked.account
             and stated.billing_currency = booked.billing_currency
             and stated.usage_date = booked.usage_date
-    left join (
-        select
-            account,
-            usage_date,
-            max(landed_at) as landed_at
-        from arrivals
-        group by account, usage_date
-    ) as gone
-        on booked.account = gone.account and booked.usage_date = gone.usage_date
     where
         case when booked.usage_date is null then 0 else booked.booked_cost end
         != case when stated.usage_date is null then 0 else stated.stated_cost end
 ),
 
--- Never before the month after the one that is closed, and never in another that is.
+-- Of as many months as were closed one more is enough.
 candidates as (
     select
         changes.*,
         cast(
             unnest(
                 range(
-                    greatest(
-                        changes.billing_month_date + interval 1 month,
-                        coalesce(date_trunc('month', changes.landed_at), changes.billing_month_date)
-                    ),
-                    greatest(
-                        changes.billing_month_date + interval 1 month,
-                        coalesce(date_trunc('month', changes.landed_at), changes.billing_month_date)
-                    ) + to_months(cast((select count(*) from closed_months) as integer) + 1),
+                    changes.billing_month_date + interval 1 month,
+                    changes.billing_month_date
+                    + to_months(cast((select count(*) from closed_months) as integer) + 2),
                     interval 1 month
                 )
             ) as date
@@ -143,14 +113,18 @@ final as (
         candidates.billing_currency,
         candidates.usage_date,
         cast(min(candidates.due_month_date) as date) as due_month_date,
-        candidates.landed_at,
         cast(candidates.booked_cost as decimal(38, 18)) as booked_cost,
         cast(candidates.stated_cost as decimal(38, 18)) as stated_cost,
         cast(candidates.stated_cost - candidates.booked_cost as decimal(38, 18)) as difference_cost
     from candidates
-    left join closed_months
-        on candidates.due_month_date = closed_months.billing_month_date
-    where closed_months.billing_month_date is null
+    where
+        not exists (
+            select 1
+            from closed_months
+            where
+                closed_months.billing_month_date = candidates.due_month_date
+                and (closed_months.issuer is null or closed_months.issuer = candidates.issuer)
+        )
     group by all
 )
 

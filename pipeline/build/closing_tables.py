@@ -22,6 +22,8 @@ ADJUSTMENT_EVENT = "invoice.adjustment"
 CLOSE_EVENT = "close"
 _KINDS_OF_EVENT = (TOTAL_EVENT, ADJUSTMENT_EVENT, CLOSE_EVENT)
 KINDS = ("tax", "credit", "refund", "rounding", "fx", "late", "unmetered")
+# What the hash of a close is of: all that the event says beside it.
+_ALL = "everything"
 LONGEST_NAME = 200
 LONGEST_REASON = 600
 # 15 digits before the point: sums of lines, totals and adjustments stay within DECIMAL(38,18).
@@ -57,6 +59,7 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     },
     "closing_months": {
         "billing_month_date": pl.Date(),
+        "issuer": pl.String(),
         "closed_at": pl.Datetime("us"),
         "closed_by": pl.String(),
         "snapshot_id": pl.String(),
@@ -135,9 +138,13 @@ class EnteredAdjustment:
 
 @dataclass(frozen=True)
 class Close:
-    """A month that was closed, with everything that was: rows as `closing_invoices` and `closing_days` have them."""
+    """A month that was closed, with everything that was: rows as `closing_invoices` and `closing_days` have them.
+
+    issuer: whose invoices alone; None where the month was closed, for all whose were still open.
+    """
 
     month: date
+    issuer: str | None
     at: datetime
     by: str
     snapshot_id: str
@@ -151,14 +158,29 @@ class Close:
 class Closing:
     """All that counts of what was entered and closed. `replaced`: entries in whose place a later one counts.
 
-    `left_out`: events that never counted, each with its reason.
+    `closes`: by month and issuer, None for what closed the month. `left_out`: events that never counted, each with its
+    reason.
     """
 
     totals: Mapping[InvoiceName, EnteredTotal] = field(default_factory=dict)
     adjustments: tuple[EnteredAdjustment, ...] = ()
-    closes: Mapping[date, Close] = field(default_factory=dict)
+    closes: Mapping[tuple[date, str | None], Close] = field(default_factory=dict)
     left_out: tuple[tuple[Event, str], ...] = ()
     replaced: tuple[EnteredTotal | EnteredAdjustment, ...] = ()
+
+    @property
+    def months(self) -> Mapping[date, Close]:
+        """Those that are closed for every issuer."""
+        return {month: close for (month, issuer), close in self.closes.items() if issuer is None}
+
+    def close_of(self, month: date, issuer: str | None) -> Close | None:
+        """What closed an issuer's invoices of a month (None: the month)."""
+        return closed_by(self.closes, month, issuer)
+
+
+def closed_by(closes: Mapping[tuple[date, str | None], Close], month: date, issuer: str | None) -> Close | None:
+    """Its own close, which came first, else the month's."""
+    return closes.get((month, issuer)) or closes.get((month, None))
 
 
 def parse_month(text: object) -> date:
@@ -228,16 +250,18 @@ class _Reading:
     def __init__(self) -> None:
         self.totals: dict[InvoiceName, EnteredTotal] = {}
         self.adjustments: dict[str, EnteredAdjustment] = {}
-        self.closes: dict[date, Close] = {}
+        self.closes: dict[tuple[date, str | None], Close] = {}
         self.left_out: list[tuple[Event, str]] = []
         self.replaced: list[EnteredTotal | EnteredAdjustment] = []
 
     def read(self, event: Event) -> None:
         if event.kind == CLOSE_EVENT:
             close = _close(event)
-            if close.month in self.closes:
-                raise ValueError(f"{close.month:%Y-%m} was closed before, and stays as it was closed")
-            self.closes[close.month] = close
+            if closed_by(self.closes, close.month, close.issuer) is not None:
+                of = "" if close.issuer is None else f" of {close.issuer}"
+                raise ValueError(f"{close.month:%Y-%m}{of} was closed before, and stays as it was closed")
+            self._refuse_closed_rows(close)
+            self.closes[close.month, close.issuer] = close
             return
         body = event.body
         name = InvoiceName(
@@ -246,12 +270,22 @@ class _Reading:
             parse_name(body["currency"], "currency"),
             parse_name(body["invoice_id"], "invoice_id"),
         )
-        if name.month in self.closes:
+        if closed_by(self.closes, name.month, name.issuer) is not None:
             raise ValueError(f"{name.month:%Y-%m} was closed before this was entered")
         if event.kind == TOTAL_EVENT:
             self._total(event, name)
         else:
             self._adjustment(event, name)
+
+    def _refuse_closed_rows(self, close: Close) -> None:
+        """Of each issuer a month has one close: what another says of it would stand there twice."""
+        for row in (*close.invoices, *close.days):
+            if close.issuer not in (None, row["issuer"]):
+                raise ValueError(f"it is of {close.issuer}, and holds rows of {row['issuer']}")
+            if (close.month, row["issuer"]) in self.closes:
+                raise ValueError(
+                    f"{close.month:%Y-%m} of {row['issuer']} was closed before, and stays as it was closed"
+                )
 
     def _total(self, event: Event, name: InvoiceName) -> None:
         amount = parse_amount(event.body["total"])
@@ -303,6 +337,7 @@ def same_adjustment(one: EnteredAdjustment, other: EnteredAdjustment) -> bool:
 def close_body(
     *,
     month: date,
+    issuer: str | None = None,
     snapshot_id: str,
     as_of: str,
     by: str,
@@ -310,14 +345,19 @@ def close_body(
     invoices: Sequence[Mapping[str, Any]],
     days: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The body of a close event: rows of `closing_invoices` and `closing_days` as text, and a hash of both."""
+    """The body of a close event: rows of `closing_invoices` and `closing_days` as text, and a hash of all of it."""
     said = {
         "month": f"{month:%Y-%m}",
+        "issuer": issuer,
         "invoices": [{name: _text(row[name]) for name in _INVOICE_COLUMNS} for row in invoices],
         "days": [{name: _text(row[name]) for name in _DAY_COLUMNS} for row in days],
+        "snapshot_id": snapshot_id,
+        "as_of": as_of,
+        "by": by,
+        "tolerances": dict(tolerances),
+        "hash_is_of": _ALL,
     }
-    told = {"snapshot_id": snapshot_id, "as_of": as_of, "by": by, "tolerances": dict(tolerances)}
-    return {**said, **told, "sha256": digest(said)}
+    return {**said, "sha256": digest(said)}
 
 
 def _text(value: object) -> object:
@@ -328,11 +368,14 @@ def _text(value: object) -> object:
 
 def _close(event: Event) -> Close:
     body = event.body
-    said = {name: body[name] for name in ("month", "invoices", "days")}
-    if digest(said) != body["sha256"]:
+    # Closes of before this was so are hashed by their figures alone: who closed, and from what, is not in it.
+    hashed = body.keys() - {"sha256"} if body.get("hash_is_of") == _ALL else {"month", "invoices", "days"}
+    if digest({name: body[name] for name in hashed}) != body["sha256"]:
         raise ValueError("its figures are not those that its hash was made of: what was closed was altered since")
+    issuer = body.get("issuer")
     return Close(
         month=parse_month(body["month"]),
+        issuer=None if issuer is None else parse_name(issuer, "issuer"),
         at=event.at,
         by=str(body["by"]),
         snapshot_id=str(body["snapshot_id"]),
@@ -378,6 +421,7 @@ def closing_frames(closing: Closing) -> dict[str, pl.DataFrame]:
         "closing_months": [
             {
                 "billing_month_date": close.month,
+                "issuer": close.issuer,
                 "closed_at": close.at.replace(tzinfo=None),
                 "closed_by": close.by,
                 "snapshot_id": close.snapshot_id,

@@ -105,6 +105,7 @@ def _of_an_invoice(command: Any) -> Any:
 @project_option
 @_as_of
 @click.option("--month", default=None, metavar="YYYY-MM", help="The month to close: one that is over.")
+@click.option("--issuer", default=None, help="Close this issuer's invoices of the month alone.")
 @click.option("--dry-run", is_flag=True, help="Say whether it ties, and close nothing.")
 @click.option("--list", "is_list", is_flag=True, help="What was entered and closed, by whom and when.")
 @click.option(
@@ -121,6 +122,7 @@ def close(
     folder: Path | None,
     as_of: str | None,
     month: str | None,
+    issuer: str | None,
     dry_run: bool,
     is_list: bool,
     tolerances: tuple[str, ...],
@@ -130,7 +132,8 @@ def close(
 
     lines in scope + lines out of scope + adjustments + residual = total. A total is what the bill's export states, or
     what `close enter` says; without one it is unknown, never 0. Where every invoice ties within the tolerance the month
-    is closed: its figures stay, and what is restated later shows in the month in which it arrives.
+    is closed: its figures stay, and what is restated later shows in the first month after it that is still open. With
+    --issuer one issuer is closed before the others; a month is closed once all are.
 
     \b
     Exit code 1 when something does not tie or is unknown: then nothing is closed, and it says what to look at.
@@ -139,25 +142,27 @@ def close(
     Examples:
       breakeven close --month 2026-10 --dry-run
       breakeven close --month 2026-10
+      breakeven close --month 2026-10 --issuer anthropic
       breakeven close --month 2026-10 --tolerance 0.01 --tolerance JPY=1
       breakeven close --list
     """
     if context.invoked_subcommand is not None:
-        given = [name for name in ("month", "folder", "as_of", "tolerances") if context.params[name]]
+        given = [name for name in ("month", "issuer", "folder", "as_of", "tolerances") if context.params[name]]
         if given or dry_run or is_list:
             raise click.UsageError(f"Options go after `{context.invoked_subcommand}`.")
         return
     if (month is None) == (not is_list):
         raise click.UsageError("Give either --month YYYY-MM or --list.")
-    if is_list and (dry_run or tolerances):
-        raise click.UsageError("--list closes nothing: it takes neither --dry-run nor --tolerance.")
+    if is_list and (dry_run or tolerances or issuer is not None):
+        raise click.UsageError("--list closes nothing: it takes no --dry-run, --tolerance or --issuer.")
     project = open_project(folder)
     now = moment(as_of, now=datetime.now(UTC))
     if month is None:
         _print_list(project, now, output_format)
         return
     allowed = _tolerances(project, tolerances)
-    _Closing(project, _month(month), now, allowed, output_format, as_of is not None).run(dry_run=dry_run)
+    of = None if issuer is None else _name(issuer, "--issuer")
+    _Closing(project, _month(month), of, now, allowed, output_format, as_of is not None).run(dry_run=dry_run)
 
 
 @close.command()
@@ -276,11 +281,13 @@ class _Entry:
         )
         # All of them: what is entered of an earlier moment would count for nothing in a month that is closed since.
         closing = closing_of(project.landing.events())
-        closed = closing.closes.get(first_day)
+        closed = closing.close_of(first_day, name.issuer)
         if closed is not None:
             raise BreakevenError(
-                f"{month} was closed on {closed.at:%Y-%m-%d} and stays as it was. "
-                "Enter it in the month in which it came."
+                printable(
+                    f"{_what_is_closed(closed)} was closed on {closed.at:%Y-%m-%d} and stays as it was. Enter it in "
+                    "the first month after it that is open."
+                )
             )
         return cls(project, name, closing, now, as_of is not None)
 
@@ -408,12 +415,17 @@ def _tolerances(project: Project, texts: Sequence[str]) -> Tolerances:
     return Tolerances(of_all, {str(currency): amount for currency, amount in found_for.items()})
 
 
+def _what_is_closed(closed: Close) -> str:
+    return f"{closed.month:%Y-%m}" if closed.issuer is None else f"{closed.month:%Y-%m} of {closed.issuer}"
+
+
 @dataclass(frozen=True)
 class _Closing:
-    """One month, looked at now."""
+    """One month, looked at now. issuer: whose invoices alone."""
 
     project: Project
     month: date
+    issuer: str | None
     now: datetime
     tolerances: Tolerances
     output_format: str
@@ -429,12 +441,12 @@ class _Closing:
             raise BreakevenError(
                 f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}. With --dry-run it shows what has come."
             )
-        events = self.project.landing.contents().as_of(self.now).events
-        closed = closing_of(events).closes.get(self.month)
+        closing = closing_of(self.project.landing.contents().as_of(self.now).events)
+        closed = closing.close_of(self.month, self.issuer)
         # What was entered has to be in it; what was fetched since is none of its business, so readers keep theirs.
         snapshot = build_project(self.project, as_of=self.now, make_current=False).snapshot
         with Questions(snapshot) as questions:
-            rows = questions.ask("close_invoices", **self.period).to_dicts()
+            rows = [row for row in questions.ask("close_invoices", **self.period).to_dicts() if self._is_meant(row)]
             groups = groups_of(rows, self.tolerances)
             if closed is not None:
                 self._print(groups)
@@ -445,43 +457,60 @@ class _Closing:
                 self._tell(f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}, and cannot be closed yet.")
                 return
             if not rows:
-                raise BreakevenError(f"No bill of {self.month:%Y-%m} has come, so there is nothing to close.")
+                of = "" if self.issuer is None else f" by {self.issuer}"
+                raise BreakevenError(printable(f"No bill{of} of {self.month:%Y-%m} has come: nothing to close."))
             self._print(groups)
-            self._refuse_unproven(snapshot)
-            held_up = [group for group in groups if group.holds_up]
+            self._refuse_unproven(snapshot, questions)
+            still_open = [row for row in rows if closing.close_of(self.month, row["issuer"]) is None]
+            held_up = [group for group in groups_of(still_open, self.tolerances) if group.holds_up]
             if held_up:
                 if self.output_format == "table":
                     for text in self._what_to_look_at(questions, held_up):
                         _say(f"  {text}")
-                    _say(f"{self.month:%Y-%m} is not closed.", style="red")
+                    _say(f"{self._named} is not closed.", style="red")
                 raise SystemExit(1)
-            days = self._days(questions)
+            days = [
+                day
+                for day in self._days(questions)
+                if self._is_meant(day) and closing.close_of(self.month, day["issuer"]) is None
+            ]
         if dry_run:
-            self._tell(f"{self.month:%Y-%m} would be closed. Nothing was landed.")
+            self._tell(f"{self._named} would be closed. Nothing was landed.")
             return
         body = close_body(
             month=self.month,
+            issuer=self.issuer,
             snapshot_id=snapshot.snapshot_id,
             as_of=stamp(snapshot.as_of),
             by=who(),
             tolerances=self.tolerances.as_text(),
-            invoices=rows,
+            invoices=still_open,
             days=days,
         )
-        self._refuse_what_came_meanwhile()
+        self._refuse_what_came_meanwhile(closing)
         self.project.landing.record(kind=CLOSE_EVENT, subject=f"{self.month:%Y-%m}", body=body, now=self.now)
         self._tell(
-            f"{self.month:%Y-%m} is closed: snapshot {snapshot.snapshot_id}, sha256 {body['sha256'][:12]}. From now "
-            "on it changes only by adjustments in the months in which they arrive."
+            f"{self._named} is closed: snapshot {snapshot.snapshot_id}, sha256 {body['sha256'][:12]}. From now on it "
+            "changes only by adjustments in the first month after it that is open."
         )
 
-    def _refuse_what_came_meanwhile(self) -> None:
+    @property
+    def _named(self) -> str:
+        return f"{self.month:%Y-%m}" if self.issuer is None else f"{self.month:%Y-%m} of {self.issuer}"
+
+    def _is_meant(self, row: Mapping[str, Any]) -> bool:
+        return self.issuer in (None, row["issuer"])
+
+    def _refuse_what_came_meanwhile(self, before: Closing) -> None:
         """Somebody may have closed the month, or entered something of it, while this was built."""
         events = self.project.landing.events()
         _refuse_before_others(events, self.month, self.now, is_as_of=self.is_as_of)
-        if self.month in closing_of(events).closes:
+        closed_since = {
+            issuer for month, issuer in closing_of(events).closes.keys() - before.closes if month == self.month
+        }
+        if closed_since if self.issuer is None else closed_since & {None, self.issuer}:
             raise BreakevenError(
-                f"{self.month:%Y-%m} was closed meanwhile, and stays as it was closed: breakeven close --list."
+                printable(f"{self._named} was closed meanwhile, and stays as it was closed: breakeven close --list.")
             )
 
     def _tell(self, text: str) -> None:
@@ -497,12 +526,21 @@ class _Closing:
         for group in groups:
             _say(group.in_words())
 
-    def _refuse_unproven(self, snapshot: Snapshot) -> None:
-        broken = [one for one in check_results(snapshot) if not one.passed and one.law in LAWS_OF_MONEY]
+    def _refuse_unproven(self, snapshot: Snapshot, questions: Questions) -> None:
+        """A law that is broken for another issuer's account holds up no close of this one."""
+        billed = questions.select("select distinct issuer, account from int_billed_lines_daily order by all").to_dicts()
+        others = {f"account:{row['account']}" for row in billed} - {
+            f"account:{row['account']}" for row in billed if self._is_meant(row)
+        }
+        broken = [
+            one
+            for one in check_results(snapshot)
+            if not one.passed and one.law in LAWS_OF_MONEY and one.scope not in others
+        ]
         if broken:
             raise BreakevenError(
                 printable(
-                    f"{self.month:%Y-%m} is not closed: {broken[0].law} is broken for {broken[0].scope} "
+                    f"{self._named} is not closed: {broken[0].law} is broken for {broken[0].scope} "
                     f"({broken[0].detail}) See infra/RUNBOOK.md, Checks."
                 )
             )
@@ -520,16 +558,19 @@ class _Closing:
 
     def _say_closed(self, closed: Close, questions: Questions) -> None:
         self._tell(
-            f"{self.month:%Y-%m} was closed by {closed.by} on {closed.at:%Y-%m-%d %H:%M} UTC, sha256 "
+            f"{_what_is_closed(closed)} was closed by {closed.by} on {closed.at:%Y-%m-%d %H:%M} UTC, sha256 "
             f"{closed.sha256[:12]}; the figures above are those of then. All of them: breakeven report --month "
             f"{self.month:%Y-%m} --as-of {closed.snapshot_id}"
         )
-        for late in questions.ask("close_restated", **self.period).to_dicts():
+        for late in filter(self._is_meant, questions.ask("close_restated", **self.period).to_dicts()):
+            if late["status"] != LATE:
+                self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {invoice_in_words(late)}.")
+                continue
             amount = exact_money(late["adjustments_cost"], late["billing_currency"])
             days = counted(late["line_count"], "day")
             self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {amount} on {days} of {late['account']}.")
         changes = questions.ask("close_changes", **self.period).to_dicts()
-        for change in (one for one in changes if one["billing_month_date"] == self.month):
+        for change in (one for one in changes if one["billing_month_date"] == self.month and self._is_meant(one)):
             money = [exact_money(change[name], change["billing_currency"]) for name in ("booked_cost", "stated_cost")]
             self._tell(
                 f"  {change['usage_date']} of {change['account']} was {money[0]}, is {money[1]}: due in "
@@ -631,6 +672,7 @@ def _print_list(project: Project, now: datetime, output_format: str) -> None:
             {
                 "month": f"{one.month:%Y-%m}",
                 "what": "closed",
+                "issuer": one.issuer,
                 "said": f"snapshot {one.snapshot_id}, {len(one.invoices)} rows, sha256 {one.sha256[:12]}",
                 "at": f"{one.at:%Y-%m-%d %H:%M}",
                 "by": one.by,

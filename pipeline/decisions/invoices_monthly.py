@@ -1,11 +1,15 @@
 """Node `fct_invoices_monthly`: every invoice of a month beside its lines, adjustments and total.
 
 One row per billing month, issuer, account, currency and invoice, in the bill's currency. Of a closed month the rows are
-those of its close, whatever came since: that shows as rows of status `late` in the month in which it is due.
+those of its close, whatever came since: that shows as rows of status `late` in the month in which it is due; an invoice
+that came with its total, as that invoice.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -57,11 +61,12 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 Row = Mapping[str, Any]
 _INVOICES = "invoice_csv"
+EXPORT_BASIS, ENTERED_BASIS = "export", "entered"
 
 
 def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """lines in scope + out of scope + adjustments + residual = invoice, exactly; an unknown total has no residual."""
-    closed = {row["billing_month_date"]: row for row in frames["closing_months"].to_dicts()}
+    closed = _Closed(frames["closing_months"].to_dicts(), frames["closing_invoices"].to_dicts())
     declared = _Declared(frames["config_sources"].to_dicts())
     billed = frames["int_billed_lines_daily"].to_dicts()
     months = _invoice_months(billed)
@@ -71,19 +76,81 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         *(_entered_total(row) for row in frames["closing_totals"].to_dicts()),
     ]
     adjustments = [_adjustment(row) for row in frames["closing_adjustments"].to_dicts()]
+    open_totals = _one_each(one for one in totals if not closed.has(one))
+    late = {_named(one): one for one in _late_invoices(totals, lines, closed)}
     found = invoices_of(
-        [one for one in lines if one.month not in closed],
-        _one_each(one for one in totals if one.month not in closed),
-        [one for one in adjustments if one.month not in closed],
+        [one for one in lines if not closed.has(one)],
+        [one for one in open_totals if _named(one) not in late],
+        [one for one in adjustments if not closed.has(one) and _named(one) not in late],
     )
     rows = [
-        *(_as_closed(row, closed[row["billing_month_date"]]) for row in frames["closing_invoices"].to_dicts()),
+        *closed.invoices,
         *(_row(invoice) for invoice in found),
-        *(_late(row) for row in frames["int_closed_month_changes"].to_dicts()),
+        *(one.row(open_totals, adjustments) for one in late.values()),
+        *_late_rows(frames["int_closed_month_changes"].to_dicts(), late.values()),
     ]
     keys = ("billing_month_date", "issuer", "billing_currency", "invoice_id", "account", "restated_month_date")
     rows.sort(key=lambda row: [str(row[key] or "") for key in keys])
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
+
+
+_Named = tuple[date, str, str, str]
+
+
+@dataclass(frozen=True)
+class _Booked:
+    """What closes have booked of an invoice. is_entered: a person said its total, which its export changes not."""
+
+    total: Decimal = Decimal(0)
+    in_scope: Decimal = Decimal(0)
+    out_of_scope: Decimal = Decimal(0)
+    is_entered: bool = False
+
+
+@dataclass(frozen=True)
+class _LateInvoice:
+    """An invoice of a closed month, as far as no close has booked it. due: the month in which it shows."""
+
+    total: Total
+    lines: Lines
+    month: date
+
+    def row(self, totals: Iterable[Total], adjustments: Iterable[Adjustment]) -> dict[str, Any]:
+        """With what was entered of it in the month in which it shows."""
+        entered = next((one for one in totals if _named(one) == _named(self)), None)
+        total = self.total if entered is None else _beside(replace(entered, account=self.total.account), self.total)
+        own = [one for one in adjustments if _named(one) == _named(self)]
+        (invoice,) = invoices_of([self.lines], [total], own)
+        return {**_row(invoice), "restated_month_date": self.month}
+
+
+def _named(one: Total | Adjustment | _LateInvoice) -> _Named:
+    of = one.total if isinstance(one, _LateInvoice) else one
+    return of.month, of.issuer, of.currency, of.invoice_id
+
+
+class _Closed:
+    """What is closed, by month and issuer, and the invoices of it as they were closed."""
+
+    def __init__(self, months: Iterable[Row], invoices: Iterable[Row]) -> None:
+        self._by = {(row["billing_month_date"], row["issuer"]): row for row in months}
+        self.invoices = [_as_closed(row, self._of(row["billing_month_date"], row["issuer"])) for row in invoices]
+
+    def has(self, one: Lines | Total | Adjustment) -> bool:
+        return self.is_closed(one.month, one.issuer)
+
+    def is_closed(self, month: date, issuer: str) -> bool:
+        return (month, issuer) in self._by or (month, None) in self._by
+
+    def _of(self, month: date, issuer: str) -> Row:
+        return self._by.get((month, issuer)) or self._by[month, None]
+
+    def first_open(self, month: date, issuer: str) -> date:
+        """The first month after this one that is open for the issuer: where what came since is due."""
+        while True:
+            month = (month + timedelta(days=32)).replace(day=1)
+            if not self.is_closed(month, issuer):
+                return month
 
 
 class _Declared:
@@ -134,7 +201,7 @@ def _stated_totals(rows: Iterable[Row], months: Mapping[tuple[str, str], date], 
                 currency=row["billing_currency"],
                 invoice_id=row["invoice_id"],
                 amount=row["payable_cost"],
-                basis="export",
+                basis=EXPORT_BASIS,
             )
 
 
@@ -146,7 +213,7 @@ def _entered_total(row: Row) -> Total:
         currency=row["billing_currency"],
         invoice_id=row["invoice_id"],
         amount=row["invoice_cost"],
-        basis="entered",
+        basis=ENTERED_BASIS,
         other_amount=row["previous_cost"],
     )
 
@@ -203,6 +270,76 @@ def _row(invoice: Invoice) -> dict[str, Any]:
 
 def _as_closed(row: Row, month: Row) -> dict[str, Any]:
     return {**row, "closed_at": month["closed_at"], "closed_snapshot_id": month["snapshot_id"]}
+
+
+def _late_invoices(totals: Iterable[Total], lines: Iterable[Lines], closed: _Closed) -> Iterable[_LateInvoice]:
+    """Invoices of closed months that state a total which no close has booked: what both it and its lines come to beyond
+    what was booked of them. Only an invoice by lines states its total by itself.
+    """
+    said: dict[_Named, list[Lines]] = defaultdict(list)
+    for line in lines:
+        if closed.has(line) and line.invoice_id is not None:
+            said[line.month, line.issuer, line.currency, line.invoice_id].append(line)
+    booked = _booked(closed.invoices)
+    for total in totals:
+        name = _named(total)
+        before = booked.get(name, _Booked())
+        more = exact_sum((total.amount, before.total.copy_negate()))
+        if total.basis != EXPORT_BASIS or not closed.has(total) or before.is_entered or more == 0:
+            continue
+        due, its = closed.first_open(total.month, total.issuer), said[name]
+        lines_of_it = Lines(
+            month=due,
+            issuer=total.issuer,
+            account=str(total.account),
+            currency=total.currency,
+            invoice_id=total.invoice_id,
+            in_scope=exact_sum((*(line.in_scope for line in its), before.in_scope.copy_negate())),
+            out_of_scope=exact_sum((*(line.out_of_scope for line in its), before.out_of_scope.copy_negate())),
+            line_count=sum(line.line_count for line in its),
+            charged_count=sum(line.charged_count for line in its),
+            is_filtered=any(line.is_filtered for line in its),
+        )
+        yield _LateInvoice(total=replace(total, month=due, amount=more), lines=lines_of_it, month=total.month)
+
+
+def _booked(rows: Iterable[Row]) -> dict[_Named, _Booked]:
+    """By the month that an invoice is of, whichever months have closed it and what came of it later."""
+    found: dict[_Named, _Booked] = {}
+    for row in rows:
+        ids = [] if row["invoice_id"] is None else row["invoice_id"].split(" + ")
+        for invoice_id in ids:
+            name = (
+                row["restated_month_date"] or row["billing_month_date"],
+                row["issuer"],
+                row["billing_currency"],
+                invoice_id,
+            )
+            before = found.get(name, _Booked())
+            # Of several that only together have lines, somebody entered each.
+            is_entered = before.is_entered or row["total_basis"] == ENTERED_BASIS or len(ids) > 1
+            total = Decimal(0) if row["invoice_cost"] is None else row["invoice_cost"]
+            found[name] = _Booked(
+                total=exact_sum((before.total, total)),
+                in_scope=exact_sum((before.in_scope, row["in_scope_cost"])),
+                out_of_scope=exact_sum((before.out_of_scope, row["out_of_scope_cost"])),
+                is_entered=is_entered,
+            )
+    return found
+
+
+def _late_rows(changes: Iterable[Row], invoices: Iterable[_LateInvoice]) -> Iterable[dict[str, Any]]:
+    """What closed months were restated by beside the lines of late invoices, which stand on these."""
+    on_invoices: dict[tuple[date, str, str, str], list[Decimal]] = defaultdict(list)
+    for one in invoices:
+        lines = one.lines
+        on_invoices[one.month, lines.issuer, lines.account, lines.currency] += [lines.in_scope, lines.out_of_scope]
+    for row in changes:
+        key = row["billing_month_date"], row["issuer"], row["account"], row["billing_currency"]
+        on_them = exact_sum(on_invoices.get(key, ()))
+        difference = exact_sum((row["difference_cost"], on_them.copy_negate()))
+        if key not in on_invoices or difference:
+            yield _late({**row, "difference_cost": difference})
 
 
 def _late(row: Row) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def invoice_in_words(row: Row) -> str:
     """`INV-1 of main: $100.00 entered, lines $90.00, adjustments $5.00: $5.00 unexplained`"""
     currency = row["billing_currency"]
     name = row["invoice_id"] or "lines on no invoice that is known"
+    if row["restated_month_date"] is not None:
+        name += f" (of {row['restated_month_date']:%Y-%m}, which is closed)"
     of = f" of {row['account']}" if row["account"] is not None else ""
     lines = exact_sum((row["in_scope_cost"], row["out_of_scope_cost"]))
     said = f"{figures.counted(row['line_count'], 'line')} {exact_money(lines, currency)}"
@@ -180,12 +182,24 @@ def closed_in_words(closing: Closing, *, now: datetime) -> str | None:
         if not closing.totals and not closing.adjustments:
             return None
         return "No month is closed yet: breakeven close --month YYYY-MM."
-    last = closing.closes[max(closing.closes)]
-    open_months = [month for month in _months(last.month, now.date()) if month not in closing.closes]
+    alone = _closed_alone(closing)
+    if not closing.months:
+        return f"No month is closed yet but {alone}: breakeven close --month YYYY-MM."
+    last = closing.months[max(closing.months)]
+    open_months = [month for month in _months(last.month, now.date()) if month not in closing.months]
     waiting = f" Over and not closed: {', '.join(f'{month:%Y-%m}' for month in open_months)}." if open_months else ""
     return (
         f"Closed to {last.month:%Y-%m} (on {figures.day(last.at.date())}, snapshot {last.snapshot_id}), "
-        f"{figures.counted(len(closing.closes), 'month')} in all.{waiting}"
+        f"{figures.counted(len(closing.months), 'month')} in all.{waiting}" + (f" Alone: {alone}." if alone else "")
+    )
+
+
+def _closed_alone(closing: Closing) -> str:
+    """`2026-11 of anthropic`: closed, where its month is not."""
+    return ", ".join(
+        f"{month:%Y-%m} of {issuer}"
+        for month, issuer in sorted((month, issuer) for month, issuer in closing.closes if issuer is not None)
+        if month not in closing.months
     )
 
 

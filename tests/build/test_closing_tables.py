@@ -44,14 +44,15 @@ def invoice_row(**fields: Any) -> dict[str, Any]:
     return {**dict.fromkeys(SCHEMAS["closing_invoices"]), "issuer": "anthropic", "billing_currency": "USD", **fields}
 
 
-def closed(at: str = "05", **replaced: Any) -> Event:
+def closed(at: str = "05", *, of: str | None = None, issuer: str = "anthropic", **replaced: Any) -> Event:
     day = {
-        "billing_month_date": OCTOBER, "issuer": "anthropic", "account": "a", "billing_currency": "USD",
+        "billing_month_date": OCTOBER, "issuer": issuer, "account": "a", "billing_currency": "USD",
         "usage_date": date(2026, 10, 3), "booked_cost": Decimal("1.5"),
     }  # fmt: skip
     body = close_body(
-        month=OCTOBER, snapshot_id="0" * 16, as_of="2026-11-05T09:00:00.000000Z", by="kim", tolerances={"": "0.01"},
-        invoices=[invoice_row(in_scope_cost=Decimal("1.5"), invoice_count=1)], days=[day],
+        month=OCTOBER, issuer=of, snapshot_id="0" * 16, as_of="2026-11-05T09:00:00.000000Z", by="kim",
+        tolerances={"": "0.01"}, days=[day],
+        invoices=[invoice_row(issuer=issuer, in_scope_cost=Decimal("1.5"), invoice_count=1)],
     )  # fmt: skip
     return Event(
         kind=CLOSE_EVENT, subject="2026-10", body={**body, **replaced}, at=parse_stamp(f"2026-11-{at}T09:00:00Z")
@@ -144,7 +145,7 @@ def test_a_closed_month_takes_no_more_entries_and_no_second_close() -> None:
     found = closing_of([total("5"), closed(), total("6", at="06"), adjusted("1", at="06"), again])
     assert found.totals[NAME].amount == 5
     assert found.adjustments == ()
-    assert found.closes[OCTOBER].at == parse_stamp("2026-11-05T09:00:00Z")
+    assert found.closes[OCTOBER, None].at == parse_stamp("2026-11-05T09:00:00Z")
     assert [reason for _, reason in found.left_out] == [
         "2026-10 was closed before this was entered",
         "2026-10 was closed before this was entered",
@@ -179,8 +180,8 @@ def test_a_close_of_which_no_table_could_be_made_does_not_count(wrong: dict[str,
     """Whatever its hash says: one event would end every build."""
     body = closed().body
     rows = [{"issuer": "x"}] if wrong is None else [{**row, **wrong} for row in body["invoices"]]
-    said = {"month": body["month"], "invoices": rows, "days": body["days"]}
-    forged = closed(invoices=rows, sha256=digest(said))
+    said = {name: value for name, value in body.items() if name != "sha256"}
+    forged = closed(invoices=rows, sha256=digest({**said, "invoices": rows}))
     assert [words in reason for reason in reasons(forged)] == [True]
     assert closing_of([forged, total("5", at="06")]).totals[NAME].amount == 5
 
@@ -194,3 +195,44 @@ def test_a_close_whose_figures_were_altered_does_not_count() -> None:
     ]
     assert closing_of([altered, total("5", at="06")]).totals[NAME].amount == 5
     assert reasons(closed(days="none")) != []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"by": "somebody else"}, {"snapshot_id": "1" * 16}, {"as_of": "2026-11-01T00:00:00.000000Z"},
+     {"tolerances": {"": "5"}}, {"issuer": "anthropic"}, {"hash_is_of": None}],
+)  # fmt: skip
+def test_who_closed_what_and_from_which_snapshot_is_in_the_hash(said: dict[str, Any]) -> None:
+    good = closed()
+    (reason,) = reasons(replace(good, body={**good.body, **said}))
+    assert "altered since" in reason
+
+
+def test_a_close_of_before_its_hash_was_of_everything_still_counts() -> None:
+    body = {name: value for name, value in closed().body.items() if name not in ("hash_is_of", "issuer", "sha256")}
+    figures = {name: body[name] for name in ("month", "invoices", "days")}
+    (before,) = [replace(closed(), body={**body, "sha256": digest(figures)})]
+    assert closing_of([before]).closes[OCTOBER, None].by == "kim"
+
+
+def test_an_issuer_is_closed_once_alone_or_with_its_month() -> None:
+    """Law 10: entries of the others still count; a month's close holds none that was closed before."""
+    alone = closed(of="anthropic")
+    other = total("7", at="06", issuer="openai")
+    found = closing_of([alone, other, total("5", at="06"), closed(at="07", of="anthropic"), closed(at="08")])
+    assert [name.issuer for name in found.totals] == ["openai"]
+    assert [reason for _, reason in found.left_out] == [
+        "2026-10 was closed before this was entered",
+        "2026-10 of anthropic was closed before, and stays as it was closed",
+        "2026-10 of anthropic was closed before, and stays as it was closed",
+    ]
+    assert found.close_of(OCTOBER, "openai") is None
+    both = closing_of([alone, closed(at="08", issuer="openai"), closed(at="09", of="anthropic")])
+    assert [(issuer, close.issuer) for (_, issuer), close in both.closes.items()] == [
+        ("anthropic", "anthropic"),
+        (None, None),
+    ]
+    assert list(both.months) == [OCTOBER]
+    assert len(both.left_out) == 1
+    (reason,) = reasons(closed(of="openai"))
+    assert reason == "it is of openai, and holds rows of anthropic"

@@ -34,11 +34,6 @@ _LINES: dict[str, Any] = {
     **dict.fromkeys(("in_scope_cost", "out_of_scope_cost"), _MONEY),
     **dict.fromkeys(("line_count", "charged_line_count"), pl.Int64()),
 }
-_COVERAGE = {
-    "usage_date": pl.Date(),
-    **dict.fromkeys(("source", "account"), pl.String()),
-    "landed_at": pl.Datetime("us"),
-}
 _SOURCES = {**dict.fromkeys(("source", "account", "role"), pl.String()), "is_filtered": pl.Boolean()}
 _TOTALS = {
     **dict.fromkeys(("account", "invoice_id", "billing_currency"), pl.String()),
@@ -71,6 +66,15 @@ class Company:
         about = {"issuer": "anthropic", "currency": "USD", "invoice_id": "INV-1", "by": "kim", **body}
         self.events.append(as_event(kind=event_kind, subject="s", body=about, now=at))
 
+    def invoice(self, name: str, amount: str, *, total: str, at: datetime, day: date = date(2026, 10, 28)) -> None:
+        """An invoice by lines that states its total; a later one of its name goes in its place."""
+        self.state(day, amount, at=at, account="gpu", issuer="gpu", invoice=name, source="invoice_csv")
+        self.totals = [one for one in self.totals if one["invoice_id"] != name]
+        self.totals.append(
+            {"account": "gpu", "invoice_id": name, "billing_currency": "USD", "payable_cost": Decimal(total),
+             "period_start_date": day}
+        )  # fmt: skip
+
     def lines(self) -> Rows:
         return [
             {
@@ -85,14 +89,6 @@ class Company:
         """What the graph makes of it: the SQL model, what the node reads, the node."""
         given_tables: dict[str, pl.DataFrame] = {
             "int_billed_lines_daily": pl.DataFrame(self.lines(), schema=_LINES, orient="row"),
-            "landed_coverage": pl.DataFrame(
-                [
-                    {"usage_date": day, "source": source, "account": account, "landed_at": at.replace(tzinfo=None)}
-                    for (source, _, account, _, day, _), (_, _, at) in self.says.items()
-                ],
-                schema=_COVERAGE,
-                orient="row",
-            ),
             "config_sources": pl.DataFrame(
                 [{"source": source, "account": account, "role": "book", "is_filtered": True}
                  for source, account in self.filtered],
@@ -115,12 +111,18 @@ class Company:
         rows = invoices_monthly.build(frames)
         return Look(connection, rows.to_dicts())
 
-    def close(self, month: date, at: datetime) -> None:
+    def close(self, month: date, at: datetime, issuer: str | None = None) -> None:
         """As the command does it, tolerances aside."""
         look = self.look()
+        closing = closing_of(self.events)
+
+        def is_open(row: Mapping[str, Any]) -> bool:
+            return issuer in (None, row["issuer"]) and closing.close_of(month, row["issuer"]) is None
+
         body = close_body(
-            month=month, snapshot_id="0" * 16, as_of="2026-12-31T00:00:00.000000Z", by="kim", tolerances={},
-            invoices=[row for row in look.rows if row["billing_month_date"] == month], days=look.booked(month),
+            month=month, issuer=issuer, snapshot_id="0" * 16, as_of="2026-12-31T00:00:00.000000Z", by="kim",
+            tolerances={}, invoices=[row for row in look.of(month) if is_open(row)],
+            days=[row for row in look.booked(month) if is_open(row)],
         )  # fmt: skip
         self.events.append(as_event(kind=CLOSE_EVENT, subject="s", body=body, now=at))
 
@@ -183,21 +185,29 @@ statements = st.tuples(
 )  # fmt: skip
 gone = st.tuples(st.just("gone"), st.integers(0, 30))
 entries = st.tuples(st.sampled_from([TOTAL_EVENT, ADJUSTMENT_EVENT]), st.sampled_from(MONTHS[:3]), money)
-closes = st.tuples(st.just(CLOSE_EVENT), st.sampled_from(MONTHS[:3]))
+closes = st.tuples(st.just(CLOSE_EVENT), st.sampled_from(MONTHS[:3]), st.sampled_from([None, None, "anthropic", "gpu"]))
+INVOICED = {"W36": date(2026, 9, 3), "W44": date(2026, 10, 28), "W45": date(2026, 11, 3)}
+by_lines = st.tuples(st.just("invoice"), st.sampled_from(sorted(INVOICED)), money, money)
 
 
 @settings(max_examples=15)
-@given(st.lists(statements | statements | gone | entries | closes, min_size=2, max_size=14))
+@given(st.lists(statements | statements | by_lines | gone | entries | closes, min_size=2, max_size=14))
 def test_closed_figures_stay_and_what_came_since_is_an_adjustment(steps: list[Any]) -> None:
     """Laws 1, 3 and 10; B10, B22, B23: for any statements, restatements, entries and closes, in any order. Case 17."""
     company = Company()
-    as_closed: dict[date, Rows] = {}
+    as_closed: dict[tuple[date, str], Rows] = {}
     for number, step in enumerate(steps):
         now = at(9) + timedelta(days=9 * number)
         if step[0] == CLOSE_EVENT:
-            company.close(step[1], now)
+            _, month, of = step
+            company.close(month, now, of)
             # A second close of a month counts for nothing.
-            as_closed.setdefault(step[1], company.look().of(step[1]))
+            for issuer in ("anthropic", "gpu") if of is None else (of,):
+                rows = [row for row in company.look().of(month) if row["issuer"] == issuer]
+                as_closed.setdefault((month, issuer), rows)
+        elif step[0] == "invoice":
+            _, name, amount, total = step
+            company.invoice(name, str(amount), total=str(total), at=now, day=INVOICED[name])
         elif step[0] == "gone":
             if company.says:
                 company.says.pop(list(company.says)[step[1] % len(company.says)])
@@ -220,9 +230,13 @@ def test_closed_figures_stay_and_what_came_since_is_an_adjustment(steps: list[An
             assert row["residual_cost"] is None
     # Whatever is closed and whatever was restated: all that bills say now is there once.
     assert told(look.rows) == stated(company)
-    for month, rows in as_closed.items():
-        assert look.of(month) == rows
+    for (month, issuer), rows in as_closed.items():
+        assert [row for row in look.of(month) if row["issuer"] == issuer] == rows
         assert all(row["closed_at"] is not None for row in rows)
+    # An invoice that states its total has come to that in all, whenever it came and whatever it was before.
+    for one in company.totals:
+        rows = [row for row in look.rows if row["invoice_id"] == one["invoice_id"]]
+        assert exactly(row["invoice_cost"] for row in rows if row["invoice_cost"] is not None) == one["payable_cost"]
 
 
 def test_a_restated_day_of_a_closed_month_shows_in_the_month_in_which_it_came() -> None:
@@ -247,6 +261,65 @@ def test_a_restated_day_of_a_closed_month_shows_in_the_month_in_which_it_came() 
     assert late == [("11", 5), ("12", -2)]
     (change,) = company.look().changes()
     assert (change["booked_cost"], change["stated_cost"]) == (105, 103)
+
+
+def test_a_restatement_stays_in_its_month_until_that_is_closed_however_often_the_bill_is_fetched() -> None:
+    """B10, law 10. What is due in November does not leave it with the next fetch, while it is open."""
+    company = Company()
+    company.state(date(2026, 10, 3), "100", at=at(11, 1))
+    company.close(MONTHS[1], at(11, 5))
+    company.state(date(2026, 10, 3), "105", at=at(11, 20))
+    for amount, day in (("105", 2), ("107", 3)):
+        company.state(date(2026, 10, 3), amount, at=at(12, day))
+        (late,) = [row for row in company.look().rows if row["status"] == "late"]
+        assert (late["billing_month_date"], late["adjustments_cost"]) == (MONTHS[2], Decimal(amount) - 100)
+    company.close(MONTHS[2], at(12, 4))
+    company.state(date(2026, 10, 3), "108", at=at(12, 5))
+    assert [
+        (row["billing_month_date"], row["adjustments_cost"]) for row in company.look().rows if row["status"] == "late"
+    ] == [(MONTHS[2], 7), (MONTHS[3], 1)]
+
+
+def test_an_issuer_is_closed_alone_and_the_others_with_their_month() -> None:
+    """Law 10: what is closed of one stays, the other changes, and neither is booked twice."""
+    company = Company()
+    company.state(date(2026, 10, 3), "100", at=at(11, 1))
+    company.invoice("W44", "70", total="70", at=at(11, 2))
+    company.close(MONTHS[1], at(11, 3), "gpu")
+    company.state(date(2026, 10, 3), "101", at=at(11, 4))
+    company.invoice("W44", "72", total="72", at=at(11, 4))
+    found = {(row["issuer"], row["status"]): row for row in company.look().rows}
+    assert found["anthropic", "no_total"]["in_scope_cost"] == 101
+    assert (found["gpu", "ties"]["billing_month_date"], found["gpu", "ties"]["invoice_cost"]) == (MONTHS[2], 2)
+    company.close(MONTHS[1], at(11, 6))
+    assert closing_of(company.events).left_out == ()
+    assert {(row["issuer"], row["closed_at"]) for row in company.look().of(MONTHS[1])} == {
+        ("gpu", at(11, 3).replace(tzinfo=None)),
+        ("anthropic", at(11, 6).replace(tzinfo=None)),
+    }
+    company.state(date(2026, 10, 3), "103", at=at(11, 7))
+    assert [row["adjustments_cost"] for row in company.look().rows if row["status"] == "late"] == [2]
+
+
+def test_a_late_invoice_by_lines_shows_its_total_too_and_is_not_closed_over_what_is_missing() -> None:
+    """B10: lines of 60 and a total of 70 that come after October was closed are 10 apart in November."""
+    company = Company()
+    company.state(date(2026, 10, 3), "5", at=at(11, 1))
+    company.close(MONTHS[1], at(11, 2))
+    company.invoice("W44", "60", total="70", at=at(11, 8))
+    (late,) = company.look().of(MONTHS[2])
+    names = ("invoice_id", "restated_month_date", "in_scope_cost", "invoice_cost", "residual_cost", "residual_name")
+    assert [late[name] for name in names] == ["W44", MONTHS[1], 60, 70, 10, "unexplained"]
+    company.enter(
+        ADJUSTMENT_EVENT, at(11, 9), month="2026-11", issuer="gpu", invoice_id="W44", kind="tax", amount="10",
+        reason="VAT",
+    )  # fmt: skip
+    (late,) = company.look().of(MONTHS[2])
+    assert (late["adjustments_cost"], late["residual_cost"], late["status"]) == (10, 0, "ties")
+    company.close(MONTHS[2], at(12, 1))
+    company.invoice("W44", "61", total="72", at=at(12, 8))
+    (more,) = company.look().of(MONTHS[3])
+    assert [more[name] for name in names[1:5]] == [MONTHS[1], 1, 2, 1]
 
 
 def test_what_came_before_a_close_and_changed_after_it_is_due_in_the_first_open_month() -> None:

@@ -175,6 +175,38 @@ def test_a_month_in_which_all_ties_is_closed_once_with_its_snapshot_and_hash(pro
     assert (refused.exit_code, "2026-10 was closed on 2026-11-06" in words_of(refused)) == (1, True)
 
 
+def test_an_issuer_is_closed_alone_while_another_does_not_tie(project: SmallProject) -> None:
+    """Law 10: its figures stay, the month is closed with what is left, and nothing of it is booked twice."""
+    assert enter(project, "anthropic", "INV-77", "6.50").exit_code == 0
+    nobody = close(project, "--month", "2026-10", "--issuer", "anthropc")
+    assert "No bill by anthropc of 2026-10 has come" in words_of(nobody)
+    assert "2026-10 of anthropic would be closed." in words_of(
+        close(project, "--month", "2026-10", "--issuer", "anthropic", "--dry-run")
+    )
+    done = close(project, "--month", "2026-10", "--issuer", "anthropic")
+    assert (done.exit_code, "2026-10 of anthropic is closed: snapshot" in words_of(done)) == (0, True), done.output
+    assert "gpucloud" not in done.output
+    (event,) = events(project, CLOSE_EVENT)
+    assert {row["issuer"] for row in (*event.body["invoices"], *event.body["days"])} == {"anthropic"}
+    again = close(project, "--month", "2026-10", "--issuer", "anthropic", now="2026-11-06T06:01:00Z")
+    assert "2026-10 of anthropic was closed by" in words_of(again)
+    refused = enter(project, "anthropic", "INV-78", "1.00", now="2026-11-06T06:02:00Z")
+    assert "2026-10 of anthropic was closed on 2026-11-06" in words_of(refused)
+    # The rest is open: the month is not closed while it is unknown, and then closed without what is closed already.
+    whole = close(project, "--month", "2026-10", now="2026-11-06T06:03:00Z")
+    assert (whole.exit_code, "2026-10 is not closed." in words_of(whole)) == (1, True)
+    assert "No month is closed yet but 2026-10 of anthropic" in words_of(
+        CliRunner().invoke(group, ["doctor", "--offline", "--project", str(project.folder), "--as-of", "2026-11-07"])
+    )
+    assert enter(project, HOSTILE, "21", "15", now="2026-11-06T06:04:00Z").exit_code == 0
+    done = close(project, "--month", "2026-10", now="2026-11-06T06:05:00Z")
+    assert done.exit_code == 0, done.output
+    bodies = [event.body for event in events(project, CLOSE_EVENT)]
+    days = [(day["issuer"], day["usage_date"]) for body in bodies for day in body["days"]]
+    assert len(days) == len(set(days)) == 5
+    assert {row["issuer"] for body in bodies for row in body["invoices"]} == {"anthropic", "gpucloud", HOSTILE}
+
+
 def test_a_closed_month_is_restated_by_a_row_of_the_month_in_which_it_came(project: SmallProject) -> None:
     """Law 10, B10: the closed figures come back the same, from the close and from its snapshot. Case 17."""
     entered(project)
@@ -391,4 +423,8 @@ def test_a_month_is_not_closed_over_a_broken_law_of_money(
     done = close(project, "--month", "2026-10")
     assert isinstance(done.exception, BreakevenError)
     assert "api_money_conserved is broken for account:acme" in str(done.exception)
+    own = close(project, "--month", "2026-10", "--issuer", "anthropic")
+    assert "2026-10 of anthropic is not closed: api_money_conserved is broken" in str(own.exception)
     assert events(project, CLOSE_EVENT) == []
+    # Another issuer's law holds up none but its own.
+    assert close(project, "--month", "2026-10", "--issuer", "gpucloud").exit_code == 0

@@ -10,7 +10,7 @@ from tests.reports.reading import table
 from tests.reports.test_monthly import HOSTILE, changed, html, page, says
 
 INVOICES = "Invoices of the month: in scope + out of scope + adjustments + residual = total"
-LATE = "Adjustments that arrived this month for months that are closed"
+LATE = "Adjustments of months that are closed, due in this one"
 
 
 def invoice(**fields: Any) -> dict[str, Any]:

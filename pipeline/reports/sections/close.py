@@ -104,7 +104,7 @@ def _accruals(month: Month) -> list[Table]:
 def _late(rows: Sequence[Answer]) -> Table:
     return Table(
         name="close_adjustments",
-        caption="Adjustments that arrived this month for months that are closed",
+        caption="Adjustments of months that are closed, due in this one",
         columns=(
             Column("Closed month"),
             Column("Issuer"),
@@ -142,8 +142,12 @@ def _adjustment(row: Answer, month: date) -> Row:
             figures.name(row["issuer"]),
             figures.name(row["account"]),
             figures.name(row["billing_currency"]),
-            figures.count(row["line_count"]),
-            _figure(row, "adjustments_cost"),
+            # A late invoice comes to its total; a restatement is of days.
+            *(
+                (figures.count(row["line_count"]), _figure(row, "adjustments_cost"))
+                if row["status"] == LATE
+                else (f"invoice {row['invoice_id']}", _figure(row, "invoice_cost"))
+            ),
         )
     )
 
@@ -155,11 +159,12 @@ def _figure(row: Answer, name: str) -> str:
 
 
 def _sentence(invoices: Sequence[Answer], late: Sequence[Answer]) -> str:
-    closed = next((row for row in invoices if row["closed_at"] is not None), None)
-    if closed is not None:
+    closed = sorted({(row["closed_at"], row["closed_snapshot_id"]) for row in invoices if row["closed_at"] is not None})
+    if closed and all(row["closed_at"] is not None for row in invoices):
+        said = in_words([f"on {figures.day(at.date())} from snapshot {snapshot_id}" for at, snapshot_id in closed])
         return (
-            f"Closed on {figures.day(closed['closed_at'].date())} from snapshot {closed['closed_snapshot_id']}: these "
-            "are the figures of then, and what came since shows in the month in which it came."
+            f"Closed {said}: these are the figures of then, and what came since shows in the first month after it that "
+            "is open."
         )
     if not invoices:
         return "Not closed: no bill of this month has come."
@@ -172,6 +177,7 @@ def _sentence(invoices: Sequence[Answer], late: Sequence[Answer]) -> str:
     )
     parts = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
     more = f" {figures.counted(len(late), 'adjustment')} of closed months came." if late else ""
-    return (
-        f"Not closed. Of {figures.counted(len(invoices), 'invoice')} {in_words(parts) or 'none bills anything'}.{more}"
-    )
+    issuers = sorted({str(row["issuer"]) for row in invoices if row["closed_at"] is not None})
+    alone = f" Closed: {in_words(list(map(figures.name, issuers)))}." if issuers else ""
+    of = figures.counted(len(invoices), "invoice")
+    return f"Not closed.{alone} Of {of} {in_words(parts) or 'none bills anything'}.{more}"
