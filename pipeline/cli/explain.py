@@ -42,11 +42,18 @@ def explain() -> None:
       breakeven explain weights chat-llama
       breakeven explain invoice INV-2026-10
       breakeven explain tokens --deployment chat-llama --date 2026-11-10
+      breakeven explain receipt 0123456789abcdef-2026-10-0123456789
     """
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every explanation has, in one order."""
+    for option in (_printed, as_of_option, project_option):
+        command = option(command)
+    return command
+
+
+def _printed(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--limit",
@@ -58,8 +65,6 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True
         ),
-        as_of_option,
-        project_option,
     ):
         command = option(command)
     return command
@@ -86,14 +91,14 @@ class _Asked:
     """An explanation in the making: the snapshot asked for, opened, and how to print."""
 
     def __init__(self, folder: Path | None, as_of: str | None, output_format: str, limit: int) -> None:
-        self._project = open_project(folder)
-        self._snapshot = snapshot_for(self._project, as_of)
+        self.project = open_project(folder)
+        self.snapshot = snapshot_for(self.project, as_of)
         self._output_format = output_format
         self._limit = limit
 
     def range(self, date_text: str | None, from_text: str | None, to_text: str | None) -> tuple[date, date]:
         if date_text is None:
-            return period(self._snapshot, from_text, to_text)
+            return period(self.snapshot, from_text, to_text)
         if from_text is not None or to_text is not None:
             raise click.BadParameter(
                 "is one day; --from and --to are a range. Give one or the other.", param_hint="--date"
@@ -103,9 +108,9 @@ class _Asked:
 
     def answer(self, explained: Callable[[Evidence], Explanation]) -> None:
         datasets = shipped_graph().datasets
-        project = self._project
+        project = self.project
         with Evidence(
-            self._snapshot,
+            self.snapshot,
             landing=project.landing,
             datasets=datasets,
             cache=project.paths.cache,
@@ -140,7 +145,7 @@ def cost(
     date_text: str | None,
     from_text: str | None,
     to_text: str | None,
-    **filters: str | None,
+    **filters: Any,
 ) -> None:
     """An API cost and its price per million tokens.
 
@@ -308,3 +313,26 @@ def tokens(
     day = _one_day(date_text)
     asked = _Asked(folder, as_of, output_format, limit)
     asked.answer(functools.partial(explain_tokens, deployment=deployment, usage_date=day))
+
+
+@explain.command()
+@click.argument("receipt_id", metavar="RECEIPT")
+@project_option
+@_printed
+def receipt(*, folder: Path | None, output_format: str, limit: int, receipt_id: str) -> None:
+    """A row of a report by its receipt, of the snapshot that the report was of: the same figures again, and their rows.
+
+    A receipt stands beside each row of the report: in the last column of its tables, in the margin of the PDF, on the
+    page where one points at a row.
+
+    \b
+    Example:
+      breakeven explain receipt 0123456789abcdef-2026-10-0123456789
+    """
+    from pipeline.reports.monthly import page_of
+    from pipeline.reports.receipts import explained_receipt, parsed, receipted
+
+    named = parsed(receipt_id)
+    asked = _Asked(folder, named.snapshot_id, output_format, limit)
+    page = page_of(asked.project, asked.snapshot, first_day=named.first_day)
+    asked.answer(functools.partial(explained_receipt, page=page, found=receipted(page, receipt_id)))

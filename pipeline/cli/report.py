@@ -21,8 +21,8 @@ from pipeline.reports.monthly import FORMATS, write_reports
     multiple=True,
     default=("html",),
     show_default=True,
-    help="Several, if given several times. pdf: the same on pages that print; xlsx: a sheet a table; csv, parquet: a folder, a file a table, with a "
-    "manifest; md: a summary for a channel.",
+    help="Several, if given several times. pdf: the same on pages that print; xlsx: a sheet a table; csv, parquet: a "
+    "folder, a file a table, with a manifest; md: a summary for a channel.",
 )
 def report(folder: Path | None, as_of: str | None, month: str, formats: tuple[str, ...]) -> None:
     """Write the month's report: spend, unit costs, waste, verdicts, reconciliation, coverage and gaps.

@@ -18,12 +18,15 @@ from pipeline.explain.outside import outside_of_bills, outside_of_controls, outs
 _MTOK = 1_000_000
 # Rows that have no tokens of their own key: those of a cell, or of an account's day, are shared among charges.
 _SHARED_BY = ("cell", "account_day")
-_FILTERS = ("model", "account", "sub_account", "token_class", "api_key", "workload")
+_FILTERS = ("model", "account", "sub_account", "token_class", "api_key", "workload", "provider")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostFigure:
-    """Which rows of fct_api_costs_daily a figure sums: days [from_date, to_date) and any of the dimensions."""
+    """Which rows of fct_api_costs_daily a figure sums: days [from_date, to_date) and any of the dimensions.
+
+    `group`: of exactly this model and team, None being those that have none.
+    """
 
     from_date: date
     to_date: date
@@ -33,16 +36,24 @@ class CostFigure:
     token_class: str | None = None
     api_key: str | None = None
     workload: str | None = None
+    provider: str | None = None
+    group: tuple[str | None, str | None] | None = None
 
     def __str__(self) -> str:
         named = [f"{name.replace('_', ' ')} {value}" for name in _FILTERS if (value := getattr(self, name)) is not None]
+        if self.group is not None:
+            named += [f"{value or 'no'} {name}" for name, value in zip(("model", "team"), self.group, strict=True)]
         return ", ".join([*named, f"{self.from_date} to {self.to_date} UTC (end excluded)"])
 
 
 def explain_cost(evidence: Evidence, figure: CostFigure) -> Explanation:
     """The billed cost and the price per million tokens of a figure, traced to the bill's lines and the meter's rows."""
     filters = {name: getattr(figure, name) for name in _FILTERS}
-    chosen = evidence.keep("chosen_costs", "api_costs", from_date=figure.from_date, to_date=figure.to_date, **filters)
+    model, team = figure.group or (None, None)
+    group = {"is_of_one_group": figure.group is not None, "group_model": model, "group_team": team}
+    chosen = evidence.keep(
+        "chosen_costs", "api_costs", from_date=figure.from_date, to_date=figure.to_date, **filters, **group
+    )
     if not chosen:
         raise _nothing(evidence, figure)
     days = {row["usage_date"] for row in chosen}
@@ -331,7 +342,8 @@ def _part_equalities(usage: Sequence[Record], parts: Sequence[Record]) -> Iterab
 
 def _unit_cost_equalities(evidence: Evidence, figure: CostFigure, chosen: Sequence[Record]) -> Iterable[Equality]:
     """Unit costs are told of models and classes over all accounts: a narrower figure has no counterpart there."""
-    if any(name is not None for name in (figure.account, figure.sub_account, figure.api_key, figure.workload)):
+    narrower = (figure.account, figure.sub_account, figure.api_key, figure.workload, figure.provider, figure.group)
+    if any(name is not None for name in narrower):
         return
     said = evidence.ask(
         "api_unit_costs",

@@ -15,21 +15,32 @@ from pipeline.explain.landed import object_rows, traced_rows
 from pipeline.explain.near import nearest
 
 _MS_PER_HOUR = 3_600_000
+_FILTERS = ("deployment", "resource", "state", "measure", "issuer", "account", "line_kind", "currency")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WasteFigure:
-    """Which rows of fct_gpu_costs_daily a figure sums: days [from_date, to_date) and any of the dimensions."""
+    """Which rows of fct_gpu_costs_daily a figure sums: days [from_date, to_date) and any of the dimensions.
+
+    `line_kind`: overhead, tax, credit, per_use, or gpu for all else.
+    """
 
     from_date: date
     to_date: date
     deployment: str | None = None
     resource: str | None = None
     state: str | None = None
+    measure: str | None = None
+    issuer: str | None = None
+    account: str | None = None
+    line_kind: str | None = None
+    currency: str | None = None
+    is_of_no_deployment: bool = False
 
     def __str__(self) -> str:
-        filters = (("deployment", self.deployment), ("resource", self.resource), ("state", self.state))
-        named = [f"{name} {value}" for name, value in filters if value is not None]
+        named = [f"{name.replace('_', ' ')} {value}" for name in _FILTERS if (value := getattr(self, name)) is not None]
+        if self.is_of_no_deployment:
+            named.append("no deployment")
         return ", ".join([*named, f"{self.from_date} to {self.to_date} UTC (end excluded)"])
 
 
@@ -43,9 +54,8 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
         "gpu_costs",
         from_date=figure.from_date,
         to_date=figure.to_date,
-        deployment=figure.deployment,
-        resource=figure.resource,
-        state=figure.state,
+        is_of_no_deployment=figure.is_of_no_deployment,
+        **{name: getattr(figure, name) for name in _FILTERS},
     )
     if not chosen:
         raise _nothing(evidence, figure)

@@ -13,6 +13,14 @@ COLUMNS = (
     "Forecast of the month", "Status",
 )  # fmt: skip
 MONEY_COLUMNS = frozenset(COLUMNS) - {"Budget", "Days settled", "Status"}
+_SPENT = "billed, else effective or accrued"
+# What the money of a column is, where its head does not say so.
+MEASURES: Mapping[str, str] = {
+    "A month": "budget",
+    "Spent, settled": f"{_SPENT}; settled",
+    "Provisional beside it": f"{_SPENT}; provisional",
+    "Forecast of the month": "forecast",
+}
 
 
 def budget_name(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The month: one HTML file, its tables, a summary. Same release and same snapshot, same bytes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,10 @@ from pipeline.reports.pdf import as_pdf
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
+from pipeline.reports.receipts import with_receipts
 from pipeline.reports.scores import Done, Scored, scores
 from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
-from pipeline.reports.sections.month import Asks, Month
+from pipeline.reports.sections.month import Asks, Month, Recorded
 from pipeline.reports.sections.scores import saved_by_recommendations
 from pipeline.reports.sheets import sheets_of
 from pipeline.reports.summary import as_markdown
@@ -62,14 +64,19 @@ def write_reports(
             f"{month} begins after {snapshot.as_of:%Y-%m-%d}, the day of snapshot {snapshot.snapshot_id}. "
             "Name an earlier month, or run `breakeven run` first."
         )
-    page = report_page(
+    page = page_of(project, snapshot, first_day=first_day)
+    return [_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats)]
+
+
+def page_of(project: Project, snapshot: Snapshot, *, first_day: date) -> Page:
+    """What the report of the month that begins on `first_day` says, as this snapshot knows it."""
+    return report_page(
         snapshot,
         config=config_of(project, snapshot),
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
         done=_done(project, snapshot),
     )
-    return [_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats)]
 
 
 def _written(project: Project, snapshot: Snapshot, page: Page, *, month: str, now: datetime, form: str) -> Path:
@@ -136,15 +143,16 @@ def report_page(
     with Questions(snapshot) as questions:
         month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
+        finality = _finality(month)
         parts = sections_of(month, results, quarantined, _scored(month, done))
-    return Page(
+    page = Page(
         company=figures.visible(config.company),
         month=figures.month_name(first_day),
         period=(
             f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
             f"UTC. Money in {config.reporting_currency}. {figures.UNKNOWN} is unknown or undefined, never zero."
         ),
-        state=_day_states(statuses, month.days_count),
+        state=f"{_day_states(statuses, month.days_count)} {finality}",
         sections=parts,
         facts=(
             Fact("Snapshot", snapshot.snapshot_id),
@@ -160,6 +168,7 @@ def report_page(
         reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
         warnings=_warnings(snapshot, month, results),
     )
+    return with_receipts(page, snapshot_id=snapshot.snapshot_id, first_day=first_day)
 
 
 def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, first_day: date) -> Month:
@@ -200,24 +209,32 @@ def sections_of(
     scored: Sequence[Scored] = (),
 ) -> tuple[Section, ...]:
     """In the order in which a finance reader asks. Recommendations have a section once one was carried out."""
-    return (
-        money.headline(month),
-        changes.changes(month),
-        money.spend(month),
-        money.unit_costs(month),
-        gpus.waste(month),
-        money.commitments(month),
-        workloads.verdicts(month),
-        gpus.recommendations(month),
-        *((saved_by_recommendations(month, scored),) if scored else ()),
-        money.budget(month),
-        trust.reconciliation(month),
-        close.close(month),
-        controls.controls(month),
-        trust.coverage(month, quarantined),
-        trust.assumptions(month),
-        trust.laws(results),
+    made: tuple[Callable[[Month], Section], ...] = (
+        money.headline,
+        changes.changes,
+        money.spend,
+        money.unit_costs,
+        gpus.waste,
+        money.commitments,
+        workloads.verdicts,
+        gpus.recommendations,
+        *((lambda month: saved_by_recommendations(month, scored),) if scored else ()),
+        money.budget,
+        trust.reconciliation,
+        close.close,
+        controls.controls,
+        lambda month: trust.coverage(month, quarantined),
+        trust.assumptions,
+        lambda _: trust.laws(results),
     )
+    return tuple(_with_questions(month, section) for section in made)
+
+
+def _with_questions(month: Month, made: Callable[[Month], Section]) -> Section:
+    """The section with the questions that it was answered by, where the month remembers them."""
+    asks = Recorded(month.asks)
+    found = made(replace(month, asks=asks))
+    return replace(found, questions=tuple(dict.fromkeys(asks.asked)))
 
 
 def _first_day(month: str) -> date:
@@ -247,6 +264,14 @@ def _day_states(statuses: dict[str, int], days_count: int) -> str:
     if unknown > 0:
         known.append(f"{unknown} with no data at all" if known else "no data at all")
     return f"Of {days_count} days: {', '.join(known)}."
+
+
+def _finality(month: Month) -> str:
+    """Final is what a close has fixed; until then a bill may still restate it."""
+    closed = [row["closed_at"] for row in month.ask("close_invoices") if row["closed_at"] is not None]
+    if not closed:
+        return "All figures are provisional: the month is not closed."
+    return f"All figures of bills are final: the month was closed on {figures.day(max(closed).date())}."
 
 
 def _warnings(snapshot: Snapshot, month: Month, results: Sequence[CheckResult]) -> tuple[str, ...]:

@@ -7,15 +7,22 @@ from typing import ClassVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.explain.traced import Traced
+
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column. `unit` stands in its head, so that cells are numbers only. `is_prose`: cells hold sentences."""
+    """A table's column. `unit` stands in its head, so that cells are numbers only. `is_prose`: cells hold sentences.
+
+    `measure`: what its money is (billed, effective, accrued, list, saved, ...) where neither its head nor a cell of
+    the row says so.
+    """
 
     title: str
     unit: str = ""
     is_number: bool = False
     is_prose: bool = False
+    measure: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,15 @@ class Row:
     """`cells` in the order of the columns, the first one naming the row; `swatch` is its colour in the chart.
 
     `refused`: laws broken where this row's figures come from. `kind`: line, total, or part (of the line above).
+    `traced`: what `explain` follows to landed rows. `receipt`: by which `explain receipt` knows its figures.
     """
 
     cells: tuple[str, ...]
     refused: tuple[str, ...] = ()
     kind: str = "line"
     swatch: str = ""
+    traced: Traced | None = None
+    receipt: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,9 @@ class Tile:
     unit: str
     detail: str = ""
     refused: tuple[str, ...] = ()
+    measure: str = ""
+    traced: Traced | None = None
+    receipt: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,8 @@ class Card:
     facts: tuple[Fact, ...]
     figures: tuple[Figure, ...] = ()
     refused: tuple[str, ...] = ()
+    traced: Traced | None = None
+    receipt: str = ""
 
 
 Block = Table | Figure | Note | Tiles | Card
@@ -110,16 +125,19 @@ Block = Table | Figure | Note | Tiles | Card
 
 @dataclass(frozen=True)
 class Section:
-    """`says`: one plain sentence of what is so."""
+    """`says`: one plain sentence of what is so. `questions`: the files of `sql/reports/` that it was answered by."""
 
     anchor: str
     title: str
     says: str
     blocks: Sequence[Block] = ()
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Page:
+    """`receipts_begin`: what all receipts of it have in common, before the number of a row."""
+
     company: str
     month: str
     period: str
@@ -128,6 +146,7 @@ class Page:
     facts: Sequence[Fact]
     reproduce: str
     warnings: Sequence[str] = field(default_factory=tuple)
+    receipts_begin: str = ""
 
 
 def render(page: Page) -> str:

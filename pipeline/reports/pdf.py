@@ -21,7 +21,8 @@ _STANDARD = "ua-1"
 # its parts or else anywhere.
 _LONG_WORD = re.compile(r"[^\s-]{17,}")
 _PIECE = re.compile(r"[^_/.:@=+,]{1,20}[_/.:@=+,]*|[_/.:@=+,]{1,20}")
-_NOT_READ = ("svg", "swatch", "kind")
+_NOT_READ = ("svg", "swatch", "kind", "receipt")
+_NOT_PRINTED = ("traced", "questions")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -30,7 +31,12 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
     import typst
 
     title = f"LLM costs, {page.month}: {page.company}"
-    said = {**_said(page), "title": title, "running": _said(f"{title}. Snapshot {snapshot_id}")}
+    said = {
+        **_said(page),
+        "title": title,
+        "running": _said(f"{title}. Snapshot {snapshot_id}"),
+        "explained": f"breakeven explain receipt {page.receipts_begin}NUMBER",
+    }
     template = files("pipeline.reports").joinpath("templates/report.typ").read_bytes()
     # It takes files by name, which its own types do not know.
     compiled: Any = typst.compile
@@ -50,7 +56,8 @@ def _said(of: Any, key: str = "") -> Any:
     for a line may break; what is an image or a colour stays.
     """
     if dataclasses.is_dataclass(of):
-        said = {field.name: _said(getattr(of, field.name), field.name) for field in dataclasses.fields(of)}
+        names = [field.name for field in dataclasses.fields(of) if field.name not in _NOT_PRINTED]
+        said = {name: _said(getattr(of, name), name) for name in names}
         if isinstance(of, Figure):
             said["alt"] = _said_of(str(of.svg))
         return said | ({"block": of.block} if isinstance(of, Block) else {})

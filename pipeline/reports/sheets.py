@@ -14,8 +14,8 @@ from pipeline.reports.words import inert
 Value = Decimal | date | str | None
 Kind = Literal["number", "date", "text"]
 
-# What a row is, beside its cells, and which laws are broken where its figures come from.
-ROW_KIND, NOT_PROVEN = "Row", "Not proven"
+# What a row is, beside its cells, which laws are broken where its figures come from, and its receipt.
+ROW_KIND, NOT_PROVEN, MEASURE, RECEIPT = "Row", "Not proven", "Measure", "Receipt"
 _DECIMALS = re.compile(r"\.([0-9]+)")
 
 
@@ -71,16 +71,20 @@ def _named_apart(sheet: Sheet, before: Sequence[Sheet]) -> Sheet:
 def _sheet(table: Table) -> Sheet:
     kinds = any(row.kind != "line" for row in table.rows)
     proven = any(row.refused for row in table.rows)
+    receipts = any(row.receipt for row in table.rows)
     columns = [_column(column, [row.cells[place] for row in table.rows]) for place, column in enumerate(table.columns)]
     if kinds:
         columns.append(SheetColumn(ROW_KIND, "", "text"))
     if proven:
         columns.append(SheetColumn(NOT_PROVEN, "", "text"))
+    if receipts:
+        columns.append(SheetColumn(RECEIPT, "", "text"))
     rows = tuple(
         (
             *(_value(cell, column) for cell, column in zip(row.cells, columns, strict=False)),
             *((row.kind,) if kinds else ()),
             *((", ".join(row.refused) or None,) if proven else ()),
+            *((row.receipt or None,) if receipts else ()),
         )
         for row in table.rows
     )
@@ -139,16 +143,20 @@ def _tiles(tiles: Tiles) -> Sheet:
         SheetColumn("What", "", "text"),
         SheetColumn("Figure", "", "number", 2),
         SheetColumn("Unit", "", "text"),
+        SheetColumn(MEASURE, "", "text"),
         SheetColumn("Detail", "", "text"),
         SheetColumn(NOT_PROVEN, "", "text"),
+        SheetColumn(RECEIPT, "", "text"),
     )
     rows = tuple(
         (
             str(inert(tile.title)),
             _value(tile.figure, columns[1]),
             str(inert(tile.unit)) or None,
+            str(inert(tile.measure)) or None,
             str(inert(tile.detail)) or None,
             ", ".join(tile.refused) or None,
+            tile.receipt or None,
         )
         for tile in tiles.tiles
     )
@@ -156,7 +164,7 @@ def _tiles(tiles: Tiles) -> Sheet:
 
 
 def _cards(cards: Sequence[Card]) -> Sheet:
-    columns = tuple(SheetColumn(title, "", "text") for title in ("Workload", "What", "Is", NOT_PROVEN))
+    columns = tuple(SheetColumn(title, "", "text") for title in ("Workload", "What", "Is", NOT_PROVEN, RECEIPT))
     return Sheet(
         "workloads", "Each workload, in words", "", columns, tuple(row for card in cards for row in _facts(card))
     )
@@ -165,4 +173,4 @@ def _cards(cards: Sequence[Card]) -> Sheet:
 def _facts(card: Card) -> Iterator[tuple[Value, ...]]:
     refused = ", ".join(card.refused) or None
     for what, said in (("Why", card.lead), *((fact.title, fact.text) for fact in card.facts)):
-        yield (str(inert(card.title)), str(inert(what)), str(inert(said)), refused)
+        yield (str(inert(card.title)), str(inert(what)), str(inert(said)), refused, card.receipt or None)

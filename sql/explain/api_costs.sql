@@ -28,4 +28,6 @@ where
     and (cast($api_key as varchar) is null or coalesce(api_key_id, 'none') = $api_key)
     and (cast($workload as varchar) is null or workload = $workload)
     and (cast($token_class as varchar) is null or coalesce(token_class, charge_kind) = $token_class)
+    and (cast($provider as varchar) is null or provider = $provider)
+    and (not $is_of_one_group or (model is not distinct from $group_model and team is not distinct from $group_team))
 order by row_number

@@ -11,4 +11,13 @@ where
     and (cast($deployment as varchar) is null or deployment_id = $deployment)
     and (cast($resource as varchar) is null or resource_id = $resource)
     and (cast($state as varchar) is null or state = $state)
+    and (cast($measure as varchar) is null or cost_measure = $measure)
+    and (cast($issuer as varchar) is null or issuer = $issuer)
+    and (cast($account as varchar) is null or account = $account)
+    and (cast($currency as varchar) is null or billing_currency = $currency)
+    and (
+        cast($line_kind as varchar) is null
+        or case when state in ('overhead', 'tax', 'credit', 'per_use') then state else 'gpu' end = $line_kind
+    )
+    and (not $is_of_no_deployment or deployment_id is null)
 order by row_number

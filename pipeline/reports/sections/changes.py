@@ -27,6 +27,7 @@ from pipeline.reports.sections.month import Month, marked
 
 _TITLE = "What changed, and why"
 _MOST_GROUPS = 20
+_REALIZED = "billed, else effective or accrued"
 _LANES: Mapping[str, str] = {API: "API", GPUS: "GPUs"}
 
 
@@ -96,7 +97,7 @@ def _effects(month: Month, found: MonthBridge, written: _Written, refused: tuple
         caption=f"From {found.before.in_words()} to {found.after.in_words()}",
         columns=(
             Column("What"),
-            *(Column(title, currency, is_number=True) for title in (*_LANES.values(), "Together")),
+            *(Column(title, currency, is_number=True, measure=_REALIZED) for title in (*_LANES.values(), "Together")),
             Column("Mostly", is_prose=True),
         ),
         rows=(
@@ -169,7 +170,7 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
         columns=(
             Column("What for"),
             Column("Lane"),
-            Column("Change", month.currency, is_number=True),
+            Column("Change", month.currency, is_number=True, measure=_REALIZED),
             Column("Why", is_prose=True),
         ),
         rows=tuple(rows),

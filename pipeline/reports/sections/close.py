@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from pipeline.economics.closing import LATE
+from pipeline.explain.traced import Named
 from pipeline.reports import figures
 from pipeline.reports.closing import EXPORT, OFF, TIES, UNKNOWN, Tolerances, exact_figure, state_of
 from pipeline.reports.page import Column, Row, Section, Table
@@ -27,11 +28,11 @@ def close(month: Month) -> Section:
             Column("Result"),
             Column("Account"),
             Column("Currency"),
-            Column("In scope", "in its currency", is_number=True),
-            Column("Out of scope", "in its currency", is_number=True),
-            Column("Adjustments", "in its currency", is_number=True),
-            Column("Residual", "in its currency", is_number=True),
-            Column("Total", "in its currency", is_number=True),
+            Column("In scope", "in its currency", is_number=True, measure="billed"),
+            Column("Out of scope", "in its currency", is_number=True, measure="billed"),
+            Column("Adjustments", "in its currency", is_number=True, measure="billed"),
+            Column("Residual", "in its currency", is_number=True, measure="billed"),
+            Column("Total", "in its currency", is_number=True, measure="billed"),
         ),
         rows=tuple(
             Row(
@@ -46,6 +47,7 @@ def close(month: Month) -> Section:
                     _figure(row, "invoice_cost"),
                 ),
                 refused=month.proof.of_money(account=row["account"]) if row["account"] is not None else (),
+                traced=None if row["invoice_id"] is None else Named(subject="invoice", name=row["invoice_id"]),
             )
             for row in invoices[:MOST_LINES]
         ),
@@ -111,7 +113,7 @@ def _late(rows: Sequence[Answer]) -> Table:
             Column("Account"),
             Column("Currency"),
             Column("Days", is_number=True),
-            Column("Adjustment", "in its currency", is_number=True),
+            Column("Adjustment", "in its currency", is_number=True, measure="billed"),
         ),
         rows=tuple(_adjustment(row, row["restated_month_date"]) for row in rows[:MOST_LINES]),
         note=how_many_more(rows),
@@ -128,7 +130,7 @@ def _since(rows: Sequence[Answer]) -> Table:
             Column("Account"),
             Column("Currency"),
             Column("Days", is_number=True),
-            Column("Adjustment", "in its currency", is_number=True),
+            Column("Adjustment", "in its currency", is_number=True, measure="billed"),
         ),
         rows=tuple(_adjustment(row, row["billing_month_date"]) for row in rows[:MOST_LINES]),
         note=how_many_more(rows),

@@ -15,6 +15,8 @@ from pipeline.economics.idle_breakdown import (
     USEFUL,
     USEFUL_OR_HEADROOM,
 )
+from pipeline.explain.gpu_costs import WasteFigure
+from pipeline.explain.traced import Named
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Figure, Legend, Row, Section, Table
 from pipeline.reports.pools import PART_WORDS
@@ -142,7 +144,7 @@ def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
             Column("Workload"),
             Column("Replicas", is_number=True),
             Column("Would fit", "million tokens a day", is_number=True),
-            Column("Saving", f"{month.currency} a month", is_number=True),
+            Column("Saving", f"{month.currency} a month", is_number=True, measure="expected"),
             Column("As of"),
             Column("Why", is_prose=True),
         ),
@@ -157,12 +159,22 @@ def _advice_table(month: Month, advice: Sequence[Answer]) -> Table:
                     month.money(line["saving_rc_per_month"]),
                     figures.day(line["usage_date"]),
                     figures.visible(line["reason"] or "", figures.TEXT_LIMIT),
-                )
+                ),
+                traced=_advice_traced(line),
             )
             for line in advice
         ),
         empty="Nothing to fill, to release, to switch or to buy, or nothing is known yet of what is paid for.",
     )
+
+
+def _advice_traced(line: Answer) -> Named | None:
+    """What `explain` says of it: of a deployment's idle hours, or of a workload's verdict."""
+    if line["advice"] in ("fill", "release") and line["deployment_id"] is not None:
+        return Named(subject=line["advice"], name=line["deployment_id"], usage_date=line["usage_date"])
+    if line["workload"] is not None:
+        return Named(subject="verdict", name=line["workload"], usage_date=line["usage_date"])
+    return None
 
 
 def _waste_sentence(month: Month, states: Sequence[Answer]) -> str:
@@ -240,6 +252,7 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
             Row(
                 cells(figures.name(deployment, _NO_DEPLOYMENT), own),
                 refused=month.proof.of_time(lane="self_host", deployment_id=deployment),
+                traced=_states_traced(month, deployment, None),
             )
         )
         for state in sorted({line["state"] for line in own}, key=lambda state: (order.get(state, len(order)), state)):
@@ -252,11 +265,17 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
                     ),
                     kind="part",
                     swatch="" if is_line else charts.state_colour(state),
+                    traced=_states_traced(month, deployment, state),
                 )
             )
     if states:
         rows.append(
-            Row(cells("Sum of the states", states), kind="total", refused=month.proof.of_time(lane="self_host"))
+            Row(
+                cells("Sum of the states", states),
+                kind="total",
+                refused=month.proof.of_time(lane="self_host"),
+                traced=WasteFigure(from_date=month.from_date, to_date=month.to_date),
+            )
         )
         billed = ["The GPU bill" + (" (accrued: as agreed)" if "accrued" in measures else ""), ""]
         for measure in measures:
@@ -274,6 +293,16 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
         rows=tuple(rows),
         empty="No GPU-hour is billed or agreed for this month.",
         note="Each column sums to its own bill; columns never add. An empty cell: nothing of that measure.",
+    )
+
+
+def _states_traced(month: Month, deployment: str | None, state: str | None) -> WasteFigure:
+    return WasteFigure(
+        from_date=month.from_date,
+        to_date=month.to_date,
+        deployment=deployment,
+        state=state,
+        is_of_no_deployment=deployment is None,
     )
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from pipeline.explain.api_costs import CostFigure
+from pipeline.explain.gpu_costs import WasteFigure
+from pipeline.explain.traced import Traced
 from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
+from pipeline.reports.budgets import MEASURES as BUDGET_MEASURES
 from pipeline.reports.budgets import MONEY_COLUMNS, budget_cells, how_forecast
 from pipeline.reports.owners import (
     DRIVER_COLUMNS,
@@ -56,6 +60,8 @@ def headline(month: Month) -> Section:
             unit=month.currency,
             detail=MEASURES.get(line["cost_measure"], ""),
             refused=month.proof.of_money(lane=line["lane"]),
+            measure=line["cost_measure"],
+            traced=_lane_traced(month, line),
         )
         for line in spent
     ]
@@ -112,6 +118,14 @@ def headline(month: Month) -> Section:
     return Section("headline", "Headline", _headline_sentence(month, spent, states), blocks)
 
 
+def _lane_traced(month: Month, line: Answer) -> Traced | None:
+    if line["lane"] == "api":
+        return CostFigure(from_date=month.from_date, to_date=month.to_date)
+    if line["lane"] == "self_host":
+        return WasteFigure(from_date=month.from_date, to_date=month.to_date, measure=line["cost_measure"])
+    return None
+
+
 def _price_tiles(month: Month, prices: Sequence[Answer]) -> list[Tile]:
     """What a million tokens cost on each lane: of the measure that most of it is, the others beside it."""
     tiles = []
@@ -135,6 +149,7 @@ def _price_tiles(month: Month, prices: Sequence[Answer]) -> list[Tile]:
                 unit=month.currency,
                 detail=f"{first}{beside}; full cost over the tokens that were counted",
                 refused=month.proof.of_money(lane=lane),
+                measure=first,
             )
         )
     return tiles
@@ -154,6 +169,7 @@ def _saving_tile(month: Month) -> list[Tile]:
         unit=f"{month.currency} a month",
         detail=f"{most['advice']}: {names}{others}",
         refused=month.proof.of_time(lane="self_host"),
+        measure="expected",
     )
     return [tile]
 
@@ -240,6 +256,7 @@ def spend(month: Month) -> Section:
                             month.money(line["list_cost_rc"]),
                         ),
                         refused=month.proof.of_team(account=line["account"], team=line["team"]),
+                        traced=_spent_traced(month, line),
                     )
                     for line in billed
                 ),
@@ -271,6 +288,17 @@ def spend(month: Month) -> Section:
                             _money_or_unknown(month, line, "realized_cost_rc"),
                         ),
                         refused=month.proof.of_money(lane="self_host", issuer=line["issuer"], account=line["account"]),
+                        traced=None
+                        if line["unconverted_currency"] is not None
+                        else WasteFigure(
+                            from_date=month.from_date,
+                            to_date=month.to_date,
+                            issuer=line["issuer"],
+                            account=line["account"],
+                            line_kind=line["line_kind"],
+                            measure=line["cost_measure"],
+                            currency=line["billing_currency"],
+                        ),
                     )
                     for line in gpu
                 ),
@@ -339,6 +367,19 @@ def spend(month: Month) -> Section:
     return Section("spend", "Spend", _spend_sentence(month, billed, gpu), blocks)
 
 
+def _spent_traced(month: Month, line: Answer) -> CostFigure | None:
+    """Of a line in the reporting currency; what is not converted has rows of the same names beside it."""
+    if line["unconverted_currency"] is not None:
+        return None
+    return CostFigure(
+        from_date=month.from_date,
+        to_date=month.to_date,
+        account=line["account"],
+        provider=line["provider"],
+        group=(line["model"], line["team"]),
+    )
+
+
 def _cloud_bills(month: Month) -> tuple[Table, ...]:
     """Each cloud bill whole, and the exports of it that are summed nowhere; how far these are apart: see Controls."""
     bills = month.ask("cloud_bills")
@@ -356,8 +397,8 @@ def _cloud_bills(month: Month) -> tuple[Table, ...]:
             Column("Currency"),
             Column("Billed", own, is_number=True),
             Column("Effective", own, is_number=True),
-            Column("Of which GPU resources", own, is_number=True),
-            Column("Of which unused commitments", own, is_number=True),
+            Column("Of which GPU resources", own, is_number=True, measure="effective"),
+            Column("Of which unused commitments", own, is_number=True, measure="effective"),
         ),
         rows=tuple(
             Row(
@@ -453,7 +494,9 @@ def _budgets(month: Month) -> tuple[Table, ...]:
         name="budgets",
         caption="Budgets",
         columns=tuple(
-            Column(title, month.currency, is_number=True) if title in MONEY_COLUMNS else Column(title)
+            Column(title, month.currency, is_number=True, measure=BUDGET_MEASURES.get(title, ""))
+            if title in MONEY_COLUMNS
+            else Column(title)
             for title in BUDGET_COLUMNS
         ),
         rows=tuple(
@@ -513,7 +556,7 @@ def unit_costs(month: Month) -> Section:
             (
                 figures.name(line["model"], "no model") if line["token_class"] == "blended" else _class(line),
                 served_by(line) if line["token_class"] == "blended" else "",
-                figures.name(line["cost_measure"]) if line["token_class"] == "blended" else "",
+                figures.name(line["cost_measure"]),
                 figures.millions(line["tokens"]),
                 _price(line, "full_rc_per_mtok"),
                 _price(line, "active_rc_per_mtok"),

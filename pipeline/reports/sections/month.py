@@ -58,6 +58,18 @@ class Asks(Protocol):
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame: ...
 
 
+class Recorded:
+    """Asks on, and remembers what was asked."""
+
+    def __init__(self, asks: Asks) -> None:
+        self._asks = asks
+        self.asked: list[str] = []
+
+    def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
+        self.asked.append(name)
+        return self._asks.ask(name, **parameters)
+
+
 @dataclass(frozen=True)
 class Month:
     """[from_date, to_date) in UTC, and what to make of it."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pipeline.decisions.check_results import CheckResult
 from pipeline.decisions.quarantine import QuarantineEntry
+from pipeline.explain.traced import Named
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Row, Section, Table
 from pipeline.reports.sections.month import MOST_LINES, Answer, Month, how_many_more, in_words
@@ -48,11 +49,11 @@ def reconciliation(month: Month) -> Section:
             Column("Account"),
             Column("Period, UTC"),
             Column("Currency"),
-            Column("Payable", "in its currency", is_number=True),
-            Column("Sum of lines", "in its currency", is_number=True),
-            Column("Residual", "in its currency", is_number=True),
-            Column("To GPU resources", "in its currency", is_number=True),
-            Column("Other lines", "in its currency", is_number=True),
+            Column("Payable", "in its currency", is_number=True, measure="billed"),
+            Column("Sum of lines", "in its currency", is_number=True, measure="billed"),
+            Column("Residual", "in its currency", is_number=True, measure="billed"),
+            Column("To GPU resources", "in its currency", is_number=True, measure="billed"),
+            Column("Other lines", "in its currency", is_number=True, measure="billed"),
             Column("Result"),
         ),
         rows=tuple(
@@ -76,6 +77,7 @@ def reconciliation(month: Month) -> Section:
                     _RECONCILED.get(invoice["status"], figures.name(invoice["status"])),
                 ),
                 refused=month.proof.of_money(lane="self_host", issuer=invoice["issuer"], account=invoice["account"]),
+                traced=Named(subject="invoice", name=invoice["invoice_id"]),
             )
             for invoice in invoices
         ),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from markupsafe import Markup
 
 from pipeline import charts
+from pipeline.explain.traced import Named
 from pipeline.formats.currency import priced
 from pipeline.reports import certainty, figures, matches
 from pipeline.reports.curves import curves_of
@@ -58,6 +59,7 @@ def verdicts(month: Month) -> Section:
                 month.money(line["saving_rc_per_month"]),
             ),
             refused=_verdict_laws(month, line),
+            traced=_traced(line),
         )
         for line in lines
     ]
@@ -73,7 +75,7 @@ def verdicts(month: Month) -> Section:
                 Column("Demand", "million tokens a day", is_number=True),
                 Column("First break-even", "million tokens a day", is_number=True),
                 Column("Demand / break-even", "ratio", is_number=True),
-                Column("Saving", f"{month.currency} a month", is_number=True),
+                Column("Saving", f"{month.currency} a month", is_number=True, measure="expected"),
             ),
             rows=tuple(rows),
             empty="No workload has a verdict in this month.",
@@ -94,6 +96,10 @@ def verdicts(month: Month) -> Section:
     if len(lines) > len(chosen):
         blocks.append(Note(f"Charts are of the {len(chosen)} workloads with most at stake; all are in the table."))
     return Section("verdicts", "Verdicts", _verdicts_sentence(lines), blocks)
+
+
+def _traced(line: Answer) -> Named:
+    return Named(subject="verdict", name=line["workload"], usage_date=line["usage_date"])
 
 
 def _verdict_laws(month: Month, line: Answer) -> tuple[str, ...]:
@@ -176,6 +182,7 @@ def _verdict_card(month: Month, line: Answer, history: Sequence[Answer], beside:
             *_curve_figures(month, line, beside.curve, number=number),
         ),
         refused=_verdict_laws(month, line),
+        traced=_traced(line),
     )
 
 
