@@ -541,7 +541,8 @@ class Slack(_Section):
 
 
 # Letters, digits and the few marks that need no quoting: no list, no name beside it, no line of a header.
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+ADDRESS = r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+Address = Annotated[str, Field(pattern=ADDRESS)]
 Addresses = Annotated[
     tuple[Address, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[Address, ...])
 ]
@@ -556,6 +557,16 @@ class Mail(_Section):
     sender: Address = Field(alias="from")
     user: str | None = Field(default=None, pattern=r"^[\x21-\x7e]{1,254}$")
     password_env: EnvironmentName | None = None
+
+
+class Reports(_Section):
+    """What the monthly job makes of each month, where it puts it, and to whom it is mailed once it is settled."""
+
+    formats: Annotated[
+        tuple[Literal["html", "pdf", "md", "xlsx", "csv", "parquet"], ...], BeforeValidator(_one_or_more)
+    ] = ("html", "pdf", "md", "xlsx", "csv", "parquet")
+    publish: str | None = Field(default=None, min_length=1)
+    mail_to: Addresses = ()
 
 
 class RegretMeter(_Section):
@@ -597,6 +608,7 @@ class Config(_Section):
     accounting: Accounting = Accounting()
     slack: Slack = Slack()
     mail: Mail | None = None
+    reports: Reports = Reports()
     alerts: AlertRule = AlertRule()
 
 
@@ -835,6 +847,9 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     if config.mail is not None and config.mail.security == "none" and config.mail.password_env is not None:
         fix = "The password would go out unencrypted. Write starttls or tls, or leave password_env out."
         yield _problem("mail", "security", value="none", fix=fix)
+    if config.reports.mail_to and config.mail is None:
+        fix = "Say in `mail` by which server: host, from, and password_env where it wants a password."
+        yield _problem("reports", "mail_to", value=config.reports.mail_to[0], fix=fix)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)

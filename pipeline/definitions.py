@@ -4,17 +4,18 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
 from pipeline.assets.alerts import alerts_asset
 from pipeline.assets.daily import daily_assets
-from pipeline.assets.landing import daily_partitions, landing_assets, landing_key
+from pipeline.assets.landing import daily_partitions, first_day, landing_assets, landing_key
 from pipeline.assets.reports import monthly_report
 from pipeline.assets.resources import ProjectResource
 from pipeline.assets.sql_models import model_key, sql_graph
+from pipeline.config import Config
 from pipeline.errors import BreakevenError
 from pipeline.landing.project import Project
 from pipeline.landing.records import digest
@@ -70,7 +71,7 @@ def _definitions(
     return dg.Definitions(
         assets=[*landing, graph, *daily, alerts, report],
         jobs=[daily_job, report_job],
-        schedules=[_every_morning(), _every_month()],
+        schedules=[_every_morning(), _every_month(project.config)],
         sensors=[_new_files(project)],
         resources={"project": ProjectResource(folder=folder, brought=brought or {})},
         executor=dg.in_process_executor,
@@ -88,13 +89,19 @@ def _every_morning() -> dg.ScheduleDefinition:
     return every_morning
 
 
-def _every_month() -> dg.ScheduleDefinition:
-    """Each morning the report of the month that yesterday belongs to: a month goes on being restated after its end."""
+def _every_month(config: Config) -> dg.ScheduleDefinition:
+    """Each morning the report of the month that yesterday belongs to, and for three weeks of the month before it, whose
+    bills come and which is closed then.
+    """
 
     @dg.schedule(job_name=REPORT_JOB, cron_schedule="45 6 * * *", execution_timezone="UTC", name="this_months_report")
-    def this_months_report(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        day = _day_before(context.scheduled_execution_time)
-        return dg.RunRequest(run_key=f"report-{day}", partition_key=f"{day[:7]}-01")
+    def this_months_report(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        day = date.fromisoformat(_day_before(context.scheduled_execution_time))
+        months = [day.replace(day=1)]
+        before = (months[0] - timedelta(days=1)).replace(day=1)
+        if day.day <= 21 and before >= first_day(config, datetime.now(UTC).date()).replace(day=1):
+            months.insert(0, before)
+        return [dg.RunRequest(run_key=f"report-{month:%Y-%m}-{day}", partition_key=str(month)) for month in months]
 
     return this_months_report
 

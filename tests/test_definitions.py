@@ -94,10 +94,9 @@ def test_each_morning_asks_for_the_day_that_is_over(small):
     repository = definitions.get_repository_def()
     for schedule in definitions.schedules or ():
         data = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository))
-        (request,) = data.run_requests
-        asked[schedule.name] = request.partition_key
+        asked[schedule.name] = [request.partition_key for request in data.run_requests]
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert asked == {"every_morning": "2026-11-14", "this_months_report": "2026-11-01"}
+    assert asked == {"every_morning": ["2026-11-14"], "this_months_report": ["2026-10-01", "2026-11-01"]}
 
 
 def look(definitions: dg.Definitions, cursor: str | None) -> tuple[list[dg.RunRequest], str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pipeline.reports.figures import TEXT_LIMIT, visible
 
 MOST_ROWS = 20
-_SPECIAL = "\\|<>[]`*_~&#!"
+_SPECIAL = "\\|<>[]`*_~&#!$"
 
 
 def plain_text(text: object) -> str:

@@ -1,5 +1,6 @@
 """`report`: the month as one self-contained HTML file, and its tables for other programs."""
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import as_of_option, console, open_project, project_option, snapshot_for
-from pipeline.reports.monthly import FORMATS, write_reports
+from pipeline.config import ADDRESS
+from pipeline.reports.issuing import mail_report, publish
+from pipeline.reports.monthly import FORMATS, make_reports
 
 
 @click.command()
@@ -24,7 +27,28 @@ from pipeline.reports.monthly import FORMATS, write_reports
     help="Several, if given several times. pdf: the same on pages that print; xlsx: a sheet a table; csv, parquet: a "
     "folder, a file a table, with a manifest; md: a summary for a channel.",
 )
-def report(folder: Path | None, as_of: str | None, month: str, formats: tuple[str, ...]) -> None:
+@click.option(
+    "--publish",
+    "places",
+    multiple=True,
+    metavar="PLACE",
+    help="Put it there too: s3://bucket/prefix or a folder; each snapshot has its own. Nothing is overwritten.",
+)
+@click.option(
+    "--mail",
+    "recipients",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Mail PDF, workbook and page, as far as made, by the server that `mail` of breakeven.yaml names. Once only.",
+)
+def report(
+    folder: Path | None,
+    as_of: str | None,
+    month: str,
+    formats: tuple[str, ...],
+    places: tuple[str, ...],
+    recipients: tuple[str, ...],
+) -> None:
     """Write the month's report: spend, unit costs, waste, verdicts, reconciliation, coverage and gaps.
 
     \b
@@ -32,10 +56,24 @@ def report(folder: Path | None, as_of: str | None, month: str, formats: tuple[st
       breakeven report --month 2026-10
       breakeven report --month 2026-10 --format pdf --format xlsx
       breakeven report --month 2026-10 --as-of 2026-11-05      as it was known then
+      breakeven report --month 2026-10 --publish s3://example-reports/llm --mail finance@example.com
     """
     if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) is None:
         raise click.BadParameter(f"{month!r} is not a month like 2026-10.", param_hint="--month")
     project = open_project(folder)
     snapshot = snapshot_for(project, as_of)
-    for path in write_reports(project, snapshot, month=month, now=datetime.now(UTC), formats=formats):
+    if not all(re.fullmatch(ADDRESS, one) for one in recipients):
+        raise click.BadParameter("is not an address like finance@example.com.", param_hint="--mail")
+    now = datetime.now(UTC)
+    made = make_reports(project, snapshot, month=month, now=now, formats=formats)
+    for path in made.paths:
         console().print(str(path), markup=False)
+    links = []
+    for place in places:
+        links.append(
+            publish(project, made, place if place.startswith("s3://") else str(Path(place).absolute()), now=now)
+        )
+        console().print(f"published {links[-1]}", markup=False)
+    if recipients:
+        told = mail_report(project, made, recipients, now=now, environment=os.environ, links=links)
+        console().print(told, markup=False)

@@ -28,7 +28,7 @@ _IN_PATTERN = re.compile(r"[*?$]")
 class S3Place:
     """A prefix of an S3 bucket that is read, or written. `prefix` is empty or ends with `/`."""
 
-    kind: Literal["export", "report", "inbox", "state"]
+    kind: Literal["export", "report", "inbox", "state", "published"]
     bucket: str
     prefix: str
 
@@ -66,6 +66,8 @@ def aws_places(config: Config) -> tuple[Place, ...]:
                     yield _place(kind, url)
         if config.state.startswith("s3://"):
             yield _place("state", config.state)
+        if config.reports.publish is not None and config.reports.publish.startswith("s3://"):
+            yield _place("published", config.reports.publish)
 
     return tuple(dict.fromkeys(said()))
 
@@ -92,7 +94,7 @@ def aws_policy(places: Sequence[Place], *, is_cleanup: bool = False) -> Policy:
         elif place.kind == "state":
             statements += _clean(place) if is_cleanup else _state(place)
         elif not is_cleanup:
-            statements += _read(place)
+            statements += _publish(place) if place.kind == "published" else _read(place)
     return {
         "Version": "2012-10-17",
         "Statement": [_numbered(said, at, statements) for at, said in enumerate(statements)],
@@ -138,6 +140,14 @@ def _state(place: S3Place) -> list[Policy]:
             "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
             "Resource": place.below()[0],
         },
+    ]
+
+
+def _publish(place: S3Place) -> list[Policy]:
+    """What lies there is read only to see whether it is the same; listed, since S3 says "denied" otherwise."""
+    return [
+        _allow("ListThePublished", "s3:ListBucket", place.bucket_arn),
+        _allow("PublishReports", ["s3:GetObject", "s3:PutObject"], place.below()),
     ]
 
 

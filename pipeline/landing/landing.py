@@ -22,11 +22,16 @@ _LISTING_MARGIN = timedelta(days=2)
 
 REDACT_EVENT = "redact"
 REPORT_EVENT = "report"
+REPORT_PUBLISHED_EVENT, REPORT_MAILED_EVENT, REPORT_UNMAILED_EVENT = (
+    "report.published",
+    "report.mailed",
+    "report.unmailed",
+)
 COLLECT_EVENT = "collect"
 ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT = "accrual.issued", "accrual.settled"
 # What was told and what was put away: no build reads it, and the build it tells of must not become another by it.
 _SAYS_NOTHING_TO_A_BUILD = frozenset({REPORT_EVENT, COLLECT_EVENT, "quarantine.dismissed"})
-_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.", "accrual.")
+_SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.", "accrual.", "report.")
 
 
 class DamagedObjectError(LandingError):
@@ -177,6 +182,12 @@ class Landing:
     def redactions(self) -> Mapping[str, Event]:
         """sha256 -> the event that took those bytes out, as landing was last seen."""
         return self.contents().redacted if self._redacted is None else self._redacted
+
+    def keep_issued(self, content: bytes) -> str:
+        """Keep the bytes of what was given to somebody, as they were given. Returns their sha256."""
+        sha256 = digest(content)
+        self.store.put_if_absent(f"issued/{sha256}", content)
+        return sha256
 
     def claim(self, *, name: str, body: Mapping[str, Any], now: datetime) -> bool:
         """Exactly one caller, on any machine, ever gets True for a name."""

@@ -40,8 +40,11 @@ class Entry:
 class Store(Protocol):
     """The whole of what is needed from a place to keep bytes. Keys are `a/b/c`, listed in byte order."""
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
-        """Write once. True if this call wrote it, False if something was there; never replaces."""
+    def put_if_absent(self, key: str, content: bytes, *, content_type: str | None = None) -> bool:
+        """Write once. True if this call wrote it, False if something was there; never replaces.
+
+        `content_type`: as what it is given to whoever opens it by its address, where the store has addresses.
+        """
         ...
 
     def read(self, key: str) -> bytes:
@@ -111,7 +114,7 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
+    def put_if_absent(self, key: str, content: bytes, *, content_type: str | None = None) -> bool:
         target = self.root / check_key(key)
         if target.exists():
             return False
@@ -229,21 +232,22 @@ class S3Store:
         """The same S3 bucket, further down."""
         return S3Store(client=self._client, bucket=self._bucket, prefix=f"{self._prefix}{folder}")
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
-        return self._put(key, content)
+    def put_if_absent(self, key: str, content: bytes, *, content_type: str | None = None) -> bool:
+        return self._put(key, content, content_type)
 
     def put_file_if_absent(self, key: str, file: Path) -> bool:
         with file.open("rb") as content:
             return self._put(key, content)
 
-    def _put(self, key: str, body: Any) -> bool:
+    def _put(self, key: str, body: Any, content_type: str | None = None) -> bool:
         from botocore.exceptions import ClientError
 
+        said = {} if content_type is None else {"ContentType": content_type}
         with self._asked(f"store {key}", "s3:PutObject, s3:GetObject and s3:ListBucket"):
             for attempt in range(_CONFLICT_ATTEMPTS):
                 try:
                     self._client.put_object(
-                        Bucket=self._bucket, Key=self._prefix + check_key(key), Body=body, IfNoneMatch="*"
+                        Bucket=self._bucket, Key=self._prefix + check_key(key), Body=body, IfNoneMatch="*", **said
                     )
                     return True
                 except ClientError as error:

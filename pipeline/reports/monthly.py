@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,32 @@ def write_reports(
     was issued is landed, once for one content: what it cites is kept (see `breakeven collect`).
     Raises BreakevenError for what is not a month, or for one that begins after the snapshot's day.
     """
+    return list(make_reports(project, snapshot, month=month, now=now, formats=formats).paths)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A month's report as it was written: what it says, and its files and folders, a path a format."""
+
+    month: str
+    page: Page
+    snapshot: Snapshot
+    paths: tuple[Path, ...]
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of it by its path below the reports' folder, a folder's manifest last."""
+        found: dict[str, bytes] = {}
+        for path in self.paths:
+            if path.is_dir():
+                inside = sorted(path.iterdir(), key=lambda file: (file.name == "manifest.json", file.name))
+                found |= {f"{path.name}/{file.name}": file.read_bytes() for file in inside}
+            else:
+                found[path.name] = path.read_bytes()
+        return found
+
+
+def make_reports(project: Project, snapshot: Snapshot, *, month: str, now: datetime, formats: Sequence[str]) -> Made:
+    """`write_reports`, and what the report says beside where it lies. Raises as that does."""
     first_day = _first_day(month)
     if first_day > snapshot.as_of.date():
         raise BreakevenError(
@@ -65,7 +91,8 @@ def write_reports(
             "Name an earlier month, or run `breakeven run` first."
         )
     page = page_of(project, snapshot, first_day=first_day)
-    return [_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats)]
+    written = (_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats))
+    return Made(month, page, snapshot, tuple(written))
 
 
 def page_of(project: Project, snapshot: Snapshot, *, first_day: date) -> Page:
@@ -143,7 +170,7 @@ def report_page(
     with Questions(snapshot) as questions:
         month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
-        finality = _finality(month)
+        closed = [row["closed_at"] for row in month.ask("close_invoices") if row["closed_at"] is not None]
         parts = sections_of(month, results, quarantined, _scored(month, done))
     page = Page(
         company=figures.visible(config.company),
@@ -152,7 +179,7 @@ def report_page(
             f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
             f"UTC. Money in {config.reporting_currency}. {figures.UNKNOWN} is unknown or undefined, never zero."
         ),
-        state=f"{_day_states(statuses, month.days_count)} {finality}",
+        state=f"{_day_states(statuses, month.days_count)} {_finality(closed)}",
         sections=parts,
         facts=(
             Fact("Snapshot", snapshot.snapshot_id),
@@ -167,6 +194,8 @@ def report_page(
         ),
         reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
         warnings=_warnings(snapshot, month, results),
+        is_settled=snapshot.as_of.date() >= month.to_date and statuses.get("settled", 0) == month.days_count,
+        is_final=bool(closed),
     )
     return with_receipts(page, snapshot_id=snapshot.snapshot_id, first_day=first_day)
 
@@ -266,9 +295,8 @@ def _day_states(statuses: dict[str, int], days_count: int) -> str:
     return f"Of {days_count} days: {', '.join(known)}."
 
 
-def _finality(month: Month) -> str:
+def _finality(closed: Sequence[datetime]) -> str:
     """Final is what a close has fixed; until then a bill may still restate it."""
-    closed = [row["closed_at"] for row in month.ask("close_invoices") if row["closed_at"] is not None]
     if not closed:
         return "All figures are provisional: the month is not closed."
     return f"All figures of bills are final: the month was closed on {figures.day(max(closed).date())}."

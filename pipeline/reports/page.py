@@ -136,7 +136,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """`receipts_begin`: what all receipts of it have in common, before the number of a row."""
+    """`receipts_begin`: what all receipts of it have in common, before the number of a row. `is_settled`: the month is
+    over and every day of it settled. `is_final`: it is closed.
+    """
 
     company: str
     month: str
@@ -147,6 +149,8 @@ class Page:
     reproduce: str
     warnings: Sequence[str] = field(default_factory=tuple)
     receipts_begin: str = ""
+    is_settled: bool = False
+    is_final: bool = False
 
 
 def render(page: Page) -> str:

@@ -22,7 +22,7 @@ _STANDARD = "ua-1"
 _LONG_WORD = re.compile(r"[^\s-]{17,}")
 _PIECE = re.compile(r"[^_/.:@=+,]{1,20}[_/.:@=+,]*|[_/.:@=+,]{1,20}")
 _NOT_READ = ("svg", "swatch", "kind", "receipt")
-_NOT_PRINTED = ("traced", "questions")
+_NOT_PRINTED = ("traced", "questions", "is_settled", "is_final")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -59,7 +59,7 @@ def _said(of: Any, key: str = "") -> Any:
         names = [field.name for field in dataclasses.fields(of) if field.name not in _NOT_PRINTED]
         said = {name: _said(getattr(of, name), name) for name in names}
         if isinstance(of, Figure):
-            said["alt"] = _said_of(str(of.svg))
+            said["alt"] = _said_of(str(of.svg)) or of.caption
         return said | ({"block": of.block} if isinstance(of, Block) else {})
     if isinstance(of, str):
         return str(of) if key in _NOT_READ else _LONG_WORD.sub(_with_breaks, of)

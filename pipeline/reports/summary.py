@@ -10,7 +10,7 @@ _SHOWN = ("changes", "budgets", "prepaid", "verdicts", "advice")
 _MOST_LINES = 12
 # What GitHub's Markdown would read in text from data: markup, mentions, addresses, and what makes a list or a rule of a
 # line that begins with it.
-_MARKUP = re.compile(r"[\\`*_\[\]<>#|~@]|:(?=//)|(?<=www)\.|^(?:[-+=]|[0-9]+(?=[.)](?: |$)))", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~@$]|:(?=//)|(?<=www)\.|^(?:[-+=]|[0-9]+(?=[.)](?: |$)))", re.IGNORECASE)
 
 
 def as_markdown(page: Page) -> str:
