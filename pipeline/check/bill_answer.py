@@ -125,7 +125,12 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         f"{row['values_count']:,} values of {row['driver']} by the {row['period']}, in all {row['driver_quantity']:,f}"
         for row in bills.of("drivers", file.account)
     ]
-    return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers))
+    totals = [
+        f"invoice {row['invoice_id']} of {row['billing_month_date']:%Y-%m}: {row['billing_currency']} "
+        f"{money_text(Fraction(row['payable_cost']))}, {row['invoice_issuer'] or 'AWS'}"
+        for row in bills.of("invoice_totals", file.account)
+    ]
+    return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers, *totals))
 
 
 def _of_spools(bills: Bills, *, rate: Decimal | None, currency: str) -> list[Told]:

@@ -67,6 +67,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "gpus": (frozenset({"nvml_spool"}), ("stg_nvml_spool__gpu_hours",)),
     "engines": (frozenset({"nvml_spool"}), ("int_engine_intervals",)),
     "prepaid": (frozenset({"prepaid_csv"}), ("stg_prepaid_csv__entries_daily",)),
+    "invoice_totals": (frozenset({"aws_invoices"}), ("stg_aws_invoices__totals",)),
     "drivers": (frozenset({"drivers_csv"}), ("stg_drivers_csv__values_daily",)),
     "rates": (frozenset({"ecb_rates"}), ("stg_ecb_rates__rates_daily",)),
 }

@@ -28,6 +28,7 @@ WORDS = {
     "gcp_cost_table": "cost table of Google Cloud's console",
     "oci_cost_report": "cost report of Oracle Cloud",
     "aws_cur": "legacy AWS Cost and Usage Report",
+    "aws_invoices": "totals of AWS's invoices: no lines of a bill",
     "focus": "FOCUS cost and usage",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",

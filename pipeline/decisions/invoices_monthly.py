@@ -25,6 +25,7 @@ INPUTS = (
     "config_sources",
     "int_billed_lines_daily",
     "int_closed_month_changes",
+    "stg_aws_invoices__totals",
     "stg_invoice_csv__totals",
 )
 READS: Mapping[str, str] = {
@@ -46,6 +47,9 @@ READS: Mapping[str, str] = {
             cast(sum(difference_cost) as decimal(38, 18)) as difference_cost, count(*) as day_count
         from int_closed_month_changes
         group by billing_month_date, issuer, account, billing_currency, due_month_date""",
+    "stg_aws_invoices__totals": """
+        select account, invoice_id, billing_currency, invoice_issuer, payable_cost, usage_date as billing_month_date
+        from stg_aws_invoices__totals""",
     "stg_invoice_csv__totals": """
         select
             account, invoice_id, billing_currency, cast(sum(payable_cost) as decimal(38, 18)) as payable_cost,
@@ -61,6 +65,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 Row = Mapping[str, Any]
 _INVOICES = "invoice_csv"
+_AWS_INVOICES = "aws_invoices"
 EXPORT_BASIS, ENTERED_BASIS = "export", "entered"
 
 
@@ -73,6 +78,7 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     lines = [_lines(row, months, declared) for row in billed]
     totals = [
         *_stated_totals(frames["stg_invoice_csv__totals"].to_dicts(), months, declared),
+        *_totals_of_aws(frames["stg_aws_invoices__totals"].to_dicts(), lines),
         *(_entered_total(row) for row in frames["closing_totals"].to_dicts()),
     ]
     adjustments = [_adjustment(row) for row in frames["closing_adjustments"].to_dicts()]
@@ -203,6 +209,35 @@ def _stated_totals(rows: Iterable[Row], months: Mapping[tuple[str, str], date], 
                 amount=row["payable_cost"],
                 basis=EXPORT_BASIS,
             )
+
+
+def _totals_of_aws(rows: Iterable[Row], lines: Iterable[Lines]) -> Iterable[Total]:
+    """Totals that AWS's invoicing states: of the lines that name the invoice, whose issuer is spelled as they do.
+
+    One that no line names is of its issuer, or of AWS, in its own month. Where lines of that month name their invoices,
+    those that name none yet are not on it; where an export names none at all, they are.
+    """
+    lines = list(lines)
+    named = {(line.invoice_id, line.currency): line for line in lines if line.invoice_id is not None}
+    naming = {(line.month, line.issuer, line.currency) for line in named.values()}
+    # Two sources that ask for one account say the same; where they do not, the later answer is beside the first.
+    for row in sorted(rows, key=lambda row: (row["billing_month_date"], row["invoice_id"], row["payable_cost"])):
+        line = named.get((row["invoice_id"], row["billing_currency"]))
+        month, issuer, account = row["billing_month_date"], row["invoice_issuer"] or "AWS", None
+        if line is not None:
+            month, issuer, account = line.month, line.issuer, line.account
+        elif (month, issuer, row["billing_currency"]) in naming:
+            # No account's own lines.
+            account = f"{_AWS_INVOICES}/{row['account']}"
+        yield Total(
+            month=month,
+            issuer=issuer,
+            account=account,
+            currency=row["billing_currency"],
+            invoice_id=row["invoice_id"],
+            amount=row["payable_cost"],
+            basis=EXPORT_BASIS,
+        )
 
 
 def _entered_total(row: Row) -> Total:

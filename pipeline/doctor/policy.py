@@ -49,17 +49,24 @@ class PrometheusPlace:
     workspace: str
 
 
-Place = S3Place | PrometheusPlace
+@dataclass(frozen=True)
+class Invoicing:
+    """What invoices come to, of whatever account: the service knows no narrower resource."""
+
+
+Place = S3Place | PrometheusPlace | Invoicing
 
 
 def aws_places(config: Config) -> tuple[Place, ...]:
-    """What breakeven.yaml names on S3 and at Amazon Managed Prometheus, each once, in its order."""
+    """What breakeven.yaml names on S3 and at Amazon Managed Prometheus, and its invoices, each once, in its order."""
 
     def said() -> Iterator[Place]:
         for source in config.sources:
             if isinstance(region := source.settings.get("sigv4_region"), str):
                 workspace = _WORKSPACE.search(source.base_url or "")
                 yield PrometheusPlace(region, workspace[1] if workspace else "*")
+            if source.source == "aws_invoices" and source.inbox is None:
+                yield Invoicing()
             kind_of_export = "report" if source.source == "aws_cur" else "export"
             for kind, url in ((kind_of_export, source.settings.get("export")), ("inbox", source.inbox)):
                 if isinstance(url, str) and url.startswith("s3://"):
@@ -91,6 +98,8 @@ def aws_policy(places: Sequence[Place], *, is_cleanup: bool = False) -> Policy:
     for place in places:
         if isinstance(place, PrometheusPlace):
             statements += [] if is_cleanup else [_ask(place)]
+        elif isinstance(place, Invoicing):
+            statements += [] if is_cleanup else [_allow("ListInvoices", "invoicing:ListInvoiceSummaries", "*")]
         elif place.kind == "state":
             statements += _clean(place) if is_cleanup else _state(place)
         elif not is_cleanup:

@@ -32,7 +32,7 @@ _CONTROLS = {
     "focus": ("aws_cur2", "aws_cur"),
 }
 _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
-             "openrouter_generations": "gateway", "aws_cur2": "aws", "aws_cur": "aws",
+             "openrouter_generations": "gateway", "aws_cur2": "aws", "aws_cur": "aws", "aws_invoices": "aws",
              "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
              "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
              "modal_billing_csv": "modal", "drivers_csv": "business",

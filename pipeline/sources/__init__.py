@@ -6,6 +6,7 @@ from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
 from pipeline.sources.api_bill_csv import SOURCE as API_BILL_CSV
 from pipeline.sources.aws_cur import SOURCE as AWS_CUR
 from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
+from pipeline.sources.aws_invoices import SOURCE as AWS_INVOICES
 from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
 from pipeline.sources.drivers_csv import SOURCE as DRIVERS_CSV
@@ -44,6 +45,7 @@ SOURCES: tuple[Source, ...] = (
     API_BILL_CSV,
     AWS_CUR2,
     AWS_CUR,
+    AWS_INVOICES,
     AZURE_COST_DETAILS,
     GCP_BILLING_EXPORT,
     GCP_COST_TABLE,

@@ -238,6 +238,15 @@ def test_a_managed_prometheus_is_asked_for_nothing_but_what_the_policy_allows() 
     assert {actions[path.rpartition("/")[2]] for path, _ in api.asked} == set(statement["Action"])
 
 
+def test_invoices_that_are_asked_for_need_one_permission_and_saved_ones_none() -> None:
+    asked = {"source": "aws_invoices", "account": "aws", "settings": {"account_id": "111122223333"}}
+    saved = {"source": "aws_invoices", "account": "saved", "inbox": "inbox/invoices"}
+    config = Config.model_validate({"company": "acme", "sources": [asked, saved]})
+    (statement,) = aws_policy(aws_places(config))["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("invoicing:ListInvoiceSummaries", "*")
+    assert aws_policy(aws_places(config), is_cleanup=True)["Statement"] == []
+
+
 def test_where_nothing_is_on_s3_it_says_so(make_project: MakeProject) -> None:
     made = make_project([source(CONSOLE, "acme")])
     for more, words in (((), "names nothing at AWS"), (("--cleanup",), "keeps no `state` on S3")):

@@ -40,6 +40,11 @@ _TOTALS = {
     "payable_cost": _MONEY,
     "period_start_date": pl.Date(),
 }
+_AWS_TOTALS = {
+    **dict.fromkeys(("account", "invoice_id", "billing_currency", "invoice_issuer"), pl.String()),
+    "payable_cost": _MONEY,
+    "usage_date": pl.Date(),
+}
 _CHANGES = (models_root() / "intermediate" / "int_closed_month_changes.sql").read_text()
 _CLOSE_DAYS = (sql_root() / "reports" / "close_days.sql").read_text()
 
@@ -54,6 +59,7 @@ class Company:
     says: dict[Key, tuple[Decimal, Decimal, datetime]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     totals: Rows = field(default_factory=list)
+    aws_totals: Rows = field(default_factory=list)
     filtered: frozenset[tuple[str, str]] = frozenset()
 
     def state(
@@ -95,6 +101,7 @@ class Company:
                 schema=_SOURCES, orient="row",
             ),
             "stg_invoice_csv__totals": pl.DataFrame(self.totals, schema=_TOTALS, orient="row"),
+            "stg_aws_invoices__totals": pl.DataFrame(self.aws_totals, schema=_AWS_TOTALS, orient="row"),
             **closing_frames(closing_of(self.events)),
         }  # fmt: skip
         connection = duckdb.connect(config={"threads": 1})
@@ -384,3 +391,16 @@ def test_a_source_that_is_declared_filtered_ties_to_its_export() -> None:
         ("AWS", "ties_to_export"),
         ("anthropic", "no_total"),
     ]
+
+
+def _of_aws(invoice: str, amount: str) -> dict[str, Any]:
+    return {"account": "totals", "invoice_id": invoice, "billing_currency": "USD", "invoice_issuer": "Amazon",
+            "payable_cost": Decimal(amount), "usage_date": MONTHS[0]}  # fmt: skip
+
+
+def test_where_an_export_names_no_invoice_the_totals_of_its_issuers_month_are_its() -> None:
+    """FOCUS 1.0 has no InvoiceId: two invoices and all lines are one row, as nobody knows how they are split."""
+    company = Company(aws_totals=[_of_aws("A-1", "7.00"), _of_aws("A-2", "3.00")])
+    company.state(MONTHS[0], "9.99", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="focus")
+    (row,) = company.look().rows
+    assert (row["invoice_id"], row["invoice_cost"], row["residual_cost"]) == ("A-1 + A-2", Decimal(10), Decimal("0.01"))

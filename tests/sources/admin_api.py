@@ -30,7 +30,9 @@ class Answer:
 
 
 class Api(Protocol):
-    """What can be served: it answers a path, its parameters and its headers, these by lower-case name."""
+    """What can be served: it answers a path, its parameters (of a POST its `body`) and its headers, these by
+    lower-case name.
+    """
 
     base_url: str
 
@@ -107,7 +109,9 @@ def serving(api: Served) -> Iterator[Served]:
         def do_GET(self) -> None:
             split = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = api.answer(split.path, parse_qsl(split.query), headers)
+            self._send(api.answer(split.path, parse_qsl(split.query), headers))
+
+        def _send(self, answer: Answer) -> None:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -115,6 +119,11 @@ def serving(api: Served) -> Iterator[Served]:
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body if answer.cut_to is None else answer.body[: answer.cut_to])
+
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length", "0")))
+            self._send(api.answer(self.path, [("body", body.decode())], headers))
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return SERVER_DATE

@@ -30,6 +30,7 @@ from pipeline.sources import (
     api_bill_csv,
     aws_cur,
     aws_cur2,
+    aws_invoices,
     azure_cost_details,
     deepseek_usage,
     drivers_csv,
@@ -51,7 +52,7 @@ from pipeline.sources import (
 )
 from tests.models import cloud_harness
 from tests.pipeline import small_project as small
-from tests.sources import azure, cur2, cur_legacy, gcp, litellm, oci, openai_admin_api, small_bills
+from tests.sources import azure, cur2, cur_legacy, gcp, litellm, oci, openai_admin_api, small_bills, test_aws_invoices
 
 Says = Callable[[bytes], Decimal]
 Parse = Callable[[bytes, Settings], Frames]
@@ -403,6 +404,13 @@ def formats() -> dict[str, Format]:
         "aws_cur2, Parquet where it lies": Format(
             cur2.parquet(_CUR), _read_where_it_lies, {"billing_period": cur2.PERIOD},
             _lines("line_item_unblended_cost"), _parquet_says("line_item_unblended_cost"), is_text=False,
+        ),
+        "aws_invoices": Format(
+            test_aws_invoices.answered(
+                test_aws_invoices.summary("A-1", "15.78"), test_aws_invoices.summary("A-2", "-0.0024271659")
+            ),
+            aws_invoices.parse, {}, column_read(aws_invoices.TABLE.name, "total_amount"),
+            json_says("InvoiceSummaries", "*", "BaseCurrencyAmount", "TotalAmount"),
         ),
         "api_bill_csv": Format(
             b"Day,Model,Cost,Prompt,Completion\n2026-11-03,llama,0.10,600,50\n2026-11-04,qwen,2.25,1000,7\n",
