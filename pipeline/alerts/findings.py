@@ -426,6 +426,9 @@ def ended_findings(
         elif kind in _DECLARED and (name.partition("/")[2] if kind == "overspend" else subject) not in declared:
             why = f"breakeven.yaml has no such {_DECLARED[kind]} any more."
             found.append(_ended(subject, inert(name, _NAME), day=day, said="is declared no more", why=why))
+        elif kind == "anomaly" and subject not in declared:
+            why = "It has had no unusual day for four weeks."
+            found.append(_ended(subject, inert(name, _NAME), day=day, said="as usual again", why=why))
     return found
 
 

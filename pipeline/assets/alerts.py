@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from pipeline.alerts.anomaly_findings import anomaly_findings, anomaly_subject
 from pipeline.alerts.case import AlertRow, Case, VerdictRow, first_day_to_say, subject_of
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.findings import (
@@ -62,6 +63,7 @@ class Findings:
 
     waste: Sequence[Row]
     prepaid: Sequence[Row]
+    anomalies: Sequence[Row]
     budgets: Sequence[Row]
     sources: Sequence[Row]
     restated: Sequence[Row]
@@ -75,7 +77,8 @@ class Findings:
     def with_history(self, day: date) -> list[Finding]:
         """Of what the tables say day by day, what was so on this day, by what is known now."""
         waste = waste_findings(self.waste, day=day, floor=self.floor, currency=self.currency, teams=self.teams)
-        return self._of_declared([*waste, *runway_findings(self.prepaid, day=day)])
+        unusual = anomaly_findings(self.anomalies, day=day, floor=self.floor, currency=self.currency, teams=self.teams)
+        return [*self._of_declared([*waste, *runway_findings(self.prepaid, day=day)]), *unusual]
 
     def _of_declared(self, found: Sequence[Finding]) -> list[Finding]:
         """What rows of four weeks say of what breakeven.yaml has no more is asked of nobody."""
@@ -119,6 +122,8 @@ def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: date
     every_law = proof.of_time()
     prepaid = questions.ask("alert_prepaid").to_dicts()
     waste = questions.ask("alert_waste", from_date=from_date).to_dicts()
+    unusual = questions.ask("anomalies", from_date=from_date, to_date=today).to_dicts()
+    refused = [row for row in unusual if _laws_about(row, proof)]
     return Findings(
         waste=[row for row in waste if not proof.of_time(deployment_id=row["deployment_id"])],
         prepaid=[row for row in prepaid if not proof.of_money(account=row["account"])],
@@ -129,7 +134,11 @@ def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: date
         restated=questions.ask("alert_restated").to_dicts(),
         teams=_team_of_each_deployment(config),
         owners={(source.source, source.account): source.owner for source in config.sources},
-        declared=_declared(config, waste=waste, prepaid=prepaid),
+        anomalies=[row for row in unusual if row not in refused],
+        declared={
+            *_declared(config, waste=waste, prepaid=prepaid),
+            *(anomaly_subject(row) for row in refused),
+        },
         ranked=_ranked(questions.ask("advice", to_date=today).to_dicts(), currency=config.reporting_currency),
         floor=floor_of(config),
         currency=config.reporting_currency,
@@ -148,6 +157,13 @@ def _ranked(rows: Sequence[Row], *, currency: str) -> dict[str, list[str]]:
         text = f"{row['advice']} {inert(what, 80)}: {money(row['saving_rc_per_month'], currency)} a month"
         ranked.setdefault(row["deployment_id"], []).append(text)
     return ranked
+
+
+def _laws_about(row: Row, proof: Proof) -> tuple[str, ...]:
+    """The broken laws that speak against a row of fct_anomalies_daily."""
+    if row["lane"] == "gpu":
+        return proof.of_time(deployment_id=row["deployment_id"])
+    return proof.of_money(account=row["account"]) if row["lane"] == "api" else proof.of_time()
 
 
 def _declared(config: Config, *, waste: Sequence[Row], prepaid: Sequence[Row]) -> set[str]:

@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.decisions import (
     adapter_tokens,
     alert_states,
+    anomalies,
     api_prices,
     budgets,
     cloud_model_costs,
@@ -82,6 +83,7 @@ PYTHON_MODELS = (
     _node("fct_demand_forecasts_daily", demand_forecasts, "month"),
     _node("fct_gpu_waste_daily", gpu_waste, "day"),
     _node("fct_budgets_monthly", budgets, "month"),
+    _node("fct_anomalies_daily", anomalies, "day"),
     _node("fct_adapter_tokens_daily", adapter_tokens, "month"),
     _node("fct_per_use_costs_daily", per_use_costs, "month"),
     _node("fct_cloud_model_costs_daily", cloud_model_costs, "month"),

@@ -29,6 +29,7 @@ from pipeline.reports.rates import rate_notes
 from pipeline.reports.receipts import with_receipts
 from pipeline.reports.scores import Done, Scored, scores
 from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
+from pipeline.reports.sections.anomalies import anomalies
 from pipeline.reports.sections.month import Asks, Month, Recorded
 from pipeline.reports.sections.scores import saved_by_recommendations
 from pipeline.reports.sheets import sheets_of
@@ -249,6 +250,7 @@ def sections_of(
         gpus.recommendations,
         *((lambda month: saved_by_recommendations(month, scored),) if scored else ()),
         money.budget,
+        anomalies,
         trust.reconciliation,
         close.close,
         controls.controls,

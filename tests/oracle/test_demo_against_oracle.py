@@ -51,9 +51,9 @@ DECISIONS = {
 DERIVED = {"fct_verdicts_daily", "fct_scale_downs_daily", "fct_idle_fill_daily"}
 MARTS = sorted(path.stem for path in (models_root() / "marts").glob("*.sql"))
 # A price book read elsewhere, and sentences, are no figures of the demo; intervals, forecasts and names of models have
-# second routes of their own, in tests/decisions; so have plans, budgets and owners.
+# second routes of their own, in tests/decisions; so have plans, budgets, anomalies and owners.
 NOT_FIGURES = {
-    "api_prices", "list_prices", "snapshot", "fct_budgets_monthly", "fct_demand_forecasts_daily",
+    "api_prices", "list_prices", "snapshot", "fct_anomalies_daily", "fct_budgets_monthly", "fct_demand_forecasts_daily",
     "fct_deployment_plans_daily", "fct_invoices_monthly", "fct_adapter_tokens_daily", "fct_owner_costs_daily",
     "fct_cloud_model_costs_daily", "fct_driver_costs_period",
     "fct_per_use_costs_daily",

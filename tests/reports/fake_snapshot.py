@@ -12,6 +12,7 @@ from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config, parse_config
 from pipeline.decisions import (
+    anomalies,
     budgets,
     cloud_model_costs,
     demand_forecasts,
@@ -59,6 +60,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "gpu_milliseconds": pl.Int64(),
         **dict.fromkeys(("realized_cost", "realized_cost_rc"), MONEY),
     },
+    "fct_anomalies_daily": dict(anomalies.SCHEMA),
     "fct_gpu_waste_daily": dict(gpu_waste.SCHEMA),
     "int_gpu_charges_daily": {
         **dict.fromkeys(("issuer", "account", "cost_measure", "billing_currency"), pl.String()),

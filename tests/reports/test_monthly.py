@@ -197,8 +197,8 @@ def test_hostile_names_come_out_inert(tmp_path):
 def test_sections_come_in_the_order_in_which_finance_asks(tmp_path):
     anchors = [found.attributes["id"] for found in page(tmp_path).every("section")]
     assert " ".join(anchors) == (
-        "headline changes spend unit-costs waste commitments verdicts recommendations budget reconciliation close "
-        "controls coverage assumptions laws"
+        "headline changes spend unit-costs waste commitments verdicts recommendations budget anomalies reconciliation "
+        "close controls coverage assumptions laws"
     )
 
 
