@@ -22,9 +22,11 @@ from pipeline.cli.options import (
     snapshot_for,
 )
 from pipeline.decisions.api_prices import price_list
+from pipeline.decisions.check_results import CheckResult, check_results
 from pipeline.decisions.graph import config_of
 from pipeline.economics.exact import to_places
 from pipeline.economics.rating import AGREES
+from pipeline.errors import BreakevenError
 from pipeline.formats.currency import money
 from pipeline.formats.writing import printable
 from pipeline.reports.figures import counted
@@ -40,6 +42,8 @@ from pipeline.reports.rating import (
     totals,
 )
 
+# Without these, a line's tokens or its bill are not what its provider said.
+LAWS = frozenset({"api_allocation_conserved", "api_book_of_record", "api_money_conserved", "api_tokens_conserved"})
 _SHOWN = 20
 
 
@@ -54,7 +58,8 @@ _SHOWN = 20
 )  # fmt: skip
 @click.option(
     "--packet", "packet", type=click.Path(file_okay=False, path_type=Path), default=None, metavar="FOLDER",
-    help="Write what is above its price there, to be sent to a provider: overbilling.csv and explanation.md.",
+    help="Write what is above its price there, to be sent to a provider: overbilling.csv and explanation.md. Not while "
+    "a law is broken for an account that claims.",
 )  # fmt: skip
 def rating(
     folder: Path | None,
@@ -87,7 +92,12 @@ def rating(
         emit(_frame(lines), output_format)
     else:
         _print(lines, title=f"Rated at {by} prices beside the bill, {from_date} to {to_date} UTC (end excluded)")
+    broken = [one for one in check_results(snapshot) if not one.passed and one.law in LAWS]
+    for one in broken:
+        said = f"{one.law} is broken for {one.scope}: what is rated of it is no evidence ({one.detail})"
+        click.echo(printable(said), err=output_format != "table")
     if packet is not None:
+        _refuse_on_broken_laws(lines, broken)
         packet.mkdir(parents=True, exist_ok=True)
         company = config_of(project, snapshot).company
         said = explanation(
@@ -96,6 +106,19 @@ def rating(
         for name, text in (("overbilling.csv", packet_csv(lines, by=by)), ("explanation.md", said)):
             swapped(packet / name, partial(_write, text))
         click.echo(printable(f"{packet}: overbilling.csv, explanation.md"), err=output_format != "table")
+
+
+def _refuse_on_broken_laws(lines: list[RatedLine], broken: list[CheckResult]) -> None:
+    """Nothing is sent to a provider that rests on sums which do not hold. An account without a claim holds up none."""
+    claiming = {f"account:{line.key.account}" for line in lines if line.over}
+    for one in broken:
+        if not one.scope.startswith("account:") or one.scope in claiming:
+            raise BreakevenError(
+                printable(
+                    f"No packet is written: {one.law} is broken for {one.scope} ({one.detail}) Mend that first: see "
+                    "infra/RUNBOOK.md, Checks."
+                )
+            )
 
 
 def _print(lines: list[RatedLine], *, title: str) -> None:

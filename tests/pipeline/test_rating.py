@@ -10,6 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import group
+from pipeline.cli.rating import LAWS
+from pipeline.decisions.check_results import CheckResult
+from pipeline.errors import BreakevenError
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -136,6 +139,49 @@ def test_tokens_that_lines_of_several_prices_share_are_not_rated(make_project: M
     rows = json.loads(rating(made, "--format", "json").output)
     assert {row["kind"] for row in rows} == {"unpriced"}
     assert len(rows) == 6
+
+
+def test_a_packet_rests_on_no_broken_law(rated: SmallProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an account whose sums do not hold nothing is written that could be sent; the screen says so too."""
+
+    def rated_beside(law: str, scope: str) -> Result:
+        broken = CheckResult(law, scope, False, "the parts say 1, the whole 2.")
+        monkeypatch.setattr("pipeline.cli.rating.check_results", lambda snapshot: [broken])
+        days = ["--from", "2026-11-01", "--to", "2026-11-10", "--packet", str(tmp_path / scope.replace(":", "-"))]
+        return CliRunner().invoke(group, ["rating", "--project", str(rated.folder), *days])
+
+    for law in ("api_money_conserved", "api_tokens_conserved", "api_allocation_conserved", "api_book_of_record"):
+        refused = rated_beside(law, "account:main")
+        assert isinstance(refused.exception, BreakevenError)
+        assert f"{law} is broken for account:main" in str(refused.exception)
+        assert "rated more than once" in refused.output
+    assert not (tmp_path / "account-main").exists()
+    # Another account's law, and one that says nothing of tokens and money, hold up no claim.
+    assert rated_beside("api_money_conserved", "account:other").exit_code == 0
+    assert rated_beside("owner_money_conserved", "account:main").exit_code == 0
+
+
+def test_the_laws_that_hold_up_a_packet_are_laws_that_there_are() -> None:
+    """One that was renamed would hold up nothing."""
+    assert {path.stem for path in (Path(__file__).parents[2] / "sql" / "checks").glob("*.sql")} >= LAWS
+
+
+def test_fast_and_standard_tokens_of_one_meter_are_not_rated(make_project: MakeProject) -> None:
+    """Six times the price for the fast half, and the meter counts both: the bill is right, and nothing is claimed."""
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+    rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "5.00"}]
+    made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
+    used = usage_result(output_tokens=2_000_000)
+    lines = [cost_result("500", speed="standard"), cost_result("3000", speed="fast")]
+    made.drop(USAGE_API, "main", "usage.json", api_page({day: [used] for day in DAYS}))
+    made.drop(COST_API, "main", "cost.json", api_page({day: lines if day > DAYS[2] else lines[:1] for day in DAYS}))
+    made.ingest(now=NOW)
+    made.build(now=NOW)
+    rows = json.loads(rating(made, "--format", "json").output)
+    of_both = [row for row in rows if row["usage_date"] > DAYS[2]]
+    assert {row["kind"] for row in of_both} == {"unpriced"}
+    assert [Decimal(str(row["billed_cost"])) for row in of_both] == [Decimal(35)] * 5
+    assert {Decimal(str(row["over_at_least_cost"])) for row in rows} == {0}
 
 
 def test_whoever_meters_nothing_is_told_so(make_project: MakeProject) -> None:
