@@ -18,7 +18,13 @@ from pipeline.build.parsed import parsed_key
 from pipeline.build.snapshot import SHARED_BY_DAY, SHARED_FOLDER, Snapshots
 from pipeline.errors import BuildError, LandingError
 from pipeline.landing.dataset import Dataset, datasets_by_name
-from pipeline.landing.landing import ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT, REPORT_EVENT, Contents
+from pipeline.landing.landing import (
+    ACCRUAL_CORRECTED_EVENT,
+    ACCRUAL_ISSUED_EVENT,
+    ACCRUAL_SETTLED_EVENT,
+    REPORT_EVENT,
+    Contents,
+)
 from pipeline.landing.shared import SharedFiles
 from pipeline.landing.store import S3_CONNECTIONS, Entry
 from pipeline.landing.times import parse_stamp
@@ -28,6 +34,7 @@ _CITED_BY = {
     REPORT_EVENT: "the report of",
     CLOSE_EVENT: "the close of",
     ACCRUAL_ISSUED_EVENT: "the accrual of",
+    ACCRUAL_CORRECTED_EVENT: "the correction of what was accrued in",
     ACCRUAL_SETTLED_EVENT: "the bill of what was accrued in",
 }
 # Longer than any build takes: what it has just made or begun to use is younger.

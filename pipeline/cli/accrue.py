@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.build.closing_tables import parse_month
+from pipeline.build.closing_tables import parse_month, parse_reason
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.files import swapped
 from pipeline.build.snapshot import Snapshot
@@ -20,21 +20,28 @@ from pipeline.economics.accrual import Posting
 from pipeline.errors import BreakevenError
 from pipeline.formats.currency import money
 from pipeline.formats.writing import printable
-from pipeline.landing.landing import ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT, as_event
+from pipeline.landing.landing import (
+    ACCRUAL_CORRECTED_EVENT,
+    ACCRUAL_ISSUED_EVENT,
+    ACCRUAL_SETTLED_EVENT,
+    as_event,
+)
 from pipeline.landing.project import Project
 from pipeline.landing.times import stamp
 from pipeline.ownership import named_now
 from pipeline.reports.accruals import (
     Accrued,
+    Books,
     accrued_of,
-    accrued_since,
     amount,
     as_csv,
+    books_of,
+    correct_body,
+    drift_in_words,
+    drifts_of,
     issue_body,
-    issued_of,
     journal_of,
     settle_body,
-    settled_of,
 )
 from pipeline.reports.closing import next_month
 from pipeline.reports.figures import counted
@@ -52,23 +59,36 @@ LAWS = frozenset({"gpu_money_conserved", "api_tokens_conserved", "owner_money_co
     "--to", "file", type=click.Path(dir_okay=False, path_type=Path), default=None,
     help="The journal. [default: accruals-YYYY-MM.csv, here]",
 )  # fmt: skip
-def accrue(folder: Path | None, month: str, dry_run: bool, file: Path | None) -> None:
+@click.option("--correct", is_flag=True, help="Post what is accrued now and was not when it was issued.")
+@click.option("--reason", default=None, help="Why it is corrected; kept with it, and needed for it.")
+def accrue(
+    folder: Path | None, month: str, dry_run: bool, file: Path | None, correct: bool, reason: str | None
+) -> None:
     """Write a month's accruals as a journal CSV: what is agreed or metered, and on no bill yet.
 
-    Issued once: what is written stays, to the byte, whatever is restated later. When bills have come since, the same
-    command adds their entries: `reversal` mirrors the accrual, `billed` and `true_up` are the bill, as far as it was
-    accrued and what it is more or less. Accounts of the general ledger: `accounting` in breakeven.yaml; cost centres:
-    `ownership`. In the CSV, what a spreadsheet would run begins with '.
+    Issued once: what is written stays, to the byte, whatever is restated later; --correct posts the difference. When
+    bills have come since, the same command adds their entries: `reversal` mirrors what was accrued, `billed` and
+    `true_up` are the bill, as far as it was accrued and what it is more or less. Without a bill nothing is reversed.
+    Accounts of the general ledger: `accounting` in breakeven.yaml; cost centres: `ownership`. In the CSV, what a
+    spreadsheet would run begins with '.
 
     \b
     Examples:
       breakeven accrue --month 2026-10 --dry-run
       breakeven accrue --month 2026-10 --to october.csv
+      breakeven accrue --month 2026-10 --correct --reason "usage of the 30th came late"
     """
     try:
         first = parse_month(month)
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--month") from None
+    if correct != (reason is not None):
+        raise click.UsageError("--correct and --reason go together: what is corrected is kept with why.")
+    if reason is not None:
+        try:
+            parse_reason(reason)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", param_hint="--reason") from None
     project = open_project(folder)
     snapshot = current_snapshot(project)
     if not dry_run and snapshot.as_of.date() < next_month(first):
@@ -81,7 +101,7 @@ def accrue(folder: Path | None, month: str, dry_run: bool, file: Path | None) ->
         raise BreakevenError(
             f"Laws are broken ({', '.join(broken)}): nothing is accrued. `breakeven status` says where."
         )
-    rows = _brought_up_to_date(project, snapshot, first, dry_run=dry_run)
+    rows = _brought_up_to_date(project, snapshot, first, reason=reason, dry_run=dry_run)
     if rows is None:
         return
     _print(rows)
@@ -93,9 +113,13 @@ def accrue(folder: Path | None, month: str, dry_run: bool, file: Path | None) ->
         console().print(printable(f"{target}: {counted(len(rows), 'row')}"), markup=False)
 
 
-def _brought_up_to_date(project: Project, snapshot: Snapshot, month: date, *, dry_run: bool) -> list[Posting] | None:
+def _brought_up_to_date(
+    project: Project, snapshot: Snapshot, month: date, *, reason: str | None, dry_run: bool
+) -> list[Posting] | None:
     """The journal as it is after this call, what is new of it landed; None where there is nothing to accrue."""
     about = {"snapshot_id": snapshot.snapshot_id, "as_of": stamp(snapshot.as_of), "by": who()}
+    today = snapshot.as_of.date()
+    subject = f"{month:%Y-%m}"
     with Questions(snapshot) as questions:
         config = config_of(project, snapshot)
         names = named_now((one.cost_centre, one.was) for one in config.owner_aliases if one.cost_centre is not None)
@@ -103,27 +127,43 @@ def _brought_up_to_date(project: Project, snapshot: Snapshot, month: date, *, dr
         for text in now.left_out:
             console().print(printable(f"Not in the journal: {text}."), markup=False)
         events = project.landing.events()
-        issued = issued_of(events, month)
-        if issued is None:
+        books = books_of(events, month)
+        if books is None:
+            if reason is not None:
+                raise BreakevenError(
+                    f"{subject} was not issued yet, so there is nothing to correct: without --correct."
+                )
             if not now.lines:
-                console().print(f"{month:%Y-%m}: nothing is accrued. What it owes is billed, or nothing is agreed.")
+                console().print(f"{subject}: nothing is accrued. What it owes is billed, or nothing is agreed.")
                 return None
             _print_unsettled(questions, month)
             body = issue_body(now, month=month, config=config, about=about)
-            events = _with(project, events, ACCRUAL_ISSUED_EVENT, f"{month:%Y-%m}", body, dry_run=dry_run)
-            issued = issued_of(events, month)
-            assert issued is not None
-            return journal_of(issued, ())
-        for text in accrued_since(issued, now):
-            console().print(printable(f"Not in the journal: {text}."), markup=False)
-        settled = settled_of(events, issued)
-        found = settle_body(
-            issued, settled, now, questions.ask, posting_date=snapshot.as_of.date(), about=about, names=names
-        )
+            events = _with(project, events, ACCRUAL_ISSUED_EVENT, subject, body, dry_run=dry_run)
+            return journal_of(_held(events, month))
+        found = settle_body(books, now, questions.ask, posting_date=today, about=about, names=names)
         if found is not None:
-            events = _with(project, events, ACCRUAL_SETTLED_EVENT, f"{month:%Y-%m}", found, dry_run=dry_run)
-            settled = settled_of(events, issued)
-        return journal_of(issued, settled)
+            events = _with(project, events, ACCRUAL_SETTLED_EVENT, subject, found, dry_run=dry_run)
+            books = _held(events, month)
+        drifts, waiting = drifts_of(books, now, questions.ask, names=names)
+        if reason is not None and drifts:
+            _print_unsettled(questions, month)
+            said = correct_body(books, drifts, posting_date=today, reason=reason, about=about)
+            events = _with(project, events, ACCRUAL_CORRECTED_EVENT, subject, said, dry_run=dry_run)
+            books = _held(events, month)
+        elif reason is not None:
+            console().print("Nothing to correct: what is accrued now is what was posted.", markup=False)
+        for text in waiting:
+            console().print(printable(f"{text}."), markup=False)
+        for drift in () if reason is not None else drifts:
+            said_of_it = f"Not in the journal: {drift_in_words(drift)}. To post it: --correct --reason TEXT."
+            console().print(printable(said_of_it), markup=False)
+        return journal_of(books)
+
+
+def _held(events: list[Any], month: date) -> Books:
+    books = books_of(events, month)
+    assert books is not None
+    return books
 
 
 def _print_unsettled(questions: Questions, month: date) -> None:

@@ -1,9 +1,9 @@
 """Accruals as a journal: what is agreed or metered and not billed yet, its reversal, and the bill with its true-up.
 
-Four entries, each balanced by itself, in whole minor units of its currency. `accrual`: expense against what is owed and
-not billed. When the bill is there: `reversal`, the accrual mirrored; `billed`, the bill as far as it was accrued; and
-`true_up`, what it was more or less. accrual + reversal + billed + true_up is the bill, account by account; who books
-invoices by another way takes the first two alone.
+Five entries, each balanced by itself, in whole minor units of its currency. `accrual`: expense against what is owed and
+not billed; `correction`: what that is more or less by now, where somebody says so. When the bill is there: `reversal`,
+both mirrored; `billed`, the bill as far as it was accrued; and `true_up`, what it was more or less. Together they are
+the bill, account by account; who books invoices by another way takes the first three alone.
 
 Rounded once: a group (one issuer's account in one currency) to its minor unit, and its lines then share that by largest
 remainder.
@@ -15,7 +15,8 @@ from datetime import date
 from fractions import Fraction
 from math import floor
 
-ACCRUAL, REVERSAL, BILLED, TRUE_UP = "accrual", "reversal", "billed", "true_up"
+ACCRUAL, CORRECTION, REVERSAL = "accrual", "correction", "reversal"
+BILLED, TRUE_UP = "billed", "true_up"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def postings(
 
     Of a reversal the sides are changed. An amount below zero stands on the other side, never with a sign.
     """
-    against = accounts.accrued if entry in (ACCRUAL, REVERSAL) else accounts.payable
+    against = accounts.accrued if entry in (ACCRUAL, CORRECTION, REVERSAL) else accounts.payable
     sign = -1 if entry == REVERSAL else 1
     by_group: dict[Group, list[Line]] = {}
     for line in lines:
@@ -129,14 +130,15 @@ def _posting(
         yield Posting(*first, max(amount, 0), max(-amount, 0), *last)
 
 
-def differences(accrued: Iterable[Line], billed: Iterable[Line]) -> list[Line]:
-    """What the bill is more than what was accrued, by thing, cost centre and currency; below zero where it is less."""
+def differences(
+    before: Iterable[Line], after: Iterable[Line], *, basis: str = "the bill less what was accrued"
+) -> list[Line]:
+    """What the later is more than the earlier, by thing, cost centre and currency; below zero where it is less."""
     found: dict[tuple[Thing, str, str | None], int] = {}
-    for sign, lines in ((-1, accrued), (1, billed)):
+    for sign, lines in ((-1, before), (1, after)):
         for line in lines:
             key = (line.thing, line.currency, line.cost_centre)
             found[key] = found.get(key, 0) + sign * line.minor_units
-    basis = "the bill less what was accrued"
     return [Line(thing, currency, centre, units, basis) for (thing, currency, centre), units in found.items() if units]
 
 

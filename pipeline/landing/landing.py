@@ -29,6 +29,7 @@ REPORT_PUBLISHED_EVENT, REPORT_MAILED_EVENT, REPORT_UNMAILED_EVENT = (
 )
 COLLECT_EVENT = "collect"
 ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT = "accrual.issued", "accrual.settled"
+ACCRUAL_CORRECTED_EVENT = "accrual.corrected"
 # What was told and what was put away: no build reads it, and the build it tells of must not become another by it.
 _SAYS_NOTHING_TO_A_BUILD = frozenset({REPORT_EVENT, COLLECT_EVENT, "quarantine.dismissed"})
 _SAYS_NOTHING_PREFIXES = ("message.", "case.", "picture.", "alerts.", "accrual.", "report.")

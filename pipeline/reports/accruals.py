@@ -1,14 +1,16 @@
-"""A month's accruals, issued once and settled as its bills arrive: what is landed of them, and the journal of it.
+"""A month's accruals, issued once, corrected where somebody says so, and settled as its bills arrive: what is landed of
+them, and the journal of it.
 
 What is issued stays issued: the events hold whole minor units, so a journal that is written again has the same bytes,
-whatever was restated since. A thing (a resource, or an API's account) is settled once none of the days that were
-accrued is accrued any more: then the bill has superseded them, or has ended what was agreed.
+whatever was restated since; what was issued too much or too little is a posting of its own. A thing (a resource, or an
+API's account) is settled once a bill charges for days of it and none of its accrued days is accrued any more. Where
+days are gone and no bill is there, somebody has to say why: nothing is reversed by itself.
 """
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +24,7 @@ from pipeline.decisions.owner_costs import UNASSIGNED, fields_of, rules_on
 from pipeline.economics.accrual import (
     ACCRUAL,
     BILLED,
+    CORRECTION,
     REVERSAL,
     TRUE_UP,
     Accounts,
@@ -35,7 +38,7 @@ from pipeline.economics.accrual import (
 )
 from pipeline.economics.prices import PriceList
 from pipeline.formats.currency import minor_digits, money
-from pipeline.landing.landing import ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT
+from pipeline.landing.landing import ACCRUAL_CORRECTED_EVENT, ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT
 from pipeline.landing.records import Event, digest
 from pipeline.ownership import owner_of
 from pipeline.reports.closing import next_month
@@ -92,6 +95,18 @@ class Issued:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """What was accrued more or less than had been issued, as it was landed. `days`: which are accrued after it, of the
+    things that it corrects.
+    """
+
+    posting_date: date
+    receipt_id: str
+    lines: tuple[Line, ...]
+    days: Mapping[Thing, frozenset[date]]
+
+
+@dataclass(frozen=True)
 class Settled:
     """What the bill of some things of it came to, as it was landed."""
 
@@ -99,6 +114,47 @@ class Settled:
     receipt_id: str
     accrued: tuple[Line, ...]
     billed: tuple[Line, ...]
+
+    @property
+    def things(self) -> frozenset[Thing]:
+        return frozenset(line.thing for line in (*self.accrued, *self.billed))
+
+
+@dataclass(frozen=True)
+class Books:
+    """An accrual with all that followed, in the order in which it landed."""
+
+    issued: Issued
+    steps: tuple[Corrected | Settled, ...] = ()
+
+    @property
+    def settled(self) -> frozenset[Thing]:
+        return frozenset[Thing]().union(*(one.things for one in self.steps if isinstance(one, Settled)))
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What is accrued of each thing as far as it was posted, corrections as lines of their own."""
+        corrections = (one.lines for one in self.steps if isinstance(one, Corrected))
+        return (*self.issued.lines, *(line for lines in corrections for line in lines))
+
+    @property
+    def days(self) -> Mapping[Thing, frozenset[date]]:
+        """Which days that is."""
+        found = dict(self.issued.days)
+        for one in self.steps:
+            if isinstance(one, Corrected):
+                found |= one.days
+        return found
+
+    @property
+    def open(self) -> Mapping[Thing, frozenset[date]]:
+        """The things that no bill has settled, with their days."""
+        return {thing: days for thing, days in self.days.items() if thing not in self.settled}
+
+    @property
+    def state(self) -> str:
+        """Of two that correct or settle it at once, only one can have seen this."""
+        return digest([self.issued.receipt_id, *([one.receipt_id, one.posting_date.isoformat()] for one in self.steps)])
 
 
 def accrued_of(
@@ -187,10 +243,7 @@ def issue_body(accrued: Accrued, *, month: date, config: Config, about: Mapping[
         "posting_date": (next_month(month) - timedelta(days=1)).isoformat(),
         "accounts": config.accounting.model_dump(mode="json"),
         "lines": [_line_body(line) for line in accrued.lines],
-        "days": [
-            {**_thing_body(thing), "days": sorted(day.isoformat() for day in days)}
-            for thing, days in sorted(accrued.days.items(), key=lambda item: str(item[0]))
-        ],
+        "days": _days_body(accrued.days),
     }
     return {**said, "receipt_id": f"ACC-{said['month']}-{digest(said)[:10]}", **about}
 
@@ -212,74 +265,161 @@ def issued_of(events: Iterable[Event], month: date) -> Issued | None:
             payable=named["accounts_payable"],
         ),
         lines=tuple(map(_line_of, body["lines"])),
-        days={_thing_of(one): frozenset(map(date.fromisoformat, one["days"])) for one in body["days"]},
+        days=_days_of(body["days"]),
     )
 
 
-def settled_of(events: Iterable[Event], issued: Issued) -> list[Settled]:
-    """What was settled of it, in the order in which it landed; a thing is settled once."""
-    found = [event for event in events if event.kind == ACCRUAL_SETTLED_EVENT and event.body["of"] == issued.receipt_id]
-    seen: set[Thing] = set()
-    settled = []
+def books_of(events: Iterable[Event], month: date) -> Books | None:
+    """A month's accrual with what was corrected and settled of it; None where none was issued.
+
+    A thing is settled once. What was landed by somebody who had not seen the step before it does not count.
+    """
+    events = list(events)
+    issued = issued_of(events, month)
+    if issued is None:
+        return None
+    books = Books(issued)
+    kinds = (ACCRUAL_SETTLED_EVENT, ACCRUAL_CORRECTED_EVENT)
+    found = [event for event in events if event.kind in kinds and event.body["of"] == issued.receipt_id]
     for event in sorted(found, key=lambda event: (event.at, event.event_id)):
-        accrued = tuple(line for line in map(_line_of, event.body["accrued"]) if line.thing not in seen)
-        billed = tuple(line for line in map(_line_of, event.body["billed"]) if line.thing not in seen)
-        seen |= {line.thing for line in (*accrued, *billed)}
-        if accrued or billed:
-            posting_date = date.fromisoformat(event.body["posting_date"])
-            settled.append(Settled(posting_date, event.body["receipt_id"], accrued, billed))
-    return settled
+        step = _step(event, books)
+        if step is not None:
+            books = Books(issued, (*books.steps, step))
+    return books
+
+
+def _step(event: Event, books: Books) -> Corrected | Settled | None:
+    body = event.body
+    if body.get("state", books.state) != books.state:
+        return None
+    posting_date, receipt_id = date.fromisoformat(body["posting_date"]), body["receipt_id"]
+    if event.kind == ACCRUAL_CORRECTED_EVENT:
+        return Corrected(posting_date, receipt_id, tuple(map(_line_of, body["lines"])), _days_of(body["days"]))
+    accrued, billed = (
+        tuple(line for line in map(_line_of, body[name]) if line.thing not in books.settled)
+        for name in ("accrued", "billed")
+    )
+    return Settled(posting_date, receipt_id, accrued, billed) if accrued or billed else None
 
 
 def settle_body(
-    issued: Issued,
-    before: Sequence[Settled],
-    now: Accrued,
-    ask: Ask,
-    *,
-    posting_date: date,
-    about: Mapping[str, str],
-    names: Mapping[str, str],
+    books: Books, now: Accrued, ask: Ask, *, posting_date: date, about: Mapping[str, str], names: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """What is landed of the things whose bill is there since; None where there is none. `now`: what is accrued now."""
-    done = {line.thing for one in before for line in one.accrued}
-    due = {thing for thing, days in issued.days.items() if thing not in done and not days & now.owed_days(thing)}
-    if not due:
-        return None
-    period: dict[str, Any] = {"from_date": issued.month, "to_date": next_month(issued.month)}
+    month = books.issued.month
+    period: dict[str, Any] = {"from_date": month, "to_date": next_month(month)}
+    over = {thing: days for thing, days in books.open.items() if days and not days & now.owed_days(thing)}
     sums: dict[tuple[Thing, str, str | None], tuple[Fraction, str]] = {}
-    for row in ask("billed_since", **period).to_dicts():
-        thing = next((one for one in due if _is_of(row, one) and row["usage_date"] in issued.days[one]), None)
-        if thing is not None and row["cost"] is not None:
+    due: set[Thing] = set()
+    for row in ask("billed_since", **period).to_dicts() if over else ():
+        thing = next((one for one, days in over.items() if _is_of(row, one) and row["usage_date"] in days), None)
+        if thing is None:
+            continue
+        due.add(thing)
+        if row["cost"] is not None:
             key = (thing, row["billing_currency"], names.get(row["cost_centre"], row["cost_centre"]))
             before_it = sums.get(key, (Fraction(0), ""))[0]
             sums[key] = before_it + Fraction(row["cost"]), "what the bill charges for the days that were accrued"
+    if not due:
+        return None
     invoices = {
         row["invoice_id"]
         for row in ask("invoices_of_resources", **period).to_dicts()
         if any(
-            (one.issuer, one.resource_id) == (row["issuer"], row["resource_id"])
-            and row["usage_date"] in issued.days[one]
+            (one.issuer, one.resource_id) == (row["issuer"], row["resource_id"]) and row["usage_date"] in over[one]
             for one in due
         )
     }
     said = {
-        "of": issued.receipt_id,
+        "of": books.issued.receipt_id,
+        "state": books.state,
         "posting_date": posting_date.isoformat(),
-        "accrued": [_line_body(line) for line in issued.lines if line.thing in due],
+        "accrued": [_line_body(line) for line in books.lines if line.thing in due],
         "billed": [_line_body(line) for line in _rounded(sums)],
     }
-    receipt = " ".join([*sorted(invoices)]) or f"{issued.receipt_id}-{digest(said)[:6]}"
+    receipt = " ".join([*sorted(invoices)]) or f"{books.issued.receipt_id}-{digest(said)[:6]}"
     return {**said, "receipt_id": receipt, **about}
 
 
-def accrued_since(issued: Issued, now: Accrued) -> Iterator[str]:
-    """What is accrued now and was not when the journal was issued, in words: it stays as it was issued."""
-    for line in now.lines:
-        if not any(_is_same(line.thing, other) for other in issued.days):
-            what = line.thing.resource_id or line.thing.account
-            owed = money(amount(line.minor_units, line.currency), line.currency)
-            yield f"{owed} of {what} is accrued since it was issued as {issued.receipt_id}"
+@dataclass(frozen=True)
+class Drift:
+    """What is accrued now and was not posted, of a thing; or days that are gone. `lines`: the difference; `days`: those
+    that are accrued now.
+    """
+
+    thing: Thing
+    lines: tuple[Line, ...]
+    days: frozenset[date]
+
+
+def drifts_of(books: Books, now: Accrued, ask: Ask, *, names: Mapping[str, str]) -> tuple[list[Drift], list[str]]:
+    """Things of which something else is accrued now than was posted; and of which nobody can say so yet, in words.
+
+    A thing of which a bill charges some days waits for the others: what is accrued now is not what was.
+    """
+    month = books.issued.month
+    billed = ask("billed_since", from_date=month, to_date=next_month(month)).to_dicts()
+    things = {thing: thing for thing in books.days}
+    for one in (*now.days, *now.unpriced):
+        things.setdefault(one, next((other for other in books.days if _is_same(one, other)), one))
+    found, waiting = [], []
+    for thing in sorted(set(things.values()) - books.settled, key=str):
+        posted = books.days.get(thing, frozenset())
+        if any(_is_of(row, thing) and row["usage_date"] in posted for row in billed):
+            if posted & now.owed_days(thing):
+                waiting.append(f"{_named(thing)}: a bill charges some of its days, and it waits for the others")
+            continue
+        if any(_is_same(thing, one) for one in now.unpriced):
+            continue
+        lines = [
+            Line(thing, line.currency, line.cost_centre, line.minor_units) for line in now.lines
+            if _is_same(thing, line.thing)
+        ]  # fmt: skip
+        # A cost centre that has another name since is the same one.
+        own = [
+            replace(line, cost_centre=names.get(line.cost_centre or "", line.cost_centre))
+            for line in books.lines
+            if line.thing == thing
+        ]
+        days = frozenset[date]().union(*(days for one, days in now.days.items() if _is_same(thing, one)))
+        basis = f"accrued now ({counted(len(days), 'day')}) less what was posted ({counted(len(posted), 'day')})"
+        if more := differences(own, lines, basis=basis):
+            found.append(Drift(thing, tuple(more), days))
+    return found, waiting
+
+
+def drift_in_words(drift: Drift) -> str:
+    """`srv-1: $2.00 more is accrued than was posted`."""
+    sums: dict[str, int] = {}
+    for line in drift.lines:
+        sums[line.currency] = sums.get(line.currency, 0) + line.minor_units
+    said = [
+        f"{money(amount(abs(units), currency), currency)} {'more' if units > 0 else 'less'} is accrued than was posted"
+        if units
+        else f"its {currency} are accrued to other cost centres than was posted"
+        for currency, units in sums.items()
+    ]
+    gone = "" if drift.days else ", and no bill is there: what was agreed or metered is gone"
+    return f"{_named(drift.thing)}: {', '.join(said)}{gone}"
+
+
+def correct_body(
+    books: Books, drifts: Sequence[Drift], *, posting_date: date, reason: str, about: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is landed of a correction: the differences, and of what days each thing is accrued after it."""
+    said = {
+        "of": books.issued.receipt_id,
+        "state": books.state,
+        "posting_date": posting_date.isoformat(),
+        "reason": reason,
+        "lines": [_line_body(line) for drift in drifts for line in drift.lines],
+        "days": _days_body({drift.thing: drift.days for drift in drifts}),
+    }
+    return {**said, "receipt_id": f"{books.issued.receipt_id}-C{digest(said)[:6]}", **about}
+
+
+def _named(thing: Thing) -> str:
+    return " of ".join(part for part in (thing.resource_id, thing.account or thing.issuer) if part is not None)
 
 
 def _is_same(thing: Thing, other: Thing) -> bool:
@@ -293,14 +433,18 @@ def _is_of(row: Row, thing: Thing) -> bool:
     return _is_same(thing, Thing(row["lane"], row["issuer"], row["account"], row["resource_id"]))
 
 
-def journal_of(issued: Issued, settled: Iterable[Settled]) -> list[Posting]:
+def journal_of(books: Books) -> list[Posting]:
     """All entries of a month's accrual, in the order in which they were issued."""
+    issued = books.issued
     about: dict[str, Any] = {"accounts": issued.accounts}
     rows = list(
         postings(issued.lines, entry=ACCRUAL, posting_date=issued.posting_date, receipt_id=issued.receipt_id, **about)
     )
-    for one in settled:
+    for one in books.steps:
         about["posting_date"] = one.posting_date
+        if isinstance(one, Corrected):
+            rows += postings(one.lines, entry=CORRECTION, receipt_id=one.receipt_id, **about)
+            continue
         rows += postings(one.accrued, entry=REVERSAL, receipt_id=issued.receipt_id, **about)
         rows += postings(one.accrued, entry=BILLED, receipt_id=one.receipt_id, **about)
         rows += postings(differences(one.accrued, one.billed), entry=TRUE_UP, receipt_id=one.receipt_id, **about)
@@ -334,6 +478,17 @@ def _thing_body(thing: Thing) -> dict[str, Any]:
 
 def _thing_of(said: Row) -> Thing:
     return Thing(said["lane"], said["issuer"], said["account"], said["resource_id"])
+
+
+def _days_body(days: Mapping[Thing, frozenset[date]]) -> list[dict[str, Any]]:
+    return [
+        {**_thing_body(thing), "days": sorted(day.isoformat() for day in its)}
+        for thing, its in sorted(days.items(), key=lambda item: str(item[0]))
+    ]
+
+
+def _days_of(said: Iterable[Row]) -> dict[Thing, frozenset[date]]:
+    return {_thing_of(one): frozenset(map(date.fromisoformat, one["days"])) for one in said}
 
 
 def _line_body(line: Line) -> dict[str, Any]:

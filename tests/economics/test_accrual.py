@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.economics.accrual import (
     ACCRUAL,
     BILLED,
+    CORRECTION,
     REVERSAL,
     TRUE_UP,
     Accounts,
@@ -54,11 +55,19 @@ def test_leftover_cents_go_to_the_largest_remainders() -> None:
     assert rounded_once([Fraction("0.004"), Fraction("0.007"), Fraction("-0.003")], digits=2) == [0, 1, 0]
 
 
-@given(LINES, LINES)
-def test_every_entry_balances_and_together_they_are_the_bill(accrued: list[Line], billed: list[Line]) -> None:
-    """B22: expense is the bill by cost centre, what was owed and not billed is nothing, what is payable is the bill."""
+@given(LINES, LINES, LINES)
+def test_every_entry_balances_and_together_they_are_the_bill(
+    issued: list[Line], known_later: list[Line], billed: list[Line]
+) -> None:
+    """B22: expense is the bill by cost centre, what was owed and not billed is nothing, what is payable is the bill.
+    With its correction, what was issued is what is known later.
+    """
+    corrections = differences(issued, known_later)
+    accrued = [*issued, *corrections]
+    assert differences(accrued, known_later) == []
     entries = {
-        ACCRUAL: posted(ACCRUAL, accrued),
+        ACCRUAL: posted(ACCRUAL, issued),
+        CORRECTION: posted(CORRECTION, corrections),
         REVERSAL: posted(REVERSAL, accrued),
         BILLED: posted(BILLED, accrued),
         TRUE_UP: posted(TRUE_UP, differences(accrued, billed)),

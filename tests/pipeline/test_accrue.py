@@ -83,7 +83,7 @@ def test_what_is_agreed_is_accrued_and_the_bill_supersedes_it_to_the_cent(owing:
     owing.ingest(now=DECEMBER.replace(hour=9))
     owing.build(now=DECEMBER.replace(hour=9))
     said = accrue(owing, "--dry-run").output
-    assert "$107.04 of srv-2 is accrued since it was issued" in said
+    assert "srv-2 of gc: $107.04 more is accrued than was posted" in " ".join(said.split())
 
     bill = invoice_csv([("GPU server", "srv-1", "165.03")], period=("2026-11-29", "2026-12-02"))
     owing.drop(INVOICE, "gc", "invoice.csv", bill)
@@ -140,6 +140,89 @@ def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(
     assert (total(rows, "API expense"), total(rows, "Accounts payable")) == (Decimal("4.00"), Decimal("-4.00"))
     true_up = [row for row in rows if row["entry"] == "true_up" and row["gl_account"] == "API expense"]
     assert [(row["debit"], row["credit"]) for row in true_up] == [("", "0.25")]
+
+
+def metered(make_project: MakeProject, output_tokens: int) -> SmallProject:
+    """2 November, metered at an agreed 4.25 a million, and no bill."""
+    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+    rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "4.25"}]
+    made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
+    used = usage_result(output_tokens=output_tokens)
+    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-02": [used]}))
+    made.drop(COST_API, "main", "cost.json", api_page({"2026-11-01": [cost_result("500")]}))
+    made.ingest(now=DECEMBER)
+    made.build(now=DECEMBER)
+    return made
+
+
+def test_what_was_issued_stays_and_its_correction_is_a_posting_of_its_own(make_project: MakeProject) -> None:
+    """By hand: 4.25 was issued, 5.10 is metered now, 4.00 is billed in the end. What was handed in stays each time."""
+    made = metered(make_project, 1_000_000)
+    first, _ = journal(made)
+    made.drop(USAGE_API, "main", "again.json", api_page({"2026-11-02": [usage_result(output_tokens=1_200_000)]}))
+    made.ingest(now=LATER)
+    made.build(now=LATER)
+    assert "main: $0.85 more is accrued than was posted. To post it: --correct" in accrue(made, "--dry-run").output
+    assert journal(made)[0] == first
+    assert accrue(made, "--correct").exit_code == 2
+    shown = accrue(made, "--correct", "--reason", "late usage", "--dry-run").output
+    assert "correction" in shown
+    assert made.project.landing.events("accrual.corrected") == []
+    file = made.folder / "corrected.csv"
+    assert accrue(made, "--correct", "--reason", "late usage", "--to", str(file)).exit_code == 0
+    corrected = file.read_text()
+    assert corrected.startswith(first)
+    rows = [row for row in csv.DictReader(io.StringIO(corrected)) if row["entry"] == "correction"]
+    assert [(row["gl_account"], row["debit"], row["credit"], row["posting_date"]) for row in rows] == [
+        ("API expense", "0.85", "", "2026-12-09"),
+        ("Accrued liabilities", "", "0.85", "2026-12-09"),
+    ]
+    assert "Nothing to correct" in accrue(made, "--correct", "--reason", "late usage", "--to", str(file)).output
+    assert (journal(made)[0], file.read_text()) == (corrected, corrected)
+    made.drop(COST_API, "main", "cost2.json", api_page({"2026-11-02": [cost_result("400")]}))
+    made.ingest(now=LATER.replace(hour=9))
+    made.build(now=LATER.replace(hour=9))
+    text, rows = journal(made)
+    assert text.startswith(corrected)
+    assert (total(rows, "API expense"), total(rows, "Accounts payable")) == (Decimal("4.00"), Decimal("-4.00"))
+    assert total(rows, "Accrued liabilities") == 0
+    assert journal(made)[0] == text
+
+
+def test_an_accrual_whose_metering_is_gone_is_not_reversed_before_somebody_says_why(make_project: MakeProject) -> None:
+    """No bill has come: a feed that lost its days has not paid anybody."""
+    made = metered(make_project, 1_000_000)
+    first, _ = journal(made)
+    made.drop(USAGE_API, "main", "none.json", api_page({"2026-11-02": [usage_result(output_tokens=0)]}))
+    made.ingest(now=LATER)
+    made.build(now=LATER)
+    said = " ".join(accrue(made, "--dry-run").output.split())
+    assert "main: $4.25 less is accrued than was posted, and no bill is there" in said
+    assert journal(made)[0] == first
+    file = made.folder / "corrected.csv"
+    assert accrue(made, "--correct", "--reason", "refunded before it was billed", "--to", str(file)).exit_code == 0
+    text, rows = journal(made)
+    assert text == file.read_text()
+    assert text.startswith(first)
+    assert (total(rows, "API expense"), total(rows, "Accrued liabilities")) == (0, 0)
+    (event,) = made.project.landing.events("accrual.corrected")
+    assert event.body["reason"] == "refunded before it was billed"
+
+
+def test_of_two_that_correct_at_once_one_counts(make_project: MakeProject) -> None:
+    """Both had seen the same books: the second would post the difference again."""
+    made = metered(make_project, 1_000_000)
+    journal(made)
+    made.drop(USAGE_API, "main", "again.json", api_page({"2026-11-02": [usage_result(output_tokens=1_200_000)]}))
+    made.ingest(now=LATER)
+    made.build(now=LATER)
+    accrue(made, "--correct", "--reason", "late usage", "--to", str(made.folder / "c.csv"))
+    once, _ = journal(made)
+    (event,) = made.project.landing.events("accrual.corrected")
+    made.project.landing.record(
+        kind=event.kind, subject=event.subject, body={**event.body, "by": "another"}, now=event.at.replace(year=2030)
+    )
+    assert journal(made)[0] == once
 
 
 def test_days_of_which_more_may_come_are_named_before_they_are_issued(make_project: MakeProject) -> None:
