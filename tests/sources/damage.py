@@ -12,16 +12,20 @@ import random
 import re
 import tempfile
 import zipfile
+from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import duckdb
 import polars as pl
+from urllib3 import HTTPResponse
 
-from pipeline.errors import QuarantineError
+from pipeline.errors import QuarantineError, SourceError
 from pipeline.landing.dataset import Frames, Settings
 from pipeline.sources import (
     anthropic_console_csv,
@@ -39,20 +43,38 @@ from pipeline.sources import (
     gcp_billing_export,
     gcp_cost_table,
     invoice_csv,
+    kube_api,
     litellm_focus,
     litellm_spend_logs,
     modal_billing_csv,
+    nvml_spool,
     oci_cost_report,
     openai_costs_api,
     openai_dashboard_csv,
+    openai_usage_api,
     openrouter_activity,
     openrouter_generations,
+    owned_gpus,
     prepaid_csv,
+    prometheus,
+    prometheus_tables,
     runpod_billing,
 )
 from tests.models import cloud_harness
 from tests.pipeline import small_project as small
-from tests.sources import azure, cur2, cur_legacy, gcp, litellm, oci, openai_admin_api, small_bills, test_aws_invoices
+from tests.sources import (
+    azure,
+    cur2,
+    cur_legacy,
+    gcp,
+    litellm,
+    oci,
+    openai_admin_api,
+    prometheus_fleet,
+    small_bills,
+    test_aws_invoices,
+)
+from tests.sources.prometheus_api import PrometheusApi
 
 Says = Callable[[bytes], Decimal]
 Parse = Callable[[bytes, Settings], Frames]
@@ -500,11 +522,133 @@ def formats() -> dict[str, Format]:
             column_read(openrouter_generations.GENERATIONS.name, "tokens_completion"),
             csv_says("tokens_completion", optional=True),
         ),
+        "nvml_spool": Format(
+            small.spool_file("2026-11-01"), nvml_spool.parse, {}, _spool_rows, _spool_lines,
+        ),
+        "owned_gpus": Format(
+            json.dumps(_OWNED).encode(), owned_gpus.parse, {}, column_read(owned_gpus.CHARGES.name, "amount"),
+            _owned_says,
+        ),
+        "openai_usage_api": Format(
+            openai_admin_api.page(*(openai_admin_api.bucket(f"2026-11-0{day}", _USED, _USED) for day in (1, 2))),
+            openai_usage_api.SOURCE.datasets[0].parse, {},
+            column_read(openai_usage_api.SOURCE.datasets[0].tables[0].name, "input_tokens"),
+            json_says("data", "*", "results", "*", "?input_tokens"),
+        ),
+        "prometheus": Format(
+            _SCRAPED, prometheus_tables.parse_gpus, {},
+            column_read(prometheus_tables.GPU_SAMPLES.name, "util_gpu_pct"), _scrapes_say,
+        ),
+        "kube_api": Format(_NODES, _cluster, {}, column_read("nodes", "gpu_count"), _cluster_says),
         "ecb_rates": Format(
             b"Date,USD,JPY,\n2026-11-19,1.1201,175.1,\n2026-11-18,1.1190,N/A,\n",
             ecb_rates.parse, {}, column_read("rates", "rate"), _ecb_says,
         ),
     }  # fmt: skip
+
+
+# --- what is no vendor's export: our own records and declarations, and answers to questions of ours -------------------
+
+
+def _spool_lines(content: bytes) -> Decimal:
+    """Whatever becomes of a line, it is in a table, refused by name or read."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return Decimal(sum(1 for line in lines if line.strip()))
+
+
+def _spool_rows(frames: Frames) -> Decimal:
+    return Decimal(frames[nvml_spool.GPU_SAMPLES.name].height + frames[nvml_spool.AGENT_RECORDS.name].height)
+
+
+_OWNED = {
+    "schema": owned_gpus.SCHEMA, "from": "2026-10-01", "to": "2026-11-15",
+    "assets": [
+        {"asset_id": f"node-{number}", "host": f"h-{number}", "gpu_count": 4, "capex": "100", "residual": "100",
+         "months": 48, "in_service": day, "currency": "USD", "hosting_monthly": hosting}
+        for number, day, hosting in ((1, "2026-01-01", "450.00"), (2, "2026-10-20", "93"))
+    ],
+}  # fmt: skip
+
+
+def _owned_says(content: bytes) -> Decimal:
+    """What hosting comes to, by days of the calendar. What wears out is added up elsewhere: of it nothing is said."""
+    said = _json(_text(content))
+    try:
+        start, stop = date.fromisoformat(said["from"]), date.fromisoformat(said["to"])
+        found = Fraction(0)
+        for asset in said["assets"]:
+            if Decimal(asset["capex"]) != Decimal(asset["residual"]) or asset.get("power_watts") is not None:
+                raise AmbiguousError("it wears out, or takes power")
+            day = max(start, date.fromisoformat(asset["in_service"]))
+            end = min(stop, date.fromisoformat(asset["out_of_service"])) if asset.get("out_of_service") else stop
+            while day < end and asset.get("hosting_monthly") is not None:
+                found += Fraction(asset["hosting_monthly"].strip()) / monthrange(day.year, day.month)[1]
+                day += timedelta(days=1)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise AmbiguousError(f"spelled as nobody does: {error}") from None
+    return Decimal(found.numerator) / Decimal(found.denominator)
+
+
+_USED = {"object": "organization.usage.completions.result", "input_tokens": 1200, "output_tokens": 40,
+         "num_model_requests": 3, "model": "gpt-5", "project_id": "p"}  # fmt: skip
+
+
+def _scraped() -> bytes:
+    """An answer to the question for dcgm-exporter's series, as it lands: twenty minutes of one GPU."""
+    start, stop = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
+    fleet = prometheus_fleet.Fleet(start=start, stop=stop, gpus=[prometheus_fleet.Gpu("GPU-1")], every_ms=60_000)
+    asked = {"query": f"{prometheus.DCGM.selector({}, jobs=[])}[1200000ms]", "time": f"{stop.timestamp() - 0.001:.3f}"}
+    answer = PrometheusApi(series=fleet.series()).answer("/api/v1/query", list(asked.items()), {})
+    return prometheus.payload_of(
+        prometheus.DCGM, prometheus.DCGM.selector({}, jobs=[]), start, stop, gzip.decompress(answer.body)
+    ).content
+
+
+def _scrapes_say(content: bytes) -> Decimal:
+    """Of what another number, label or moment would be read as, nothing is said: it is another scrape."""
+    if content != _SCRAPED:
+        raise AmbiguousError("another answer")
+    return Decimal(20 * 80)
+
+
+_SCRAPED = _scraped()
+
+
+def _cluster(content: bytes, settings: Settings) -> Frames:
+    """A list of nodes as the API of Kubernetes answers."""
+
+    class Pool:
+        def request(self, *_: Any, **__: Any) -> Any:
+            return HTTPResponse(body=io.BytesIO(content), status=200, preload_content=False)
+
+    try:
+        nodes = list(kube_api._nodes(list(kube_api._listed(Pool(), "https://x/api/v1/nodes"))))  # type: ignore[arg-type]
+    except SourceError as error:
+        raise QuarantineError(str(error)) from None
+    return {
+        "nodes": pl.DataFrame({"gpu_count": [str(node.gpu_count) for node in nodes]}, schema={"gpu_count": pl.String()})
+    }
+
+
+def _cluster_says(content: bytes) -> Decimal:
+    found = json.loads(content, object_pairs_hook=dict)
+    counts: list[Decimal] = []
+    for item in found["items"]:
+        capacity = (item.get("status") or {}) if isinstance(item, dict) else {}
+        capacity = (capacity.get("capacity") or {}) if isinstance(capacity, dict) else {}
+        for name, value in capacity.items() if isinstance(capacity, dict) else ():
+            if re.search(r"(?:^|[./])gpu$", name) and re.fullmatch("[0-9]+", str(value), re.ASCII):
+                counts.append(Decimal(str(value)))
+    return total(iter(counts))
+
+
+_NODES = json.dumps({
+    "kind": "NodeList", "metadata": {}, "items": [
+        {"metadata": {"name": f"node-{number}", "labels": {"nvidia.com/gpu.product": "H100"}},
+         "status": {"capacity": {"cpu": "64", "nvidia.com/gpu": str(number)}}}
+        for number in (8, 4)
+    ],
+}).encode()  # fmt: skip
 
 
 def _ecb_says(content: bytes) -> Decimal:
