@@ -329,10 +329,11 @@ def receipt(*, folder: Path | None, output_format: str, limit: int, receipt_id: 
     Example:
       breakeven explain receipt 0123456789abcdef-2026-10-0123456789
     """
-    from pipeline.reports.monthly import page_of
+    from pipeline.reports.monthly import owned_by, page_of
     from pipeline.reports.receipts import explained_receipt, parsed, receipted
 
     named = parsed(receipt_id)
     asked = _Asked(folder, named.snapshot_id, output_format, limit)
-    page = page_of(asked.project, asked.snapshot, first_day=named.first_day)
+    owned = owned_by(asked.project, asked.snapshot, named)
+    page = page_of(asked.project, asked.snapshot, first_day=named.first_day, owned=owned)
     asked.answer(functools.partial(explained_receipt, page=page, found=receipted(page, receipt_id)))

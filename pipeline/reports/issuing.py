@@ -41,7 +41,8 @@ def publish(project: Project, made: Made, place: str, *, now: datetime) -> str:
     """
     where = place if place.startswith("s3://") else str(project.folder / Path(place).expanduser())
     store = open_store(where)
-    folder = f"{made.month}/{made.snapshot.snapshot_id}-{made.snapshot.release}"
+    of = f"-{made.of}" if made.of else ""
+    folder = f"{made.month}{of}/{made.snapshot.snapshot_id}-{made.snapshot.release}"
     files = made.files()
     for name, content in files.items():
         kind = CONTENT_TYPES[PurePosixPath(name).suffix]
@@ -79,7 +80,7 @@ def mail_report(
     server = mail.server_of(config.mail, environment=environment)
     files = {name: content for name, content in made.files().items() if "/" not in name}
     content = once_for or digest({name: digest(held) for name, held in files.items()})
-    key = f"report {made.month} {content} {' '.join(sorted(recipients))}"
+    key = f"report {made.month} {made.of} {content} {' '.join(sorted(recipients))}"
     failed = sum(event.body.get("key") == key for event in project.landing.events(REPORT_UNMAILED_EVENT))
     if not project.landing.claim(name=f"mail {key} {failed}", body={"month": made.month}, now=now):
         return _said_before(project, key)

@@ -1,6 +1,7 @@
 """The month: one HTML file, its tables, a summary. Same release and same snapshot, same bytes."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -21,17 +22,19 @@ from pipeline.landing.project import Project
 from pipeline.landing.records import digest
 from pipeline.landing.times import stamp
 from pipeline.reports import figures
+from pipeline.reports.owners import owner_rows, owners_of
 from pipeline.reports.page import Fact, Page, Section, render
 from pipeline.reports.pdf import as_pdf
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
-from pipeline.reports.receipts import with_receipts
+from pipeline.reports.receipts import Name, owner_mark, with_receipts
 from pipeline.reports.scores import Done, Scored, scores
-from pipeline.reports.sections import changes, close, controls, gpus, money, trust, workloads
+from pipeline.reports.sections import changes, close, controls, gpus, money, statement, trust, workloads
 from pipeline.reports.sections.anomalies import anomalies
 from pipeline.reports.sections.month import Asks, Month, Recorded
 from pipeline.reports.sections.scores import saved_by_recommendations
+from pipeline.reports.sections.statement import By, Owned
 from pipeline.reports.sheets import sheets_of
 from pipeline.reports.summary import as_markdown
 from pipeline.reports.tabular import as_xlsx, folder_of
@@ -64,12 +67,16 @@ def write_reports(
 
 @dataclass(frozen=True)
 class Made:
-    """A month's report as it was written: what it says, and its files and folders, a path a format."""
+    """A month's report as it was written: what it says, and its files and folders, a path a format.
+
+    `of`: whose statement it is, as its files are called; empty for the whole.
+    """
 
     month: str
     page: Page
     snapshot: Snapshot
     paths: tuple[Path, ...]
+    of: str = ""
 
     def files(self) -> dict[str, bytes]:
         """Every file of it by its path below the reports' folder, a folder's manifest last."""
@@ -83,40 +90,90 @@ class Made:
         return found
 
 
-def make_reports(project: Project, snapshot: Snapshot, *, month: str, now: datetime, formats: Sequence[str]) -> Made:
-    """`write_reports`, and what the report says beside where it lies. Raises as that does."""
+def make_reports(
+    project: Project,
+    snapshot: Snapshot,
+    *,
+    month: str,
+    now: datetime,
+    formats: Sequence[str],
+    owned: Owned | None = None,
+) -> Made:
+    """`write_reports`, and what the report says beside where it lies; with `owned` the statement of one. Raises as that
+    does.
+    """
     first_day = _first_day(month)
     if first_day > snapshot.as_of.date():
         raise BreakevenError(
             f"{month} begins after {snapshot.as_of:%Y-%m-%d}, the day of snapshot {snapshot.snapshot_id}. "
             "Name an earlier month, or run `breakeven run` first."
         )
-    page = page_of(project, snapshot, first_day=first_day)
-    written = (_written(project, snapshot, page, month=month, now=now, form=form) for form in dict.fromkeys(formats))
-    return Made(month, page, snapshot, tuple(written))
+    page = page_of(project, snapshot, first_day=first_day, owned=owned)
+    of = "" if owned is None else f"{owned.by}-{_file_name(owned.name)}"
+    written = (
+        _written(project, snapshot, page, month=month, now=now, form=form, of=of) for form in dict.fromkeys(formats)
+    )
+    return Made(month, page, snapshot, tuple(written), of)
 
 
-def page_of(project: Project, snapshot: Snapshot, *, first_day: date) -> Page:
-    """What the report of the month that begins on `first_day` says, as this snapshot knows it."""
+def _file_name(name: str | None) -> str:
+    """An owner's name as a part of a file's: what is none of it is told apart by what it is of."""
+    if name is None:
+        return "nobody"
+    plain = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return plain if plain == name and plain != "nobody" else f"{plain or 'name'}-{digest(name)[:8]}"
+
+
+def owners_in(project: Project, snapshot: Snapshot, *, month: str, by: By = "team") -> list[Owned]:
+    """Everybody to whom something was charged in the month, and last what nobody owns, where there is any."""
+    first_day = _first_day(month)
+    with Questions(snapshot) as questions:
+        rows = owner_rows(
+            questions.ask, config_of(project, snapshot), by=by, from_date=first_day, to_date=_next_month(first_day)
+        )
+    return [Owned(by, owner.name) for owner in owners_of(rows.to_dicts())]
+
+
+def owned_by(project: Project, snapshot: Snapshot, name: Name) -> Owned | None:
+    """Whose statement a receipt is of; None for the whole report. Raises BreakevenError where it is nobody's."""
+    if name.of is None:
+        return None
+    kinds: tuple[By, ...] = ("team", "cost_centre")
+    for by in kinds:
+        for owned in [*owners_in(project, snapshot, month=f"{name.first_day:%Y-%m}", by=by), Owned(by, None)]:
+            if owner_mark(owned) == name.of:
+                return owned
+    raise BreakevenError(
+        f"Nothing of {figures.month_name(name.first_day)} is charged to whom this receipt is of, in snapshot "
+        f"{snapshot.snapshot_id}."
+    )
+
+
+def page_of(project: Project, snapshot: Snapshot, *, first_day: date, owned: Owned | None = None) -> Page:
+    """What the report of the month that begins on `first_day` says, as this snapshot knows it; or one's statement."""
     return report_page(
         snapshot,
         config=config_of(project, snapshot),
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
         done=_done(project, snapshot),
+        owned=owned,
     )
 
 
-def _written(project: Project, snapshot: Snapshot, page: Page, *, month: str, now: datetime, form: str) -> Path:
-    said = {"snapshot_id": snapshot.snapshot_id}
+def _written(
+    project: Project, snapshot: Snapshot, page: Page, *, month: str, now: datetime, form: str, of: str
+) -> Path:
+    said = {"snapshot_id": snapshot.snapshot_id} | ({"of": of} if of else {})
+    stem = f"{month}-{of}" if of else month
     if form in FOLDERS:
         facts = {"month": month, "as_of": stamp(snapshot.as_of), "release": snapshot.release, **said}
         files = folder_of(sheets_of(page), form, facts=facts)
-        target = project.paths.reports / f"{month}-{form}"
+        target = project.paths.reports / f"{stem}-{form}"
         whole = files["manifest.json"]
     else:
-        files = {f"{month}.{form}": _one_file(page, snapshot, form)}
-        target = project.paths.reports / f"{month}.{form}"
+        files = {f"{stem}.{form}": _one_file(page, snapshot, form)}
+        target = project.paths.reports / f"{stem}.{form}"
         whole = files[target.name]
     _land_issue(project, month, said | {"sha256": digest(whole)} | ({} if form == "html" else {"format": form}), now)
     folder = target if form in FOLDERS else target.parent
@@ -162,19 +219,23 @@ def report_page(
     quarantined: Sequence[QuarantineEntry],
     first_day: date,
     done: Sequence[Done] = (),
+    owned: Owned | None = None,
 ) -> Page:
     """What the report of the month that begins on `first_day` says. Reads nothing but its arguments.
 
-    done: recommendations that somebody carried out by then, each with its subject.
+    done: recommendations that somebody carried out by then, each with its subject. owned: whose statement it is.
     """
     results = check_results(snapshot)
     with Questions(snapshot) as questions:
         month = month_of(questions, results, config=config, first_day=first_day)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
         closed = [row["closed_at"] for row in month.ask("close_invoices") if row["closed_at"] is not None]
-        parts = sections_of(month, results, quarantined, _scored(month, done))
+        if owned is None:
+            parts = sections_of(month, results, quarantined, _scored(month, done))
+        else:
+            parts = statement_of(month, results, quarantined, owned, until=snapshot.as_of.date())
     page = Page(
-        company=figures.visible(config.company),
+        company=figures.visible(config.company) + ("" if owned is None else f", {owned}"),
         month=figures.month_name(first_day),
         period=(
             f"{figures.day(first_day)} to {figures.day(date.fromordinal(month.to_date.toordinal() - 1))}, days in "
@@ -193,12 +254,20 @@ def report_page(
                 f"{figures.counted(snapshot.event_count, 'event')}",
             ),
         ),
-        reproduce=f"breakeven report --month {first_day:%Y-%m} --as-of {stamp(snapshot.as_of)}",
+        reproduce=f"breakeven report --month {first_day:%Y-%m}{_asked_for(owned)} --as-of {stamp(snapshot.as_of)}",
         warnings=_warnings(snapshot, month, results),
         is_settled=snapshot.as_of.date() >= month.to_date and statuses.get("settled", 0) == month.days_count,
         is_final=bool(closed),
     )
-    return with_receipts(page, snapshot_id=snapshot.snapshot_id, first_day=first_day)
+    return with_receipts(page, snapshot_id=snapshot.snapshot_id, first_day=first_day, of=owner_mark(owned))
+
+
+def _asked_for(owned: Owned | None) -> str:
+    """As the command names whose statement it is."""
+    if owned is None:
+        return ""
+    option = f"--{owned.by.replace('_', '-')}"
+    return f" {option}s" if owned.name is None else f" {option} {shlex.quote(figures.visible(owned.name))}"
 
 
 def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, first_day: date) -> Month:
@@ -256,6 +325,18 @@ def sections_of(
         controls.controls,
         lambda month: trust.coverage(month, quarantined),
         trust.assumptions,
+        lambda _: trust.laws(results),
+    )
+    return tuple(_with_questions(month, section) for section in made)
+
+
+def statement_of(
+    month: Month, results: Sequence[CheckResult], quarantined: Sequence[QuarantineEntry], owned: Owned, *, until: date
+) -> tuple[Section, ...]:
+    """What concerns one owner, and what the figures stand on."""
+    made = (
+        *statement.sections(owned, until=until),
+        lambda month: trust.coverage(month, quarantined),
         lambda _: trust.laws(results),
     )
     return tuple(_with_questions(month, section) for section in made)

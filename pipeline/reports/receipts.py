@@ -15,9 +15,10 @@ from pipeline.landing.records import digest
 from pipeline.paths import sql_root
 from pipeline.reports.figures import Written
 from pipeline.reports.page import Block, Card, Column, Page, Row, Section, Table, Tiles
+from pipeline.reports.sections.statement import Owned
 
 _DIGITS = 10
-_RECEIPT = re.compile(r"([0-9a-f]{16})-([0-9]{4}-(?:0[1-9]|1[0-2]))-([0-9a-f]{10})")
+_RECEIPT = re.compile(r"([0-9a-f]{16})-([0-9]{4}-(?:0[1-9]|1[0-2]))-(?:of([0-9a-f]{8})-)?([0-9a-f]{10})")
 _MEASURES = ("billed", "effective", "accrued", "list")
 # A currency's code, alone or with what it is per.
 _MONEY = re.compile(r"[A-Z]{3}( a month| per 1M tokens)?|in its( own)? currency")
@@ -25,10 +26,11 @@ _MONEY = re.compile(r"[A-Z]{3}( a month| per 1M tokens)?|in its( own)? currency"
 
 @dataclass(frozen=True)
 class Name:
-    """A receipt taken apart: the snapshot it is of, the month, and which row."""
+    """A receipt taken apart: the snapshot it is of, the month, whose statement (None: the whole), and which row."""
 
     snapshot_id: str
     first_day: date
+    of: str | None
     number: str
 
 
@@ -63,13 +65,21 @@ def parsed(receipt: str) -> Name:
         raise BreakevenError(
             f"{receipt!r} is no receipt. One is like 0123456789abcdef-2026-10-0123456789, beside each row of a report."
         )
-    return Name(found[1], date.fromisoformat(f"{found[2]}-01"), found[3])
+    return Name(found[1], date.fromisoformat(f"{found[2]}-01"), found[3], found[4])
 
 
-def with_receipts(page: Page, *, snapshot_id: str, first_day: date) -> Page:
-    """The page with a receipt at every row, tile and card. The same page of the same snapshot, the same receipts."""
+def owner_mark(owned: Owned | None) -> str | None:
+    """What stands for an owner in the receipts of a statement."""
+    return None if owned is None else digest([owned.by, owned.name])[:8]
+
+
+def with_receipts(page: Page, *, snapshot_id: str, first_day: date, of: str | None = None) -> Page:
+    """The page with a receipt at every row, tile and card. The same page of the same snapshot, the same receipts.
+
+    `of`: the `owner_mark` of whose statement it is.
+    """
     seen: dict[str, int] = {}
-    begin = f"{snapshot_id}-{first_day:%Y-%m}-"
+    begin = f"{snapshot_id}-{first_day:%Y-%m}-" + ("" if of is None else f"of{of}-")
 
     def named(*said: str) -> str:
         # What is there twice under the same names is told apart by its place.
