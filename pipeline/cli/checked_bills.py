@@ -20,6 +20,7 @@ WORDS = {
     "openai_costs_api": "costs of OpenAI's Admin API",
     "openai_usage_api": "usage of OpenAI's Admin API",
     "openai_dashboard_csv": "export of OpenAI's usage dashboard",
+    "anthropic_enterprise_costs": "Claude Enterprise's cost report",
     "openrouter_activity": "OpenRouter's activity: what its credits paid for",
     "deepseek_usage": "usage export of DeepSeek",
     "aws_cur2": "AWS Cost and Usage Report 2.0",

@@ -2,6 +2,7 @@
 
 from pipeline.sources.anthropic_console_csv import SOURCE as ANTHROPIC_CONSOLE_CSV
 from pipeline.sources.anthropic_cost_api import SOURCE as ANTHROPIC_COST_API
+from pipeline.sources.anthropic_enterprise_costs import SOURCE as ANTHROPIC_ENTERPRISE_COSTS
 from pipeline.sources.anthropic_usage_api import SOURCE as ANTHROPIC_USAGE_API
 from pipeline.sources.api_bill_csv import SOURCE as API_BILL_CSV
 from pipeline.sources.aws_cur import SOURCE as AWS_CUR
@@ -37,6 +38,7 @@ SOURCES: tuple[Source, ...] = (
     ANTHROPIC_COST_API,
     ANTHROPIC_USAGE_API,
     ANTHROPIC_CONSOLE_CSV,
+    ANTHROPIC_ENTERPRISE_COSTS,
     OPENAI_COSTS_API,
     OPENAI_USAGE_API,
     OPENAI_DASHBOARD_CSV,

@@ -30,6 +30,7 @@ from pipeline.landing.dataset import Frames, Settings
 from pipeline.sources import (
     anthropic_console_csv,
     anthropic_cost_api,
+    anthropic_enterprise_costs,
     anthropic_usage_api,
     api_bill_csv,
     aws_cur,
@@ -72,6 +73,7 @@ from tests.sources import (
     openai_admin_api,
     prometheus_fleet,
     small_bills,
+    test_anthropic_enterprise_costs,
     test_aws_invoices,
 )
 from tests.sources.prometheus_api import PrometheusApi
@@ -483,6 +485,13 @@ def formats() -> dict[str, Format]:
         "anthropic_cost_api": Format(
             small.api_page({day: [small.cost_result("123.5"), small.cost_result("7")] for day in small.DAYS}),
             anthropic_cost_api.parse, {}, column_read("costs", "amount"),
+            json_says("data", "*", "results", "*", "amount"),
+        ),
+        "anthropic_enterprise_costs": Format(
+            test_anthropic_enterprise_costs.page(
+                test_anthropic_enterprise_costs.result("169138.75"), test_anthropic_enterprise_costs.result("-5.25")
+            ),
+            anthropic_enterprise_costs.parse, {}, lambda frames: 100 * _lines()(frames),
             json_says("data", "*", "results", "*", "amount"),
         ),
         "anthropic_usage_api": Format(
