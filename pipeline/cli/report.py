@@ -12,12 +12,16 @@ from pipeline.build.snapshot import Snapshot
 from pipeline.cli.options import as_of_option, console, open_project, project_option, snapshot_for
 from pipeline.config import ADDRESS
 from pipeline.errors import BreakevenError
+from pipeline.formats.writing import printable
 from pipeline.landing.project import Project
 from pipeline.reports.figures import visible
 from pipeline.reports.issuing import mail_report, publish
 from pipeline.reports.monthly import FORMATS, make_reports, owners_in
 from pipeline.reports.owners import TITLES
 from pipeline.reports.sections.statement import By, Owned
+from pipeline.reports.since_issued import last_issued, since_issued
+
+_MOST_CHANGES = 10
 
 
 @click.command()
@@ -68,6 +72,8 @@ def report(
 ) -> None:
     """Write the month's report: spend, unit costs, waste, verdicts, reconciliation, coverage and gaps.
 
+    Where it was issued before, what is not as it was then is said: figures that moved, with what they were.
+
     \b
     Examples:
       breakeven report --month 2026-10
@@ -87,10 +93,13 @@ def report(
         *_chosen(project, snapshot, month, "team", teams, is_all=is_of_teams),
         *_chosen(project, snapshot, month, "cost_centre", cost_centres, is_all=is_of_cost_centres),
     ]
+    issued = None if statements else last_issued(project, month)
     for owned in statements or [None]:
         made = make_reports(project, snapshot, month=month, now=now, formats=formats, owned=owned)
         for path in made.paths:
             console().print(str(path), markup=False)
+        for text in () if issued is None else since_issued(project, made, issued, most=_MOST_CHANGES):
+            console().print(printable(text), markup=False)
         links = []
         for place in places:
             where = place if place.startswith("s3://") else str(Path(place).absolute())
