@@ -13,10 +13,12 @@ from importlib.resources import files
 from typing import Any
 from xml.etree import ElementTree
 
-from pipeline.reports.page import Block, Figure, Page
+from pipeline.reports.page import Block, Figure, Page, Table
 
 # For reading aloud (ISO 14289): tagged, with a title, a language and words in the place of charts.
 _STANDARD = "ua-1"
+# A tag takes 400 bytes. A table beyond this is read by a program, from the workbook or the page.
+_MOST_TAGGED_CELLS = 8_000
 # Where a long name may go on in the next line: a hyphen is such a place already, others are made, after what separates
 # its parts or else anywhere.
 _LONG_WORD = re.compile(r"[^\s-]{17,}")
@@ -27,7 +29,7 @@ _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
-    """A4 pages. `as_of`: the moment that the file calls its own."""
+    """A4 pages. `as_of`: the moment that the file calls its own. Tagged for reading aloud up to 8,000 cells."""
     import typst
 
     title = f"LLM costs, {page.month}: {page.company}"
@@ -45,10 +47,15 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
         format="pdf",
         ignore_system_fonts=True,
         font_paths=[],
-        pdf_standards=[_STANDARD],
+        **({"pdf_standards": [_STANDARD]} if _cells(page) <= _MOST_TAGGED_CELLS else {"pdf_tags": False}),
         timestamp=int(as_of.timestamp()),
     )
     return made
+
+
+def _cells(page: Page) -> int:
+    tables = (block for section in page.sections for block in section.blocks if isinstance(block, Table))
+    return sum(len(table.columns) * len(table.rows) for table in tables)
 
 
 def _said(of: Any, key: str = "") -> Any:

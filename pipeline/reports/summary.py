@@ -20,7 +20,7 @@ def as_markdown(page: Page) -> str:
         lines += ["", f"> {_text(warning)}"]
     for section in page.sections:
         lines += ["", *_section(section)]
-    lines += ["", f"Made again by `{page.reproduce}`"]
+    lines += ["", f"Made again by {_code(page.reproduce)}"]
     lines += ["", ", ".join(f"{_text(fact.title)} {_text(fact.text)}" for fact in page.facts), ""]
     return "\n".join(lines)
 
@@ -63,6 +63,12 @@ def _row(cells: Iterable[str]) -> str:
 
 def _row_of(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """As a piece of code, which ends at as many backticks as it begins with: more than any run in it."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 def _text(text: str) -> str:

@@ -64,19 +64,23 @@ def test_the_browser_fetches_nothing_and_complains_of_nothing(tmp_path, report):
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_the_page_never_scrolls_sideways(tmp_path, report, width):
-    """Wide tables scroll in their own box; the page itself fits a phone."""
+    """Wide tables scroll in their own box, under a caption that is read without; the page itself fits a phone."""
     outer = tmp_path / "outer.html"
     outer.write_text(
         f'<iframe id="f" width="{width}" height="800" srcdoc="{markup.escape(report.read_text(encoding="utf-8"))}">'
         "</iframe><p id='out'></p><script>onload = () => { const page = f.contentDocument.documentElement;"
-        "out.textContent = JSON.stringify([page.scrollWidth, page.clientWidth]); }</script>",
+        "const captions = [...page.querySelectorAll('caption')].map(one => {"
+        "const range = f.contentDocument.createRange(); range.selectNodeContents(one);"
+        "return range.getBoundingClientRect().right; });"
+        "out.textContent = JSON.stringify([page.scrollWidth, page.clientWidth, Math.max(...captions)]); }</script>",
         encoding="utf-8",
     )
     seen, _ = browse(tmp_path, outer, "--dump-dom", "--window-size=1400,900")
-    found = re.search(r'id="out">(\[\d+,\d+\])', seen)
+    found = re.search(r'id="out">(\[[\d.,]+\])', seen)
     assert found, seen[-300:]
-    scrolled, shown = json.loads(found.group(1))
+    scrolled, shown, caption_ends = json.loads(found.group(1))
     assert scrolled <= shown
+    assert 0 < caption_ends <= shown
 
 
 def test_the_report_prints(tmp_path, report):

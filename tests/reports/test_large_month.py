@@ -1,4 +1,4 @@
-"""A month of 1,000 workloads and 10,000 GPUs: the report, its workbook and the explorer in seconds, under 5 MB each."""
+"""A month of 1,000 workloads and 10,000 GPUs: report, PDF, workbook and explorer in seconds, under 5 MB each."""
 
 import time
 from datetime import date, timedelta
@@ -9,6 +9,7 @@ import pytest
 from pipeline.reports.explore import explore_page
 from pipeline.reports.monthly import report_page
 from pipeline.reports.page import render
+from pipeline.reports.pdf import as_pdf
 from pipeline.reports.questions import Questions
 from pipeline.reports.sheets import sheets_of
 from pipeline.reports.tabular import as_xlsx
@@ -96,6 +97,7 @@ def test_a_month_of_a_thousand_workloads_and_ten_thousand_gpus_is_seconds_and_un
     begun = time.process_time()
     page = report_page(snapshot, config=config(), quarantined=(), first_day=OCTOBER)
     files = {"html": render(page).encode(), "xlsx": as_xlsx(sheets_of(page), title="LLM costs", as_of=AS_OF)}
+    files["pdf"] = as_pdf(page, snapshot_id=snapshot.snapshot_id, as_of=AS_OF)
     with Questions(snapshot) as questions:
         explored = explore_page(
             questions, snapshot, config=config(), from_date=date(2026, 8, 3), to_date=date(2026, 11, 1)

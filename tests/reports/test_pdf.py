@@ -76,6 +76,13 @@ def test_a_table_goes_on_over_pages_under_its_head_and_no_row_is_left_out():
     assert [number for number in range(150) if f"plain{number}" not in whole] == []
 
 
+def test_a_report_that_a_person_reads_is_tagged_and_one_of_thousands_of_rows_stays_small():
+    assert b"/StructTreeRoot" in pdf(small(rows=90))
+    large = pdf(small(rows=3000))
+    assert b"/StructTreeRoot" not in large
+    assert len(large) < 1_000_000
+
+
 def test_a_name_without_a_space_breaks_within_its_column():
     made = pages(pdf(small("arn:aws:bedrock:us-east-1:123456789012:inference_profile/" + "x" * 140)))
     assert "x" * 140 in squeezed("".join(made))

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from xml.etree import ElementTree
@@ -168,17 +169,25 @@ def test_text_is_never_a_formula_or_a_link(text):
 
 
 def test_a_summary_in_markdown_is_neither_markup_nor_mention_nor_link(tmp_path):
-    name = "=1 | <b> [x](https://evil.invalid) @channel `a` *b* _c_ www.evil.invalid #1"
+    name = "=1 | <b> [x](https://evil.invalid) @channel `a` *b* _c_ www.evil.invalid #1 $x_1$"
     filled = changed(fct_api_costs_daily=[api_cost(model=name)])
     text = as_markdown(page(tmp_path, filled, company=name))
     for begun in ("[x]", "<b>", "@channel", "`a`", "*b*", " _c_", "https://", "www.evil"):
         assert begun not in text.replace(f"\\{begun[0]}", ""), begun
+    # Between two dollars GitHub reads mathematics, of amounts too.
+    assert "\\$" in text
+    assert "$" not in text.replace("\\$", "")
     assert "## What changed, and why" in text
     assert "| chat |" in text
     blocks = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")]
     assert max(map(len, blocks)) > 3
     for block in blocks:
         assert len({line.replace("\\|", "").count("|") for line in block}) <= 1
+
+
+def test_a_command_with_a_hostile_name_stays_code_in_markdown():
+    found = replace(made_of(Row(("a", "b"))), reproduce="breakeven report --team 'a``<b>`'")
+    assert "Made again by ``` breakeven report --team 'a``<b>`' ```" in as_markdown(found)
 
 
 def test_each_format_is_written_whole_and_landed_once_for_one_content(tmp_path, monkeypatch, plain):
