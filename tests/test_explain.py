@@ -8,10 +8,12 @@ import itertools
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -21,7 +23,7 @@ from click.testing import CliRunner, Result
 from pipeline.cli.explain import explain
 from pipeline.cli.explained import as_json, print_explanation
 from pipeline.decisions.graph import build_project, shipped_graph
-from pipeline.demo import AS_OF, company, generate
+from pipeline.demo import AS_OF, Truth, company
 from pipeline.explain.api_costs import CostFigure, explain_cost
 from pipeline.explain.evidence import Evidence, NothingToExplainError
 from pipeline.explain.explanation import Equality, Explanation, Rows
@@ -44,10 +46,10 @@ _UNEVENTFUL = range(40, 45)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, generated_demo: tuple[Path, Truth]) -> Project:
     """The demo company with the telemetry of some of its days, built."""
     folder = tmp_path_factory.mktemp("explain") / "demo"
-    generate(folder)
+    shutil.copytree(generated_demo[0], folder)
     kept = {(_START + timedelta(days=day - 1)).isoformat() for day in _SPOOL_DAYS}
     for file in (folder / "inbox" / "nvml_spool").rglob("*.gz"):
         if not any(f"_{day}_" in file.name for day in kept):

@@ -22,18 +22,11 @@ def test_the_wheel_carries_the_sql_the_models_and_the_templates(wheel_environmen
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 
-def test_the_wheel_installs_and_runs_the_demo_outside_the_checkout(wheel_environment, tmp_path):
-    done = subprocess.run(
-        [str(wheel_environment / "bin" / "breakeven"), "demo"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_the_wheel_installs_and_runs_the_demo_outside_the_checkout(wheel_environment, demo_folder, tmp_path):
+    printed = (demo_folder.parent / "printed").read_text()
     for words in ("What a million tokens really cost", "What idle GPUs cost", "support-chat", "laws held"):
-        assert words in done.stdout
-    assert (tmp_path / "demo" / ".breakeven" / "reports" / "2026-10.html").exists()
+        assert words in printed
+    assert (demo_folder / ".breakeven" / "reports" / "2026-10.html").exists()
     where = [str(wheel_environment / "bin" / "python"), "-c", "import pipeline; print(pipeline.__file__)"]
     found = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(wheel_environment) in found.stdout

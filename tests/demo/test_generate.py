@@ -28,9 +28,8 @@ SPOT_HOURS = 62 + 33  # up to the interruption, and after it
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
-    folder = tmp_path_factory.mktemp("demo")
-    return folder, generate(folder)
+def demo(generated_demo: tuple[Path, Truth]) -> tuple[Path, Truth]:
+    return generated_demo
 
 
 def _inbox(folder: Path, source: str) -> list[Path]:

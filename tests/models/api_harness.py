@@ -30,6 +30,7 @@ from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
 from pipeline.sources.openrouter_activity import SOURCE as OPENROUTER_ACTIVITY
 from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from tests.models.landed_money import landed_money
+from tests.schemas import with_shared_schemas
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -261,11 +262,16 @@ def _needed(targets: Iterable[str], given: Iterable[str]) -> list[Model]:
     return list(needed.values())
 
 
+@functools.cache
+def _seeds() -> tuple[FrameRelation, ...]:
+    return tuple(load_seeds(models_root() / "seeds", cache=Path()))
+
+
 def _relations(tables: Mapping[str, Sequence[Row]], cache: Path) -> dict[str, Relation]:
     unknown = set(tables) - set(_DATED_SCHEMAS) - set(CONFIG_SCHEMAS)
     if unknown:
         raise KeyError(f"no such input: {', '.join(sorted(unknown))}")
-    relations: dict[str, Relation] = {seed.name: seed for seed in load_seeds(models_root() / "seeds", cache=cache)}
+    relations: dict[str, Relation] = {seed.name: replace(seed, folder=cache) for seed in _seeds()}
     for name, schema in {**_DATED_SCHEMAS, **CONFIG_SCHEMAS}.items():
         rows = [{column: row.get(column) for column in schema} for row in tables.get(name, ())]
         stray = {column for row in tables.get(name, ()) for column in row} - set(schema)
@@ -299,13 +305,18 @@ def build_tables(
         next((other for other in replaced if other.name == model.name), model)
         for model in _needed(targets, _DATED_SCHEMAS)
     ]
-    return Runner(models=models, relations=_relations(given, cache), cache=cache, threads=1).build()
+    relations = _relations(given, cache)
+    return Runner(models=models, relations=relations, cache=with_shared_schemas(cache), threads=1).build()
+
+
+@functools.cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def rows_of(built: Built, name: str) -> Rows:
     """Every row of a built table, in order of all its columns."""
-    connection = duckdb.connect()
-    result = connection.execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
+    result = _reader().execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
     columns = [column[0] for column in result.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 

@@ -23,6 +23,7 @@ from pipeline.sources.ecb_rates import RATES as ECB_RATES
 from pipeline.sources.invoice_csv import LINES, TOTALS
 from pipeline.sources.owned_gpus import CHARGES
 from tests.models.landed_money import landed_money
+from tests.schemas import with_shared_schemas
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -392,13 +393,18 @@ def build_tables(
     }
     models = [next((other for other in replaced if other.name == model.name), model) for model in _needed(targets)]
     nodes = before.nodes if before is not None else {}
-    return Runner(models=models, relations=_relations(given, cache), cache=cache, before=nodes, threads=1).build()
+    relations = _relations(given, cache)
+    return Runner(models, relations, with_shared_schemas(cache), before=nodes, threads=1).build()
+
+
+@functools.cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def rows_of(built: Built, name: str) -> Rows:
     """Every row of a built table, in order of all its columns."""
-    connection = duckdb.connect()
-    result = connection.execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
+    result = _reader().execute(f"select * from ({built.nodes[name].sql(None)}) order by all")
     columns = [column[0] for column in result.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
