@@ -19,8 +19,9 @@ from pipeline.landing.times import parse_stamp
 
 TOTAL_EVENT = "invoice.total"
 ADJUSTMENT_EVENT = "invoice.adjustment"
+RATE_EVENT = "invoice.rate"
 CLOSE_EVENT = "close"
-_KINDS_OF_EVENT = (TOTAL_EVENT, ADJUSTMENT_EVENT, CLOSE_EVENT)
+_KINDS_OF_EVENT = (TOTAL_EVENT, ADJUSTMENT_EVENT, RATE_EVENT, CLOSE_EVENT)
 KINDS = ("tax", "credit", "refund", "rounding", "fx", "late", "unmetered")
 # What the hash of a close is of: all that the event says beside it.
 _ALL = "everything"
@@ -137,6 +138,18 @@ class EnteredAdjustment:
 
 
 @dataclass(frozen=True)
+class EnteredRate:
+    """At what an invoice says that it is converted: `rate` of the reporting currency for one unit of its own."""
+
+    name: InvoiceName
+    rate: Decimal
+    reporting_currency: str
+    rate_date: date
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True)
 class Close:
     """A month that was closed, with everything that was: rows as `closing_invoices` and `closing_days` have them.
 
@@ -152,6 +165,8 @@ class Close:
     sha256: str
     invoices: tuple[Mapping[str, Any], ...] = field(repr=False)
     days: tuple[Mapping[str, Any], ...] = field(repr=False)
+    # Of invoices in another currency than the reporting one: what they came to in that, at which rate, as text.
+    conversions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -163,10 +178,11 @@ class Closing:
     """
 
     totals: Mapping[InvoiceName, EnteredTotal] = field(default_factory=dict)
+    rates: Mapping[InvoiceName, EnteredRate] = field(default_factory=dict)
     adjustments: tuple[EnteredAdjustment, ...] = ()
     closes: Mapping[tuple[date, str | None], Close] = field(default_factory=dict)
     left_out: tuple[tuple[Event, str], ...] = ()
-    replaced: tuple[EnteredTotal | EnteredAdjustment, ...] = ()
+    replaced: tuple[EnteredTotal | EnteredAdjustment | EnteredRate, ...] = ()
 
     @property
     def months(self) -> Mapping[date, Close]:
@@ -234,6 +250,7 @@ def closing_of(events: Iterable[Event]) -> Closing:
             reading.left_out.append((event, reason))
     return Closing(
         totals=reading.totals,
+        rates=reading.rates,
         adjustments=tuple(reading.adjustments.values()),
         closes=reading.closes,
         left_out=tuple(reading.left_out),
@@ -249,10 +266,11 @@ def is_about(event: Event, month: date) -> bool:
 class _Reading:
     def __init__(self) -> None:
         self.totals: dict[InvoiceName, EnteredTotal] = {}
+        self.rates: dict[InvoiceName, EnteredRate] = {}
         self.adjustments: dict[str, EnteredAdjustment] = {}
         self.closes: dict[tuple[date, str | None], Close] = {}
         self.left_out: list[tuple[Event, str]] = []
-        self.replaced: list[EnteredTotal | EnteredAdjustment] = []
+        self.replaced: list[EnteredTotal | EnteredAdjustment | EnteredRate] = []
 
     def read(self, event: Event) -> None:
         if event.kind == CLOSE_EVENT:
@@ -274,6 +292,8 @@ class _Reading:
             raise ValueError(f"{name.month:%Y-%m} was closed before this was entered")
         if event.kind == TOTAL_EVENT:
             self._total(event, name)
+        elif event.kind == RATE_EVENT:
+            self._rate(event, name)
         else:
             self._adjustment(event, name)
 
@@ -304,6 +324,23 @@ class _Reading:
         if before is not None:
             self.replaced.append(before)
         self.totals[name] = made
+
+    def _rate(self, event: Event, name: InvoiceName) -> None:
+        made = EnteredRate(
+            name=name,
+            rate=parse_amount(event.body["rate"]),
+            reporting_currency=parse_name(event.body["reporting_currency"], "reporting_currency"),
+            rate_date=date.fromisoformat(event.body["rate_date"]),
+            at=event.at,
+            by=str(event.body.get("by")),
+        )
+        if made.rate <= 0:
+            raise ValueError(f"rate is {made.rate}: it is above zero")
+        if made.reporting_currency == name.currency:
+            raise ValueError(f"the invoice is in {name.currency}, which is the reporting currency: it needs no rate")
+        if (before := self.rates.get(name)) is not None:
+            self.replaced.append(before)
+        self.rates[name] = made
 
     def _adjustment(self, event: Event, name: InvoiceName) -> None:
         made = EnteredAdjustment(
@@ -344,6 +381,7 @@ def close_body(
     tolerances: Mapping[str, str],
     invoices: Sequence[Mapping[str, Any]],
     days: Sequence[Mapping[str, Any]],
+    conversions: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The body of a close event: rows of `closing_invoices` and `closing_days` as text, and a hash of all of it."""
     said = {
@@ -355,6 +393,7 @@ def close_body(
         "as_of": as_of,
         "by": by,
         "tolerances": dict(tolerances),
+        "conversions": [dict(one) for one in conversions],
         "hash_is_of": _ALL,
     }
     return {**said, "sha256": digest(said)}
@@ -383,6 +422,7 @@ def _close(event: Event) -> Close:
         sha256=body["sha256"],
         invoices=tuple(_typed(row, "closing_invoices", _INVOICE_COLUMNS) for row in body["invoices"]),
         days=tuple(_typed(row, "closing_days", _DAY_COLUMNS) for row in body["days"]),
+        conversions=tuple(body.get("conversions", ())),
     )
 
 

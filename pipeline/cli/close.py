@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from pipeline.build.closing_tables import (
     ADJUSTMENT_EVENT,
     CLOSE_EVENT,
     KINDS,
+    RATE_EVENT,
     TOTAL_EVENT,
     Close,
     Closing,
     EnteredAdjustment,
+    EnteredRate,
     EnteredTotal,
     InvoiceName,
     close_body,
@@ -58,6 +61,7 @@ from pipeline.reports.closing import (
     state_of,
 )
 from pipeline.reports.figures import counted
+from pipeline.reports.invoice_rates import Converted, converted_invoices
 from pipeline.reports.questions import Questions
 
 # Without these, sums of lines are not those of the bills. That an invoice's lines add up is what a close is for.
@@ -254,6 +258,40 @@ def adjust(
     adjustment_id = entry.land(ADJUSTMENT_EVENT, body)
     shown = exact_money(Decimal(amount), entry.name.currency)
     _say(f"Entered: {kind} of {shown} on {invoice_id} of {issuer}. Its id is {adjustment_id}.")
+    entry.say_what_is_odd()
+
+
+@close.command()
+@project_option
+@_as_of
+@_of_an_invoice
+@click.option("--rate", required=True, metavar="RATE", help="Of the reporting currency for one unit of the invoice's.")
+@click.option("--date", "rate_date", required=True, metavar="YYYY-MM-DD", help="The day that the rate is of.")
+def rate(
+    folder: Path | None,
+    as_of: str | None,
+    month: str,
+    issuer: str,
+    currency: str,
+    invoice_id: str,
+    rate: str,
+    rate_date: str,
+) -> None:
+    """Say at which rate the issuer converts an invoice: it goes before the published one, and is kept with the close.
+
+    \b
+    Examples:
+      breakeven close rate --month 2026-10 --issuer aws --currency USD --invoice-id 21 --rate 0.8640 --date 2026-11-02
+    """
+    entry = _Entry.of(folder, as_of, month=month, issuer=issuer, currency=currency, invoice_id=invoice_id)
+    amount = _amount(rate, "--rate")
+    try:
+        day = date.fromisoformat(rate_date)
+    except ValueError:
+        raise click.BadParameter(f"{rate_date!r} is not a date like 2026-11-02.", param_hint="--date") from None
+    reporting = entry.project.config.reporting_currency
+    entry.land(RATE_EVENT, {"rate": rate, "reporting_currency": reporting, "rate_date": day.isoformat()})
+    _say(f"Entered: {invoice_id} of {issuer} is converted at {format(amount, 'f')} {reporting} of {day}.")
     entry.say_what_is_odd()
 
 
@@ -454,12 +492,14 @@ class _Closing:
                 return
             if not is_over:
                 self._print(groups)
+                self._conversions(questions, rows, closing, is_over=is_over)
                 self._tell(f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}, and cannot be closed yet.")
                 return
             if not rows:
                 of = "" if self.issuer is None else f" by {self.issuer}"
                 raise BreakevenError(printable(f"No bill{of} of {self.month:%Y-%m} has come: nothing to close."))
             self._print(groups)
+            conversions = self._conversions(questions, rows, closing, is_over=is_over)
             self._refuse_unproven(snapshot, questions)
             still_open = [row for row in rows if closing.close_of(self.month, row["issuer"]) is None]
             held_up = [group for group in groups_of(still_open, self.tolerances) if group.holds_up]
@@ -486,6 +526,7 @@ class _Closing:
             tolerances=self.tolerances.as_text(),
             invoices=still_open,
             days=days,
+            conversions=[one.body() for one in conversions if closing.close_of(self.month, one.issuer) is None],
         )
         self._refuse_what_came_meanwhile(closing)
         self.project.landing.record(kind=CLOSE_EVENT, subject=f"{self.month:%Y-%m}", body=body, now=self.now)
@@ -493,6 +534,21 @@ class _Closing:
             f"{self._named} is closed: snapshot {snapshot.snapshot_id}, sha256 {body['sha256'][:12]}. From now on it "
             "changes only by adjustments in the first month after it that is open."
         )
+
+    def _conversions(
+        self, questions: Questions, rows: Sequence[Mapping[str, Any]], closing: Closing, *, is_over: bool
+    ) -> list[Converted]:
+        """Invoices in another currency than the reporting one, in that; what has no rate is said and stops nothing."""
+        found, lacking = converted_invoices(
+            rows,
+            reporting_currency=self.project.config.reporting_currency,
+            entered=closing.rates,
+            published=questions.ask("close_rates", **self.period).to_dicts(),
+            is_over=is_over,
+        )
+        for text in (*(one.in_words() for one in found), *lacking):
+            self._tell(f"  {text}")
+        return found
 
     @property
     def _named(self) -> str:
@@ -562,6 +618,12 @@ class _Closing:
             f"{closed.sha256[:12]}; the figures above are those of then. All of them: breakeven report --month "
             f"{self.month:%Y-%m} --as-of {closed.snapshot_id}"
         )
+        for one in filter(self._is_meant, closed.conversions):
+            total = exact_money(Decimal(one["total"]), one["reporting_currency"])
+            self._tell(
+                f"  {one['invoice_id']} of {one['issuer']} came to {total} at {float(Fraction(one['rate'])):.8g} of "
+                f"{one['rate_date']} ({one['rate_source']})."
+            )
         for late in filter(self._is_meant, questions.ask("close_restated", **self.period).to_dicts()):
             if late["status"] != LATE:
                 self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {invoice_in_words(late)}.")
@@ -667,6 +729,7 @@ def _print_list(project: Project, now: datetime, output_format: str) -> None:
     rows = [
         *(_listed_total(total) for _, total in sorted(closing.totals.items())),
         *(_listed_adjustment(one) for one in closing.adjustments),
+        *(_listed_rate(one) for _, one in sorted(closing.rates.items())),
         *(_listed_replaced(one) for one in closing.replaced),
         *(
             {
@@ -752,8 +815,21 @@ def _listed_adjustment(one: EnteredAdjustment) -> dict[str, Any]:
     }
 
 
-def _listed_replaced(one: EnteredTotal | EnteredAdjustment) -> dict[str, Any]:
-    row = _listed_total(one) if isinstance(one, EnteredTotal) else _listed_adjustment(one)
+def _listed_rate(one: EnteredRate) -> dict[str, Any]:
+    return {
+        **_listed_name(one.name),
+        "what": "rate",
+        "said": f"{format(one.rate, 'f')} {one.reporting_currency} of {one.rate_date}",
+        "at": f"{one.at:%Y-%m-%d %H:%M}",
+        "by": one.by,
+    }
+
+
+def _listed_replaced(one: EnteredTotal | EnteredAdjustment | EnteredRate) -> dict[str, Any]:
+    if isinstance(one, EnteredRate):
+        row = _listed_rate(one)
+    else:
+        row = _listed_total(one) if isinstance(one, EnteredTotal) else _listed_adjustment(one)
     return {**row, "what": f"replaced {row['what']}"}
 
 

@@ -66,7 +66,7 @@ def project(billed: SmallProject, tmp_path: Path) -> SmallProject:
 
 def close(project: SmallProject, *words: str, now: str = CLOSED_AT) -> Result:
     """`breakeven close WORDS`; a subcommand comes first."""
-    sub = list(words[:1]) if words and words[0] in ("enter", "adjust") else []
+    sub = list(words[:1]) if words and words[0] in ("enter", "adjust", "rate") else []
     where = ["--project", str(project.folder), "--as-of", now]
     return CliRunner().invoke(group, ["close", *sub, *where, *words[len(sub) :]])
 
@@ -205,6 +205,43 @@ def test_an_issuer_is_closed_alone_while_another_does_not_tie(project: SmallProj
     days = [(day["issuer"], day["usage_date"]) for body in bodies for day in body["days"]]
     assert len(days) == len(set(days)) == 5
     assert {row["issuer"] for body in bodies for row in body["invoices"]} == {"anthropic", "gpucloud", HOSTILE}
+
+
+def test_an_invoice_in_another_currency_is_converted_once_at_its_own_rate_which_the_close_keeps(
+    project: SmallProject,
+) -> None:
+    """Case 18, B23, law 3: what has no rate stays in its currency and stops nothing; 7.00 at 0.8640 is 6.05 euros."""
+    project.configure(reporting_currency="EUR")
+    project.project.land_config(datetime(2026, 11, 6, 4, 30, tzinfo=UTC))
+    made = entered(project)
+    about = ["--month", "2026-10", "--issuer", "anthropic", "--currency", "USD", "--invoice-id", "INV-77"]
+
+    def rate(amount: str, day: str = "2026-11-02", *, currency: str = "USD") -> Result:
+        named = [currency if word == "USD" else word for word in about]
+        return close(made, "rate", *named, "--rate", amount, "--date", day, now=a_minute_later(made))
+
+    said = words_of(close(made, "--month", "2026-10", "--dry-run"))
+    assert "INV-77 of anthropic: no rate from USD to EUR is published. `breakeven close rate` enters" in said
+    assert "2026-10 would be closed." in said
+    assert "above zero" in words_of(rate("0"))
+    assert "is not a date like" in words_of(rate("0.9", "2.11.2026"))
+    assert "needs no rate" in words_of(rate("0.9", currency="EUR"))
+    assert rate("0.9").exit_code == 0
+    assert "is converted at 0.8640 EUR of 2026-11-02." in words_of(rate("0.8640"))
+    done = close(made, "--month", "2026-10")
+    assert done.exit_code == 0, done.output
+    assert "INV-77 of anthropic: €6.05 at 0.864 of 2026-11-02 (the issuer's own)." in words_of(done)
+    (event,) = events(made, CLOSE_EVENT)
+    (kept,) = event.body["conversions"]
+    assert (kept["total"], kept["in_scope_cost"], kept["adjustments_cost"], kept["rate_date"], kept["rate_source"]) == (
+        "6.05", "5.62", "0.43", "2026-11-02", "issuer",
+    )  # fmt: skip
+    assert "INV-77 of anthropic came to €6.05 at 0.864 of 2026-11-02 (issuer)." in words_of(
+        close(made, "--month", "2026-10", now="2026-11-06T07:00:00Z")
+    )
+    listed = words_of(close(made, "--list"))
+    assert "INV-77: rate (0.8640 EUR of 2026-11-02)" in listed
+    assert "INV-77: replaced rate (0.9 EUR of 2026-11-02)" in listed
 
 
 def test_a_closed_month_is_restated_by_a_row_of_the_month_in_which_it_came(project: SmallProject) -> None:

@@ -1,0 +1,39 @@
+"""An invoice in another currency: one rounding, and parts that sum to it."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.economics.invoice_conversion import converted_once
+
+
+@given(
+    st.lists(st.fractions(-(10**6), 10**6, max_denominator=10**6), max_size=8),
+    st.fractions(Fraction(1, 10**4), 10**4, max_denominator=10**8),
+    st.sampled_from([0, 2, 3]),
+)
+def test_the_parts_are_the_whole_rounded_once(parts: list[Fraction], rate: Fraction, digits: int) -> None:
+    found = converted_once(parts, rate=rate, digits=digits)
+    assert sum(found) == round(sum(parts, Fraction(0)) * rate * 10**digits)
+    assert all(abs(one - part * rate * 10**digits) < 1 for one, part in zip(found, parts, strict=True))
+
+
+def test_an_invoice_is_converted_at_its_issuers_rate_once_and_then_split() -> None:
+    """Case 18, B23: $20,631.02 at 0.8640 is 17,825.20, by 4:2:2 8,912.60, 4,456.30, 4,456.30; 3 x 10.02 is 25.97."""
+    whole, rate = Fraction("20631.02"), Fraction("0.8640")
+    assert converted_once([whole], rate=rate, digits=2) == [17_825_20]
+    assert converted_once([whole * part / 8 for part in (4, 2, 2)], rate=rate, digits=2) == [
+        8_912_60,
+        4_456_30,
+        4_456_30,
+    ]
+    assert sum(converted_once([Fraction("10.02")] * 3, rate=rate, digits=2)) == 25_97
+    assert 3 * converted_once([Fraction("10.02")], rate=rate, digits=2)[0] == 25_98
+    assert converted_once([Fraction("-10.02")], rate=rate, digits=2) == [-8_66]
+
+
+def test_a_rate_of_nothing_converts_nothing() -> None:
+    with pytest.raises(ValueError, match="same sign"):
+        converted_once([Fraction(1)], rate=Fraction(0), digits=2)
