@@ -559,6 +559,30 @@ class Mail(_Section):
     password_env: EnvironmentName | None = None
 
 
+class SpendGuard(_Section):
+    """Say at once when an hour of a key's use of a model is `multiple` times what that hour of the week was, and
+    `floor` above it: by counters at list prices, in the reporting currency an hour. Needs a run each hour.
+    """
+
+    multiple: Money = Field(default=Decimal(3), gt=1, le=1000)
+    floor: Money = Field(default=Decimal(50), gt=0)
+
+
+class OutletConfig(_Section):
+    """Where cases are told beside Slack: a webhook whose URL is in `url_env`, or letters to `to` by `mail`.
+
+    Each outlet is told each case once, by itself. Floor, quiet hours and posts a week are those of `slack`.
+    `only_teams`: no cases but those of these teams.
+    """
+
+    name: Name
+    kind: Literal["webhook", "teams", "discord", "email"]
+    url_env: EnvironmentName | None = None
+    to: Addresses = ()
+    only_teams: Names = ()
+    on_uncertain: Literal["hold", "repost"] = "hold"
+
+
 class Reports(_Section):
     """What the monthly job makes of each month, where it puts it, and to whom it is mailed once it is settled."""
 
@@ -608,6 +632,8 @@ class Config(_Section):
     accounting: Accounting = Accounting()
     slack: Slack = Slack()
     mail: Mail | None = None
+    outlets: tuple[OutletConfig, ...] = ()
+    spend_guard: SpendGuard | None = None
     reports: Reports = Reports()
     alerts: AlertRule = AlertRule()
 
@@ -847,12 +873,31 @@ def _loose_ends(config: Config) -> Iterator[_Problem]:
     if config.mail is not None and config.mail.security == "none" and config.mail.password_env is not None:
         fix = "The password would go out unencrypted. Write starttls or tls, or leave password_env out."
         yield _problem("mail", "security", value="none", fix=fix)
+    yield from _outlets_of_nothing(config)
     if config.reports.mail_to and config.mail is None:
         fix = "Say in `mail` by which server: host, from, and password_env where it wants a password."
         yield _problem("reports", "mail_to", value=config.reports.mail_to[0], fix=fix)
     for index, overhead in enumerate(config.overheads):
         if overhead.deployment is not None and overhead.deployment not in deployments:
             yield _problem("overheads", index, "deployment", value=overhead.deployment, fix=no_such)
+
+
+def _outlets_of_nothing(config: Config) -> Iterator[_Problem]:
+    """An outlet that could tell nobody, or two that would take each other's cases for told."""
+    names: set[str] = set()
+    for index, outlet in enumerate(config.outlets):
+        if outlet.name in names:
+            yield _problem("outlets", index, "name", value=outlet.name, fix="Another outlet is called so. Rename one.")
+        names.add(outlet.name)
+        if outlet.kind == "email":
+            if not outlet.to:
+                yield _problem("outlets", index, "to", value="nobody", fix="Name the addresses that letters go to.")
+            if config.mail is None:
+                fix = "Say in `mail` by which server: host, from, and password_env where it wants a password."
+                yield _problem("outlets", index, "kind", value="email", fix=fix)
+        elif outlet.url_env is None:
+            fix = "Name the environment variable that holds the webhook's URL. The URL itself is a secret."
+            yield _problem("outlets", index, "url_env", value="not said", fix=fix)
 
 
 def _unknown_in_contract(index: int, contract: Contract) -> Iterator[_Problem]:

@@ -176,12 +176,17 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One case as said: `plain` for a terminal, `text` Slack's fallback (escaped mrkdwn), `blocks` Block Kit."""
+    """One case as said: `plain` for a terminal, `text` Slack's fallback (escaped mrkdwn), `blocks` Block Kit.
+
+    `headline`, `lines`: the same for any other outlet, which escapes it; a line is a label, or "", and its text.
+    """
 
     case_key: str
     plain: str
     text: str
     blocks: tuple[Mapping[str, Any], ...]
+    headline: str = ""
+    lines: tuple[tuple[str, str], ...] = ()
 
     @property
     def text_hash(self) -> str:
@@ -501,6 +506,8 @@ def message_for(case: Case, *, currency: str, company: str, has_buttons: bool = 
         plain="\n".join(lines),
         text=mrkdwn(f"{headline}. {said.at_stake}", FALLBACK_LIMIT),
         blocks=tuple(blocks[:BLOCK_COUNT_LIMIT]),
+        headline=headline,
+        lines=(*decision, *facts, ("Check", command), ("", footer)),
     )
 
 
@@ -526,6 +533,8 @@ def _digest(case: Case, *, currency: str, company: str) -> Message:
         plain="\n".join([headline, *lines, footer]),
         text=mrkdwn(f"{headline}: {'; '.join(lines)}", FALLBACK_LIMIT),
         blocks=({"type": "header", "text": heading}, *listed, context),
+        headline=headline,
+        lines=(*(("", line) for line in lines), ("", footer)),
     )
 
 

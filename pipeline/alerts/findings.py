@@ -426,10 +426,17 @@ def ended_findings(
         elif kind in _DECLARED and (name.partition("/")[2] if kind == "overspend" else subject) not in declared:
             why = f"breakeven.yaml has no such {_DECLARED[kind]} any more."
             found.append(_ended(subject, inert(name, _NAME), day=day, said="is declared no more", why=why))
+        elif kind == "guard" and case.usage_date < day - timedelta(days=_GUARDED_DAYS):
+            why = "No bill has named that day's use for four weeks; what was said was at list prices."
+            found.append(_ended(subject, inert(name, _NAME), day=day, said="it was never billed", why=why))
         elif kind == "anomaly" and subject not in declared:
             why = "It has had no unusual day for four weeks."
             found.append(_ended(subject, inert(name, _NAME), day=day, said="as usual again", why=why))
     return found
+
+
+# As far back as bills of an hour that fired are looked for.
+_GUARDED_DAYS = 28
 
 
 # Kinds of subjects that breakeven.yaml declares, and what it calls them.

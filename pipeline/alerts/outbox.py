@@ -93,10 +93,14 @@ class Events(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Posted:
-    """The outlet took the message. `timestamp` identifies it where it can be edited later."""
+    """The outlet took the message. `timestamp` identifies it where it can be edited later.
+
+    `detail`: who of its readers did not get it.
+    """
 
     channel: str | None
     timestamp: str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,13 +189,18 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A case that somebody should know is not, or not surely, in the channel."""
+    """A case that somebody should know is not, or not surely, in the channel. `to`: an outlet's name; None is Slack."""
 
     case_key: str
     kind: str
     code: str
     detail: str
     at: str
+    to: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.case_key}{'' if self.to is None else f' to {self.to}'}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -522,7 +531,7 @@ class Outbox:
         if isinstance(answer, Posted):
             self._confirm(case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted")
             shown = self._show(case, outlet, channel=answer.channel, timestamp=answer.timestamp)
-            return _outcome(message, "posted", f"Posted.{shown}"), None
+            return _outcome(message, "posted", f"Posted.{shown} {answer.detail}".rstrip()), None
         if isinstance(answer, Uncertain):
             self._note(UNCERTAIN, case.subject, attempt, {"code": answer.code, "detail": answer.detail})
             journal = self._journal(case.key)
@@ -671,18 +680,20 @@ class Outbox:
 
 def open_problems(events: Sequence[EventLike]) -> list[Problem]:
     """What `breakeven status` shows: cases refused, uncertain or held, and posts that could not be edited."""
-    posted = {event.body["case_key"] for event in events if event.kind == POSTED}
+    posted = {_where(event) for event in events if event.kind == POSTED}
     settled = {event.body["case_key"] for event in events if event.kind == ACKNOWLEDGED}
-    problems: dict[str, Problem] = {}
+    problems: dict[tuple[str, str], Problem] = {}
     for event in events:
-        key = event.body.get("case_key")
-        if key is None:
+        case_key = event.body.get("case_key")
+        if case_key is None:
             continue
-        is_send = event.kind in (REFUSED, UNCERTAIN, HELD) and key not in posted and key not in settled
+        key = _where(event)
+        is_send = event.kind in (REFUSED, UNCERTAIN, HELD) and key not in posted and case_key not in settled
         if is_send or event.kind == UPDATE_REFUSED:
             at = getattr(event, "at", None)
             problems[key] = Problem(
-                case_key=key,
+                case_key=case_key,
+                to=event.body.get("to"),
                 kind=event.kind,
                 code=event.body.get("code", ""),
                 detail=event.body.get("detail", ""),
@@ -691,6 +702,11 @@ def open_problems(events: Sequence[EventLike]) -> list[Problem]:
         elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
             problems.pop(key, None)
     return [problem for _, problem in sorted(problems.items())]
+
+
+def _where(event: EventLike) -> tuple[str, str]:
+    """A case, and the outlet that it is told to: "" is Slack."""
+    return event.body["case_key"], event.body.get("to") or ""
 
 
 def _subject_of(case: str, by_subject: Mapping[str, Sequence[EventLike]]) -> str:

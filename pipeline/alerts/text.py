@@ -79,6 +79,11 @@ def utf16_units(text: str) -> int:
     return sum(2 if ord(character) > 0xFFFF else 1 for character in text)
 
 
+def cut(text: str, limit: int) -> str:
+    """At most `limit` UTF-16 units; what is cut ends with an ellipsis."""
+    return text if utf16_units(text) <= limit else _cut(text, limit)
+
+
 def _cut(text: str, limit: int) -> str:
     used = 0
     for index, character in enumerate(text):

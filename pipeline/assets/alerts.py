@@ -1,8 +1,10 @@
 """`alerts/slack`: one case at a time, said once. What is not settled or not proven is not said."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -26,11 +28,15 @@ from pipeline.alerts.findings import (
     waste_subject,
 )
 from pipeline.alerts.manners import QuietHours
-from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Picture
+from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Outlet, Picture
+from pipeline.alerts.outlets import outlet_of
 from pipeline.alerts.rehearsal import Rehearsal, rehearse
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import app_token_of, outlet_from_config
+from pipeline.alerts.spend_guard import guard_findings
 from pipeline.alerts.text import inert, money
+from pipeline.alerts.told import EventLike
+from pipeline.alerts.view import OutletEvents
 from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.snapshot import Snapshot
@@ -71,6 +77,7 @@ class Findings:
     owners: Mapping[tuple[str, str], str | None]
     ranked: Mapping[str, Sequence[str]]
     declared: Collection[str]
+    guard: "Guard | None"
     floor: Floor
     currency: str
 
@@ -92,6 +99,21 @@ class Findings:
             *source_findings(self.sources, day=day, owners=self.owners),
             *restated_findings(self.restated, day=day),
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What the hourly guard reads, and its rule: money an hour in the reporting currency."""
+
+    hours: Sequence[Row]
+    days: Sequence[Row]
+    multiple: Fraction
+    floor: Fraction
+
+    def findings(self, events: Sequence[EventLike], *, currency: str) -> list[Finding]:
+        return guard_findings(
+            self.hours, self.days, events, multiple=self.multiple, floor=self.floor, currency=currency
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +161,7 @@ def _findings(questions: Questions, proof: Proof, config: Config, *, as_of: date
             *_declared(config, waste=waste, prepaid=prepaid),
             *(anomaly_subject(row) for row in refused),
         },
+        guard=_guard(questions, config, today),
         ranked=_ranked(questions.ask("advice", to_date=today).to_dicts(), currency=config.reporting_currency),
         floor=floor_of(config),
         currency=config.reporting_currency,
@@ -157,6 +180,19 @@ def _ranked(rows: Sequence[Row], *, currency: str) -> dict[str, list[str]]:
         text = f"{row['advice']} {inert(what, 80)}: {money(row['saving_rc_per_month'], currency)} a month"
         ranked.setdefault(row["deployment_id"], []).append(text)
     return ranked
+
+
+def _guard(questions: Questions, config: Config, today: date) -> Guard | None:
+    said = config.spend_guard
+    if said is None:
+        return None
+    period: dict[str, Any] = {"from_date": today - timedelta(days=7 * 4 + 2), "to_date": today + DAY}
+    return Guard(
+        hours=questions.ask("spend_guard_hours", **period).to_dicts(),
+        days=questions.ask("spend_guard_days", **period).to_dicts(),
+        multiple=Fraction(said.multiple),
+        floor=Fraction(said.floor),
+    )
 
 
 def _laws_about(row: Row, proof: Proof) -> tuple[str, ...]:
@@ -275,33 +311,91 @@ def announce(
     config = config_of(project, snapshot)
     said = sayable(snapshot, config)
     outlet = outlet_from_config(project.config.slack, environment=environment)
-    is_shadow = outlet is not None and not speaking(project.landing.events()).is_enabled
-    outbox = Outbox(
-        events=project.landing,
-        outlet=None if is_shadow else outlet,
-        clock=lambda: now,
-        sleep=sleep,
-        company=project.config.company,
-        currency=config.reporting_currency,
-        on_uncertain=project.config.slack.on_uncertain,
-        snapshot_id=snapshot.snapshot_id,
-        has_buttons=app_token_of(project.config.slack, environment=environment) is not None,
-        why_printed="Not enabled (`breakeven alerts enable`)" if is_shadow else "No Slack token",
-        floor=floor_of(config),
-        posts_per_week=project.config.slack.posts_per_week,
-        channels=project.config.slack.teams,
-        quiet=quiet_hours_of(project.config),
-        pictures=lambda case: pictures_of(case, snapshot, config, said.findings),
-    )
-    day, events = snapshot.as_of.date() - DAY, project.landing.events()
-    findings = [*said.findings.of_today(day), *dispute_findings(events)]
-    known = {finding.subject for finding in findings}
-    findings += ended_findings(events, known=known, declared=said.findings.declared, day=day)
-    declared = said.findings.declared
+    others, unusable = _others(project.config, environment=environment, now=now)
+    is_set = outlet is not None or bool(others)
+    is_shadow = is_set and not speaking(project.landing.events()).is_enabled
+    common: dict[str, Any] = {
+        "clock": lambda: now,
+        "sleep": sleep,
+        "company": project.config.company,
+        "currency": config.reporting_currency,
+        "snapshot_id": snapshot.snapshot_id,
+        "floor": floor_of(config),
+        "posts_per_week": project.config.slack.posts_per_week,
+        "quiet": quiet_hours_of(project.config),
+    }
+    outcomes: list[Outcome] = []
+    if outlet is not None or is_shadow or not others:
+        view = OutletEvents(project.landing, name=None)
+        outbox = Outbox(
+            events=view,
+            outlet=None if is_shadow else outlet,
+            on_uncertain=project.config.slack.on_uncertain,
+            has_buttons=app_token_of(project.config.slack, environment=environment) is not None,
+            why_printed="Not enabled (`breakeven alerts enable`)" if is_shadow else "No Slack token",
+            channels=project.config.slack.teams,
+            pictures=lambda case: pictures_of(case, snapshot, config, said.findings),
+            **common,
+        )
+        outcomes += _announce(said, outbox, view, as_of=snapshot.as_of)
+    for name, other in () if is_shadow else others.items():
+        declared = next(one for one in project.config.outlets if one.name == name)
+        view = OutletEvents(project.landing, name=name)
+        outbox = Outbox(events=view, outlet=other, on_uncertain=declared.on_uncertain, **common)
+        of_teams = None if not declared.only_teams else frozenset(declared.only_teams)
+        told = _announce(said, outbox, view, as_of=snapshot.as_of, of_teams=of_teams)
+        outcomes += [replace(one, detail=f"To {name}: {one.detail}") for one in told]
+    if unusable is not None:
+        raise unusable
+    return outcomes
+
+
+def _others(
+    config: Config, *, environment: Mapping[str, str], now: datetime
+) -> tuple[dict[str, Outlet], AlertError | None]:
+    """The outlets beside Slack that can be used, by name, and why one cannot, which ends the run once the others are
+    told. One whose variable is not set is doctor's to tell.
+    """
+    found: dict[str, Outlet] = {}
+    unusable: AlertError | None = None
+    for declared in config.outlets:
+        try:
+            outlet = outlet_of(declared, config.mail, environment=environment, now=lambda: now)
+        except AlertError as error:
+            unusable = error
+            continue
+        if outlet is not None:
+            found[declared.name] = outlet
+    return found, unusable
+
+
+def _announce(
+    said: Sayable,
+    outbox: Outbox,
+    events: OutletEvents,
+    *,
+    as_of: datetime,
+    of_teams: frozenset[str] | None = None,
+) -> list[Outcome]:
+    """What there is to say, to one outlet. of_teams: to nobody else; None is everybody."""
+    day, told = as_of.date() - DAY, events.events()
+    findings = [*said.findings.of_today(day), *dispute_findings(told)]
+    if said.findings.guard is not None:
+        findings += said.findings.guard.findings(told, currency=said.findings.currency)
+    known, declared = {finding.subject for finding in findings}, said.findings.declared
+    findings = [one for one in findings if of_teams is None or one.team in of_teams]
+    # What this outlet was told of it, whoever's it was.
+    findings += ended_findings(told, known=known, declared=declared, day=day)
+    # The tables keep the last verdict of a workload that is declared no more.
+    verdicts = [
+        row
+        for row in said.verdicts
+        if subject_of(row.workload) in declared and (of_teams is None or row.team in of_teams)
+    ]
+    workloads = {row.workload for row in verdicts}
     return outbox.announce(
-        # The tables keep the last verdict of a workload that is declared no more.
-        verdicts=[row for row in said.verdicts if subject_of(row.workload) in declared],
-        alerts=[row for row in said.alerts if subject_of(row.workload) in declared],
+        verdicts=verdicts,
+        alerts=[row for row in said.alerts if row.workload in workloads],
         findings=findings,
         ranked=said.findings.ranked,
     )

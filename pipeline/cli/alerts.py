@@ -15,6 +15,7 @@ import polars as pl
 
 from pipeline.alerts.buttons import DONE, SNOOZE, WRONG, Pressed
 from pipeline.alerts.outbox import AlertError
+from pipeline.alerts.outlets import outlets_set
 from pipeline.alerts.rehearsal import Rehearsal, Rehearsed
 from pipeline.alerts.shadow import DISABLED, ENABLED, SUBJECT, speaking
 from pipeline.alerts.slack import app_token_of, outlet_from_config
@@ -171,9 +172,11 @@ def _record(project: Project, kind: str) -> None:
 
 def _enabled(project: Project) -> str:
     outlet = outlet_from_config(project.config.slack, environment=os.environ)
-    if outlet is None:
+    names = outlets_set(project.config, environment=os.environ)
+    if outlet is None and not names:
         return "Enabled. Nothing can be posted yet: no channel with a token, and no webhook, is set. `breakeven doctor`"
-    return f"Enabled: what is new is posted from the next run on{f', to {outlet.channel}' if outlet.channel else ''}."
+    places = [] if outlet is None else [outlet.channel or "Slack"]
+    return f"Enabled: what is new is posted from the next run on, to {', '.join([*places, *names])}."
 
 
 def _is_agreed(output_format: str) -> bool:

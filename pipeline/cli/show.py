@@ -475,7 +475,7 @@ def status(
         if cases:
             print_cases(cases)
         for problem in problems:
-            out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
+            out.print(f"MESSAGE {problem.in_words}", style="yellow", markup=False)
         print_watches(sure)
         if closed is not None:
             out.print(printable(closed), markup=False)

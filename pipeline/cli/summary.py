@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.alerts.outbox import AlertError, open_problems
+from pipeline.alerts.outlets import outlets_set
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import outlet_from_config
 from pipeline.alerts.told import PRINTED
@@ -236,7 +237,7 @@ def _messages(project: Project, before: Collection[str]) -> None:
         out.print(f"\n[bold]Slack would be told[/bold] ({why}, so it is stored and printed):")
         out.print(str(event.body["plain"]), markup=False)
     for problem in open_problems(events):
-        out.print(f"MESSAGE {problem.case_key}: {problem.detail}", style="yellow", markup=False)
+        out.print(f"MESSAGE {problem.in_words}", style="yellow", markup=False)
     if not printed:
         out.print("\nNothing new to tell Slack.")
 
@@ -246,6 +247,7 @@ def _why_only_printed(project: Project, events: Sequence[Event]) -> str:
         is_set = outlet_from_config(project.config.slack, environment=os.environ) is not None
     except AlertError:
         is_set = False
+    is_set = is_set or bool(outlets_set(project.config, environment=os.environ))
     is_shadow = is_set and not speaking(events).is_enabled
     return "nothing is posted before `breakeven alerts enable`" if is_shadow else "no token is set"
 

@@ -24,7 +24,7 @@ from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.inputs import input_findings
 from pipeline.doctor.landing import LandingLook
 from pipeline.doctor.side_by_side import Asked, NoAnswerError
-from pipeline.doctor.slack import ask_slack, slack_findings
+from pipeline.doctor.slack import ask_slack, outlet_findings, slack_findings
 from pipeline.doctor.sources import (
     AskedSource,
     access_findings,
@@ -130,6 +130,7 @@ def _examined(
     ]
     contents = look.contents if look is not None else None
     of_slack = slack_findings(config.slack, asked_slack, contents, environment=environment, until=until, now=now)
+    of_slack += outlet_findings(config, environment=environment)
     secrets = secrets_of(config, environment)
     every = (*of_sources, *of_landing, *of_state, *of_slack, *of_figures, *_closed(look, now=now))
     return [told(found, secrets) for found in every]
@@ -248,7 +249,8 @@ def _days(asked: AskedSource, told_by: ToldBySnapshot, snapshot: Snapshot | None
 
 def secrets_of(config: Config, environment: Mapping[str, str]) -> list[str]:
     """What must not be repeated: variables that breakeven.yaml names, and those whose name says they are secret."""
-    named = {source.key_env for source in config.sources} | {config.slack.token_env, config.slack.webhook_env}
+    named = {source.key_env for source in config.sources} | {outlet.url_env for outlet in config.outlets}
+    named |= {config.slack.token_env, config.slack.webhook_env, config.mail.password_env if config.mail else None}
     return [
         value.strip()
         for name, value in environment.items()

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 from pipeline.alerts.outbox import AlertError, open_problems
+from pipeline.alerts.outlets import outlet_of
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token
 from pipeline.alerts.told import kept_quiet
-from pipeline.config import Slack
+from pipeline.config import Config, Slack
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.side_by_side import Asked, NoAnswerError
 from pipeline.landing.landing import Contents
@@ -57,6 +58,28 @@ def slack_findings(
         *_unsaid(contents),
         *_always_quiet(slack, contents, now=now),
     ]
+
+
+def outlet_findings(config: Config, *, environment: Mapping[str, str]) -> list[Finding]:
+    """Of each outlet beside Slack, whether what it needs is set. None can be tried without a message."""
+    found = []
+    for outlet in config.outlets:
+        needs = f"{outlet.kind} {outlet.name}"
+        try:
+            is_set = outlet_of(outlet, config.mail, environment=environment) is not None
+        except AlertError as error:
+            found.append(_of_outlet(needs, "fix", str(error), fix="Set that variable anew", cost=Cost.NOBODY_IS_TOLD))
+            continue
+        if is_set:
+            found.append(_of_outlet(needs, "ok", "is set; it cannot be tried without a message"))
+        else:
+            said, fix = f"{outlet.url_env} is not set: it is told nothing", f"Set {outlet.url_env}, or leave it out"
+            found.append(_of_outlet(needs, "fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD))
+    return found
+
+
+def _of_outlet(subject: str, state: Any, said: str, **more: Any) -> Finding:
+    return Finding(AREA, subject, "outlet", state, said, **more)
 
 
 def _always_quiet(slack: Slack, contents: Contents | None, *, now: datetime) -> list[Finding]:
@@ -147,7 +170,7 @@ def _unsaid(contents: Contents | None) -> list[Finding]:
     if not problems:
         return []
     first = problems[0]
-    said = f"{counted(len(problems), 'message')} may not have arrived: {first.case_key}: {first.detail}"
+    said = f"{counted(len(problems), 'message')} may not have arrived: {first.in_words}"
     fix = "infra/RUNBOOK.md, A message may not have arrived"
     return [_found("fix", said, fix=fix, cost=Cost.NOBODY_IS_TOLD, check="messages")]
 

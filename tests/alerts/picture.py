@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     page = folder / "messages.html"
     body = "".join(html_of(blocks) for blocks in payloads().values())
     page.write_text(f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>{body}", encoding="utf-8")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=720,2600"]
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=720,3600"]
     subprocess.run([*command, f"--screenshot={folder / 'messages.png'}", page.as_uri()], check=True, timeout=60)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.alerts.anomaly_findings import anomaly_findings
 from pipeline.alerts.case import Case, message_for
 from pipeline.alerts.findings import (
     budget_findings,
@@ -362,7 +363,8 @@ def test_what_is_found_no_more_is_ended_and_no_case_stays_open_for_ever(slack, e
 
 
 def test_what_is_declared_no_more_is_ended_and_what_only_is_silent_is_not(slack, events, clock):
-    said = [found for make in EVERY_KIND.values() for found in make("chat")]
+    kinds = ("waste", "runway", "overspend", "source", "restated")
+    said = [found for kind in kinds for found in EVERY_KIND[kind]("chat")]
     subjects = {found.subject for found in said} | {SUBJECT}
     rows = {"verdicts": [verdict()], "alerts": [alert()]}
     outbox(events, bot(slack), clock).announce(**rows, findings=said)
@@ -527,7 +529,35 @@ EVERY_KIND = {
         [source(blocked=[DAY], source=name, account=name, dataset=name)], day=DAY, owners={(name, name): name}
     ),
     "restated": lambda name: restated_findings([restated()], day=DAY),
+    "stale": lambda name: runway_findings([prepaid(DAY - timedelta(days=12), 14, account=f"{name}-old")], day=DAY),
+    "late_budget": lambda name: of_budgets(
+        budget(
+            "over",
+            spent="1040",
+            forecast="1040",
+            month_from_date=date(2025, 12, 1),
+            settled_days_count=31,
+            scope_name=name,
+        )
+    ),
+    "anomaly": lambda name: anomaly_findings(
+        [
+            unusual_day(DAY, "250", "50", key=name),
+            unusual_day(DAY, "5", "205", key=f"{name}-2"),
+            unusual_day(DAY, "500", "500", key=None, lane="all", is_unusual=False),
+        ],
+        day=DAY,
+        floor=FLOOR,
+        currency="USD",
+        teams={},
+    ),
 }
+
+
+def unusual_day(day, cost, expected, *, key, **changes):
+    said = {"lane": "api", "account": "acme", "sub_account_id": "ws", "api_key_id": key, "model": "opus", "team": key}
+    said |= {"deployment_id": None, "is_unusual": True, "usage_date": day}
+    return {**said, "cost_rc": Decimal(cost), "expected_cost_rc": Decimal(expected), **changes}
 
 
 def payload_of(finding):
@@ -545,7 +575,7 @@ def test_payloads_of_every_subject_are_the_golden_ones():
 @pytest.mark.parametrize("kind", EVERY_KIND)
 @pytest.mark.parametrize("name", [HOSTILE, "x" * 5000, "𝔘" * 2000, "a\nb\x00c"])
 def test_hostile_names_stay_within_slacks_limits_and_are_inert(kind, name):
-    (found,) = EVERY_KIND[kind](name)
+    found = EVERY_KIND[kind](name)[0]
     payload = payload_of(found)
     assert error_in(payload, needs_metadata=False) is None
     said = json.dumps(payload["blocks"], ensure_ascii=False) + payload["text"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from pipeline.decisions.graph import build_project, current_snapshot
 from pipeline.demo import AS_OF
 from pipeline.landing.project import Project
 from tests.alerts.fake_slack import serving
+from tests.alerts.fake_webhook import serving_webhook
 
 # Of workloads; the waste of their own deployments saves less, and is no case beside theirs.
 SPEAKING = {"workload:support-chat#1", "workload:internal-search#1"}
@@ -103,21 +105,27 @@ def test_declared_quality_that_turns_a_verdict_holds_its_message_and_the_others_
 
 def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept(silent_demo: Path) -> None:
     config = silent_demo / "breakeven.yaml"
-    with serving() as slack:
+    with serving() as slack, serving_webhook() as hook:
         said = yaml.safe_load(config.read_text()) | {"slack": {"channel": "#llm-costs", "api_url": slack.api_url}}
+        said["outlets"] = [
+            {"name": "finance", "kind": "webhook", "url_env": "FINANCE_HOOK"},
+            {"name": "nobody", "kind": "teams", "url_env": "NOT_SET"},
+            {"name": "search", "kind": "webhook", "url_env": "SEARCH_HOOK", "only_teams": ["demo-search"]},
+        ]
         config.unlink()
         config.write_text(yaml.safe_dump(said))
         project = Project(silent_demo)
         snapshot = current_snapshot(project)
 
         def run() -> dict[str, str]:
-            environment = {"SLACK_BOT_TOKEN": slack.token}
+            environment = {"SLACK_BOT_TOKEN": slack.token, "FINANCE_HOOK": hook.url}
+            environment["SEARCH_HOOK"] = f"{hook.url}-of-search"
             outcomes = announce(project, snapshot, now=AS_OF, environment=environment, sleep=_never)
             return {outcome.case_key: f"{outcome.result}: {outcome.detail}" for outcome in outcomes}
 
         kept = "printed: Not enabled (`breakeven alerts enable`): printed and stored, not posted."
         assert run() == dict.fromkeys(SPEAKING | OTHERS, kept)
-        assert slack.requests == []
+        assert (slack.requests, hook.requests) == ([], [])
         asked = ["alerts", "enable", "--project", str(silent_demo)]
         seen = CliRunner().invoke(group, asked)
         assert seen.exit_code == 0, seen.output
@@ -130,7 +138,16 @@ def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept
         assert {key: text.split(":")[0] for key, text in run().items()} == {
             "workload:support-chat#1": "posted",
             f"digest:#llm-costs#{week_of(AS_OF)}": "posted",
+            f"digest:webhook#{week_of(AS_OF)}": "posted",
+            "workload:internal-search#1": "posted",
         }
+        of_search = f"{urlsplit(hook.url).path}-of-search"
+        assert sum(path == of_search for _, path in hook.requests) == 1
+        assert [one["case_key"] for one in hook.messages] == [
+            "workload:support-chat#1",
+            f"digest:webhook#{week_of(AS_OF)}",
+            "workload:internal-search#1",
+        ]
         (_, digest) = slack.messages
         rest = json.dumps(digest["blocks"])
         assert [key for key in SPEAKING | OTHERS if f"(case {key})" not in rest] == ["workload:support-chat#1"]
@@ -142,6 +159,6 @@ def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept
         assert f"done, says {who()}: its saving is being measured" in said[-1].output
         assert f"acknowledged by {who()}" in said[-1].output
         assert CliRunner().invoke(group, ["alerts", "disable", "--project", str(silent_demo)]).exit_code == 0
-        requests = len(slack.requests)
+        requests = len(slack.requests), len(hook.requests)
         run()
-        assert len(slack.requests) == requests
+        assert (len(slack.requests), len(hook.requests)) == requests
