@@ -1,7 +1,7 @@
 -- One row per usage_date, source, dataset, estimating_account, issuer, account, model, billing_currency.
 -- What gateways think other people's bills come to: issuer and account are those of the bill, as settings.bills says.
 -- partition: month
--- rows of: stg_litellm_focus__estimates_daily
+-- rows of: stg_litellm_activity__estimates_daily, stg_litellm_focus__estimates_daily
 with
 stated as (
     select
@@ -14,6 +14,17 @@ stated as (
         billing_currency,
         rated_cost
     from stg_litellm_focus__estimates_daily
+    union all
+    select
+        usage_date,
+        'litellm_activity' as source,
+        'daily_activity' as dataset,
+        account as estimating_account,
+        provider,
+        cast(null as varchar) as raw_model,
+        billing_currency,
+        rated_cost
+    from stg_litellm_activity__estimates_daily
 ),
 
 final as (

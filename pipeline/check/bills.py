@@ -59,7 +59,10 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "api_hours": (_API, ("int_api_usage_hourly",)),
     "cloud": (CLOUD, ("fct_cloud_charges_daily",)),
     "cloud_models": (CLOUD, ("fct_cloud_model_costs_daily",)),
-    "estimates": (frozenset({"litellm_focus"}), ("stg_litellm_focus__estimates_daily",)),
+    "estimates": (
+        frozenset({"litellm_focus", "litellm_activity"}),
+        ("stg_litellm_focus__estimates_daily", "stg_litellm_activity__estimates_daily"),
+    ),
     "gateways": (
         frozenset({"litellm_spend_logs", "openrouter_generations"}),
         ("stg_litellm_spend_logs__usage_hourly", "stg_openrouter_generations__usage_hourly"),

@@ -32,6 +32,7 @@ WORDS = {
     "aws_invoices": "totals of AWS's invoices: no lines of a bill",
     "focus": "FOCUS cost and usage",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",
+    "litellm_activity": "daily activity of a LiteLLM gateway: its own estimate, no bill",
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",
     "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",

@@ -31,7 +31,8 @@ _CONTROLS = {
     "gcp_cost_table": ("gcp_billing_export",),
     "focus": ("aws_cur2", "aws_cur"),
 }
-_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_spend_logs": "gateway",
+_ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_activity": "gateway",
+             "litellm_spend_logs": "gateway",
              "openrouter_generations": "gateway", "aws_cur2": "aws", "aws_cur": "aws", "aws_invoices": "aws",
              "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
              "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
@@ -112,6 +113,9 @@ def _file_entries(found: Found, folder: Path) -> Iterator[Entry]:
             yield Entry({**said, "settings": settings}, files, "columns guessed: compare the sum with the invoice")
         elif source == "litellm_focus":
             if bills := _bills(first, found):
+                yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose bill it estimates")
+        elif source == "litellm_activity":
+            if bills := _bills(first, found, source=source):
                 yield Entry({**said, "settings": {"bills": bills}}, files, "bills: whose bill it estimates")
         elif source in ("litellm_spend_logs", "openrouter_generations"):
             if bills := _bills(first, found, source=source):
@@ -203,7 +207,7 @@ def not_read(found: Found) -> dict[Path, str]:
                 lacking[path] = "a part of a CUR 2.0 export; copied with its metadata/ folder beside data/ it is read"
             elif group.source == "aws_cur":
                 lacking[path] = "a part of a legacy report of AWS; copied with the manifests of its months it is read"
-            elif group.source in ("litellm_focus", "litellm_spend_logs", "openrouter_generations"):
+            elif group.source in ("litellm_focus", "litellm_activity", "litellm_spend_logs", "openrouter_generations"):
                 try:
                     _providers(path, source=group.source)
                 except QuarantineError as error:

@@ -16,6 +16,7 @@ from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
 from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
+from pipeline.sources.litellm_activity import SOURCE as LITELLM_ACTIVITY
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.modal_billing_csv import SOURCE as MODAL_BILLING_CSV
@@ -54,6 +55,7 @@ SOURCES: tuple[Source, ...] = (
     OCI_COST_REPORT,
     FOCUS,
     LITELLM_FOCUS,
+    LITELLM_ACTIVITY,
     LITELLM_SPEND_LOGS,
     OPENROUTER_GENERATIONS,
     INVOICE_CSV,

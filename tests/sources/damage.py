@@ -45,6 +45,7 @@ from pipeline.sources import (
     gcp_cost_table,
     invoice_csv,
     kube_api,
+    litellm_activity,
     litellm_focus,
     litellm_spend_logs,
     modal_billing_csv,
@@ -75,6 +76,7 @@ from tests.sources import (
     small_bills,
     test_anthropic_enterprise_costs,
     test_aws_invoices,
+    test_litellm_activity,
 )
 from tests.sources.prometheus_api import PrometheusApi
 
@@ -507,6 +509,13 @@ def formats() -> dict[str, Format]:
             _openai_cost_csv(), openai_dashboard_csv.parse_cost, {"file": "cost"}, column_read("cost", "amount"),
             csv_says("amount_value", optional=True),
         ),
+        "litellm_activity": Format(
+            test_litellm_activity.answered(
+                test_litellm_activity.day("2026-11-03", openai=0.25, anthropic=1.5),
+                test_litellm_activity.day("2026-11-04", anthropic=2e-7),
+            ),
+            litellm_activity.parse, {}, column_read(litellm_activity.TABLE.name, "spend"), _activity_says,
+        ),
         "litellm_focus": Format(
             litellm.export_csv([litellm.row("2026-11-03", "0.25"), litellm.row("2026-11-04", "1.5", team="team-2")]),
             litellm_focus.parse, {"exported_until": "20261105T000000Z"},
@@ -658,6 +667,18 @@ _NODES = json.dumps({
         for number in (8, 4)
     ],
 }).encode()  # fmt: skip
+
+
+def _activity_says(content: bytes) -> Decimal:
+    """What each day's providers, or the day beyond them, come to. Sums of floats differ by less than is told here."""
+    said = _json(_text(content))
+    found = []
+    for result in said["results"]:
+        whole = number(result["metrics"].get("spend"))
+        parts = [number(one["metrics"].get("spend")) for one in result["breakdown"].get("providers", {}).values()]
+        left = whole - sum(parts, Decimal(0))
+        found += [*parts, *([left] if abs(left) > Decimal("1e-9") * max(1, len(parts)) else [])]
+    return total(iter(found))
 
 
 def _ecb_says(content: bytes) -> Decimal:
