@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
-from pipeline.ownership import ATTRIBUTES, OwnerRule
+from pipeline.ownership import ATTRIBUTES, OwnerRule, rule_name
 
 
 def _decimal_from_yaml(value: object) -> object:
@@ -457,7 +457,7 @@ class Ownership(_Section):
         named = [*fields.items(), *((f"tag {key}", value) for key, value in sorted(tags.items()))]
         said = {name: getattr(self, name) for name in ATTRIBUTES}
         return OwnerRule(
-            name=", ".join(f"{name}={value}" for name, value in named),
+            name=rule_name(named),
             fields=fields,
             says={name: owner for name, owner in said.items() if owner is not None},
             tags=tags,

@@ -5,6 +5,8 @@ is: compare the narrowest thing that each names, then the next one. A key is nar
 the account; a rule that names both a workspace and the account is narrower than one that names the workspace alone.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -78,6 +80,42 @@ def owner_of(
         for attribute, owner in rule.says.items():
             found.setdefault(attribute, (owner, rule.name))
     return found
+
+
+class RuleBook:
+    """Rules that hold together, found by what a charge is and not one after the other: `owner_of` of all of them."""
+
+    def __init__(self, rules: Iterable[OwnerRule]) -> None:
+        self.rules = narrowest_first(rules)
+        # What a rule names -> the values of that -> the places of the rules that name these.
+        self._kinds: dict[_Kind, dict[tuple[str, ...], list[int]]] = {}
+        for place, rule in enumerate(self.rules):
+            kind = tuple(sorted(rule.fields)), tuple(sorted(rule.tags))
+            values = (*(rule.fields[name] for name in kind[0]), *(rule.tags[key] for key in kind[1]))
+            self._kinds.setdefault(kind, {}).setdefault(values, []).append(place)
+
+    def owner_of(self, fields: Mapping[str, str | None], tags: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Attribute -> (what it is, the rule that says so)."""
+        places: list[int] = []
+        for (names, keys), by_values in self._kinds.items():
+            values = (*(fields.get(name) for name in names), *(tags.get(key) for key in keys))
+            places += by_values.get(values, ())  # type: ignore[call-overload]
+        return owner_of(fields, tags, (self.rules[place] for place in sorted(places)))
+
+
+_Kind = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def rule_name(named: Iterable[tuple[str, str]]) -> str:
+    """`account=main, sub_account_id="a, b=c"`: a name in which no value can be taken for the next one."""
+    return ", ".join(f"{_plain(name)}={_plain(value)}" for name, value in named)
+
+
+_PLAIN = re.compile(r"[\w.:/@+*#~ -]+")
+
+
+def _plain(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) and text == text.strip() else json.dumps(text, ensure_ascii=False)
 
 
 def named_now(names: Iterable[tuple[str, Iterable[str]]]) -> dict[str, str]:

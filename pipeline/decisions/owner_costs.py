@@ -20,7 +20,7 @@ import polars as pl
 from pipeline.decisions.budgets import shares
 from pipeline.decisions.window import Row, Rows, valid_on
 from pipeline.economics.split import split_exactly
-from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, narrowest_first, owner_of
+from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, rule_name
 
 _API, _CLOUD, _GPUS = "fct_api_costs_daily", "fct_cloud_charges_daily", "fct_gpu_costs_daily"
 _TOKENS, _CLASSES = "fct_self_host_tokens_daily", "fct_unit_costs_daily"
@@ -125,18 +125,18 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     this = inputs["this_partition"].row(0, named=True)
+    books = RuleBooks(ownership=inputs["config_ownership"], workloads=inputs["config_workloads"])
     for day in sorted({*inputs[_API], *inputs[_CLOUD], *inputs[_GPUS]}):
         if this["from_date"] <= day < this["to_date"]:
-            rows.extend(_rows_of(day, inputs))
+            rows.extend(_rows_of(day, inputs, books.on(day)))
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-def _rows_of(day: date, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows_of(day: date, inputs: Mapping[str, Any], book: RuleBook) -> Iterator[dict[str, Any]]:
     workloads = valid_on(day, inputs["config_workloads"])
-    rules = rules_on(day, ownership=inputs["config_ownership"], workloads=workloads)
-    tags = _tags_of(inputs, day) if any(rule.tags for rule in rules) else {}
+    tags = _tags_of(inputs, day) if any(rule.tags for rule in book.rules) else {}
     sums: dict[_Key, list[Any]] = {}
-    for charge in _charges(day, inputs, rules, workloads):
+    for charge in _charges(day, inputs, book.rules, workloads):
         key = tuple(charge.get(name) for name in GRAIN)
         held = sums.setdefault(key, [0, None, None])
         held[0] += charge["charge_count"]
@@ -148,17 +148,31 @@ def _rows_of(day: date, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         known_by = key[1:13]
         if known_by not in owners:
             row = dict(zip(GRAIN, key, strict=True))
-            owners[known_by] = owner_of(fields_of(row), tags.get((row["account"], row["resource_id"]), {}), rules)
+            owners[known_by] = book.owner_of(fields_of(row), tags.get((row["account"], row["resource_id"]), {}))
         row = dict(zip(GRAIN, key, strict=True))
         for attribute in ATTRIBUTES:
             row[attribute], row[f"{attribute}_matched_by"] = owners[known_by].get(attribute, (None, None))
         yield row | {"charge_count": count, "realized_cost": _money(quanta), "realized_cost_rc": _money(quanta_rc)}
 
 
-def rules_on(day: date, *, ownership: Rows, workloads: Rows) -> list[OwnerRule]:
-    """All that says who owns what on a day, the narrowest first: rows of `config_ownership` and `config_workloads`."""
-    said = [*map(_rule, valid_on(day, ownership)), *_teams_said_elsewhere(valid_on(day, workloads))]
-    return narrowest_first(said)
+class RuleBooks:
+    """All that says who owns what: rows of `config_ownership` and `config_workloads`. Days on which the same rules hold
+    have one book.
+    """
+
+    def __init__(self, *, ownership: Rows, workloads: Rows) -> None:
+        self._ownership = ownership
+        self._workloads = workloads
+        self._made: dict[tuple[tuple[int, ...], tuple[int, ...]], RuleBook] = {}
+
+    def on(self, day: date) -> RuleBook:
+        """The rules of a day."""
+        ownership, workloads = valid_on(day, self._ownership), valid_on(day, self._workloads)
+        # The rows are held by this: their ids are theirs.
+        key = tuple(map(id, ownership)), tuple(map(id, workloads))
+        if key not in self._made:
+            self._made[key] = RuleBook([*map(_rule, ownership), *_teams_said_elsewhere(workloads)])
+        return self._made[key]
 
 
 def fields_of(row: Row) -> dict[str, str | None]:
@@ -177,7 +191,7 @@ def _rule(row: Row) -> OwnerRule:
     tags = {} if row["tags"] is None else json.loads(row["tags"])
     named = [*fields.items(), *((f"tag {key}", value) for key, value in sorted(tags.items()))]
     return OwnerRule(
-        name=", ".join(f"{name}={value}" for name, value in named),
+        name=rule_name(named),
         fields=fields,
         says={name: row[name] for name in ATTRIBUTES if row[name] is not None},
         tags=tags,
@@ -190,14 +204,18 @@ def _teams_said_elsewhere(workloads: Rows) -> Iterator[OwnerRule]:
     for row in workloads:
         if row["team"] is not None:
             yield OwnerRule(
-                name=f"workload={row['workload']}", fields={"workload": row["workload"]}, says={"team": row["team"]}
+                name=rule_name([("workload", row["workload"])]),
+                fields={"workload": row["workload"]},
+                says={"team": row["team"]},
             )
         if row["deployment_id"] is not None:
             by_deployment[row["deployment_id"]].add(row["team"])
     for name, teams in by_deployment.items():
         if len(teams) == 1 and (team := next(iter(teams))) is not None:
             said = {"team": team}
-            yield OwnerRule(name=f"workloads of deployment={name}", fields={"deployment_id": name}, says=said)
+            yield OwnerRule(
+                name=rule_name([("workloads of deployment", name)]), fields={"deployment_id": name}, says=said
+            )
 
 
 def _tags_of(inputs: Mapping[str, Any], day: date) -> dict[tuple[str | None, str | None], dict[str, str]]:

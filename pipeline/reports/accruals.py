@@ -20,7 +20,7 @@ import polars as pl
 
 from pipeline.config import Config
 from pipeline.decisions.api_side import key_of
-from pipeline.decisions.owner_costs import UNASSIGNED, fields_of, rules_on
+from pipeline.decisions.owner_costs import UNASSIGNED, RuleBooks, fields_of
 from pipeline.economics.accrual import (
     ACCRUAL,
     BILLED,
@@ -40,7 +40,6 @@ from pipeline.economics.prices import PriceList
 from pipeline.formats.currency import minor_digits, money
 from pipeline.landing.landing import ACCRUAL_CORRECTED_EVENT, ACCRUAL_ISSUED_EVENT, ACCRUAL_SETTLED_EVENT
 from pipeline.landing.records import Event, digest
-from pipeline.ownership import owner_of
 from pipeline.reports.closing import next_month
 from pipeline.reports.figures import counted
 from pipeline.reports.words import inert
@@ -188,6 +187,7 @@ def accrued_of(
         held.cost += Fraction(row["cost"])
         held.days.add(row["usage_date"])
         held.quantity += row["gpu_milliseconds"] or 0
+    books = RuleBooks(ownership=ownership, workloads=workloads)
     for row in ask("metered_only", **period).to_dicts():
         day, key = row["usage_date"], key_of(row)
         thing = Thing(API, row["issuer"], row["account"], None)
@@ -198,7 +198,7 @@ def accrued_of(
             unpriced.setdefault(thing, set()).add(day)
             continue
         known_by = {**row, "lane": API, "workload": None if row["workload"] == UNASSIGNED else row["workload"]}
-        owners = owner_of(fields_of(known_by), {}, rules_on(day, ownership=ownership, workloads=workloads))
+        owners = books.on(day).owner_of(fields_of(known_by), {})
         said, _ = owners.get("cost_centre", (None, ""))
         held = sums.setdefault((thing, price.currency, None if said is None else names.get(said, said)), _Sum())
         held.cost += Fraction(price.per_mtok) * row["tokens"] / 1_000_000

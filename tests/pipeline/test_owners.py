@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.cli import group
 from pipeline.config import landed_config, parse_config
 from pipeline.errors import ConfigError
-from pipeline.ownership import narrowest_first, owner_of
+from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, narrowest_first, owner_of, rule_name
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -191,6 +193,49 @@ def test_rules_that_are_told_apart_are_taken() -> None:
     in_order = narrowest_first(one.rule for one in config.ownership)
     found = owner_of({"account": "a"}, {"app": "a", "stage": "c"}, in_order)
     assert found == {"team": ("z", "tag app=a, tag stage=c"), "environment": ("e", "tag stage=c")}
+
+
+VALUES = st.sampled_from(["a", "b", "a, account=b", 'c"', " a", "é"])
+RULES = st.lists(
+    st.builds(
+        lambda fields, tags, says: OwnerRule(
+            name=rule_name([*sorted(fields.items()), *((f"tag {key}", value) for key, value in sorted(tags.items()))]),
+            fields=fields, tags=tags, says=says,
+        ),
+        st.dictionaries(st.sampled_from(FIELDS[-4:]), VALUES, max_size=2),
+        st.dictionaries(st.sampled_from(["app", "stage, app", "x=y"]), VALUES, max_size=2),
+        st.dictionaries(st.sampled_from(ATTRIBUTES), st.sampled_from(["x", "y"]), min_size=1),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(RULES, st.dictionaries(st.sampled_from(FIELDS[-4:]), VALUES), st.dictionaries(st.just("app"), VALUES))
+def test_rules_that_are_looked_up_say_what_they_say_one_after_the_other(
+    rules: list[OwnerRule], fields: dict[str, str], tags: dict[str, str]
+) -> None:
+    """And two rules that name other things have other names, whatever stands in a value."""
+    assert RuleBook(rules).owner_of(fields, tags) == owner_of(fields, tags, narrowest_first(rules))
+    named = {rule.name: (rule.fields, rule.tags) for rule in rules}
+    assert all(named[rule.name] == (rule.fields, rule.tags) for rule in rules)
+
+
+def test_ten_thousand_rules_are_as_quick_to_ask_as_ten() -> None:
+    """A rule a key: each charge is looked up, and not held against every rule."""
+    rules = [
+        OwnerRule(name=str(number), fields={"api_key_id": f"k{number}"}, says={"team": f"t{number}"})
+        for number in range(10_000)
+    ]
+    book = RuleBook(rules)
+    asked: list[str] = []
+
+    class Counted(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.append(name)
+            return super().get(name, default)
+
+    assert book.owner_of(Counted(api_key_id="k9999"), {}) == {"team": ("t9999", "9999")}
+    assert len(asked) < 5
 
 
 def test_a_landed_rule_with_an_unknown_key_owns_nothing() -> None:
