@@ -98,8 +98,10 @@ class RuleBook:
         """Attribute -> (what it is, the rule that says so)."""
         places: list[int] = []
         for (names, keys), by_values in self._kinds.items():
-            values = (*(fields.get(name) for name in names), *(tags.get(key) for key in keys))
-            places += by_values.get(values, ())  # type: ignore[call-overload]
+            named = [*(fields.get(name) for name in names), *(tags.get(key) for key in keys)]
+            values = tuple(value for value in named if value is not None)
+            if len(values) == len(named):
+                places += by_values.get(values, ())
         return owner_of(fields, tags, (self.rules[place] for place in sorted(places)))
 
 

@@ -134,6 +134,44 @@ counted_twice as (
                     and regexp_full_match(wide.billing_period, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
                     and not regexp_full_match(narrow.billing_period, '[0-9]{4}-[0-9]{2}-[0-9]{2}')
             end
+),
+
+-- Two configured accounts whose exports hold one billing account: the same charge in both is one that is summed twice.
+-- Only what names a resource tells that for sure.
+shared as (
+    select billing_account_id
+    from int_cloud_charges_daily
+    where is_book and billing_account_id is not null
+    group by billing_account_id
+    having count(distinct account) > 1
+),
+
+twins as (
+    select
+        charges.billing_account_id,
+        charges.billing_period_start_date,
+        min(charges.account) as account,
+        max(charges.account) as other_account
+    from int_cloud_charges_daily as charges
+    inner join shared
+        on charges.billing_account_id = shared.billing_account_id
+    where charges.is_book and charges.resource_id is not null and charges.billed_cost != 0
+    group by
+        charges.usage_date, charges.billing_account_id, charges.billing_period_start_date, charges.sub_account_id,
+        charges.service, charges.sku_meter, charges.charge_category, charges.resource_id, charges.billing_currency,
+        charges.billed_cost
+    having count(distinct charges.account) > 1
+),
+
+overlapping as (
+    select
+        account,
+        other_account,
+        billing_account_id,
+        billing_period_start_date,
+        count(*) as charge_count
+    from twins
+    group by account, other_account, billing_account_id, billing_period_start_date
 )
 
 select
@@ -179,3 +217,13 @@ select
         ' is counted twice, from ', reason
     ) as detail
 from counted_twice
+union all
+select
+    'one_dollar_one_home' as law,
+    'account:' || account as scope,
+    concat(
+        charge_count, if(charge_count = 1, ' charge', ' charges'), ' of billing account ', billing_account_id,
+        ' from ', billing_period_start_date, ' on stand alike in ', account, ' and in ', other_account,
+        ': exports that overlap. Give one of them `role: control` in breakeven.yaml, or export each scope once.'
+    ) as detail
+from overlapping

@@ -611,3 +611,29 @@ def test_nothing_delivered_is_empty_tables_and_no_broken_law(tmp_path: Path) -> 
     made = project(tmp_path)
     answers = built(made, graph=cloud_graph((*CLOUD_TABLES, *CLOUD_CHECKS)))
     assert [answers.rows(f"select * from {name}") for name in (*CLOUD_TABLES, *CLOUD_CHECKS)] == [[]] * 6
+
+
+def test_exports_of_two_accounts_that_overlap_are_found_by_the_charges_that_both_have(tmp_path: Path) -> None:
+    """B9, B22: an organisation's export beside one of its accounts' own. What only looks alike breaks nothing."""
+    own = line(ResourceId="i-1", SubAccountId="a", BilledCost="2.00")
+    other = line(ResourceId="i-2", SubAccountId="b", BilledCost="2.00")
+    support = line(SubAccountId="a", ServiceName="Support", BilledCost="5.00")
+
+    def laws(folder: str, second: Sequence[Mapping[str, str]], **fields: Any) -> list[str]:
+        made = SmallProject(tmp_path / folder, [focus("whole"), focus("part", **fields)])
+        made.drop(FOCUS, "whole", "whole.csv", focus_csv([own, other, support]))
+        made.drop(FOCUS, "part", "part.csv", focus_csv(second))
+        return broken_laws(built(made))
+
+    (said,) = laws("overlap", [own, support])
+    assert said.startswith("one_dollar_one_home account:part: 1 charge of billing account 111122223333 from 2026-11-01")
+    assert "stand alike in part and in whole: exports that overlap" in said
+    # Another resource, another amount, a line that names none, another billing account, a control: each is its own.
+    apart = [
+        line(ResourceId="i-3", SubAccountId="a", BilledCost="2.00"),
+        line(ResourceId="i-1", SubAccountId="a", BilledCost="2.01"),
+        support,
+    ]
+    assert laws("apart", apart) == []
+    assert laws("elsewhere", [{**own, "BillingAccountId": "444455556666"}]) == []
+    assert laws("control", [own], role="control") == []
