@@ -1,5 +1,6 @@
 """`owners`, and `costs --by`: whose the spend is, and what to write where it is nobody's."""
 
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def _answer_by_driver(
     from_date, to_date = period(snapshot, from_text, to_text)
     with Questions(snapshot) as questions:
         frame = questions.ask("driver_costs", from_date=from_date, to_date=to_date)
+        left_out = questions.ask("driver_left_out", from_date=from_date, to_date=to_date).row(0, named=True)
     if output_format != "table":
         emit(frame, output_format)
         return
@@ -103,6 +105,14 @@ def _answer_by_driver(
     print_table(DRIVER_COLUMNS, [driver_cells(row, money=write, currency=currency) for row in rows], title)
     for text in driver_reasons(rows):
         console().print(printable(f"Unknown: {text}."), markup=False)
+    if left_out["charge_count"]:
+        least = "" if left_out["is_whole"] else "at least "
+        of_clouds = write(left_out["known_cost_rc"] or Decimal(0))
+        said = (
+            f"In none of them: {least}{of_clouds} that clouds charged from {from_date} to {to_date} beside GPUs, "
+            "hosted models among it (`breakeven costs` has these)."
+        )
+        console().print(printable(said), markup=False)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from pipeline.cli import group
 from pipeline.config import landed_config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, narrowest_first, owner_of, rule_name
+from tests.models.cloud_harness import FOCUS, focus, focus_csv, line
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -116,8 +117,9 @@ def test_the_terminal_says_who_and_what_to_write(billed: SmallProject) -> None:
 
 
 def test_a_task_has_a_price_in_the_terminal_and_a_month_that_is_not_over_has_none(make_project: MakeProject) -> None:
-    """By hand: 2.25 was billed on 2 November, when 9 tasks were done."""
-    made = make_project([source(CONSOLE, "main"), source("drivers_csv", "business")])
+    """By hand: 2.25 was billed on 2 November, when 9 tasks were done; 7.00 of a cloud's is said to be in none."""
+    made = make_project([source(CONSOLE, "main"), source("drivers_csv", "business"), focus(settle_lag_hours=0)])
+    made.drop(FOCUS, "cloudy", "cloud.csv", focus_csv([line(BilledCost="7.00", ServiceName="Amazon Bedrock")]))
     lines = [console_row(f"2026-11-0{day}", cost) for day, cost in ((1, "1.50"), (2, "2.25"), (3, "4.00"))]
     made.drop(CONSOLE, "main", CONSOLE_NAME, console_csv(lines))
     made.drop("drivers_csv", "business", "tasks.csv", b"date,driver,value\n2026-11-02,tasks,9\n")
@@ -129,6 +131,7 @@ def test_a_task_has_a_price_in_the_terminal_and_a_month_that_is_not_over_has_non
     shown = CliRunner().invoke(group, words).output
     assert "unknown" in shown
     assert "no value on 29 of 30 days" in shown
+    assert "In none of them: $7.00 that clouds charged" in shown
 
 
 def test_what_has_no_rate_is_not_said_to_have_no_amount(make_project: MakeProject) -> None:

@@ -1,0 +1,8 @@
+-- What clouds charge in the period beside GPUs, models that they host among it: in no driver's cost, since no workload
+-- and no team's API is known of it.
+select
+    count(*) as charge_count,
+    sum(realized_cost_rc) as known_cost_rc,
+    count(realized_cost_rc) = count(*) as is_whole
+from fct_owner_costs_daily
+where usage_date >= $from_date and usage_date < $to_date and lane = 'cloud' and cost_measure = 'billed'
