@@ -134,10 +134,10 @@ def close(
 ) -> None:
     """Close a month: every invoice's total against its lines and adjustments, per issuer and currency.
 
-    lines in scope + lines out of scope + adjustments + residual = total. A total is what the bill's export states, or
-    what `close enter` says; without one it is unknown, never 0. Where every invoice ties within the tolerance the month
-    is closed: its figures stay, and what is restated later shows in the first month after it that is still open. With
-    --issuer one issuer is closed before the others; a month is closed once all are.
+    lines in scope + lines out of scope + adjustments + residual = total. A total is what the bill's export or AWS's
+    invoicing states, or what `close enter` says; without one it is unknown, never 0. Where every invoice ties within
+    the tolerance the month is closed: its figures stay, and what is restated later shows in the first month after it
+    that is still open. With --issuer one issuer is closed before the others; a month is closed once all are.
 
     \b
     Exit code 1 when something does not tie or is unknown: then nothing is closed, and it says what to look at.
