@@ -23,15 +23,19 @@ from pipeline.alerts.text import cut
 from pipeline.mail import Letter, MailError, MailServer, UncertainMailError, send, server_of
 
 TIMEOUT_SECONDS = 30
-# Discord's (docs.discord.com, Embed limits) and Teams' (28 KB a message, of which the card is most).
-DISCORD_TITLE, DISCORD_FIELD_NAME, DISCORD_FIELD, DISCORD_FOOTER, DISCORD_ALL = 256, 256, 1024, 2048, 6000
-TEAMS_BYTES = 28_000
-_TEAMS_LINE = 1500
+# Discord's (docs.discord.com, Embed limits), and Teams': 28 KB a message, of which senders found that a character counts
+# as two bytes.
+DISCORD_TITLE, DISCORD_FIELD_NAME, DISCORD_FIELD, DISCORD_ALL = 256, 256, 1024, 6000
+TEAMS_CHARACTERS = 13_000
+_TEAMS_LINE, _LEAST_TEAMS_LINE = 1500, 40
+# Of a card: a digest has at most twenty lines and its footer.
+_MOST_TEAMS_LINES = 25
 _MOST_ANSWER_BYTES = 64 * 1024
 _DEFAULT_RETRY_AFTER_SECONDS = 30
 _MOST_RETRY_AFTER_SECONDS = 86_400
 # What Discord's markdown may take for more than a character.
 _DISCORD_MARKDOWN = re.compile(r"([\\*_~`|>#\[\]()<@:\-+])")
+_TEAMS_FAILED = re.compile(rb"returned HTTP error ([345][0-9]{2})")
 _DISCORD_ID = re.compile(r"[0-9]{1,25}")
 
 
@@ -141,15 +145,16 @@ class TeamsOutlet(_Webhook):
         limit = _TEAMS_LINE
         while True:
             payload = _teams_card(message, limit)
-            # As JSON may spell it at its longest: every other character escaped.
-            if len(json.dumps(payload)) <= TEAMS_BYTES or limit <= 50:
+            # As JSON spells it at its longest: whatever is not ASCII escaped.
+            if len(json.dumps(payload)) <= TEAMS_CHARACTERS or limit <= _LEAST_TEAMS_LINE:
                 return payload
             limit //= 2
 
     def _posted(self, answer: _Answer) -> Posted | Refused | Uncertain:
-        # Connectors answer 200 and say in the body that they took nothing (learn.microsoft.com, rate limiting).
-        if b"HTTP error 429" in answer.body:
-            return _refusal(_Answer(429, answer.headers, b""))
+        # Connectors answer 200 where Teams took nothing, and say so in the body (learn.microsoft.com, rate limiting).
+        said = _TEAMS_FAILED.search(answer.body)
+        if said is not None:
+            return _refusal(_Answer(int(said[1]), answer.headers, b""))
         return Posted(channel=None, timestamp=None)
 
 
@@ -158,7 +163,7 @@ def _teams_card(message: Message, limit: int) -> Mapping[str, Any]:
         return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", **run} for run in runs], **looks}
 
     body = [block({"text": cut(message.headline, limit), "weight": "Bolder", "size": "Medium"})]
-    for label, text in message.lines:
+    for label, text in message.lines[:_MOST_TEAMS_LINES]:
         runs = [{"text": f"{label}: ", "weight": "Bolder"}] if label else []
         body.append(block(*runs, {"text": cut(text, limit)}))
     card = {

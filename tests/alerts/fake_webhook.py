@@ -67,8 +67,8 @@ def error_in_discord(payload: dict[str, Any], raw: bytes) -> str | None:
 
 
 def error_in_teams(payload: dict[str, Any], raw: bytes) -> str | None:
-    """learn.microsoft.com: 28 KB a message; an adaptive card of text runs, in which nothing is markup."""
-    if len(raw) > 28 * 1024:
+    """learn.microsoft.com: 28 KB a message, counted as UTF-16; an adaptive card of text runs, none of it markup."""
+    if 2 * len(raw) > 28 * 1024:
         return f"{len(raw)} bytes"
     (attachment,) = payload["attachments"]
     card = attachment["content"]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.alerts.case import Case, message_for
+from pipeline.alerts.finding import Finding
 from pipeline.alerts.outbox import GRACE, AlertError, open_problems
 from pipeline.alerts.outlets import (
     DiscordOutlet,
@@ -23,6 +24,7 @@ from pipeline.alerts.outlets import (
 )
 from pipeline.alerts.view import OutletEvents
 from pipeline.config import parse_config
+from pipeline.doctor.slack import outlet_findings
 from pipeline.errors import ConfigError
 from pipeline.mail import MailServer
 from tests.fake_smtp import smtp_server
@@ -108,12 +110,16 @@ def test_to_wait_is_waited_for_within_the_run(hook, events, clock, answer):
     assert len(hook.messages) == 1
 
 
-def test_teams_that_says_429_in_an_answer_of_200_has_taken_nothing(events, clock):
+@pytest.mark.parametrize(("code", "result", "slept"), [(429, "posted", [30]), (413, "refused", []), (502, "held", [])])
+def test_what_teams_says_in_an_answer_of_200_is_believed(events, clock, code, result, slept):
+    """A connector answers for itself; what Teams made of it stands in the text."""
     with serving_webhook("teams") as hook:
-        hook.answers = [Answer(200, body="Webhook message delivery failed with error: Microsoft Teams endpoint "
-                                         "returned HTTP error 429 with ContextId tcid=0")]  # fmt: skip
-        assert results(announce(events, outlet(hook), clock)) == ["posted"]
-        assert (clock.slept_seconds, len(hook.messages)) == ([30], 1)
+        said = (
+            f"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error {code} with ..."
+        )
+        hook.answers = [Answer(200, body=said)]
+        assert results(announce(events, outlet(hook), clock)) == [result]
+        assert (clock.slept_seconds, len(hook.messages)) == (slept, len(slept))
 
 
 @pytest.mark.parametrize(("status", "says"), [(404, "Check the webhook"), (401, "Check"), (301, "not followed")])
@@ -271,6 +277,43 @@ def test_what_discord_shows_is_what_was_written(text, limit):
     assert len(shown) <= limit
     read = re.sub(r"\\([\\*_~`|>#\[\]()<@:\-+])", r"\1", shown)
     assert read == text or (read.endswith("…") and text.startswith(read[:-1]))
+
+
+@pytest.mark.parametrize("name", ["𝔘" * 500, "é" * 5000, "x" * 5000])
+def test_the_longest_digest_fits_into_a_card_and_an_embed(name):
+    held = []
+    for number in range(20):
+        about = verdict(workload=f"{number}{name}", team=name)
+        held.append(
+            Case(subject=f"workload:{number}{name}", ordinal=1, state="above", previous_state=None, about=about)
+        )
+    digest = Finding.of_several(subject="digest:webhook", usage_date=DAY, team=None)
+    case = Case(subject="digest:webhook", ordinal=1, state="told", previous_state=None, about=digest, holds=tuple(held))
+    said = message_for(case, currency="USD", company=name)
+    teams = TeamsOutlet(url="http://x")._payload(said, "c")
+    assert error_in_teams(teams, json.dumps(teams).encode()) is None
+    assert error_in_discord(DiscordOutlet(url="http://x")._payload(said, "c"), b"") is None
+
+
+# Doctor
+
+
+def test_doctor_says_of_each_outlet_whether_it_is_set_and_shows_no_url():
+    said = parse_config(
+        SAID
+        + "- {name: ops, kind: teams, url_env: OPS}\n- {name: gone, kind: discord, url_env: GONE}\n"
+        + "- {name: odd, kind: webhook, url_env: ODD}\n"
+        + "- {name: mail, kind: email, to: [a@example.com]}\n"
+        + "mail: {host: 127.0.0.1, from: b@example.com, password_env: SMTP}\n"
+    )
+    environment = {"OPS": "https://x.invalid/very-secret-part", "ODD": "very-secret-part"}
+    found = outlet_findings(said, environment=environment)
+    assert [(one.subject, one.state) for one in found] == [
+        ("teams ops", "ok"), ("discord gone", "fix"), ("webhook odd", "fix"), ("email mail", "fix"),
+    ]  # fmt: skip
+    assert "GONE is not set" in found[1].said
+    assert "SMTP" in found[3].said
+    assert "very-secret" not in str(found)
 
 
 # Configuration
