@@ -23,8 +23,7 @@ from pipeline.alerts.text import cut
 from pipeline.mail import Letter, MailError, MailServer, UncertainMailError, send, server_of
 
 TIMEOUT_SECONDS = 30
-# Discord's (docs.discord.com, Embed limits), and Teams': 28 KB a message, of which senders found that a character counts
-# as two bytes.
+# Discord's (docs.discord.com, Embed limits), and Teams': 28 KB a message, where a character counts as two bytes.
 DISCORD_TITLE, DISCORD_FIELD_NAME, DISCORD_FIELD, DISCORD_ALL = 256, 256, 1024, 6000
 TEAMS_CHARACTERS = 13_000
 _TEAMS_LINE, _LEAST_TEAMS_LINE = 1500, 40

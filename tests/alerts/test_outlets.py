@@ -295,6 +295,18 @@ def test_the_longest_digest_fits_into_a_card_and_an_embed(name):
     assert error_in_discord(DiscordOutlet(url="http://x")._payload(said, "c"), b"") is None
 
 
+def test_what_somebody_took_note_of_is_no_message_that_may_not_have_arrived(hook, events, clock):
+    hook.answers = [Answer(404)]
+    announce(events, outlet(hook), clock)
+    assert len(open_problems(events.events())) == 1
+    outbox(events, None, clock).acknowledge(SUBJECT, by="ana")
+    assert open_problems(events.events()) == []
+
+
+def test_what_is_cut_for_discord_never_ends_in_half_an_escape():
+    assert [discord_text("ab*cd", limit) for limit in (4, 5, 6)] == ["ab…", "ab\\*…", "ab\\*cd"]
+
+
 # Doctor
 
 

@@ -64,6 +64,17 @@ def test_an_hour_fires_by_the_rule_as_it_is_written(costs, multiple, floor):
     assert found is None or (found.cost, found.level) == (costs[0], level)
 
 
+def test_at_the_multiple_and_at_the_floor_it_fires_and_below_either_it_does_not():
+    known = {HOUR - timedelta(weeks=back): Fraction(20) for back in range(1, 5)}
+
+    def fires(cost, multiple, floor):
+        return (
+            burst(HOUR, known | {HOUR: Fraction(cost)}, multiple=Fraction(multiple), floor=Fraction(floor)) is not None
+        )
+
+    assert [fires(60, 3, 40), fires(59, 3, 0), fires(60, 2, 41)] == [True, False, False]
+
+
 @given(st.lists(st.fractions(0, 1000), min_size=5, max_size=5), st.integers(2, 10**6))
 def test_in_another_currency_the_same_hours_fire(costs, rate):
     known = {HOUR - timedelta(weeks=back): cost for back, cost in enumerate(costs)}
