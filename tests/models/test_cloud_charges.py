@@ -632,6 +632,8 @@ def test_exports_of_two_accounts_that_overlap_are_found_by_the_charges_that_both
     apart = [
         line(ResourceId="i-3", SubAccountId="a", BilledCost="2.00"),
         line(ResourceId="i-1", SubAccountId="a", BilledCost="2.01"),
+        # Alike within one export, which tells them apart by their region.
+        *(line(ResourceId="i-4", SubAccountId="a", BilledCost="3.00", RegionId=region) for region in ("x", "y")),
         support,
     ]
     assert laws("apart", apart) == []

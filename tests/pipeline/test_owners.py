@@ -213,7 +213,14 @@ RULES = st.lists(
 )  # fmt: skip
 
 
-@given(RULES, st.dictionaries(st.sampled_from(FIELDS[-4:]), VALUES), st.dictionaries(st.just("app"), VALUES))
+TAG_KEYS = ["app", "stage, app", "x=y"]
+
+
+@given(
+    RULES,
+    st.dictionaries(st.sampled_from(FIELDS[-4:]), VALUES),
+    st.just(dict.fromkeys(TAG_KEYS, "a")) | st.dictionaries(st.sampled_from(TAG_KEYS), VALUES),
+)
 def test_rules_that_are_looked_up_say_what_they_say_one_after_the_other(
     rules: list[OwnerRule], fields: dict[str, str], tags: dict[str, str]
 ) -> None:
@@ -221,6 +228,15 @@ def test_rules_that_are_looked_up_say_what_they_say_one_after_the_other(
     assert RuleBook(rules).owner_of(fields, tags) == owner_of(fields, tags, narrowest_first(rules))
     named = {rule.name: (rule.fields, rule.tags) for rule in rules}
     assert all(named[rule.name] == (rule.fields, rule.tags) for rule in rules)
+
+
+def test_of_equally_narrow_rules_the_first_counts_whichever_tag_they_name() -> None:
+    """As it is where one after the other is asked: a history that is read leniently may hold ties."""
+    said = [("app", {"environment": "e"}), ("stage", {"team": "first"}), ("app", {"team": "second"})]
+    rules = [OwnerRule(name=key, fields={}, tags={key: "a"}, says=says) for key, says in said]
+    tags = {"app": "a", "stage": "a"}
+    assert RuleBook(rules).owner_of({}, tags) == owner_of({}, tags, narrowest_first(rules))
+    assert RuleBook(rules).owner_of({}, tags)["team"] == ("first", "stage")
 
 
 def test_ten_thousand_rules_are_as_quick_to_ask_as_ten() -> None:
