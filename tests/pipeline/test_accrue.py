@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -142,22 +143,31 @@ def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(
     assert [(row["debit"], row["credit"]) for row in true_up] == [("", "0.25")]
 
 
-def metered(make_project: MakeProject, output_tokens: int) -> SmallProject:
-    """2 November, metered at an agreed 4.25 a million, and no bill."""
-    made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])
+@pytest.fixture(scope="module")
+def issued_once(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> SmallProject:
+    """A million tokens of 2 November, metered at an agreed 4.25 and on no bill: 4.25 are issued."""
+    sources = [source(COST_API, "main"), source(USAGE_API, "main")]
+    made = SmallProject(tmp_path_factory.mktemp("issued") / "p", sources, warm_cache=warm_cache)
     rates = [{"model": "claude-haiku-4-5", "token_class": "output", "per_mtok": "4.25"}]
     made.configure(contracts=[{"provider": "anthropic", "from": "2026-01-01", "rates": rates}])
-    used = usage_result(output_tokens=output_tokens)
-    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-02": [used]}))
+    made.drop(USAGE_API, "main", "usage.json", api_page({"2026-11-02": [usage_result(output_tokens=1_000_000)]}))
     made.drop(COST_API, "main", "cost.json", api_page({"2026-11-01": [cost_result("500")]}))
     made.ingest(now=DECEMBER)
     made.build(now=DECEMBER)
+    journal(made)
     return made
 
 
-def test_what_was_issued_stays_and_its_correction_is_a_posting_of_its_own(make_project: MakeProject) -> None:
+@pytest.fixture
+def metered(issued_once: SmallProject, tmp_path: Path) -> SmallProject:
+    """A copy of it to do things to."""
+    shutil.copytree(issued_once.folder, tmp_path / "p", symlinks=True)
+    return SmallProject(tmp_path / "p", issued_once.sources)
+
+
+def test_what_was_issued_stays_and_its_correction_is_a_posting_of_its_own(metered: SmallProject) -> None:
     """By hand: 4.25 was issued, 5.10 is metered now, 4.00 is billed in the end. What was handed in stays each time."""
-    made = metered(make_project, 1_000_000)
+    made = metered
     first, _ = journal(made)
     made.drop(USAGE_API, "main", "again.json", api_page({"2026-11-02": [usage_result(output_tokens=1_200_000)]}))
     made.ingest(now=LATER)
@@ -189,9 +199,9 @@ def test_what_was_issued_stays_and_its_correction_is_a_posting_of_its_own(make_p
     assert journal(made)[0] == text
 
 
-def test_an_accrual_whose_metering_is_gone_is_not_reversed_before_somebody_says_why(make_project: MakeProject) -> None:
+def test_an_accrual_whose_metering_is_gone_is_not_reversed_before_somebody_says_why(metered: SmallProject) -> None:
     """No bill has come: a feed that lost its days has not paid anybody."""
-    made = metered(make_project, 1_000_000)
+    made = metered
     first, _ = journal(made)
     made.drop(USAGE_API, "main", "none.json", api_page({"2026-11-02": [usage_result(output_tokens=0)]}))
     made.ingest(now=LATER)
@@ -209,10 +219,9 @@ def test_an_accrual_whose_metering_is_gone_is_not_reversed_before_somebody_says_
     assert event.body["reason"] == "refunded before it was billed"
 
 
-def test_of_two_that_correct_at_once_one_counts(make_project: MakeProject) -> None:
+def test_of_two_that_correct_at_once_one_counts(metered: SmallProject) -> None:
     """Both had seen the same books: the second would post the difference again."""
-    made = metered(make_project, 1_000_000)
-    journal(made)
+    made = metered
     made.drop(USAGE_API, "main", "again.json", api_page({"2026-11-02": [usage_result(output_tokens=1_200_000)]}))
     made.ingest(now=LATER)
     made.build(now=LATER)

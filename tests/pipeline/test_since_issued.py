@@ -1,5 +1,6 @@
 """A report that was issued: it comes back to the byte, and what a later one says otherwise is told figure by figure."""
 
+import shutil
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,14 +38,22 @@ def report(made: SmallProject, *words: str) -> str:
     return " ".join(done.output.split())
 
 
-@pytest.fixture
-def issued(tmp_path: Path, warm_cache: Path) -> SmallProject:
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> SmallProject:
     """October, reported on 5 November."""
-    made = SmallProject(tmp_path / "p", [source(CONSOLE, "acme")], warm_cache=warm_cache)
+    folder = tmp_path_factory.mktemp("issued") / "p"
+    made = SmallProject(folder, [source(CONSOLE, "acme")], warm_cache=warm_cache)
     made.drop(CONSOLE, "acme", name("2026_10_05"), bill("1.00", "2.00", "3.00"))
     made.run(now=datetime(2026, 11, 5, 6, tzinfo=UTC))
     assert "report of" not in report(made)
     return made
+
+
+@pytest.fixture
+def issued(once: SmallProject, tmp_path: Path) -> SmallProject:
+    """A copy of it to do things to."""
+    shutil.copytree(once.folder, tmp_path / "p", symlinks=True)
+    return SmallProject(tmp_path / "p", once.sources)
 
 
 def test_a_past_report_comes_back_to_the_byte_and_a_later_one_says_what_moved(issued: SmallProject) -> None:
