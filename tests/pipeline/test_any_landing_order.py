@@ -57,6 +57,5 @@ def test_a_thousand_deliveries_in_any_landing_order_are_one_state(tmp_path: Path
     made, rows = state_of(tmp_path / "first", deliveries, warm_cache)
     assert {row["usage_date"]: row["billed_cost"] for row in rows} == last
     assert len(made.project.landing.contents().deliveries) == COUNT
-    for number, order in enumerate([deliveries[::-1], chooser.sample(deliveries, COUNT)]):
-        _, again = state_of(tmp_path / str(number), order, made.cache)
-        assert again == rows
+    _, again = state_of(tmp_path / "again", chooser.sample(deliveries, COUNT), made.cache)
+    assert again == rows
