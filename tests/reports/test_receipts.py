@@ -172,11 +172,13 @@ def test_explain_takes_a_receipt_and_reads_what_the_report_reads(demo_folder, no
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_every_receipt_of_the_demo_gives_its_figures_back(demo_folder, november):
     project = Project(demo_folder)
     october = page_of(project, current_snapshot(project), first_day=date(2026, 10, 1))
     summed = 0
     for page in (october, november):
-        for one in all_receipted(page):
+        # A card is the verdict of its row again; what is no sum of rows is read off the page alone.
+        for one in (one for one in all_receipted(page) if one.traced is not None and one.table != "Verdicts"):
             summed += len(gives_back(demo_folder, page, one))
     assert summed > 100
