@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.errors import BreakevenError
-from pipeline.explain.evidence import Evidence
+from pipeline.explain.evidence import Evidence, NothingToExplainError
 from pipeline.explain.explanation import Equality, Explanation, Rows
 from pipeline.explain.traced import Traced, explained, sums
 from pipeline.landing.records import digest
@@ -228,10 +228,15 @@ def explained_receipt(evidence: Evidence, *, page: Page, found: Receipted) -> Ex
         *(f"Not proven: {law} is broken where these figures come from." for law in found.refused),
     )
     title = f"Receipt {found.receipt}: {page.month}, {found.section.title}"
+    again = f"The page that has it is made again, byte for byte, by: {page.reproduce}"
+    alone = Explanation(title, evidence.snapshot.snapshot_id, said, (figures,), (asked,), (), (), (again,))
     if found.traced is None:
-        again = f"The page that has it is made again, byte for byte, by: {page.reproduce}"
-        return Explanation(title, evidence.snapshot.snapshot_id, said, (figures,), (asked,), (), (), (again,))
-    below = explained(evidence, found.traced)
+        return alone
+    try:
+        below = explained(evidence, found.traced)
+    except NothingToExplainError as error:
+        # An invoice that somebody entered has no lines of its own to follow.
+        return replace(alone, outside_check=(str(error), again))
     of_rows = sums(evidence, found.traced)
     equalities = [
         Equality(f"the report's {reading.title} = its rows added up", *both)

@@ -14,6 +14,7 @@ from pipeline.cli import group
 from pipeline.decisions.graph import current_snapshot, shipped_graph
 from pipeline.errors import BreakevenError
 from pipeline.explain.evidence import Evidence
+from pipeline.explain.traced import Named
 from pipeline.landing.project import Project
 from pipeline.reports import monthly
 from pipeline.reports.figures import Written
@@ -169,6 +170,15 @@ def test_explain_takes_a_receipt_and_reads_what_the_report_reads(demo_folder, no
         group, ["explain", "receipt", f"{'f' * 16}-2026-10-0123456789", "--project", str(demo_folder)]
     )
     assert unknown.exit_code != 0
+
+
+def test_what_has_no_rows_to_follow_is_told_as_the_report_has_it_and_why(demo_folder, november):
+    """As an invoice whose total somebody entered."""
+    one = next(one for one in all_receipted(november) if one.section.anchor == "close")
+    found = explanation(demo_folder, november, replace(one, traced=Named(subject="invoice", name="nobody's")))
+    assert [row[1] for row in found.figures[0].rows] == [reading.text for reading in one.readings]
+    assert found.holds
+    assert "nobody's" in found.outside_check[0]
 
 
 @pytest.mark.soak
