@@ -32,6 +32,8 @@ _PARSED_FORMAT = "breakeven.parsed/2"
 # In any currency: no bill charges more in a day, and sums over years of bills can be held, in whatever currency.
 _TOO_MUCH = 10**15
 _EXACTLY = "at most 20 digits before and 18 after the point"
+# Beyond, a month has none before or none after it, and every day up to it would be built.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
 # Below this, starting worker processes costs more than it saves.
 _WORTH_WORKERS_BYTES = 8 * 1024**2
 # An object that is read in place lies beside its index under this name.
@@ -484,11 +486,20 @@ def _sums_by_part(
         ) from None
     parts: dict[tuple[str, date], _Sums] = {}
     for bucket, day, rows, total, mixed, *sums in found:
+        _check_year(table, day)
         part = parts.setdefault((bucket, day), _Sums())
         part.rows, part.total, part.mixed = part.rows + rows, part.total + total, part.mixed ^ mixed
         if table.money is not None:
             part.stated.extend(_stated(table, table.money, day, *sums))
     return parts
+
+
+def _check_year(table: Table, day: date | None) -> None:
+    if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise QuarantineError(
+            f"{table.name}: a row is of {day}, and what counts is of {_FIRST_YEAR} to {_LAST_YEAR}. Export it again; "
+            "if it is so at its source, ask the issuer."
+        )
 
 
 def _charge_columns(table: Table, money: Money) -> str:

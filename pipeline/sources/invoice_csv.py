@@ -37,6 +37,7 @@ CHARGE_KINDS = ("gpu_instance", "storage", "network", "support", "tax", "credit"
 # No line of an invoice says as much; what is below can be held, and its products.
 _TOO_LARGE = 10**15
 _TOO_MANY_GPUS = 500_000
+_TOO_LONG = 20 * 366 * DAY
 _LINE_TEXTS = ("description", "charge_kind", "resource_id", "gpu_count", "quantity", "unit", "unit_price")
 _MAPPED = ("invoice_id", *_LINE_TEXTS, "amount", "currency", "period_start", "period_end", "date", "issued_on")
 _SETTINGS = (
@@ -227,6 +228,11 @@ class _Layout:
             raise QuarantineError(
                 f"{where}: the period {_iso(start)} to {_iso(stop)} is empty. "
                 "If period_end names the last day, set period_end: inclusive."
+            )
+        if stop - start > _TOO_LONG:
+            raise QuarantineError(
+                f"{where}: the period {_iso(start)} to {_iso(stop)} is longer than 20 years, and no line's is. "
+                "Export it again; if it is so at its source, ask the issuer."
             )
         return start, stop
 

@@ -194,6 +194,12 @@ EXPORTS: Mapping[str, tuple[str, Callable[..., bytes]]] = {
 }
 
 
+def _aws_total(*, year: int, month: int) -> bytes:
+    said = {"AccountId": "1" * 12, "InvoiceId": "A", "BillingPeriod": {"Year": year, "Month": month}}
+    amount = {"TotalAmount": "5.00", "CurrencyCode": "USD"}
+    return json.dumps({"InvoiceSummaries": [{**said, "BaseCurrencyAmount": amount}]}).encode()
+
+
 def _exported(folder: Path, account: str) -> dict[str, Any]:
     column, write = EXPORTS[account]
     line = cur2.line(**{"cost": 1.0, "bill_payer_account_id": account, column: 9e19})
@@ -207,6 +213,15 @@ def _exported(folder: Path, account: str) -> dict[str, Any]:
     }
 
 
+# A bill of a day that no bill is of, before and after those that dates can reach from.
+DATED: dict[str, tuple[str, str, bytes]] = {
+    "cost-before": (small.COST_API, "a.json", small.api_page({"0001-01-01": [small.cost_result("500")]})),
+    "totals-after": ("aws_invoices", "a.json", _aws_total(year=9999, month=12)),
+    "totals-before": ("aws_invoices", "a.json", _aws_total(year=1, month=1)),
+    "drivers-before": ("drivers_csv", "a.csv", b"date,driver,value\n0001-01-01,customers,5\n"),
+}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> tuple[SmallProject, Answers]:
     """All of them in one company, beside a bill that is as it should be."""
@@ -216,7 +231,10 @@ def built(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> tuple[S
         for case in CASES.values()
     ]
     sources += [_exported(folder / "exports", account) for account in EXPORTS]
+    sources += [source(name, account) for account, (name, _, _) in DATED.items()]
     project = SmallProject(folder / "project", [*sources, source("focus", "sound")], warm_cache=warm_cache)
+    for account, (name, file, content) in DATED.items():
+        project.drop(name, account, file, content)
     for case in CASES.values():
         project.drop(case.source, case.account, case.file, case.content)
     project.drop("focus", "sound", "a.csv", cloud_harness.focus_csv([cloud_harness.line(BilledCost="7.25")]))
@@ -261,6 +279,12 @@ def test_a_line_of_an_aws_export_that_cannot_be_so_quarantines_its_file(
     column = re.sub(r"[^a-z]", "", reasons[account].lower())
     assert EXPORTS[account][0].replace("_", "").removeprefix("lineitem") in column
     assert "more than any line of a bill is for" in reasons[account]
+
+
+@pytest.mark.parametrize("account", DATED)
+def test_a_day_that_no_bill_is_of_quarantines_its_file(account: str, reasons: Mapping[str, str]) -> None:
+    """A year of 1 or of 9999 ended every build: its month has none before it, or none after."""
+    assert re.search(r"a row is of \d{4}-\d{2}-\d{2}, and what counts is of 1970 to 2199", reasons[account])
 
 
 def test_what_is_beside_them_is_counted(built: tuple[SmallProject, Answers]) -> None:

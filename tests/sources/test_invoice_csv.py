@@ -197,6 +197,13 @@ def test_whether_the_end_is_the_last_day_is_declared() -> None:
         _parse(_file(NODE.replace("2026-10-02", "2026-10-01")))
 
 
+def test_a_period_of_a_mistyped_year_is_refused_and_twenty_years_are_not() -> None:
+    """Spread over 180 years, a bill has next to nothing in its own month, and each build a thousand months more."""
+    assert _line(_file(NODE.replace("2026-10-02", "2046-10-02")))["period_end"] == "2046-10-02T00:00:00Z"
+    with pytest.raises(QuarantineError, match=r"2206-11-01T00:00:00Z is longer than 20 years"):
+        _parse(_file(NODE.replace("2026-10-02", "2206-11-01")))
+
+
 def test_a_line_of_one_day_needs_one_date() -> None:
     columns = {"amount": "Total", "date": "From", "invoice_id": "Invoice"}
     line = _line(_file(NODE), columns=columns)
