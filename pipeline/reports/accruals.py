@@ -362,7 +362,13 @@ def drifts_of(books: Books, now: Accrued, ask: Ask, *, names: Mapping[str, str])
     things = {thing: thing for thing in books.days}
     for one in (*now.days, *now.unpriced):
         things.setdefault(one, next((other for other in books.days if _is_same(one, other)), one))
-    found, waiting = [], []
+    found = []
+    waiting = [
+        f"{_named(thing)}: {counted(len(days), 'day')} from {min(days)} to {max(days)} "
+        f"{'is' if len(days) == 1 else 'are'} accrued since its bill was booked; book it with the bill of it"
+        for thing, days in ((one, now.owed_days(one)) for one in sorted(books.settled, key=str))
+        if days
+    ]
     for thing in sorted(set(things.values()) - books.settled, key=str):
         posted = books.days.get(thing, frozenset())
         if any(_is_of(row, thing) and row["usage_date"] in posted for row in billed):
@@ -383,7 +389,10 @@ def drifts_of(books: Books, now: Accrued, ask: Ask, *, names: Mapping[str, str])
         ]
         days = frozenset[date]().union(*(days for one, days in now.days.items() if _is_same(thing, one)))
         basis = f"accrued now ({counted(len(days), 'day')}) less what was posted ({counted(len(posted), 'day')})"
-        if more := differences(own, lines, basis=basis):
+        more = differences(own, lines, basis=basis)
+        # An account is rounded once: without what is billed since, a coin of it may stand with another of its things.
+        is_rounding = days == posted and all(abs(line.minor_units) <= 1 for line in more)
+        if more and not is_rounding:
             found.append(Drift(thing, tuple(more), days))
     return found, waiting
 
