@@ -127,7 +127,7 @@ class _LateInvoice:
         total = self.total if entered is None else _beside(replace(entered, account=self.total.account), self.total)
         own = [one for one in adjustments if _named(one) == _named(self)]
         (invoice,) = invoices_of([self.lines], [total], own)
-        return {**_row(invoice), "restated_month_date": self.month}
+        return {**_row(invoice), "account": self.total.account, "restated_month_date": self.month}
 
 
 def _named(one: Total | Adjustment | _LateInvoice) -> _Named:
@@ -309,7 +309,7 @@ def _as_closed(row: Row, month: Row) -> dict[str, Any]:
 
 def _late_invoices(totals: Iterable[Total], lines: Iterable[Lines], closed: _Closed) -> Iterable[_LateInvoice]:
     """Invoices of closed months that state a total which no close has booked: what both it and its lines come to beyond
-    what was booked of them. Only an invoice by lines states its total by itself.
+    what was booked of them. Invoices by lines and AWS state totals by themselves.
     """
     said: dict[_Named, list[Lines]] = defaultdict(list)
     for line in lines:
@@ -326,7 +326,8 @@ def _late_invoices(totals: Iterable[Total], lines: Iterable[Lines], closed: _Clo
         lines_of_it = Lines(
             month=due,
             issuer=total.issuer,
-            account=str(total.account),
+            # Of a total that is no account's, no line is known.
+            account=total.account or "",
             currency=total.currency,
             invoice_id=total.invoice_id,
             in_scope=exact_sum((*(line.in_scope for line in its), before.in_scope.copy_negate())),

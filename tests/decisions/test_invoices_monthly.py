@@ -404,3 +404,14 @@ def test_where_an_export_names_no_invoice_the_totals_of_its_issuers_month_are_it
     company.state(MONTHS[0], "9.99", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="focus")
     (row,) = company.look().rows
     assert (row["invoice_id"], row["invoice_cost"], row["residual_cost"]) == ("A-1 + A-2", Decimal(10), Decimal("0.01"))
+
+
+def test_a_late_total_of_a_month_whose_lines_name_no_invoice_is_no_accounts() -> None:
+    """Law 7: its account is unknown, and not one that is called None."""
+    company = Company(aws_totals=[_of_aws("A-1", "7.00"), _of_aws("A-2", "3.00")])
+    company.state(MONTHS[0], "10", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="focus")
+    company.close(MONTHS[0], datetime(2026, 10, 6, tzinfo=UTC))
+    company.aws_totals.append(_of_aws("A-9", "4.00"))
+    (late,) = company.look().of(MONTHS[1])
+    assert (late["invoice_id"], late["account"], late["restated_month_date"]) == ("A-9", None, MONTHS[0])
+    assert (late["invoice_cost"], late["residual_cost"]) == (Decimal(4), Decimal(4))
