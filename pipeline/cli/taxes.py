@@ -66,7 +66,7 @@ def answer_taxes(
 def _charge(row: Mapping[str, Any]) -> Charge:
     return Charge(
         account=row["account"],
-        invoice_id=row["invoice_id"],
+        bill=row["bill"],
         currency=row["billing_currency"],
         service=row["service"],
         meter=row["meter"],

@@ -18,10 +18,12 @@ _FINEST = 18
 
 @dataclass(frozen=True)
 class Charge:
-    """What a bill charges. `resource_id` None: for none that it names. A tax is one too, with its own amount."""
+    """What a bill charges; a tax is one too, with its own amount. `bill`: the invoice, or the month of what is on none
+    yet. `resource_id` None: for none that it names.
+    """
 
     account: str
-    invoice_id: str | None
+    bill: str
     currency: str
     service: str | None
     meter: str | None
@@ -66,7 +68,7 @@ def loaded(charges: Iterable[Charge], taxes: Iterable[Charge], *, digits: Callab
 
 def _keys(one: Charge) -> Sequence[tuple[str | None, ...]]:
     """The lines that a tax may be on, the narrowest first."""
-    of = (one.account, one.currency, one.invoice_id)
+    of = (one.account, one.currency, one.bill)
     return (*of, one.service, one.meter), (*of, one.service), of
 
 

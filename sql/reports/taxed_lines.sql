@@ -1,11 +1,12 @@
 -- The lines of bills of the billing months that begin in the period, in their own currency, taxes beside what they are
--- on: books of record only. Of an API's bill no line is a tax.
+-- on: books of record only. `bill`: the invoice, or the billing month of what is on none yet. Of an API's bill no line
+-- is a tax.
 with
 cloud as (
     select
         issuer,
         account,
-        invoice_id,
+        coalesce(invoice_id, cast(billing_period_start_date as varchar)) as bill,
         billing_currency,
         service,
         sku_meter as meter,
@@ -40,7 +41,7 @@ invoices as (
     select
         coalesce(sources.issuer, lines.account) as issuer,
         lines.account,
-        lines.invoice_id,
+        lines.invoice_id as bill,
         lines.billing_currency,
         cast(null as varchar) as service,
         cast(null as varchar) as meter,
@@ -65,7 +66,7 @@ lines as (
 select
     issuer,
     account,
-    invoice_id,
+    bill,
     billing_currency,
     service,
     meter,
@@ -73,5 +74,5 @@ select
     is_tax,
     sum(billed_cost) as billed_cost
 from lines
-group by issuer, account, invoice_id, billing_currency, service, meter, resource_id, is_tax
+group by issuer, account, bill, billing_currency, service, meter, resource_id, is_tax
 order by all

@@ -12,7 +12,7 @@ NAMES = st.sampled_from(["a", "b", None])
 CHARGES = st.builds(
     Charge,
     account=st.sampled_from(["one", "two"]),
-    invoice_id=NAMES,
+    bill=st.sampled_from(["I", "J"]),
     currency=st.sampled_from(["USD", "JPY"]),
     service=NAMES,
     meter=NAMES,
@@ -26,7 +26,7 @@ def of(charges: Sequence[Charge], taxes: Sequence[Charge]) -> list[Loaded]:
 
 
 def charge(resource_id: str | None, amount: str, **fields: str) -> Charge:
-    about = {"account": "aws", "invoice_id": "I", "currency": "USD", "service": "ec2", "meter": "g6", **fields}
+    about = {"account": "aws", "bill": "I", "currency": "USD", "service": "ec2", "meter": "g6", **fields}
     return Charge(**about, resource_id=resource_id, amount=Fraction(amount))
 
 
@@ -56,7 +56,7 @@ def test_a_tax_is_on_the_lines_of_its_meter_else_of_its_service_else_of_its_invo
         charge("gpu", "3"),
         charge("disk", "1", meter="gp3"),
         charge("queue", "4", service="sqs", meter="requests"),
-        charge("other", "8", invoice_id="J"),
+        charge("other", "8", bill="J"),
     ]
     assert shares(of(charges, [charge(None, "0.80")])) == {"gpu": Fraction(8, 10), "disk": 0, "queue": 0, "other": 0}
     assert shares(of(charges, [charge(None, "0.80", meter="support")]))["gpu"] == Fraction(6, 10)

@@ -148,6 +148,24 @@ def test_the_tax_of_a_month_is_on_the_instances_that_it_taxes(tmp_path: Path) ->
     assert "$10.66 charged, $0.38 of taxes, $11.04 together" in shown
 
 
+def test_the_tax_of_a_month_that_is_on_no_invoice_yet_is_on_that_month_alone(tmp_path: Path) -> None:
+    """Case 12, B12: 20 on October's 100 and 10 on November's 100, and not 15 on each."""
+    lines = [
+        cloud.line(
+            BilledCost=cost, ResourceId=name, ChargeCategory="Usage" if name else "Tax", InvoiceId="",
+            BillingPeriodStart=f"2026-{month}-01T00:00:00Z", ChargePeriodStart=f"2026-{month}-02T00:00:00Z",
+            ChargePeriodEnd=f"2026-{month}-02T01:00:00Z",
+        )
+        for month, name, cost in (("10", "i-a", "100"), ("10", "", "20"), ("11", "i-b", "100"), ("11", "", "10"))
+    ]  # fmt: skip
+    made = SmallProject(tmp_path, [cloud.focus()])
+    made.drop(cloud.FOCUS, "cloudy", "focus.csv", cloud.focus_csv(lines))
+    cloud.built(made, graph=cloud.cloud_graph(["int_cloud_charges_daily", "dim_source"]))
+    words = ["costs", "--taxes", "--from", "2026-10-01", "--to", "2026-12-01", "--project", str(tmp_path)]
+    rows = json.loads(CliRunner().invoke(group, [*words, "--format", "json"], catch_exceptions=False).output)
+    assert {row["resource_id"]: Decimal(row["tax_cost"]) for row in rows} == {"i-a": 20, "i-b": 10}
+
+
 def test_a_block_that_is_paid_in_advance_is_billed_when_bought_and_costs_while_it_lasts(cache: Path) -> None:
     """Case 14: 14 days bought in October for 13,214.88: 4,267.31 of it are October's and 8,947.57 November's. B20."""
     first, last = date(2025, 10, 20), date(2025, 11, 12)
