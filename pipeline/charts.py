@@ -148,10 +148,11 @@ class DayMoney:
 
 @dataclass(frozen=True)
 class MoneyByDay:
-    """Days in order, each once."""
+    """Days in order, each once. measure: what a day's amount is, after its currency."""
 
     days: Sequence[DayMoney]
     currency: str
+    measure: str = "a day"
 
 
 @dataclass(frozen=True)
@@ -366,7 +367,7 @@ def money_by_day_chart(found: MoneyByDay) -> "altair.LayerChart":
     up = altair.Y(
         "low:Q",
         scale=altair.Scale(zero=True, nice=4),
-        axis=altair.Axis(title=f"{found.currency} a day", tickCount=4, format=_PLAIN),
+        axis=altair.Axis(title=f"{found.currency} {found.measure}", tickCount=4, format=_PLAIN),
     )
     expected = [
         {"day": day.usage_date.isoformat(), "low": day.expected} for day in found.days if day.expected is not None

@@ -47,7 +47,7 @@ from pipeline.doctor.sources import last_day_due, late_days
 from pipeline.economics.worth_saying import Floor
 from pipeline.landing.project import Project
 from pipeline.landing.times import DAY
-from pipeline.reports.case_pictures import budget_picture, waste_picture
+from pipeline.reports.case_pictures import anomaly_picture, budget_picture, runway_picture, waste_picture
 from pipeline.reports.curves import Drawing, curves_of
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
@@ -416,13 +416,21 @@ def pictures_of(case: Case, snapshot: Snapshot, config: Config, known: Findings)
 
 
 def _of_finding(subject: str, about: Finding, known: Findings) -> list[Drawing]:
-    """Of waste its days, of a budget its month."""
-    if subject.startswith("waste:"):
+    """Of waste, unusual costs and a prepaid balance their days, of a budget its month; of a source nothing."""
+    days = {"since": about.usage_date - timedelta(days=WINDOW_DAYS - 1), "until": about.usage_date}
+    kind = subject.partition(":")[0]
+    drawn: Drawing | None = None
+    if kind == "waste":
         rows = [row for row in known.waste if row["deployment_id"] == about.pool]
-        since = about.usage_date - timedelta(days=WINDOW_DAYS - 1)
         name = "GPUs of no deployment" if about.pool is None else about.pool
-        drawn = waste_picture(rows, since=since, until=about.usage_date, name=name, currency=known.currency)
-        return [] if drawn is None else [drawn]
+        drawn = waste_picture(rows, name=name, currency=known.currency, **days)
+    elif kind == "anomaly":
+        rows = [row for row in known.anomalies if anomaly_subject(row) == subject]
+        drawn = anomaly_picture(rows, currency=known.currency, **days)
+    elif kind == "runway":
+        drawn = runway_picture([row for row in known.prepaid if runway_subject(row) == subject], **days)
+    if drawn is not None:
+        return [drawn]
     return [
         budget_picture(row, currency=known.currency)
         for row in known.budgets

@@ -1,4 +1,6 @@
-"""What a message about money is shown with: waste day by day, a budget beside what its month comes to."""
+"""What a message about money is shown with: waste day by day, a budget beside what its month comes to, unusual days
+beside what days like them cost, a prepaid balance as it fell.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -64,6 +66,74 @@ def budget_picture(row: Row, *, currency: str) -> Drawing:
             currency=currency,
         ),
     )
+
+
+def anomaly_picture(rows: Sequence[Row], *, since: date, until: date, currency: str) -> Drawing | None:
+    """`rows`: those of anomalies.sql of one subject; the days from `since` to `until`, both included. None where none
+    of them is unusual.
+    """
+    by_day: dict[date, list[Row]] = {}
+    for row in rows:
+        if row["is_unusual"] and since <= row["usage_date"] <= until:
+            by_day.setdefault(row["usage_date"], []).append(row)
+    if not by_day:
+        return None
+    days = []
+    for number in range((until - since).days + 1):
+        of_day = by_day.get(since + timedelta(days=number), [])
+        cost, expected = (sum(row[column] for row in of_day) for column in ("cost_rc", "expected_cost_rc"))
+        days.append(
+            charts.DayMoney(
+                usage_date=since + timedelta(days=number),
+                cost=float(cost) if of_day else None,
+                expected=float(expected) if of_day else None,
+                is_marked=bool(of_day),
+            )
+        )
+    cost_sum, expected_sum = (
+        sum(row[column] for of_day in by_day.values() for row in of_day) for column in ("cost_rc", "expected_cost_rc")
+    )
+    says = (
+        f"{figures.counted(len(by_day), 'unusual day')} cost {money(cost_sum, currency)}, where "
+        f"{money(expected_sum, currency)} were expected. A day without a bar was as usual, or is not settled."
+    )
+    return Drawing(
+        name="anomaly",
+        title=f"{_whose(rows[-1])}: unusual days",
+        says=f"{says[:1].upper()}{says[1:]}",
+        legend=(("what an unusual day cost; the tick: what was expected", charts.MORE_COLOUR),),
+        drawn=charts.MoneyByDay(days=days, currency=currency),
+    )
+
+
+def runway_picture(rows: Sequence[Row], *, since: date, until: date) -> Drawing | None:
+    """`rows`: those of alert_prepaid.sql of one account and currency; the days from `since` to `until`, both included.
+    None where no balance of them is known.
+    """
+    of_day = {row["usage_date"]: row for row in rows if since <= row["usage_date"] <= until}
+    if not of_day:
+        return None
+    last = of_day[max(of_day)]
+    currency = last["billing_currency"]
+    every = [since + timedelta(days=number) for number in range((until - since).days + 1)]
+    days = [charts.DayMoney(usage_date=day, cost=_amount(of_day.get(day), "closing_balance_cost")) for day in every]
+    return Drawing(
+        name="runway",
+        title=f"{figures.name(last['account'])}: what is left of what was paid in advance",
+        says=f"{money(last['closing_balance_cost'], currency)} were left after {last['usage_date']} UTC. "
+        "The balance of a day without a bar is not known.",
+        legend=(),
+        drawn=charts.MoneyByDay(days=days, currency=currency, measure="left"),
+    )
+
+
+def _whose(row: Row) -> str:
+    """The subject of an unusual day: of a key its name, else that of its workspace or account."""
+    if row["lane"] == "all":
+        return "All costs"
+    if row["lane"] == "gpu":
+        return f"GPUs of {figures.name(row['deployment_id'])}" if row["deployment_id"] else "GPUs of no deployment"
+    return figures.name(row["api_key_id"] or row["sub_account_id"] or row["account"])
 
 
 def _amount(row: Row | None, column: str) -> float | None:
