@@ -56,6 +56,9 @@ def scrape(url: str, *, seconds: float, monotonic: Callable[[], float] = time.mo
         raise _failed(url, f"the body is cut after {len(error.partial)} bytes, fewer than it announced") from None
     except TimeoutError:
         raise _failed(url, f"no whole answer within {seconds:g} s") from None
+    except http.client.InvalidURL:
+        # Its own words repeat the query, which may hold a token.
+        raise _failed(url, "its path or its query holds a blank or a control character: write it as %20") from None
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise _failed(url, f"{error}") from None
     try:
@@ -73,7 +76,8 @@ def shown_url(url: str) -> str:
 def _connection(parts: SplitResult, *, seconds: float) -> http.client.HTTPConnection:
     """Not `urllib.request`: it follows, proxies and caches, and with what it imports is five megabytes of an agent."""
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=seconds)
+    # Without a port it would look for one behind the last colon, which is part of an IPv6 address.
+    return kind(parts.hostname or "", parts.port or kind.default_port, timeout=seconds)
 
 
 def _answer(connection: http.client.HTTPConnection, url: str) -> http.client.HTTPResponse:

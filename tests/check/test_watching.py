@@ -179,6 +179,36 @@ def test_a_password_in_an_address_is_never_printed() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_blank_in_an_address_is_said_without_the_query_that_has_it() -> None:
+    """What the HTTP client says of it is the query, which may be a token: the spool would have kept it."""
+    with pytest.raises(ScrapeError, match="a blank or a control character") as caught:
+        scrape(metrics_url("http://127.0.0.1:8000/metrics?api_key=hunter2 "), seconds=5)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("http://[::1]/metrics", ("::1", 80)),
+        ("https://[2001:db8::5]/metrics", ("2001:db8::5", 443)),
+        ("http://[::1]:8000", ("::1", 8000)),
+    ],
+)
+def test_the_last_part_of_an_ipv6_address_is_no_port(
+    given: str, asked: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def refuse(address: tuple[str, int], *_: object) -> None:
+        tried.append(address)
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    with pytest.raises(ScrapeError, match="refused"):
+        scrape(metrics_url(given), seconds=5)
+    assert tried == [asked]
+
+
 # --- saved pairs -----------------------------------------------------------------------------------------------------
 
 
