@@ -499,9 +499,11 @@ class _Closing:
                 of = "" if self.issuer is None else f" by {self.issuer}"
                 raise BreakevenError(printable(f"No bill{of} of {self.month:%Y-%m} has come: nothing to close."))
             self._print(groups)
-            conversions = self._conversions(questions, rows, closing, is_over=is_over)
-            self._refuse_unproven(snapshot, questions)
             still_open = [row for row in rows if closing.close_of(self.month, row["issuer"]) is None]
+            for (month, _), before in closing.closes.items():
+                self._say_converted(filter(self._is_meant, before.conversions if month == self.month else ()))
+            conversions = self._conversions(questions, still_open, closing, is_over=is_over)
+            self._refuse_unproven(snapshot, questions)
             held_up = [group for group in groups_of(still_open, self.tolerances) if group.holds_up]
             if held_up:
                 if self.output_format == "table":
@@ -526,7 +528,7 @@ class _Closing:
             tolerances=self.tolerances.as_text(),
             invoices=still_open,
             days=days,
-            conversions=[one.body() for one in conversions if closing.close_of(self.month, one.issuer) is None],
+            conversions=[one.body() for one in conversions],
         )
         self._refuse_what_came_meanwhile(closing)
         self.project.landing.record(kind=CLOSE_EVENT, subject=f"{self.month:%Y-%m}", body=body, now=self.now)
@@ -612,18 +614,22 @@ class _Closing:
         ]
         return [*own, *due]
 
+    def _say_converted(self, kept: Iterable[Mapping[str, str]]) -> None:
+        """What a close keeps of invoices in another currency, whatever rates are published since."""
+        for one in kept:
+            total = exact_money(Decimal(one["total"]), one["reporting_currency"])
+            self._tell(
+                f"  {one['invoice_id']} of {one['issuer']} came to {total} at {float(Fraction(one['rate'])):.8g} of "
+                f"{one['rate_date']} ({one['rate_source']})."
+            )
+
     def _say_closed(self, closed: Close, questions: Questions) -> None:
         self._tell(
             f"{_what_is_closed(closed)} was closed by {closed.by} on {closed.at:%Y-%m-%d %H:%M} UTC, sha256 "
             f"{closed.sha256[:12]}; the figures above are those of then. All of them: breakeven report --month "
             f"{self.month:%Y-%m} --as-of {closed.snapshot_id}"
         )
-        for one in filter(self._is_meant, closed.conversions):
-            total = exact_money(Decimal(one["total"]), one["reporting_currency"])
-            self._tell(
-                f"  {one['invoice_id']} of {one['issuer']} came to {total} at {float(Fraction(one['rate'])):.8g} of "
-                f"{one['rate_date']} ({one['rate_source']})."
-            )
+        self._say_converted(filter(self._is_meant, closed.conversions))
         for late in filter(self._is_meant, questions.ask("close_restated", **self.period).to_dicts()):
             if late["status"] != LATE:
                 self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {invoice_in_words(late)}.")

@@ -244,6 +244,23 @@ def test_an_invoice_in_another_currency_is_converted_once_at_its_own_rate_which_
     assert "INV-77: replaced rate (0.9 EUR of 2026-11-02)" in listed
 
 
+def test_what_an_issuers_own_close_converted_is_said_as_it_was_kept(project: SmallProject) -> None:
+    """Law 10: a rate that is published or entered since moves nothing of it."""
+    project.configure(reporting_currency="EUR")
+    project.project.land_config(datetime(2026, 11, 6, 4, 30, tzinfo=UTC))
+    made = entered(project)
+    about = ["--month", "2026-10", "--issuer", "anthropic", "--currency", "USD", "--invoice-id", "INV-77"]
+    words = (
+        ["rate", *about, "--rate", "0.8640", "--date", "2026-11-02"],
+        ["--month", "2026-10", "--issuer", "anthropic"],
+    )
+    assert [close(made, *words[0], now=a_minute_later(made)).exit_code, close(made, *words[1]).exit_code] == [0, 0]
+    said = words_of(close(made, "--month", "2026-10", "--dry-run", now="2026-11-06T07:00:00Z"))
+    assert "INV-77 of anthropic came to €6.05 at 0.864 of 2026-11-02 (issuer)." in said
+    assert "INV-77 of anthropic: €" not in said
+    assert "21 of =HYPERLINK" in said
+
+
 def test_a_closed_month_is_restated_by_a_row_of_the_month_in_which_it_came(project: SmallProject) -> None:
     """Law 10, B10: the closed figures come back the same, from the close and from its snapshot. Case 17."""
     entered(project)
