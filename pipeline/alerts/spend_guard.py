@@ -5,7 +5,8 @@ Rows are those of `sql/reports/spend_guard_hours.sql` and `spend_guard_days.sql`
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -50,6 +51,7 @@ def guard_findings(
     costs, unrated = _by_hour(hours)
     found = {}
     newest = max((hour for of_one in costs.values() for hour in of_one), default=None)
+    by_subject = events_by_subject(events)
     if newest is not None:
         for key, of_one in sorted(costs.items(), key=lambda one: guard_subject(one[0])):
             recent = [hour for hour in of_one if hour > newest - timedelta(hours=NEWS_HOURS)]
@@ -57,10 +59,19 @@ def guard_findings(
             bursts = [one for one in fired if one is not None]
             if bursts:
                 told = _fired(key, bursts, unrated.get(key, 0), multiple=multiple, currency=currency)
-                found[told.subject] = told
+                # Of hours that began before somebody said done, that was said.
+                done_at = _done_at(by_subject.get(told.subject, ()))
+                is_done = done_at is not None and bursts[-1].hour < done_at
+                found[told.subject] = replace(told, opens=False) if is_done else told
     for told in _corrected(days, events, currency=currency):
         found.setdefault(told.subject, told)
     return list(found.values())
+
+
+def _done_at(events: Sequence[EventLike]) -> datetime | None:
+    """When somebody said so of the newest case, in UTC and without a zone, as hours are."""
+    case = last_settled(events)
+    return None if case is None or case.done_at is None else case.done_at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _by_hour(rows: Iterable[Row]) -> tuple[dict[Key, dict[datetime, Fraction]], dict[Key, int]]:
@@ -110,8 +121,8 @@ def _fired(key: Key, bursts: Sequence[Burst], unrated: int, *, multiple: Fractio
         f"{hours} of the last {NEWS_HOURS} were at least {float(multiple):g} times their level.",
         by_when="Now: it goes on until somebody acts.",
         at_stake=f"{money(to_places(last.cost - last.level, 18), currency)} an hour, at list prices.",
-        how_sure="Usage counters at list prices: provisional, no bill. It is corrected when the day is billed, and "
-        "feeds no verdict, budget or close.",
+        how_sure="Usage counters at list prices: provisional, no bill. A post that can be edited is corrected when the "
+        "day is billed. It feeds no verdict, budget or close.",
         unknown=f"The price of {unrated:,} tokens." if unrated else "What will be billed.",
         command="breakeven costs",
         is_urgent=True,
@@ -120,37 +131,55 @@ def _fired(key: Key, bursts: Sequence[Burst], unrated: int, *, multiple: Fractio
 
 
 def _corrected(days: Iterable[Row], events: Sequence[EventLike], *, currency: str) -> list[Finding]:
-    """Open cases whose day is settled: over, with what was billed of it."""
+    """Open cases of which each day that was told is settled: over, with what was billed of them."""
     billed = {(guard_subject(key_of(row)), row["usage_date"]): row for row in days}
     settled = {day for _, day in billed}
     found = []
     for subject, of_one in sorted(events_by_subject(events).items()):
         case = last_settled(of_one)
-        if not subject.startswith(f"{_KIND}:") or case is None or case.state == CALM or case.usage_date not in settled:
+        if not subject.startswith(f"{_KIND}:") or case is None or case.state == CALM:
             continue
-        found.append(_of_bill(subject, case.usage_date, billed.get((subject, case.usage_date)), currency=currency))
+        told = _days_told(of_one, case.ordinal)
+        if told <= settled:
+            rows = [billed[subject, day] for day in sorted(told) if (subject, day) in billed]
+            found.append(_of_bill(subject, sorted(told), rows, currency=currency))
     return found
 
 
-def _of_bill(subject: str, day: date, row: Row | None, *, currency: str) -> Finding:
+def _days_told(events: Sequence[EventLike], ordinal: int) -> set[date]:
+    """Days that a case was told of: its post is edited while it goes on, over midnight too."""
+    return {
+        date.fromisoformat(event.body["usage_date"])
+        for event in events
+        if event.body.get("ordinal") == ordinal and "usage_date" in event.body
+    }
+
+
+def _of_bill(subject: str, days: Sequence[date], rows: Sequence[Row], *, currency: str) -> Finding:
+    """`days`: those that were told, in order; `rows`: those of them that are on a bill."""
     name = inert(subject.partition(":")[2], _NAME)
-    if row is None or row["billed_cost_rc"] is None:
-        said = f"{day} UTC is settled, and its bill names no such use"
+    first, last = days[0], days[-1]
+    span, verb = (f"{first} UTC", "is") if first == last else (f"{first} to {last} UTC", "are")
+    amounts, listed = ([row[column] for row in rows] for column in ("billed_cost_rc", "list_cost_rc"))
+    if not rows:
+        said = f"{span} {verb} settled, and no bill names such use"
+    elif None in amounts:
+        said = f"{span} {verb} settled, and what was billed has no amount in {currency}"
     else:
-        listed = "" if row["list_cost_rc"] is None else f" ({money(row['list_cost_rc'], currency)} at list prices)"
-        said = f"{money(row['billed_cost_rc'], currency)} were billed for {day} UTC{listed}"
+        at_list = "" if None in listed else f" ({money(sum(listed), currency)} at list prices)"
+        said = f"{money(sum(amounts), currency)} were billed for {span}{at_list}"
     return Finding(
         subject=subject,
         state=CALM,
-        usage_date=day,
+        usage_date=last,
         headline=f"{name}: {said}",
         do="Nothing: the bill is what counts from here.",
-        why="The day is settled; what was said of it before was at list prices.",
+        why="What was told before was at list prices; it is settled by now.",
         by_when="Nothing waits.",
         at_stake=f"{said}.",
         how_sure="The book of record.",
         unknown="Nothing.",
-        command=f"breakeven costs --from {day} --to {day + timedelta(days=1)}",
+        command=f"breakeven costs --from {first} --to {last + timedelta(days=1)}",
         opens=False,
         is_calm=True,
     )

@@ -137,6 +137,54 @@ def test_acknowledged_it_is_quiet_until_it_is_billed(slack, events, clock):
     assert "posted" not in results(announce(events, bot(slack), clock, of(rows, (), events.events())))
 
 
+def test_what_somebody_said_is_done_is_told_again_by_hours_that_began_later_alone(slack, events, clock):
+    def run(hours):
+        return results(announce(events, bot(slack), clock, of(hours, (), events.events())))
+
+    clock.now = HOUR.replace(tzinfo=UTC) + timedelta(minutes=70)
+    rows = [*weeks(20), hour(HOUR, 300)]
+    assert run(rows) == ["posted"]
+    outbox(events, None, clock).done(SUBJECT, by="ana")
+    this_hour, next_hour = HOUR + timedelta(hours=1), HOUR + timedelta(hours=2)
+    rows += [*weeks(20, this_hour), hour(this_hour, 400)]
+    assert [run(rows), run(rows)] == [["updated"], []]
+    assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Done: key_1")
+    assert run([*rows, *weeks(20, next_hour), hour(next_hour, 400)]) == ["posted"]
+    assert len(slack.messages) == 2
+
+
+def test_what_went_on_over_midnight_is_corrected_once_each_day_that_was_told_is_billed(slack, events, clock):
+    def run(hours, days=()):
+        return results(announce(events, bot(slack), clock, of(hours, days, events.events())))
+
+    late, early = HOUR.replace(hour=23), HOUR.replace(hour=23) + timedelta(hours=1)
+    rows = [*weeks(20, late), hour(late, 300)]
+    assert [run(rows), run([*rows, *weeks(20, early), hour(early, 400)])] == [["posted"], ["updated"]]
+    of_key = {"account": "acme", "sub_account_id": "ws", "api_key_id": "key_1", "model": "opus"}
+    billed = [
+        {"usage_date": at.date(), **of_key, "list_cost_rc": Decimal(700), "billed_cost_rc": Decimal(cost)}
+        for at, cost in ((late, "300.25"), (early, "400.50"))
+    ]
+    quiet = [*weeks(20), hour(HOUR + timedelta(days=3), 20)]
+    assert [run(quiet, billed[:1]), run(quiet, billed), run(quiet, billed)] == [[], ["updated"], []]
+    said = "acme/ws/key_1/opus: $700.75 were billed for 2026-01-09 to 2026-01-10 UTC ($1,400.00 at list prices)"
+    assert slack.messages[0]["blocks"][0]["text"]["text"] == f"Over: {said}"
+    assert (len(slack.messages), standing(events.events(), clock())) == (1, [])
+
+
+def test_a_bill_without_an_amount_is_not_called_one_that_names_no_such_use(slack, events, clock):
+    announce(events, bot(slack), clock, of([*weeks(20), hour(HOUR, 300)]))
+    row = {"usage_date": HOUR.date(), "account": "acme", "sub_account_id": "ws", "api_key_id": "key_1", "model": "opus"}
+    said = []
+    for billed in ({**row, "billed_cost_rc": None, "list_cost_rc": None}, {**row, "account": "another"}):
+        (found,) = of([], [billed], events.events())
+        said.append(found.at_stake)
+    assert said == [
+        "2026-01-09 UTC is settled, and what was billed has no amount in USD.",
+        "2026-01-09 UTC is settled, and no bill names such use.",
+    ]
+
+
 def test_it_is_off_by_default_and_a_guard_that_always_fires_is_refused():
     assert parse_config("company: Acme").spend_guard is None
     said = parse_config("company: Acme\nspend_guard: {multiple: 4}").spend_guard
