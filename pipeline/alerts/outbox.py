@@ -3,8 +3,8 @@
 Each sending is an *attempt* with a name of its own (`slack.<case>.attempt.<n>`) that exactly one worker can claim.
 A claim that was neither confirmed nor refused is *uncertain*: Slack may have taken the message. Where the channel's
 history can be read it is looked up by its metadata and adopted; where it surely is not there, the next attempt is
-claimed. Where history cannot be read, `slack.on_uncertain` decides. Promise: never lost silently, and at most one
-post where history can be read, as long as no worker is suspended between claim and send for longer than `GRACE`.
+claimed. Where history cannot be read, the outlet's `on_uncertain` decides. Promise: never lost silently, and at most
+one post where history can be read, as long as no worker is suspended between claim and send for longer than `GRACE`.
 
 Pictures of a case follow its post, in its thread, once: they are claimed before they are drawn and never tried again,
 so that whatever becomes of them, no message is lost or said twice for them.
@@ -466,7 +466,7 @@ class Outbox:
         if verdict is not None:
             not_before = verdict.body.get("not_before")
             if not_before is not None and now < datetime.fromisoformat(not_before):
-                return _outcome(message, "waiting", f"Slack asked to wait until {not_before}."), None
+                return _outcome(message, "waiting", f"The other side asked to wait until {not_before}."), None
             return self._send(case, message, outlet, number=attempt.number + 1)
         gave_up = _last(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
         is_old = now - attempt.at >= GRACE
@@ -503,9 +503,10 @@ class Outbox:
             if _last(journal, UNCERTAIN, attempt=attempt.number) is None:
                 self._note(UNCERTAIN, case.subject, attempt, {"code": "no_confirm", "detail": "The worker stopped."})
             return self._send(case, message, outlet, number=attempt.number + 1)
-        detail = (
-            f"{found.detail} Look in the channel. If it is not there, set slack.on_uncertain: repost and run again."
-        )
+        setting = "slack.on_uncertain: repost"
+        if not outlet.kind.startswith("slack"):
+            setting = "on_uncertain: repost on that outlet of breakeven.yaml"
+        detail = f"{found.detail} Look there. If it did not arrive, set {setting} and run again."
         if _last(journal, HELD, attempt=attempt.number) is None:
             self._note(HELD, case.subject, attempt, {"code": found.code, "detail": detail})
         return _outcome(message, "held", detail), None
@@ -750,8 +751,8 @@ def _name_of(case_key: str) -> str:
 
 def _look_up(outlet: Outlet, attempt: _Attempt) -> Found | NotFound | Unreadable:
     # A message that went through a webhook carries no metadata: not finding it would prove nothing.
-    if not outlet.can_read_history or attempt.claim["outlet"] != outlet.kind:
-        detail = "Slack may or may not have taken the message, and a webhook cannot read the channel's history."
+    if outlet.can_read_history and attempt.claim["outlet"] != outlet.kind:
+        detail = "The message may or may not have been taken: it went another way, of which no history can be read."
         return Unreadable(code="no_history", detail=detail, is_passing=False)
     return outlet.find(
         case_key=attempt.claim["case_key"],

@@ -36,6 +36,8 @@ _MOST_RETRY_AFTER_SECONDS = 86_400
 _DISCORD_MARKDOWN = re.compile(r"([\\*_~`|>#\[\]()<@:\-+])")
 _TEAMS_FAILED = re.compile(rb"returned HTTP error ([345][0-9]{2})")
 _DISCORD_ID = re.compile(r"[0-9]{1,25}")
+# The webhook is there and the message is not (docs.discord.com, JSON error codes); 10015 is a webhook that is gone.
+_DISCORD_UNKNOWN_MESSAGE = 10008
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ class _Webhook:
             return Uncertain(code="connection_lost", detail=detail)
         finally:
             connection.close()
-        return found if 200 <= found.status < 300 else _refusal(found)
+        return found if 200 <= found.status < 300 else self._refused(found)
+
+    def _refused(self, answer: _Answer) -> Refused | Uncertain:
+        return _refusal(answer)
 
     def _connection(self) -> http.client.HTTPConnection:
         # Of the standard library: urllib3 and requests log the path of a URL, and a webhook's is its secret.
@@ -194,11 +199,13 @@ class DiscordOutlet(_Webhook):
             return answer
         return Posted(channel=channel, timestamp=timestamp)
 
+    def _refused(self, answer: _Answer) -> Refused | Uncertain:
+        if answer.status == 404 and _said_by_discord(answer, "code") == _DISCORD_UNKNOWN_MESSAGE:
+            return Refused(code="message_gone", detail="Somebody deleted the post there: it is edited no more.")
+        return _refusal(answer)
+
     def _posted(self, answer: _Answer) -> Posted | Refused | Uncertain:
-        try:
-            found = json.loads(answer.body).get("id")
-        except (ValueError, AttributeError):
-            found = None
+        found = _said_by_discord(answer, "id")
         if not isinstance(found, str) or not _DISCORD_ID.fullmatch(found):
             return Uncertain(code="unreadable_answer", detail="Discord said ok without saying which message it is.")
         return Posted(channel=self.kind, timestamp=found)
@@ -215,6 +222,14 @@ class DiscordOutlet(_Webhook):
             parts.append({"name": name, "value": value or "​", "inline": False})
         embed = {"title": discord_text(message.headline, DISCORD_TITLE), "fields": parts[:25]}
         return {"content": "", "embeds": [embed], "allowed_mentions": {"parse": []}}
+
+
+def _said_by_discord(answer: _Answer, name: str) -> object:
+    """A field of what it answers; None where it has none, or the answer is no JSON."""
+    try:
+        return json.loads(answer.body).get(name)
+    except (ValueError, AttributeError):
+        return None
 
 
 def discord_text(text: str, limit: int) -> str:
@@ -344,6 +359,9 @@ def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A name that no look-up takes, and a password that nobody would send, are refused here too.
+        (parts.hostname or "").encode("idna")
+        is_web = is_web and parts.username is None
     except ValueError:
         return False
     return is_web and text.isascii() and text.isprintable() and " " not in text
@@ -368,11 +386,10 @@ def _refusal(answer: _Answer) -> Refused | Uncertain:
 
 def _retry_after_seconds(answer: _Answer) -> int:
     """From the header, else from Discord's body; rounded up, and bounded."""
-    said: object = answer.headers.get("retry-after", "")
+    said = answer.headers.get("retry-after") or _said_by_discord(answer, "retry_after")
     try:
-        said = said or json.loads(answer.body).get("retry_after")
         seconds = float(str(said))
-    except (ValueError, AttributeError):
+    except ValueError:
         return _DEFAULT_RETRY_AFTER_SECONDS
     if not 0 <= seconds <= _MOST_RETRY_AFTER_SECONDS:
         return _DEFAULT_RETRY_AFTER_SECONDS

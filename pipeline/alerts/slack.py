@@ -394,7 +394,8 @@ class WebhookOutlet:
         return Refused(code="cant_update_message", detail="A webhook cannot edit what it posted.")
 
     def find(self, *, case_key: str, claim_id: str, channel: str | None, oldest: datetime) -> Unreadable:
-        return _unreadable("no_history", is_passing=False)
+        detail = "Slack may or may not have taken the message, and a webhook cannot read the channel's history."
+        return Unreadable(code="no_history", detail=detail, is_passing=False)
 
     def show(self, *, pictures: Sequence[Picture], channel: str, timestamp: str) -> Refused:
         return Refused(code="no_pictures", detail="A webhook takes no files.")

@@ -77,7 +77,9 @@ def test_dropped_after_it_was_taken_it_is_held_and_not_sent_again(hook, events, 
     assert first == ["held"] * 6
     assert len(hook.messages) == 1
     (problem,) = open_problems(events.events())
-    assert "may have been taken" in problem.detail or "may or may not" in problem.detail
+    assert "The other side may or may not have taken the message" in problem.detail
+    assert "set on_uncertain: repost on that outlet" in problem.detail
+    assert "lack" not in problem.detail
 
 
 def test_where_a_repost_is_wished_for_it_is_sent_again_after_the_grace(hook, events, clock):
@@ -136,6 +138,30 @@ def test_discord_that_does_not_say_which_message_it_is_leaves_it_uncertain(event
     with serving_webhook("discord") as hook:
         hook.answers = [Answer(200, body='{"id": "1/../../x"}', is_accepted=True)]
         assert results(announce(events, outlet(hook), clock)) == ["held"]
+
+
+def test_a_post_that_somebody_deleted_in_discord_holds_back_no_other_and_its_case_still_ends(events, clock):
+    """A webhook that is gone answers 404 too; its code says which."""
+    gone = Answer(404, body='{"message": "Unknown Message", "code": 10008}')
+    with serving_webhook("discord") as hook:
+        announce(events, outlet(hook), clock, **of_two(0))
+        hook.answers = [gone]
+        assert results(announce(events, outlet(hook), clock, **of_two(1))) == ["refused", "updated"]
+        assert results(announce(events, outlet(hook), clock, **of_two(2))) == ["updated"]
+        hook.answers = [Answer(404, body='{"message": "Unknown Webhook", "code": 10015}')]
+        assert results(announce(events, outlet(hook), clock, **of_two(3))) == ["refused"]
+        assert results(announce(events, outlet(hook), clock, **of_two(3))) == ["updated"]
+
+
+def of_two(days):
+    """Two workloads that are as they were, some days on, with other figures."""
+    day = DAY + timedelta(days=days)
+    return {
+        "verdicts": [verdict(workload=name, usage_date=day, demand_tokens_per_day=days) for name in "ab"],
+        "alerts": [
+            one for name in "ab" for one in (alert(workload=name), alert(workload=name, usage_date=day, is_fired=False))
+        ],
+    }
 
 
 def test_no_connection_is_surely_nothing_sent_and_told_once_a_run(events, clock):
@@ -348,8 +374,12 @@ def test_an_outlet_that_could_tell_nobody_is_refused_where_it_is_written(text, s
 
 
 @pytest.mark.parametrize(
-    "value", ["ftp://x/y", "https:///y", "https://x:99999/y", "http://[::1/y", "https://x/é", "hooks/very-secret-part"]
-)
+    "value",
+    [
+        "ftp://x/y", "https:///y", "https://x:99999/y", "http://[::1/y", "https://x/é", "hooks/very-secret-part",
+        "https://a..example/y", f"https://{'a' * 64}.example/y", "https://ana:very-secret@x/y",
+    ],
+)  # fmt: skip
 def test_a_variable_that_holds_no_url_is_refused_without_being_shown(value):
     said = parse_config(f"{SAID}- {{name: a, kind: teams, url_env: A_URL}}").outlets[0]
     with pytest.raises(AlertError, match="A_URL") as raised:
