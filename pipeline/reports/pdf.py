@@ -22,6 +22,7 @@ _MOST_TAGGED_CELLS = 8_000
 # Where a long name may go on in the next line: a hyphen is such a place already, others are made, after what separates
 # its parts or else anywhere.
 _LONG_WORD = re.compile(r"[^\s-]{17,}")
+_WIDER_THAN_A_LINE = re.compile(r"\S{101,}")
 _PIECE = re.compile(r"[^_/.:@=+,]{1,20}[_/.:@=+,]*|[_/.:@=+,]{1,20}")
 _NOT_READ = ("svg", "swatch", "kind", "receipt")
 _NOT_PRINTED = ("traced", "questions", "is_settled", "is_final")
@@ -37,7 +38,8 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
         **_said(page),
         "title": title,
         "running": _said(f"{title}. Snapshot {snapshot_id}"),
-        "explained": f"breakeven explain receipt {page.receipts_begin}NUMBER",
+        "explained": _command(f"breakeven explain receipt {page.receipts_begin}NUMBER"),
+        "reproduce": _command(f"{page.reproduce} --format pdf"),
     }
     template = files("pipeline.reports").joinpath("templates/report.typ").read_bytes()
     # It takes files by name, which its own types do not know.
@@ -51,6 +53,11 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
         timestamp=int(as_of.timestamp()),
     )
     return made
+
+
+def _command(text: str) -> str:
+    """As it is, to be copied, but for a name that no line holds."""
+    return _WIDER_THAN_A_LINE.sub(_with_breaks, text)
 
 
 def _cells(page: Page) -> int:
