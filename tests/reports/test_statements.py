@@ -28,6 +28,7 @@ from pipeline.reports.receipts import all_receipted
 from pipeline.reports.sections.statement import Owned, sections
 
 from .fake_snapshot import OCTOBER, config, snapshot_of, tables, verdict
+from .test_budgets import budget
 from .test_owners import charge
 
 SUPPORT = parse_config("""
@@ -178,6 +179,21 @@ def test_a_teams_statement_has_its_workloads_and_no_others_and_its_receipts_say_
     receipts = [{one.receipt for one in all_receipted(page)} for page in pages.values()]
     assert not receipts[0] & receipts[1]
     assert "--team support --as-of" in pages["support"].reproduce
+
+
+def test_workloads_and_budgets_declared_under_a_name_that_the_team_had_are_in_its_statement(tmp_path):
+    filled = {
+        "fct_owner_costs_daily": [charge("1", "support")], "fct_verdicts_daily": [verdict(workload="chat")],
+        "fct_budgets_monthly": [budget(scope="team", scope_name=name) for name in ("support", "labs")],
+    }  # fmt: skip
+    snapshot = snapshot_of({**tables(), **filled}, tmp_path)
+    renamed = SUPPORT.model_copy(update={"owner_aliases": (OwnerAlias(team="care", was=("support",)),)})
+    with patch("pipeline.charts.as_svg", return_value=""):
+        page = report_page(snapshot, config=renamed, quarantined=(), first_day=OCTOBER, owned=Owned("team", "care"))
+    said = {section.anchor: section for section in page.sections}
+    assert [block.title for block in said["verdicts"].blocks if isinstance(block, Card)] == ["chat"]
+    assert said["budget"].says.startswith("Of 1 budget")
+    assert "$1.00 billed for team care" in said["headline"].says
 
 
 # The demo

@@ -39,11 +39,13 @@ class _Narrowed:
 
     def __init__(self, asks: Asks, config: Config, owned: Owned) -> None:
         self._asks = asks
-        own = [one for one in config.workloads if one.team is not None and one.team == owned.name]
+        names = _names_now(config, "team")
+        own = [one for one in config.workloads if one.team is not None and names.get(one.team, one.team) == owned.name]
         is_team = owned.by == "team" and owned.name is not None
         self._workloads = {one.workload for one in own} if is_team else set()
         self._deployments = {one.deployment for one in own if one.deployment is not None} if is_team else set()
-        self._team = owned.name if is_team else None
+        # A workload or a budget may be declared under a name that the team had.
+        self._called = [owned.name, *(was for was, now in names.items() if now == owned.name)] if is_team else []
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         found = self._asks.ask(name, **parameters)
@@ -58,7 +60,7 @@ class _Narrowed:
             unnamed = pl.col("workload").is_null() & pl.col("deployment_id").is_in(list(self._deployments))
             return found.filter(of_it | unnamed)
         if name == "budgets":
-            of_team = (pl.col("scope") == "team") & (pl.col("scope_name") == self._team)
+            of_team = (pl.col("scope") == "team") & pl.col("scope_name").is_in(self._called)
             return found.filter(of_team | ((pl.col("scope") == "workload") & pl.col("scope_name").is_in(names)))
         return found
 
@@ -86,8 +88,7 @@ def sections(owned: Owned, *, until: date) -> tuple[Callable[[Month], Section], 
 
 def owner_lines(month: Month, owned: Owned, *, from_date: date, to_date: date) -> list[Answer]:
     """Its lines, by names of now. `known_cost_rc` of all owners' lines are what was charged."""
-    aliases = month.config.owner_aliases
-    names = named_now((now, alias.was) for alias in aliases if (now := getattr(alias, owned.by)) is not None)
+    names = _names_now(month.config, owned.by)
     rows = month.asks.ask(
         "owner_lines",
         attribute=owned.by,
@@ -97,6 +98,11 @@ def owner_lines(month: Month, owned: Owned, *, from_date: date, to_date: date) -
         to_date=to_date,
     )
     return [row for row in rows.to_dicts() if row["owner"] == owned.name]
+
+
+def _names_now(config: Config, by: By) -> dict[str, str]:
+    """Past name -> the one of now."""
+    return named_now((now, alias.was) for alias in config.owner_aliases if (now := getattr(alias, by)) is not None)
 
 
 def _spend(month: Month, owned: Owned, until: date) -> Section:

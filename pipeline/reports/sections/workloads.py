@@ -349,7 +349,7 @@ def _verdicts_sentence(lines: Sequence[Answer]) -> str:
         return "No workload has a verdict in this month."
     above = [line for line in lines if line["demand_ratio"] is not None and line["demand_ratio"] >= 1]
     below = [line for line in lines if line["demand_ratio"] is not None and line["demand_ratio"] < 1]
-    be = "is" if len(above) == 1 else "are"
+    be = "is" if len(above) == 1 or len(lines) == 1 else "are"
     parts = [
         f"{len(above)} of {figures.counted(len(lines), 'workload')} {be} above the first break-even",
         f"{len(below)} below",
