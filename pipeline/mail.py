@@ -123,7 +123,7 @@ def send(letter: Letter, server: MailServer, *, timeout_seconds: float = TIMEOUT
     said = _Words(server)
     try:
         connection = _connected(letter, server, timeout_seconds)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:  # UnicodeError: no name that is looked up.
         raise MailError(f"{said.place}: {said.of(error)}. Nothing was mailed. {_next_step(error)}") from None
     try:
         return _delivered(connection, letter, content, said)

@@ -82,10 +82,14 @@ def mail_report(
     content = once_for or digest({name: digest(held) for name, held in files.items()})
     key = f"report {made.month} {made.of} {content} {' '.join(sorted(recipients))}"
     failed = sum(event.body.get("key") == key for event in project.landing.events(REPORT_UNMAILED_EVENT))
-    if not project.landing.claim(name=f"mail {key} {failed}", body={"month": made.month}, now=now):
+    name = f"mail {key} {failed}"
+    if project.landing.claimed(name) is not None:
         return _said_before(project, key)
+    # Whatever may fail comes before the claim: between that and the answer nothing does but the sending.
     letter = _letter(config, made.page, recipients, key=key, now=now, files=files, links=links)
     kept = _kept(project, files)
+    if not project.landing.claim(name=name, body={"month": made.month}, now=now):
+        return _said_before(project, key)
     try:
         refused = mail.send(letter, server)
     except mail.UncertainMailError:

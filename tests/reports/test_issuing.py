@@ -185,6 +185,23 @@ def test_what_was_not_mailed_is_tried_again_and_what_may_have_arrived_is_not(pro
     assert mailed(found, made, once_for="closed") == "mailed to finance@example.com"
 
 
+def test_what_fails_before_the_letter_goes_out_leaves_no_claim_and_a_host_that_is_none_says_so(
+    project, snapshot, server, monkeypatch
+):
+    found = says(project, server)
+    made = made_of(found, snapshot, "md")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(found.landing), "keep_issued", lambda *_: (_ for _ in ()).throw(LandingError("S3 is off")))
+        with pytest.raises(LandingError):
+            mailed(found, made)
+    said = project / "breakeven.yaml"
+    said.write_text(said.read_text().replace("127.0.0.1", "smtp..example.com"))
+    with pytest.raises(MailError, match="cannot be reached"):
+        mailed(Project(project), made)
+    found = says(project, server)
+    assert mailed(found, made) == "mailed to finance@example.com"
+
+
 def test_a_file_that_no_server_takes_is_left_out_and_said(project, snapshot, server, monkeypatch):
     found = says(project, server)
     made = made_of(found, snapshot, "html", "xlsx")
