@@ -19,11 +19,11 @@ from pipeline.reports.page import Block, Figure, Page, Table
 _STANDARD = "ua-1"
 # A tag takes 400 bytes. A table beyond this is read by a program, from the workbook or the page.
 _MOST_TAGGED_CELLS = 8_000
-# Where a long name may go on in the next line: a hyphen is such a place already, others are made, after what separates
-# its parts or else anywhere.
-_LONG_WORD = re.compile(r"[^\s-]{17,}")
+# Where a long name may go on in the next line: a hyphen is such a place already, but for one before a digit; others are
+# made, after what separates its parts or else anywhere.
+_LONG_WORD = re.compile(r"(?:[^\s-]|-(?=[0-9])){15,}")
 _WIDER_THAN_A_LINE = re.compile(r"\S{101,}")
-_PIECE = re.compile(r"[^_/.:@=+,]{1,20}[_/.:@=+,]*|[_/.:@=+,]{1,20}")
+_PIECE = re.compile(r"[^_/.:@=+,-]{1,20}[_/.:@=+,-]*|[_/.:@=+,-]{1,20}")
 _NOT_READ = ("svg", "swatch", "kind", "receipt")
 _NOT_PRINTED = ("traced", "questions", "is_settled", "is_final")
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -87,6 +87,7 @@ def test_a_name_without_a_space_breaks_within_its_column():
     made = pages(pdf(small("arn:aws:bedrock:us-east-1:123456789012:inference_profile/" + "x" * 140)))
     assert "x" * 140 in squeezed("".join(made))
     assert not re.search("x{30}", "".join(made))
+    assert "DGC-\u200b2026-\u200b10-\u200b0042" in "".join(pages(pdf(small("DGC-2026-10-0042"))))
 
 
 def test_the_pdf_of_the_month_says_every_sentence_and_every_cell_that_the_page_has(tmp_path):
