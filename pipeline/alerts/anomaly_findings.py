@@ -5,7 +5,7 @@ more on the same days: a total in which the two cancel shows neither.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
@@ -62,7 +62,7 @@ def anomaly_findings(
     """Of each subject that had an unusual day in the four weeks to the newest settled one, in order of subject.
 
     A rise opens a case once its days come to `floor` together. It is over when days are as usual again. All costs
-    together open one only where no part of them does. teams: whose a deployment is.
+    together open one only where no part of them does; one that is open stays so. teams: whose a deployment is.
     """
     known = [row for row in rows if row["usage_date"] <= day]
     newest = max((row["usage_date"] for row in known), default=None)
@@ -75,7 +75,7 @@ def anomaly_findings(
     runs = [_run(subject, of_one) for subject, of_one in sorted(by_subject.items())]
     found = [_finding(run, runs, newest=newest, floor=floor, currency=currency, teams=teams) for run in runs]
     is_told_in_part = any(one.opens for one in found if one.subject != _ALL)
-    return [one for one in found if one.subject != _ALL or not is_told_in_part]
+    return [replace(one, opens=False) if one.subject == _ALL and is_told_in_part else one for one in found]
 
 
 def _run(subject: str, rows: Sequence[Row]) -> _Run:
@@ -135,6 +135,7 @@ def _finding(
         opens=is_rise and not is_over and floor.is_reached(run.above, whole=run.expected),
         is_calm=is_over or not is_rise,
         milder_than=frozenset() if is_rise else frozenset({"higher"}),
+        shows_until=run.last_day,
     )
 
 

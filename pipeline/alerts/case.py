@@ -381,6 +381,8 @@ def _is_unseen(candidate: _Candidate, settled: Settled | None, now: datetime) ->
         return False
     if candidate.pool is not None:
         return settled.rests(now)
+    if isinstance(candidate.about, Finding) and candidate.about.shows_until is not None:
+        return candidate.about.shows_until <= settled.done_at.date()
     return candidate.about.usage_date < settled.done_at.date()
 
 

@@ -14,7 +14,8 @@ class Finding:
     opens: worth a post of its own. is_calm: nobody has to do anything, which opens no case and ends one; between the
     two a case that is open stays open. is_urgent: something stops unless somebody acts.
     milder_than: states after which this one is no news. pool: the GPUs it is about. saving_rc_per_month: what doing it
-    would save; None where nobody knows.
+    would save; None where nobody knows. shows_until: the last day that is as it says, where later ones are not; what
+    was done on that day or later is no news.
     """
 
     subject: str
@@ -36,6 +37,7 @@ class Finding:
     is_urgent: bool = False
     is_of_settled_days: bool = True
     milder_than: frozenset[str] = frozenset()
+    shows_until: date | None = None
 
     @classmethod
     def of_several(cls, *, subject: str, usage_date: date, team: str | None) -> Self:

@@ -17,7 +17,7 @@ from pipeline.economics.worth_saying import Floor
 from .fake_slack import error_in
 from .rows import DAY, NOW
 from .test_findings import HOSTILE, announce
-from .test_outbox import bot, results
+from .test_outbox import bot, outbox, results
 
 FLOOR = Floor(absolute=Decimal(100), share=Decimal("0.05"))
 
@@ -99,6 +99,37 @@ def test_it_is_over_once_days_are_as_usual_again_and_ended_when_nothing_is_left(
     assert told(20, row(-20, "400")) == ["posted"]
     assert told(60) == ["updated"]
     assert standing(events.events(), clock()) == []
+
+
+def test_what_was_done_about_is_told_again_by_an_unusual_day_after_it_alone(slack, events, clock):
+    def told(age, *rows):
+        clock.now = NOW + timedelta(days=age)
+        found = anomaly_findings(
+            [*rows, together(-age)], day=DAY + timedelta(days=age), floor=FLOOR, currency="USD", teams={}
+        )
+        return results(announce(events, bot(slack), clock, found))
+
+    rise = row(0, "400")
+    assert told(0, rise) == ["posted"]
+    clock.now = NOW + timedelta(hours=3)
+    outbox(events, None, clock).done(KEY, by="ana")
+    on_that_day = row(-1, "300")  # NOW is the day after DAY
+    assert told(1, rise) == ["updated"]
+    assert told(2, rise, on_that_day) == []
+    assert told(3, rise, on_that_day, row(-2, "300")) == ["posted"]
+    assert len(slack.messages) == 2
+
+
+def test_all_together_told_first_is_not_called_as_usual_while_a_part_is_told(slack, events, clock):
+    def told(*rows):
+        found = anomaly_findings(rows, day=DAY, floor=FLOOR, currency="USD", teams={})
+        found += ended_findings(events.events(), known={one.subject for one in found}, declared=(), day=DAY)
+        return results(announce(events, bot(slack), clock, found))
+
+    total = together(0, is_unusual=True, cost_rc=Decimal(900))
+    assert told(total) == ["posted"]
+    assert "updated" not in told(total, row(0, "250"))
+    assert [one.case_key for one in standing(events.events(), clock())] == ["anomaly:all#1", f"{KEY}#1"]
 
 
 def test_gpus_are_told_to_their_deployments_team():
