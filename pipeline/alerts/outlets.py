@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pipeline import config
 from pipeline.alerts.case import Message
 from pipeline.alerts.outbox import AlertError, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
-from pipeline.alerts.text import cut
+from pipeline.alerts.text import cut, utf16_units
 from pipeline.mail import Letter, MailError, MailServer, UncertainMailError, send, server_of
 
 TIMEOUT_SECONDS = 30
@@ -215,10 +215,11 @@ class DiscordOutlet(_Webhook):
         parts = []
         for label, text in message.lines:
             name, value = cut(label or "​", DISCORD_FIELD_NAME), discord_text(text, DISCORD_FIELD)
-            if left - len(name) - len(value) < DISCORD_TITLE + 200:
+            length = utf16_units(name) + utf16_units(value)
+            if left - length < DISCORD_TITLE + 200:
                 parts.append({"name": "…", "value": "The rest: breakeven alerts list", "inline": False})
                 break
-            left -= len(name) + len(value)
+            left -= length
             parts.append({"name": name, "value": value or "​", "inline": False})
         embed = {"title": discord_text(message.headline, DISCORD_TITLE), "fields": parts[:25]}
         return {"content": "", "embeds": [embed], "allowed_mentions": {"parse": []}}
@@ -233,12 +234,12 @@ def _said_by_discord(answer: _Answer, name: str) -> object:
 
 
 def discord_text(text: str, limit: int) -> str:
-    """Text that Discord shows as written: no bold, link, emoji, mention; at most `limit` characters, none split."""
-    escaped = _DISCORD_MARKDOWN.sub(r"\\\1", text)
-    if len(escaped) <= limit:
+    """Text that Discord shows as written: no bold, link, emoji, mention; at most `limit` UTF-16 units, none split."""
+    escaped = cut(_DISCORD_MARKDOWN.sub(r"\\\1", text), limit)
+    if not escaped.endswith("…"):
         return escaped
-    shown = escaped[: limit - 1]
-    # A backslash at the end would escape the ellipsis and not what it was meant for.
+    # A backslash before it would escape the ellipsis and not what it was meant for.
+    shown = escaped[:-1]
     is_split = (len(shown) - len(shown.rstrip("\\"))) % 2 == 1
     return (shown[:-1] if is_split else shown) + "…"
 

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.alerts.case import Case, message_for
@@ -22,6 +22,7 @@ from pipeline.alerts.outlets import (
     discord_text,
     outlet_of,
 )
+from pipeline.alerts.text import utf16_units
 from pipeline.alerts.view import OutletEvents
 from pipeline.config import parse_config
 from pipeline.doctor.slack import outlet_findings
@@ -278,8 +279,12 @@ def message(name):
 
 
 @pytest.mark.parametrize(
-    "name", [HOSTILE, MARKUP, "@everyone @here <@1> <#2> <@&3>", "\\" * 3000, "𝔘" * 2000, "*" * 3000, "\x00\u202e\n"]
-)
+    "name",
+    [
+        HOSTILE, MARKUP, "@everyone @here <@1> <#2> <@&3>", "\\" * 3000, "𝔘" * 2000, "*" * 3000, "\x00\u202e\n",
+        "𝔘" * 20 + "*" * 40,
+    ],
+)  # fmt: skip
 def test_hostile_names_are_inert_and_within_each_outlets_limits(name):
     said = message(name)
     discord = DiscordOutlet(url="http://x")._payload(said, "c")
@@ -298,9 +303,10 @@ def test_hostile_names_are_inert_and_within_each_outlets_limits(name):
 
 @settings(max_examples=60)
 @given(st.text(max_size=60), st.integers(2, 80))
+@example("𝔘" * 6, 10)
 def test_what_discord_shows_is_what_was_written(text, limit):
     shown = discord_text(text, limit)
-    assert len(shown) <= limit
+    assert utf16_units(shown) <= limit
     read = re.sub(r"\\([\\*_~`|>#\[\]()<@:\-+])", r"\1", shown)
     assert read == text or (read.endswith("…") and text.startswith(read[:-1]))
 
