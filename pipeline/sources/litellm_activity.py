@@ -103,7 +103,14 @@ def _pages(api: PagedApi, asked: list[tuple[str, str]]) -> tuple[list[bytes], da
         params = [*asked, ("page", str(len(pages) + 1)), ("page_size", str(_PAGE_SIZE))]
         content, stated_at = fetch_answer(api, params, is_answer=_is_answer)
         pages.append(content)
-        if exact_json(content)["metadata"]["has_more"] is False:
+        said = exact_json(content)["metadata"]
+        # A proxy between that answers from its memory would have a page there twice, and add it up.
+        if said.get("page", len(pages)) != len(pages):
+            raise SourceError(
+                f"{api.source}: page {len(pages)} of {asked[0][1]} to {asked[1][1]} was asked for, and another "
+                "answered. Ask the gateway itself: what stands before it must not keep its answers."
+            )
+        if said["has_more"] is False:
             return pages, stated_at
     raise SourceError(f"{api.source}: the pages of {asked[0][1]} to {asked[1][1]} do not end.")
 

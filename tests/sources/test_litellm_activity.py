@@ -51,6 +51,7 @@ class Proxy:
     faults: list[Answer] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     never_ends: bool = False
+    repeats: bool = False
     base_url: str = ""
 
     def answer(self, path: str, params: list[tuple[str, str]], headers: Any) -> Answer:
@@ -59,7 +60,7 @@ class Proxy:
             return self.faults.pop(0)
         if path != "/user/daily/activity" or headers.get("authorization") != f"Bearer {KEY}":
             return Answer(status=401, body=b"{}")
-        page = int(dict(params)["page"])
+        page = 1 if self.repeats else int(dict(params)["page"])
         days = self.pages[min(page, len(self.pages)) - 1]
         return Answer(body=answered(*days, page=page, pages=page + 1 if self.never_ends else len(self.pages)))
 
@@ -101,6 +102,8 @@ def test_throttling_is_waited_for_and_pages_that_do_not_end_are_no_window(monkey
     monkeypatch.setattr("pipeline.sources.litellm_activity._MOST_PAGES", 4)
     with pytest.raises(SourceError, match="the pages of 2026-11-01 to 2026-11-15 do not end"):
         _fetched(Proxy([[]], never_ends=True))
+    with pytest.raises(SourceError, match="page 2 of 2026-11-01 to 2026-11-15 was asked for, and another answered"):
+        _fetched(Proxy([[day("2026-11-03", openai=0.25)], []], repeats=True))
     with pytest.raises(SourceError, match="a key of a LiteLLM proxy admin"):
         _fetched(Proxy([[]], faults=[Answer(status=403, body=b"{}")]))
 
