@@ -158,8 +158,8 @@ twins as (
     where charges.is_book and charges.resource_id is not null and charges.billed_cost != 0
     group by
         charges.usage_date, charges.billing_account_id, charges.billing_period_start_date, charges.sub_account_id,
-        charges.service, charges.sku_meter, charges.charge_category, charges.resource_id, charges.billing_currency,
-        charges.billed_cost
+        charges.service, charges.sku, charges.sku_meter, charges.charge_category, charges.resource_id,
+        charges.billing_currency, charges.billed_cost
     having count(distinct charges.account) > 1
 ),
 

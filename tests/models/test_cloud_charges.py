@@ -628,10 +628,12 @@ def test_exports_of_two_accounts_that_overlap_are_found_by_the_charges_that_both
     (said,) = laws("overlap", [own, support])
     assert said.startswith("one_dollar_one_home account:part: 1 charge of billing account 111122223333 from 2026-11-01")
     assert "stand alike in part and in whole: exports that overlap" in said
-    # Another resource, another amount, a line that names none, another billing account, a control: each is its own.
+    # Another resource, another amount, another SKU of it, a line that names none, another billing account, a control:
+    # each is its own.
     apart = [
         line(ResourceId="i-3", SubAccountId="a", BilledCost="2.00"),
         line(ResourceId="i-1", SubAccountId="a", BilledCost="2.01"),
+        line(ResourceId="i-1", SubAccountId="a", BilledCost="2.00", SkuId="snapshots"),
         # Alike within one export, which tells them apart by their region.
         *(line(ResourceId="i-4", SubAccountId="a", BilledCost="3.00", RegionId=region) for region in ("x", "y")),
         support,
