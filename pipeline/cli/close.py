@@ -544,7 +544,13 @@ class _Closing:
         found, lacking = converted_invoices(
             rows,
             reporting_currency=self.project.config.reporting_currency,
-            entered=closing.rates,
+            entered={
+                name: one
+                for name, one in closing.rates.items()
+                if name.month == self.month
+                and self.issuer in (None, name.issuer)
+                and closing.close_of(name.month, name.issuer) is None
+            },
             published=questions.ask("close_rates", **self.period).to_dicts(),
             is_over=is_over,
         )

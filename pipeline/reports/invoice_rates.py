@@ -67,13 +67,15 @@ def converted_invoices(
     published: Sequence[Row],
     is_over: bool,
 ) -> tuple[list[Converted], list[str]]:
-    """The invoices whose totals are known and in another currency; and those without a rate, in words.
+    """The invoices whose totals are known and in another currency; and in words those without a rate, and rates without
+    an invoice. `entered`: those of these invoices' month.
 
     The issuer's own rate goes before the one that is published (`published`: the last of the month by currency). A
     missing rate leaves that invoice unconverted, and no other.
     """
     by_currency = {row["currency"]: row for row in published if row["reporting_currency"] == reporting_currency}
     found, lacking = [], []
+    unused = dict(entered)
     for row in invoices:
         currency = row["billing_currency"]
         if row["invoice_cost"] is None or row["invoice_id"] is None or currency == reporting_currency:
@@ -82,6 +84,7 @@ def converted_invoices(
         own, known = entered.get(name), by_currency.get(currency)
         if own is not None and own.reporting_currency == reporting_currency:
             rate, day, source = Fraction(own.rate), own.rate_date, ISSUER
+            del unused[name]
         elif known is not None and known["rate_date"] is not None:
             rate, day = Fraction(known["multiplier"], known["divisor"]), known["rate_date"]
             source = PUBLISHED if is_over else PROVISIONAL
@@ -101,4 +104,10 @@ def converted_invoices(
                 dict(zip(PARTS, amounts, strict=True)),
             )
         )  # fmt: skip
+    lacking += [
+        f"The rate of {format(one.rate, 'f')} {one.reporting_currency} that was entered for {name.invoice_id} of "
+        f"{name.issuer} converts nothing: no invoice of that name has a total in {name.currency} that becomes "
+        f"{reporting_currency}."
+        for name, one in sorted(unused.items())
+    ]
     return found, lacking

@@ -52,4 +52,24 @@ def test_the_issuers_rate_goes_before_the_published_one_and_a_missing_one_stops_
     _, lacking = converted_invoices(
         rows, reporting_currency="GBP", entered=about["entered"], published=[], is_over=True
     )
-    assert len(lacking) == 4
+    assert [text.partition(":")[0] for text in lacking[:4]] == ["A of acme", "B of acme", "C of acme", "D of acme"]
+    assert lacking[4:] == [
+        "The rate of 0.8640 EUR that was entered for A of acme converts nothing: no invoice of that name has a total "
+        "in USD that becomes GBP."
+    ]
+
+
+def test_a_rate_of_an_invoice_that_is_not_there_is_said() -> None:
+    """A mistyped id would leave the invoice at the published rate, and nobody would know."""
+    typed = EnteredRate(
+        InvoiceName(OCTOBER, "acme", "USD", "a"), Decimal("0.8640"), "EUR", date(2026, 11, 2),
+        datetime(2026, 11, 3, tzinfo=UTC), "kim",
+    )  # fmt: skip
+    (converted,), said = converted_invoices(
+        [invoice("A", "100")], reporting_currency="EUR", entered={typed.name: typed},
+        published=[published("USD", (9, 10))], is_over=True,
+    )  # fmt: skip
+    assert converted.rate_source == "published"
+    assert [text.partition(":")[0] for text in said] == [
+        "The rate of 0.8640 EUR that was entered for a of acme converts nothing"
+    ]
