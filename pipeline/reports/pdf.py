@@ -1,7 +1,7 @@
 """The report as a PDF that prints: the same page, set by typst. Same release and same snapshot, same bytes.
 
 What the page says goes in as data, which typst never reads as markup; the template is ours alone. Fonts are those that
-typst brings, so that no machine's own change the bytes.
+typst brings, so that no machine's own change the bytes; what none of them can draw is written by its number: [U+4E2D].
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from xml.etree import ElementTree
@@ -22,6 +23,8 @@ _MOST_TAGGED_CELLS = 8_000
 # Where a long name may go on in the next line: a hyphen is such a place already, but for one before a digit; others are
 # made, after what separates its parts or else anywhere.
 _LONG_WORD = re.compile(r"(?:[^\s-]|-(?=[0-9])){15,}")
+# What some font may not have. A report with a character that none has would be refused as a whole.
+_UNSURE = re.compile(r"[^ -~\u200b]")
 _WIDER_THAN_A_LINE = re.compile(r"\S{101,}")
 _PIECE = re.compile(r"[^_/.:@=+,-]{1,20}[_/.:@=+,-]*|[_/.:@=+,-]{1,20}")
 _NOT_READ = ("svg", "swatch", "kind", "receipt")
@@ -36,7 +39,7 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
     title = f"LLM costs, {page.month}: {page.company}"
     said = {
         **_said(page),
-        "title": title,
+        "title": _drawn(title),
         "running": _said(f"{title}. Snapshot {snapshot_id}"),
         "explained": _command(f"breakeven explain receipt {page.receipts_begin}NUMBER"),
         "reproduce": _command(f"{page.reproduce} --format pdf"),
@@ -57,7 +60,33 @@ def as_pdf(page: Page, *, snapshot_id: str, as_of: datetime) -> bytes:
 
 def _command(text: str) -> str:
     """As it is, to be copied, but for a name that no line holds."""
-    return _WIDER_THAN_A_LINE.sub(_with_breaks, text)
+    return _WIDER_THAN_A_LINE.sub(_with_breaks, _drawn(text))
+
+
+def _drawn(text: str) -> str:
+    # A tab is drawn or not by what stands beside it.
+    spaced = re.sub(r"[\t\n\r]", " ", text)
+    return _UNSURE.sub(lambda found: found[0] if _is_drawn(found[0]) else f"[U+{ord(found[0]):04X}]", spaced)
+
+
+@cache
+def _is_drawn(character: str) -> bool:
+    """Whether one of typst's own fonts has it: fonts are asked by setting it."""
+    import typst
+
+    template = b'#set document(title: "c")\n#json("c.json")'
+    compiled: Any = typst.compile
+    try:
+        compiled(
+            {"main.typ": template, "c.json": json.dumps(character).encode()},
+            format="pdf",
+            ignore_system_fonts=True,
+            font_paths=[],
+            pdf_standards=[_STANDARD],
+        )
+    except typst.TypstError:
+        return False
+    return True
 
 
 def _cells(page: Page) -> int:
@@ -76,7 +105,8 @@ def _said(of: Any, key: str = "") -> Any:
             said["alt"] = _said_of(str(of.svg)) or of.caption
         return said | ({"block": of.block} if isinstance(of, Block) else {})
     if isinstance(of, str):
-        return str(of) if key in _NOT_READ else _LONG_WORD.sub(_with_breaks, of)
+        # A chart has names in it too.
+        return _drawn(str(of)) if key in _NOT_READ else _LONG_WORD.sub(_with_breaks, _drawn(of))
     return [_said(one, key) for one in of] if isinstance(of, Sequence) else of
 
 

@@ -5,7 +5,10 @@ import os
 import re
 import subprocess
 import sys
+from unittest.mock import patch
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from markupsafe import Markup
 
 from pipeline.reports.monthly import report_page
@@ -88,6 +91,20 @@ def test_a_name_without_a_space_breaks_within_its_column():
     assert "x" * 140 in squeezed("".join(made))
     assert not re.search("x{30}", "".join(made))
     assert "DGC-\u200b2026-\u200b10-\u200b0042" in "".join(pages(pdf(small("DGC-2026-10-0042"))))
+
+
+def test_what_no_font_has_is_written_by_its_number_and_refuses_no_report():
+    with patch(f"{__name__}.SVG", SVG.replace("<rect", "<text x='1' y='9'>研究</text><rect")):
+        text = squeezed("".join(pages(pdf(small("研究 команда 😀\t\x00")))))
+    assert "Table[U+7814][U+7A76]команда[U+1F600][U+0000]" in text
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=6))
+@example("\n\r\t")
+@example("👩\u200d👩\u200d👧 e\u0301 नमस्ते 가각 \u0301")
+def test_no_text_refuses_a_report(text):
+    assert pdf(small(text, rows=1)).startswith(b"%PDF")
 
 
 def test_the_pdf_of_the_month_says_every_sentence_and_every_cell_that_the_page_has(tmp_path):
