@@ -32,8 +32,9 @@ _PARSED_FORMAT = "breakeven.parsed/2"
 # In any currency: no bill charges more in a day, and sums over years of bills can be held, in whatever currency.
 _TOO_MUCH = 10**15
 _EXACTLY = "at most 20 digits before and 18 after the point"
-# Beyond, a month has none before or none after it, and every day up to it would be built.
-_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+# Before, nobody billed tokens or GPUs by the hour, and every day from it on would be built: a clock at zero says 1970.
+# In 9999 a month has none after it.
+_FIRST_YEAR, _LAST_YEAR = 2015, 2199
 # Below this, starting worker processes costs more than it saves.
 _WORTH_WORKERS_BYTES = 8 * 1024**2
 # An object that is read in place lies beside its index under this name.

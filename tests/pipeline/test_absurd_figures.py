@@ -217,6 +217,7 @@ def _exported(folder: Path, account: str) -> dict[str, Any]:
 DATED: dict[str, tuple[str, str, bytes]] = {
     "cost-before": (small.COST_API, "a.json", small.api_page({"0001-01-01": [small.cost_result("500")]})),
     "totals-after": ("aws_invoices", "a.json", _aws_total(year=9999, month=12)),
+    "cost-at-zero": (small.COST_API, "a.json", small.api_page({"1970-01-01": [small.cost_result("500")]})),
     "totals-before": ("aws_invoices", "a.json", _aws_total(year=1, month=1)),
     "drivers-before": ("drivers_csv", "a.csv", b"date,driver,value\n0001-01-01,customers,5\n"),
 }
@@ -284,7 +285,7 @@ def test_a_line_of_an_aws_export_that_cannot_be_so_quarantines_its_file(
 @pytest.mark.parametrize("account", DATED)
 def test_a_day_that_no_bill_is_of_quarantines_its_file(account: str, reasons: Mapping[str, str]) -> None:
     """A year of 1 or of 9999 ended every build: its month has none before it, or none after."""
-    assert re.search(r"a row is of \d{4}-\d{2}-\d{2}, and what counts is of 1970 to 2199", reasons[account])
+    assert re.search(r"a row is of \d{4}-\d{2}-\d{2}, and what counts is of 2015 to 2199", reasons[account])
 
 
 def test_what_is_beside_them_is_counted(built: tuple[SmallProject, Answers]) -> None:

@@ -95,8 +95,7 @@ def test_the_synthetic_files_invoices_are_listed_with_their_lines(tmp_path: Path
 
 
 # The examples are cut to the columns they explain, and spelled for a reader: what FOCUS demands is put back.
-_DECLARED = {"BillingAccountId": "example", "BillingCurrency": "USD", "ProviderName": "Example"}
-_SETTINGS = {"files": "whole", "last_line_end": "optional", "defaults": _DECLARED}
+_DECLARED = {"BillingCurrency": "USD", "ProviderName": "Example"}
 
 
 def mended(content: bytes) -> bytes:
@@ -112,7 +111,10 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, dict[st
     sources = []
     for number, content in enumerate(contents.values()):
         has_dates_of_saas = b"/25," in content or b"/26," in content
-        settings = {**_SETTINGS, **({"date_format": "%m/%d/%y"} if has_dates_of_saas else {})}
+        # Two of them tell the same year of the same server: each is the bill of a company of its own.
+        declared = {**_DECLARED, "BillingAccountId": f"example-{number}"}
+        dates = {"date_format": "%m/%d/%y"} if has_dates_of_saas else {}
+        settings = {"files": "whole", "last_line_end": "optional", "defaults": declared, **dates}
         sources.append(focus(f"example-{number}", settings=settings))
     project = SmallProject(tmp_path_factory.mktemp("examples"), sources)
     for number, (name, content) in enumerate(contents.items()):
