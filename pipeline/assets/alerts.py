@@ -38,7 +38,7 @@ from pipeline.alerts.text import inert, money
 from pipeline.alerts.told import EventLike
 from pipeline.alerts.view import OutletEvents
 from pipeline.assets.markdown import plain_text
-from pipeline.assets.resources import ProjectResource, moment_of
+from pipeline.assets.resources import ProjectResource, clock_of
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.decisions.check_results import check_results
@@ -303,19 +303,19 @@ def announce(
     project: Project,
     snapshot: Snapshot,
     *,
-    now: datetime,
+    clock: Callable[[], datetime],
     environment: Mapping[str, str],
     sleep: Callable[[float], None],
 ) -> list[Outcome]:
-    """Say what changed, once; to nobody but the terminal until somebody has enabled it."""
+    """Say what changed, once; to nobody but the terminal until somebody has enabled it. clock: the time, each time."""
     config = config_of(project, snapshot)
     said = sayable(snapshot, config)
     outlet = outlet_from_config(project.config.slack, environment=environment)
-    others, unusable = _others(project.config, environment=environment, now=now)
+    others, unusable = _others(project.config, environment=environment, now=clock())
     is_set = outlet is not None or bool(others)
     is_shadow = is_set and not speaking(project.landing.events()).is_enabled
     common: dict[str, Any] = {
-        "clock": lambda: now,
+        "clock": clock,
         "sleep": sleep,
         "company": project.config.company,
         "currency": config.reporting_currency,
@@ -467,7 +467,7 @@ def alerts_asset(verdicts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         outcomes = announce(
             opened,
             current_snapshot(opened),
-            now=moment_of(context.run.tags),
+            clock=clock_of(context.run.tags),
             environment=project.environment(),
             sleep=project.sleep,
         )

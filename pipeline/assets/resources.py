@@ -14,6 +14,8 @@ from pipeline.sources.ingest import Ingested
 
 # A run that replays a past moment (the demo, a test) carries it as a tag; else the wall clock is read, here only.
 AS_OF_TAG = "breakeven/as_of"
+# There where that moment is the one in which the run began.
+LIVE_TAG = "breakeven/live"
 
 _NOTHING: Mapping[tuple[str, str], Ingested] = {}
 
@@ -71,3 +73,12 @@ class ProjectResource:
 def moment_of(tags: Mapping[str, str]) -> datetime:
     """The moment a run speaks for."""
     return datetime.fromisoformat(tags[AS_OF_TAG]) if AS_OF_TAG in tags else datetime.now(UTC)
+
+
+def clock_of(tags: Mapping[str, str]) -> Callable[[], datetime]:
+    """The time by which a run sends: the machine's, so that how old a claim is can be told; or the moment that it was
+    asked to pretend, at which it stands still.
+    """
+    if AS_OF_TAG not in tags or LIVE_TAG in tags:
+        return lambda: datetime.now(UTC)
+    return lambda: moment_of(tags)

@@ -36,13 +36,14 @@ _CHILD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from pipe
 
 @dataclass(frozen=True)
 class DailyOrder:
-    """What `run_daily` is asked for, in its words."""
+    """What `run_daily` is asked for, in its words. is_live: `now` is the time, and not a moment that is pretended."""
 
     folder: Path
     first: date
     last: date
     now: datetime
     brought: Sequence[Ingested] | None
+    is_live: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dagster import AssetCheckEvaluation
 from dagster._core.instance.ref import InstanceRef
 
 from pipeline.assets.landing import FETCHED
-from pipeline.assets.resources import AS_OF_TAG, Built, BuiltTable, ProjectResource
+from pipeline.assets.resources import AS_OF_TAG, LIVE_TAG, Built, BuiltTable, ProjectResource
 from pipeline.cli.beside import DailyOrder
 from pipeline.definitions import DAILY_JOB, definitions_for
 from pipeline.errors import BuildError
@@ -66,7 +66,7 @@ def ready_to_run(order: DailyOrder) -> Iterator[Callable[[_WhatIsBuilt], list[st
         resource: ProjectResource = (definitions.resources or {})["project"]
         job = definitions.resolve_job_def(DAILY_JOB)
         days = {_RANGE_START: order.first.isoformat(), _RANGE_END: order.last.isoformat()}
-        tags = {AS_OF_TAG: order.now.isoformat(), **days}
+        tags = {AS_OF_TAG: order.now.isoformat(), **days, **({LIVE_TAG: "yes"} if order.is_live else {})}
         told = {FETCHED} if order.brought is not None else set()
 
         def run(built: _WhatIsBuilt) -> list[str]:

@@ -77,7 +77,8 @@ def run(folder: Path | None, as_of: str | None, offline: bool) -> None:
       breakeven run --offline
     """
     project = open_project(folder)
-    bring_up_to_date(project, now=moment(as_of, now=datetime.now(UTC)), offline=offline)
+    now = moment(as_of, now=datetime.now(UTC))
+    bring_up_to_date(project, now=now, offline=offline, is_live=as_of is None)
 
 
 @click.command()
@@ -97,10 +98,13 @@ def rebuild(folder: Path | None, as_of: str | None) -> None:
     console().print(f"Snapshot {result.snapshot.snapshot_id}: {sum(map(len, result.ran.values()))} parts built.")
 
 
-def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, days: int = 1) -> None:
+def bring_up_to_date(
+    project: Project, *, now: datetime, offline: bool = False, days: int = 1, is_live: bool = False
+) -> None:
     """Land, build with a bar, then the daily job for the newest complete days: review assets, laws, messages.
 
-    What the new snapshot answers is printed while the job runs, then what the job found and said.
+    What the new snapshot answers is printed while the job runs, then what the job found and said. is_live: `now` is
+    the time, and not a moment that is pretended.
     """
     land_config(project, now)
     before = messages_so_far(project)
@@ -109,9 +113,8 @@ def bring_up_to_date(project: Project, *, now: datetime, offline: bool = False, 
         for source in brought:
             _print_ingested(source)
         last = now.date() - timedelta(days=1)
-        daily.begin(
-            DailyOrder(project.folder, first=last - timedelta(days=days - 1), last=last, now=now, brought=brought)
-        )
+        first = last - timedelta(days=days - 1)
+        daily.begin(DailyOrder(project.folder, first=first, last=last, now=now, brought=brought, is_live=is_live))
         try:
             result = build_with_progress(project, now=now, built=daily.tell)
         except BreakevenError as error:

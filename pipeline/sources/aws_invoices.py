@@ -239,7 +239,7 @@ def _client(context: FetchContext, *, seconds: float = _TIMEOUT_SECONDS) -> Any:
     from botocore.config import Config
 
     config = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
-    return boto3.client(
+    return boto3.Session().client(
         "invoicing", region_name=_REGION, config=config, endpoint_url=context.settings.get("base_url") or None
     )
 

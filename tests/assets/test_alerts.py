@@ -54,7 +54,7 @@ def announced_with(
     if is_enabled:
         project.landing.record(kind=ENABLED, subject="alerts", body={"by": "ana"}, now=now)
     snapshot = build_project(project, as_of=now).snapshot
-    outcomes = announce(project, snapshot, now=now, environment=environment or {}, sleep=_never)
+    outcomes = announce(project, snapshot, clock=lambda: now, environment=environment or {}, sleep=_never)
     return {outcome.case_key for outcome in outcomes}
 
 
@@ -120,7 +120,7 @@ def test_before_it_is_enabled_a_token_posts_nothing_and_afterwards_what_was_kept
         def run() -> dict[str, str]:
             environment = {"SLACK_BOT_TOKEN": slack.token, "FINANCE_HOOK": hook.url}
             environment["SEARCH_HOOK"] = f"{hook.url}-of-search"
-            outcomes = announce(project, snapshot, now=AS_OF, environment=environment, sleep=_never)
+            outcomes = announce(project, snapshot, clock=lambda: AS_OF, environment=environment, sleep=_never)
             return {outcome.case_key: f"{outcome.result}: {outcome.detail}" for outcome in outcomes}
 
         kept = "printed: Not enabled (`breakeven alerts enable`): printed and stored, not posted."

@@ -8,16 +8,17 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.relations import NodeRelation
-from pipeline.cli import beside
+from pipeline.cli import beside, group
 from pipeline.cli.beside import DailyJob, DailyOrder
 from pipeline.cli.in_process import opened_instance, prepare_dagster_home
 from pipeline.decisions.graph import build_project
@@ -109,6 +110,25 @@ def test_the_job_says_the_same_in_a_process_of_its_own(order, tmp_path, monkeypa
     said = _said(order, in_own_process=True)
     assert any("api_one_workload_per_cell" in problem for problem in said)
     assert said == _said(order, in_own_process=False)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_messages_are_sent_by_the_machines_clock_unless_another_moment_is_pretended(order, monkeypatch, is_live):
+    """A clock that stands still tells no claim's age, and two runs that overlap would each send."""
+    clocks = []
+    monkeypatch.setattr("pipeline.assets.alerts.announce", lambda *_, clock, **__: clocks.append(clock) or [])
+    _said(replace(order, is_live=is_live), in_own_process=False)
+    (clock,) = clocks
+    assert (clock() == NOW) is not is_live
+    assert abs(datetime.now(UTC) - clock()) < timedelta(minutes=1) or not is_live
+
+
+@pytest.mark.parametrize(("words", "is_live"), [([], True), (["--as-of", "2026-11-05T06:00Z"], False)])
+def test_a_run_is_of_its_own_time_unless_it_names_another(order, monkeypatch, words, is_live):
+    asked = {}
+    monkeypatch.setattr("pipeline.cli.run.bring_up_to_date", lambda *_, **named: asked.update(named))
+    assert CliRunner().invoke(group, ["run", "--project", str(order.folder), *words]).exit_code == 0
+    assert asked["is_live"] is is_live
 
 
 def test_a_job_that_cannot_run_says_why(order, tmp_path):

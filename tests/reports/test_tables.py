@@ -27,6 +27,7 @@ from pipeline.reports.summary import as_markdown
 from pipeline.reports.tabular import as_csv, as_parquet, as_xlsx, folder_of
 
 from .fake_snapshot import AS_OF, OCTOBER, api_cost, config, snapshot_of, tables
+from .golden_month import FOLDER, golden_month
 from .test_monthly import HOSTILE, changed
 
 NUMBER = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -216,3 +217,11 @@ def test_each_format_is_written_whole_and_landed_once_for_one_content(tmp_path, 
     }
     events = project.landing.events(REPORT_EVENT)
     assert sorted(event.body.get("format", "html") for event in events) == ["csv", "html", "md", "xlsx"]
+
+
+def test_a_month_filled_by_hand_says_what_somebody_has_read():
+    """`python -m tests.reports.golden_month` writes it anew, for the change to be read."""
+    found = golden_month()
+    assert {path.name for path in FOLDER.iterdir()} == found.keys()
+    for name, text in found.items():
+        assert text == (FOLDER / name).read_text(encoding="utf-8"), name

@@ -121,12 +121,17 @@ def test_a_row_without_tokens_is_a_charge_without_tokens() -> None:
         ("3 Nov,m,,,1,1,,1,", "row 2: Day is '3 Nov', not a date as ISO 8601"),
         ("2026-11-03,m,,,1,0.5,,1,", "row 2: Prompt is '0.5', not a count"),
         ("2026-11-03,m,,,$1,1,,1,", "row 2: Cost is '\\$1', not a decimal number"),
-        ("2026-11-03,m,,,1,9223372036854775807,,1,", "more than a day has"),
+        ("2026-11-03,m,,,1,9223372036854775807,,1,", "not a count"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_row(row: str, words: str) -> None:
     with pytest.raises(QuarantineError, match=words):
         wide(row)
+
+
+def test_more_tokens_than_a_day_has_are_refused_though_their_millions_are_a_number() -> None:
+    with pytest.raises(QuarantineError, match="row 2: 2000000000000000 tokens, more than a day has"):
+        long("2026-11-03,grok-4,1,USD,Prompt,2000000000,1M tok")
 
 
 def test_a_file_that_lacks_a_declared_column_is_another_kind_of_file() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
@@ -81,6 +82,8 @@ def refused(code: str, status: int = 400) -> Answer:
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of now: a process that has asked AWS before with others keeps none of these."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session("AKIAEARLIER", "earlier", region_name="eu-west-1"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 
