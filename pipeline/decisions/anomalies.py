@@ -25,7 +25,8 @@ READS: Mapping[str, str] = {
         select
             usage_date, account, sub_account_id, api_key_id, model,
             case when count(distinct team) = 1 and count(team) = count(*) then min(team) end as team,
-            cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+            cast(cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
+                as decimal(38, 0))
                 as quanta,
             count(*) filter (
                 where billed_cost_rc is null and (billed_cost is not null or billed_count = 0)
@@ -39,7 +40,8 @@ READS: Mapping[str, str] = {
     _GPU: """
         select
             usage_date, account, deployment_id,
-            cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+            cast(cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
+                as decimal(38, 0))
                 as quanta,
             count(*) - count(realized_cost_rc) as unknown_count
         from fct_gpu_costs_daily

@@ -45,7 +45,8 @@ READS: Mapping[str, str] = {
     "fct_api_costs_daily": """
         select
             usage_date, workload, team, model, 'billed' as cost_measure,
-            cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+            cast(cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
+                as decimal(38, 0))
                 as quanta,
             count(*) filter (
                 where billed_cost_rc is null and (billed_cost is not null or billed_count = 0)
@@ -60,7 +61,8 @@ READS: Mapping[str, str] = {
     "fct_gpu_costs_daily": """
         select
             usage_date, deployment_id, cost_measure,
-            cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as decimal(38, 0))
+            cast(cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
+                as decimal(38, 0))
                 as quanta,
             count(*) - count(realized_cost_rc) as unknown_count,
             count(*) filter (
