@@ -391,7 +391,8 @@ def budget_chart(found: BudgetBars) -> "altair.LayerChart":
         ("the month comes to", found.forecast, OVERFLOW_COLOUR),
     ]
     bars = [{"line": name, "cost": cost, "colour": colour} for name, cost, colour in known if cost is not None]
-    most = max(found.budget, *(float(str(bar["cost"])) for bar in bars)) * 1.08 or 1.0
+    # A budget of 0 of which nothing is spent still has an axis.
+    most = 1.08 * max(found.budget, found.spent, found.forecast or 0.0) or 1.0
     across = altair.X(
         "cost:Q",
         scale=altair.Scale(domain=[0, most], nice=False),

@@ -23,14 +23,13 @@ from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
 from pipeline.build.known import KnownObjects
 from pipeline.errors import QuarantineError
+from pipeline.formats.values import TOO_MUCH_MONEY
 from pipeline.landing.dataset import UNFORESEEN, Dataset, Frames, InPlace, Money, Table
 from pipeline.landing.landing import Landing
 from pipeline.landing.records import LandedObject, digest
 from pipeline.landing.shared import SharedFiles
 
 _PARSED_FORMAT = "breakeven.parsed/2"
-# In any currency: no bill charges more in a day, and sums over years of bills can be held, in whatever currency.
-_TOO_MUCH = 10**15
 _EXACTLY = "at most 20 digits before and 18 after the point"
 # Before, nobody billed tokens or GPUs by the hour, and every day from it on would be built: a clock at zero says 1970.
 # In 9999 a month has none after it.
@@ -538,7 +537,7 @@ def _stated(
         shown = f"{money.amount} {unfit!r}" if unfit is not None else f"the sum of {money.amount}"
         raise QuarantineError(f"{table.name}, {day}: {shown} cannot be held exactly: {_EXACTLY}.")
     most = max(abs(quanta), _quanta(largest) // 10**money.decimal_places)
-    if most >= _TOO_MUCH * 10**18:
+    if most >= TOO_MUCH_MONEY * 10**18:
         raise QuarantineError(
             f"{table.name}, {day}: {money.amount} comes to {most // 10**18:,} {currency}, more than any bill says. "
             "Export it again; if it is so at its source, ask the issuer."

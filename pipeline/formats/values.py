@@ -19,6 +19,8 @@ FRACTION_DIGITS = 18
 _ANY_FRACTION_DIGITS = 10_000
 # More than all providers together serve in a day: what is larger is no count, and its sums could not be held.
 _LARGEST_COUNT = 10**15
+# In any currency: no line of a bill and no day of one is for as much; sums over years of what is below can be held.
+TOO_MUCH_MONEY = 10**15
 # Unix seconds of the year 2200: what is larger are milliseconds.
 _LARGEST_UNIX_SECONDS = 7_258_118_400
 

@@ -4,6 +4,7 @@ beside what days like them cost, a prepaid balance as it fell.
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from pipeline import charts
@@ -22,8 +23,7 @@ def waste_picture(rows: Sequence[Row], *, since: date, until: date, name: str, c
     if not of_day:
         return None
     days = []
-    for number in range((until - since).days + 1):
-        day = since + timedelta(days=number)
+    for day in _days(since, until):
         bill, waste = (_amount(of_day.get(day), column) for column in ("bill_cost_rc", "waste_cost_rc"))
         days.append(charts.DayMoney(usage_date=day, cost=bill, of_which=min(waste or 0.0, bill or 0.0)))
     bill_sum, waste_sum = (
@@ -72,30 +72,27 @@ def anomaly_picture(rows: Sequence[Row], *, since: date, until: date, currency: 
     """`rows`: those of anomalies.sql of one subject; the days from `since` to `until`, both included. None where none
     of them is unusual.
     """
-    by_day: dict[date, list[Row]] = {}
+    costs: dict[date, Decimal] = {}
+    expected: dict[date, Decimal] = {}
     for row in rows:
         if row["is_unusual"] and since <= row["usage_date"] <= until:
-            by_day.setdefault(row["usage_date"], []).append(row)
-    if not by_day:
+            day = row["usage_date"]
+            costs[day] = costs.get(day, Decimal(0)) + row["cost_rc"]
+            expected[day] = expected.get(day, Decimal(0)) + row["expected_cost_rc"]
+    if not costs:
         return None
-    days = []
-    for number in range((until - since).days + 1):
-        of_day = by_day.get(since + timedelta(days=number), [])
-        cost, expected = (sum(row[column] for row in of_day) for column in ("cost_rc", "expected_cost_rc"))
-        days.append(
-            charts.DayMoney(
-                usage_date=since + timedelta(days=number),
-                cost=float(cost) if of_day else None,
-                expected=float(expected) if of_day else None,
-                is_marked=bool(of_day),
-            )
+    days = [
+        charts.DayMoney(
+            usage_date=day,
+            cost=float(costs[day]) if day in costs else None,
+            expected=float(expected[day]) if day in costs else None,
+            is_marked=day in costs,
         )
-    cost_sum, expected_sum = (
-        sum(row[column] for of_day in by_day.values() for row in of_day) for column in ("cost_rc", "expected_cost_rc")
-    )
+        for day in _days(since, until)
+    ]
     says = (
-        f"{figures.counted(len(by_day), 'unusual day')} cost {money(cost_sum, currency)}, where "
-        f"{money(expected_sum, currency)} were expected. A day without a bar was as usual, or is not settled."
+        f"{figures.counted(len(costs), 'unusual day')} cost {money(sum(costs.values()), currency)}, where "
+        f"{money(sum(expected.values()), currency)} were expected. A day without a bar was as usual, or is not settled."
     )
     return Drawing(
         name="anomaly",
@@ -115,8 +112,10 @@ def runway_picture(rows: Sequence[Row], *, since: date, until: date) -> Drawing 
         return None
     last = of_day[max(of_day)]
     currency = last["billing_currency"]
-    every = [since + timedelta(days=number) for number in range((until - since).days + 1)]
-    days = [charts.DayMoney(usage_date=day, cost=_amount(of_day.get(day), "closing_balance_cost")) for day in every]
+    days = [
+        charts.DayMoney(usage_date=day, cost=_amount(of_day.get(day), "closing_balance_cost"))
+        for day in _days(since, until)
+    ]
     return Drawing(
         name="runway",
         title=f"{figures.name(last['account'])}: what is left of what was paid in advance",
@@ -125,6 +124,11 @@ def runway_picture(rows: Sequence[Row], *, since: date, until: date) -> Drawing 
         legend=(),
         drawn=charts.MoneyByDay(days=days, currency=currency, measure="left"),
     )
+
+
+def _days(since: date, until: date) -> list[date]:
+    """From the first to the last, both included."""
+    return [since + timedelta(days=number) for number in range((until - since).days + 1)]
 
 
 def _whose(row: Row) -> str:

@@ -25,8 +25,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import QuarantineError
+from pipeline.formats.values import TOO_MUCH_MONEY
 from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Settings, Table
-from pipeline.sources.bulk import MONEY, NULLS, TOO_MUCH_MONEY, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
+from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
 from pipeline.sources.data_exports import export_probe, fetch_export, month_of
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 

@@ -18,6 +18,7 @@ that the account has sent (ReceiverRole SELLER or RESELLER) nothing is due. Both
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ConfigError, QuarantineError, SourceError
-from pipeline.formats.values import JsonNumber, canonical_json, decimal_text, exact_json, text_or_none
+from pipeline.formats.values import TOO_MUCH_MONEY, JsonNumber, canonical_json, decimal_text, exact_json, text_or_none
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.s3 import WHICH_POLICY
 from pipeline.sources.data_exports import month_of
@@ -69,8 +70,6 @@ _AMOUNTS: Mapping[str, tuple[str, ...]] = {
 }
 _DATES: Mapping[str, tuple[str, ...]] = {"issued_on": ("IssuedDate",), "due_on": ("DueDate",)}
 _READ = frozenset(path[0] for path in (*_TEXTS.values(), *_AMOUNTS.values(), *_DATES.values())) | {"BillingPeriod"}
-# What is larger is no money, and its sums could not be held.
-_TOO_MUCH = 10**15
 
 TABLE = Table(name=DATASET, columns={name: pl.String() for name in (*_TEXTS, "billing_month", *_AMOUNTS, *_DATES)})
 
@@ -184,7 +183,7 @@ def _amount(value: Any, path: tuple[str, ...], where: str) -> str | None:
     if value is None:
         return None
     text = decimal_text(value, name=".".join(path), where=where)
-    if len(text.lstrip("+-0").partition(".")[0]) > len(str(_TOO_MUCH)) - 1:
+    if abs(Decimal(text)) >= TOO_MUCH_MONEY:
         raise QuarantineError(f"{where}: {'.'.join(path)} is {text}, more than any invoice says.")
     return text
 

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import BLANKS, csv_header, read_csv
+from pipeline.formats.values import BLANKS, TOO_MUCH_MONEY, csv_header, read_csv
 
 # `decimal`: money. `quantity`: of whatever unit, so it may be larger than any amount of money is.
 Kind = Literal["text", "decimal", "quantity", "instant"]
@@ -38,8 +38,6 @@ _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$"
 _NUMBER_PARTS = r"^[+-]?(?<whole>[0-9]*)(?:\.(?<fraction>[0-9]*))?(?:[eE](?<exponent>[+-]?[0-9]{1,3}))?$"
 _WHOLE_DIGITS = 20
 _FRACTION_DIGITS = 18
-# In any currency: no line of a bill is for as much, and sums of lines below it can be held.
-TOO_MUCH_MONEY = 10**15
 # A day of a hundred terabytes is a tenth of it in byte-seconds. Sums of what is below it can be told from too large.
 _TOO_LARGE_A_QUANTITY = 10**19
 # A double never needs more to be told from its neighbours: longer numbers are no double's spelling.

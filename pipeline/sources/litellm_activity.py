@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import QuarantineError, SourceError
-from pipeline.formats.values import count, exact_json, iso_date, nearest_decimal_text, other_columns
+from pipeline.formats.values import TOO_MUCH_MONEY, count, exact_json, iso_date, nearest_decimal_text, other_columns
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.times import DAY, as_utc
 from pipeline.sources import litellm_focus
@@ -194,7 +194,7 @@ def _says(value: object) -> bool:
 
 def _spend(metrics: Mapping[str, Any], where: str) -> str:
     text = nearest_decimal_text(metrics.get("spend"), name="spend", where=where)
-    if abs(Decimal(text)) >= 10**15:
+    if abs(Decimal(text)) >= TOO_MUCH_MONEY:
         raise QuarantineError(f"{where}: spend is {text}, more than any gateway rates.")
     return text
 

@@ -29,7 +29,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.errors import ConfigError, QuarantineError
-from pipeline.formats.values import csv_header, decimal_text, iso_date, other_columns, read_csv
+from pipeline.formats.values import TOO_MUCH_MONEY, csv_header, decimal_text, iso_date, other_columns, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.sources.dropped import dropped_days
 from pipeline.sources.source import Fetched, Source
@@ -50,8 +50,6 @@ TABLE = Table(
         "reference": pl.String(),
     },
 )
-# What is larger is no money, and its sums could not be held.
-_MOST = 10**15
 _ISSUER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}", re.ASCII)
 _WHO = "Say who issues the bill that is paid in advance, as anthropic or openrouter."
 
@@ -96,7 +94,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
         amount = decimal_text(record["amount"], name="amount", where=where)
         if entry != "balance" and Decimal(amount) < 0:
             raise QuarantineError(f"{where}: {entry} is {amount}, below 0. What goes out has entries of its own.")
-        if abs(Decimal(amount)) >= _MOST:
+        if abs(Decimal(amount)) >= TOO_MUCH_MONEY:
             raise QuarantineError(f"{where}: {entry} is {amount}, more than any account holds.")
         if entry == "balance" and (day, currency) in balances:
             raise QuarantineError(f"{where}: a second balance of {day} in {currency}. A day ends with one.")

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 
 from pipeline.formats.spool import read_spool
+from pipeline.telemetry import agent as running
+from pipeline.telemetry.spool import Limits
 from tests.telemetry.stub import UUIDS, Stub
 
 CLI = [sys.executable, "-c", "from pipeline.cli import main; main()", "agent"]
@@ -331,3 +334,24 @@ def test_a_running_agent_ships_what_is_closed(start: Callable[..., Agent], tmp_p
     agent.stop()
     (there,) = (tmp_path / "there" / "node-1").iterdir()
     assert there.name == f"{closed.name}.gz"
+
+
+def test_what_the_agent_is_to_do_reaches_its_process_whole(tmp_path: Path) -> None:
+    settings = running.Settings(
+        spool=tmp_path / "spool",
+        host="node-1",
+        provider_resource_id="i-1",
+        asks_provider=False,
+        cadence_ms=100,
+        patience_ms=2_000,
+        engines=("chat-0=http://127.0.0.1:8000", "http://127.0.0.1:8001"),
+        gpus={"chat-0": ("0", "GPU-1")},
+        pod_resources=tmp_path / "kubelet.sock",
+        scrape_ms=700,
+        ship_to="s3://telemetry/spool",
+        metrics_port=9_400,
+        limits=Limits(close_after_ms=60_000, folder_bytes=64 * 1024**2),
+    )
+    plain = running.Settings(spool=tmp_path, host="node-1")
+    assert all(getattr(settings, field.name) != getattr(plain, field.name) for field in fields(settings)[2:])
+    assert running.settings_from(running.agent_command(settings)[-1]) == settings
