@@ -14,6 +14,7 @@ from pipeline.alerts.told import standing
 from pipeline.build.closing_tables import closing_of
 from pipeline.cli.bridge import print_bridge
 from pipeline.cli.cases import print_cases
+from pipeline.cli.containers import NAMESPACE, answer_by_namespace
 from pipeline.cli.conversion import print_unconverted, unconverted
 from pipeline.cli.doubts import (
     beside_plans,
@@ -161,9 +162,9 @@ def _rc(config: Config) -> str:
 @click.option(
     "--by",
     "by",
-    type=click.Choice((*CHOICES, DRIVER)),
+    type=click.Choice((*CHOICES, DRIVER, NAMESPACE)),
     default=None,
-    help="What each owner cost, or a unit of a driver.",
+    help="What each owner cost, a unit of a driver, or servers by namespace as AWS splits them.",
 )
 @click.option("--taxes", "is_taxes", is_flag=True, help="Each resource of the bills with the taxes on it.")
 def costs(
@@ -188,6 +189,7 @@ def costs(
       breakeven costs --by-class
       breakeven costs --by team
       breakeven costs --by driver --from 2026-10-01 --to 2026-11-01
+      breakeven costs --by namespace
       breakeven costs --bridge --to 2026-11-01
       breakeven costs --taxes --from 2026-10-01 --to 2026-11-01
       breakeven costs --from 2026-10-01 --to 2026-11-01 --format csv
@@ -199,6 +201,9 @@ def costs(
         return
     if is_bridge:
         print_bridge(folder, as_of, to_text, output_format)
+        return
+    if by == NAMESPACE:
+        answer_by_namespace(folder, as_of, from_text, to_text, output_format)
         return
     if by is not None:
         answer_by_owner(by, folder, as_of, from_text, to_text, output_format)

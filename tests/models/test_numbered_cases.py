@@ -16,7 +16,6 @@ from pipeline.cli import group
 from pipeline.decisions.restated_days import restated_days
 from pipeline.economics.accrual import rounded_once
 from pipeline.landing.landing import as_event
-from pipeline.sources import aws_cur2
 from tests.models import cloud_harness as cloud
 from tests.models import gpu_harness as gpu
 from tests.models.test_aws_cur2_charges import Row, added_up, charges
@@ -291,25 +290,3 @@ def test_a_month_that_begins_on_the_utc_day_before_is_that_month(tmp_path: Path)
     answers = cloud.built(made, graph=cloud.cloud_graph([INVOICES]))
     rows = answers.rows(f"select billing_month_date, out_of_scope_cost from {INVOICES} order by all")
     assert [tuple(row.values()) for row in rows] == [(date(2025, 9, 1), 1), (date(2025, 10, 1), 2)]
-
-
-def test_a_view_of_a_servers_cost_by_its_pods_adds_nothing_to_the_invoice_and_is_kept(tmp_path: Path) -> None:
-    """Case 24: AWS's split lines, used and unused, come to their server's cost; its invoice is what it was. B9."""
-    server = cur2.line(10.0, split_line_item_parent_resource_id=None)
-    pods = [
-        cur2.line(
-            None, line_item_resource_id=f"pod-{number}", split_line_item_parent_resource_id=cur2.LINE[
-                "line_item_resource_id"
-            ], split_line_item_split_cost=used, split_line_item_unused_cost=unused,
-        )
-        for number, (used, unused) in enumerate([(4.0358744394, 1.5), (3.2286995516, 0.25), (0.5, 0.485426009)])
-    ]  # fmt: skip
-    with_view = charges(tmp_path / "on", [server, *pods])
-    without = charges(tmp_path / "off", [server])
-    assert with_view == without
-    assert added_up(with_view, "billed_cost") == 10
-    view = aws_cur2.parse(cur2.parquet([server, *pods]), {"billing_period": cur2.PERIOD})["lines"]
-    used, unused = (
-        sum(view[f"split_line_item_{name}"].drop_nulls(), Decimal(0)) for name in ("split_cost", "unused_cost")
-    )
-    assert used + unused == 10

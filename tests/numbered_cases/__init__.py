@@ -46,8 +46,6 @@ NOTES = {
     "rest of it reads as held by something else, at the same amount",
     14: "4,267.31 and 8,947.57 are had where a bill states the block's period, as an invoice does. AWS's Fee line "
     "states none, and no export with such a line was to be had: from CUR a block is billed and effective when bought",
-    24: "that the view comes to its server's cost is shown where the report is read; the view itself stays in the "
-    "object and is in no table, where the pods' engines split their server by GPU time",
 }
 
 _NUMBER = re.compile(r"\bCase ([1-9][0-9]?)\b")

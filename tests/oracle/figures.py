@@ -56,6 +56,8 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "dim_source": coverage.sources(project, covered),
         "fct_api_costs_daily": api.costs,
         "fct_cloud_charges_daily": cloud.cloud_rows(project, cloud_lines),
+        # The demo's AWS export has no containers; tests/models/test_container_costs.py has.
+        "fct_container_costs_daily": {},
         "fct_day_status_daily": coverage.day_statuses(project, source_days, days=days),
         "fct_demand_daily": api.demand_daily | served_daily,
         "fct_demand_hourly": api.demand_hourly | served_hourly,
