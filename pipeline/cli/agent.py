@@ -127,7 +127,7 @@ def run(
 
         refuse_bad_place(to)
     settings = running.Settings(
-        spool=spool,
+        spool=str(spool),
         host=name,
         provider_resource_id=resource_id,
         asks_provider=ask_provider,

@@ -139,18 +139,3 @@ ENGINE_METRICS: tuple[EngineMetric, ...] = (
         ("requests_success", "nv_inference_request_success", "counter", None),
     ),
 )
-
-# How the names of an engine begin. Triton's come last: its vLLM backend prints those of vLLM beside its own.
-_PREFIXES = {
-    "vllm": "vllm:",
-    "sglang": "sglang:",
-    "tgi": "tgi_",
-    "trtllm": "trtllm_",
-    "llamacpp": "llamacpp:",
-    "triton": "nv_inference_",
-}
-
-
-def engines_of(text: str) -> tuple[str, ...]:
-    """Which engines an exposition names at the start of a line, Triton last. No line is parsed."""
-    return tuple(engine for engine, prefix in _PREFIXES.items() if text.startswith(prefix) or f"\n{prefix}" in text)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pipeline.formats.engine_table import ENGINE_METRICS, EngineMetric, Figure, engines_of
+from pipeline.formats.engine_names import engines_of
+from pipeline.formats.engine_table import ENGINE_METRICS, EngineMetric, Figure
 from pipeline.formats.exposition import (
     Exposition,
     ExpositionError,

@@ -5,22 +5,27 @@ The first line of every file is a header; it names the host, boot and agent star
 An absent field and a null one say the same: not known.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
 
 from pipeline.errors import QuarantineError
+from pipeline.formats.frozen import Frozen, fields_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    FieldType = Literal["count", "counts", "text", "texts"]
 
 SCHEMA = "breakeven.spool/1"
 _SCHEMA_FAMILY = "breakeven.spool/"
 _GZIP_MAGIC = b"\x1f\x8b"
-
-FieldType = Literal["count", "counts", "text", "texts"]
 
 COMMON_FIELDS: Mapping[str, FieldType] = {"record": "text", "seq": "count", "at": "text", "mono_ms": "count"}
 
@@ -131,9 +136,8 @@ class RejectedLineError(Exception):
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    record: ClassVar[str] = "header"
+class Header(Frozen, kw_only=True):
+    record = "header"
     host: str
     boot_id: str
     agent_start_id: str
@@ -143,9 +147,8 @@ class Header:
     schema: str = SCHEMA
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
-    record: ClassVar[str] = "gpu"
+class Gpu(Frozen, kw_only=True):
+    record = "gpu"
     gpu_uuid: str
     pci_bus_id: str | None = None
     gpu_index: int | None = None
@@ -160,14 +163,13 @@ class Gpu:
     row_remapping: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class MigSlice:
+class MigSlice(Frozen, kw_only=True):
     """One slice of a GPU in MIG, written again with the others whenever the layout changes.
 
     Its part of the GPU is `slice_count` of `of_slice_count`; two of one `gpu_instance_id` share that part.
     """
 
-    record: ClassVar[str] = "mig_slice"
+    record = "mig_slice"
     gpu_uuid: str
     slice_uuid: str
     gpu_instance_id: int
@@ -177,8 +179,7 @@ class MigSlice:
     memory_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
+class Sample(Frozen, kw_only=True):
     """What one GPU did in the `interval_ms` before `at`. A reading the driver refused stays null, never 0.
 
     `sm_active_ppm`, `tensor_active_ppm`, `dram_active_ppm`: the mean over all of the interval, of a GPU in MIG that of
@@ -186,7 +187,7 @@ class Sample:
     driver's last period: where GPM says the rest. `energy_millijoules`: the counter, in one sample a minute.
     """
 
-    record: ClassVar[str] = "sample"
+    record = "sample"
     interval_ms: int
     gpu_uuid: str
     util_gpu_pct: int | None = None
@@ -203,8 +204,7 @@ class Sample:
     samples_lost: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scrape:
+class Scrape(Frozen, kw_only=True):
     """One `/metrics` answer, whole in `body`, or the reason there is none in `error`.
 
     `engine`: which one the body is of, null where it is not known; `served_model`: as the engine's own address says,
@@ -213,7 +213,7 @@ class Scrape:
     null where its GPUs are not known.
     """
 
-    record: ClassVar[str] = "scrape"
+    record = "scrape"
     interval_ms: int
     target: str
     replica_id: str
@@ -230,30 +230,27 @@ class Scrape:
     body: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(Frozen, kw_only=True):
     """What a driver reported of a GPU by itself. `kind` `xid`: an error of this number, see NVIDIA's list of them."""
 
-    record: ClassVar[str] = "event"
+    record = "event"
     gpu_uuid: str
     kind: str
     code: int
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gap:
+class Gap(Frozen, kw_only=True):
     """Time for which nothing is known, of one GPU or (null) of the whole host."""
 
-    record: ClassVar[str] = "gap"
+    record = "gap"
     interval_ms: int
     reason: str
     gpu_uuid: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loss:
-    record: ClassVar[str] = "loss"
+class Loss(Frozen, kw_only=True):
+    record = "loss"
     lost_records: int
     reason: str
 
@@ -263,7 +260,7 @@ Record = Header | Gpu | MigSlice | Sample | Scrape | Event | Gap | Loss
 
 def encode_record(record: Record, *, seq: int, at: datetime, mono_ms: int) -> bytes:
     """One line, newline included. `at` must carry a zone; it is written in UTC, cut to milliseconds."""
-    fields = {"record": record.record, "seq": seq, "at": format_at(at), "mono_ms": mono_ms, **asdict(record)}
+    fields = {"record": record.record, "seq": seq, "at": format_at(at), "mono_ms": mono_ms, **fields_of(record)}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
@@ -276,8 +273,7 @@ def format_at(at: datetime) -> str:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class SpoolLines:
+class SpoolLines(Frozen):
     """A file's whole lines, and what was left of the last one where the writing stopped in it."""
 
     lines: list[bytes]
@@ -285,8 +281,7 @@ class SpoolLines:
     torn_reason: str | None
 
 
-@dataclass(frozen=True)
-class SpoolRecord:
+class SpoolRecord(Frozen):
     """One good line: its fields (nulls and all), the header above it, its 1-based line number."""
 
     fields: Mapping[str, Any]
@@ -294,15 +289,13 @@ class SpoolRecord:
     line_number: int
 
 
-@dataclass(frozen=True)
-class RejectedLine:
+class RejectedLine(Frozen):
     line_number: int
     raw: bytes
     reason: str
 
 
-@dataclass(frozen=True)
-class Spool:
+class Spool(Frozen):
     records: tuple[SpoolRecord, ...]
     torn_tail: bytes | None
     torn_reason: str | None

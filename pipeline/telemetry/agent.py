@@ -5,70 +5,68 @@ enough: what ships is a process of its own. `breakeven agent run` reads its opti
 no command line to keep in memory: `python -m pipeline.telemetry.agent SETTINGS`.
 """
 
+from __future__ import annotations
+
 import json
 import os
-import queue
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import threading
-import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from pipeline import __version__
 from pipeline.errors import BreakevenError
+from pipeline.formats.frozen import Frozen, fields_of
 from pipeline.formats.spool import Header, Record
+from pipeline.telemetry.child import Child, own_process, start
 from pipeline.telemetry.clock import Clock, Instant, steady_clock
 from pipeline.telemetry.holding import Holdings
 from pipeline.telemetry.instance import Resource, provider_resource
 from pipeline.telemetry.own_metrics import MetricsServer, Told
 from pipeline.telemetry.podresources import SOCKET, pod_gpus
 from pipeline.telemetry.spool import Limits, SpoolWriter, closed_files, locked
-from pipeline.telemetry.watch import SamplerWatch, Say, own_process, spawn_sampler
+from pipeline.telemetry.watch import SamplerWatch, Say, spawn_sampler
 
 _TURN_SECONDS = 1.0
 _SHIP_MS = 5 * 60_000
 _LONGEST_SHIPPING_MS = 15 * 60_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Frozen, kw_only=True):
     """What an agent does. `engines`: `[REPLICA=]URL` each; `ship_to`: a folder or s3://bucket/prefix.
 
     `asks_provider`: for its resource id, where none is told. `gpus`: replica -> UUIDs or indices. `pod_resources`: the
     kubelet's socket, asked where it is there.
     """
 
-    spool: Path
+    spool: str
     host: str
     provider_resource_id: str | None = None
     asks_provider: bool = True
     cadence_ms: int = 5_000
     patience_ms: int = 30_000
     engines: tuple[str, ...] = ()
-    gpus: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    pod_resources: Path = SOCKET
+    gpus: Mapping[str, tuple[str, ...]] = {}  # never changed
+    pod_resources: str = SOCKET
     scrape_ms: int = 15_000
     ship_to: str | None = None
     metrics_port: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
 
 def agent_command(settings: Settings) -> list[str]:
     """The process that does it."""
-    return own_process("pipeline.telemetry.agent", json.dumps(asdict(settings), default=str))
+    return own_process("pipeline.telemetry.agent", json.dumps(fields_of(settings), default=fields_of))
 
 
 def settings_from(text: str) -> Settings:
     """What `agent_command` was given."""
     told = json.loads(text)
-    told["spool"], told["pod_resources"] = Path(told["spool"]), Path(told["pod_resources"])
     told["gpus"] = {replica: tuple(gpus) for replica, gpus in told["gpus"].items()}
     told["engines"], told["limits"] = tuple(told["engines"]), Limits(**told["limits"])
     return Settings(**told)
@@ -81,7 +79,8 @@ def this_host() -> str:
 def boot_id() -> str:
     """Which boot of the host this is: the kernel's own id where it gives one."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         return "unknown"
 
@@ -103,7 +102,7 @@ class _Agent:
         header = Header(
             host=settings.host,
             boot_id=boot_id(),
-            agent_start_id=uuid.uuid4().hex,
+            agent_start_id=os.urandom(16).hex(),
             agent_version=__version__,
             provider_resource_id=None if resource is None else resource.resource_id,
             resource_told_by=None if resource is None else resource.told_by,
@@ -116,7 +115,7 @@ class _Agent:
         if settings.metrics_port is not None:
             self._metrics = MetricsServer(settings.metrics_port, lambda: self._told.exposition(clock()))
         self._writer = SpoolWriter(settings.spool, header, settings.limits, now=now, written=self._told.recorded)
-        has_kubelet = os.path.exists(settings.pod_resources)  # Path's own raises where this user may not look
+        has_kubelet = os.path.exists(settings.pod_resources)
         self._holdings = Holdings(
             declared=settings.gpus,
             pods=partial(pod_gpus, settings.pod_resources) if has_kubelet else None,
@@ -130,10 +129,10 @@ class _Agent:
             now=now,
             processes=self._holdings.processes,
         )
-        self._scraped: queue.SimpleQueue[tuple[Record, Instant]] = queue.SimpleQueue()
+        self._scraped: deque[tuple[Record, Instant]] = deque()
         self._stopped = threading.Event()
         self._woken = woken
-        self._shipper: subprocess.Popen[bytes] | None = None
+        self._shipper: Child | None = None
         self._ship_ms = now.mono_ms
         self._said_error: str | None = None
 
@@ -181,10 +180,7 @@ class _Agent:
     def _start_scraping(self) -> None:
         if not self._settings.engines:
             return
-        if not any("https:" in text.lower() for text in self._settings.engines):
-            # http.client does without TLS where Python has none; OpenSSL would be five megabytes for plain addresses.
-            sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
-        # Imported only here: an HTTP client is megabytes that an agent without engines does without.
+        # Imported only here: an agent without engines does without it.
         from pipeline.telemetry.targets import parse_target, start_scraping
 
         for text in self._settings.engines:
@@ -192,15 +188,14 @@ class _Agent:
                 parse_target(text, host=self._settings.host),
                 cadence_ms=self._settings.scrape_ms,
                 clock=self._clock,
-                deliver=lambda record, at: self._scraped.put((record, at)),
+                deliver=lambda record, at: self._scraped.append((record, at)),
                 stopped=self._stopped,
                 held=self._holdings.of,
             )
 
     def _take_scraped(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                self._writer.write(*self._scraped.get_nowait())
+        while self._scraped:
+            self._writer.write(*self._scraped.popleft())
 
     def _ship(self, now: Instant) -> None:
         if self._settings.ship_to is None:
@@ -214,11 +209,11 @@ class _Agent:
                 self._shipper.kill()
             return
         if now.mono_ms >= self._ship_ms and closed_files(self._settings.spool):
-            what = (str(self._settings.spool), self._settings.ship_to, self._settings.host)
+            what = (self._settings.spool, self._settings.ship_to, self._settings.host)
             command = own_process("pipeline.telemetry.ship", *what)
             self._ship_ms = now.mono_ms + _SHIP_MS
             try:
-                self._shipper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                self._shipper = start(command, is_piped=False)
             except OSError as error:
                 self._say(f"breakeven agent: no process to ship with could be started: {error.strerror}")
 

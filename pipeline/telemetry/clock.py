@@ -1,20 +1,22 @@
 """Moments on both clocks of a host: when it was, and how long it took."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from pipeline.formats.frozen import Frozen
 
 _MOST_DRIFT_MS = 500
 
 
-@dataclass(frozen=True)
-class Instant:
+class Instant(Frozen):
     """Wall clock (ms since 1970, UTC) and monotonic clock (ms since boot, the same in every process) of one moment."""
 
     at_ms: int
     mono_ms: int
 
-    def earlier(self, milliseconds: int) -> "Instant":
+    def earlier(self, milliseconds: int) -> Instant:
         return Instant(self.at_ms - milliseconds, self.mono_ms - milliseconds)
 
 

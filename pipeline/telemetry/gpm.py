@@ -4,10 +4,19 @@ Two samples bracket an interval, and a metric of the two is its mean over all of
 metric numbers: https://docs.nvidia.com/deploy/nvml-api/group__nvmlGpmStructs.html.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+
+from pipeline.formats.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # One call of one GPU: its name and arguments; null where it gives nothing, now or ever.
+    Ask = Callable[..., Any]
 
 # nvmlGpmMetricId_t: SM_UTIL, ANY_TENSOR_UTIL, DRAM_BW_UTIL, each in % of what there is.
 _METRICS = (2, 5, 10)
@@ -18,12 +27,9 @@ GET, GET_MIG, METRICS, ALLOC, SUPPORT = (
     "nvmlGpmSampleAlloc",
     "nvmlGpmQueryDeviceSupport",
 )
-# One call of one GPU: its name and arguments; null where it gives nothing, now or ever.
-Ask = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Activity:
+class Activity(Frozen):
     """Mean share of an interval in which SMs, tensor cores and memory worked, in ppm. Null = unknown, never 0."""
 
     sm_ppm: int | None = None
@@ -31,8 +37,7 @@ class Activity:
     dram_ppm: int | None = None
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(Frozen):
     """A GPU instance of MIG: `slice_count` of the GPU's `of_slice_count` compute slices."""
 
     uuid: str
@@ -43,13 +48,13 @@ class Slice:
     memory_bytes: int
 
 
-@dataclass
 class Brackets:
     """The samples of one GPU: instance id (null: the whole GPU) -> the last one taken, and one to take the next in."""
 
-    is_supported: bool | None = None
-    held: dict[int | None, tuple[Any, Any]] = field(default_factory=dict)
-    taken: set[int | None] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.is_supported: bool | None = None
+        self.held: dict[int | None, tuple[Any, Any]] = {}
+        self.taken: set[int | None] = set()
 
 
 class Gpm:

@@ -3,16 +3,21 @@
 What is told of a MIG slice is told of its GPU, with the slice's part of it.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.formats.frozen import Frozen
 from pipeline.formats.spool import Gpu, MigSlice, Record
 from pipeline.telemetry.clock import Clock
 from pipeline.telemetry.podresources import PodGpus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
 
 WHOLE_PPM = 1_000_000
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -21,8 +26,7 @@ _LISTENER_MS = 60_000
 _LISTENS = "0A"
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(Frozen):
     """`shares_ppm`: the part of each GPU, in their order. `method`: declared, pod_resources or compute_pids.
 
     `memory_bytes`: what the engine's processes hold of each; null where that is not known of all of them.
@@ -43,12 +47,12 @@ class Holdings:
         declared: Mapping[str, Sequence[str]],
         pods: Callable[[], Iterable[PodGpus]] | None,
         clock: Clock,
-        proc: Path = Path("/proc"),
+        proc: str | PathLike[str] = "/proc",
     ) -> None:
         self._declared = declared
         self._pods = pods
         self._clock = clock
-        self._proc = proc
+        self._proc = os.fspath(proc)
         self._indices: dict[str, str] = {}
         self._parts: dict[str, tuple[str, int, int]] = {}  # slice -> GPU, its instance's number, its part in ppm
         self._pids: Mapping[str, Mapping[int, int | None]] = {}
@@ -82,7 +86,7 @@ class Holdings:
         computing = self._computing(url)
         gpus = [gpu for gpu, memories in computing.items() if memories]
         found = self._held(gpus, "compute_pids")
-        return None if found is None else replace(found, memory_bytes=_memory_of(found.gpu_uuids, computing))
+        return None if found is None else found.but(memory_bytes=_memory_of(found.gpu_uuids, computing))
 
     def _held(self, devices: Iterable[str], method: str) -> Holding | None:
         """Two slices of one GPU are its sum; two compute instances of one slice are that slice."""
@@ -131,7 +135,7 @@ class Holdings:
         """Looked for once a minute, as that opens every process of the host; sooner where it is gone."""
         now_ms = self._clock().mono_ms
         found_ms, pid = self._listeners.get(port, (now_ms - _LISTENER_MS, None))
-        if now_ms - found_ms >= _LISTENER_MS or (pid is not None and not (self._proc / str(pid)).exists()):
+        if now_ms - found_ms >= _LISTENER_MS or (pid is not None and not os.path.exists(f"{self._proc}/{pid}")):
             pid = _listening(self._proc, port)
             self._listeners[port] = (now_ms, pid)
         return pid
@@ -148,32 +152,34 @@ def _memory_of(gpus: Sequence[str], held: Mapping[str, Sequence[int | None]]) ->
     return tuple(sums)
 
 
-def _listening(proc: Path, port: int) -> int | None:
+def _listening(proc: str, port: int) -> int | None:
     """The first process that holds a socket listening on this port; null where this user may not see it."""
     inodes: set[str] = set()
     for name in ("tcp", "tcp6"):
-        with suppress(OSError):
-            for line in (proc / "net" / name).read_text(encoding="ascii").splitlines()[1:]:
+        with suppress(OSError), open(f"{proc}/net/{name}", encoding="ascii") as lines:
+            next(lines, None)
+            for line in lines:  # a busy host has megabytes of them
                 fields = line.split()
                 if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{fields[9]}]")
     if not inodes:
         return None
     # A child that inherited the socket is younger; of those the first one started the others.
-    for pid in sorted(int(path.name) for path in proc.iterdir() if path.name.isdigit()):
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        descriptors = f"{proc}/{pid}/fd"
         with suppress(OSError):
-            if any(os.readlink(link) in inodes for link in (proc / str(pid) / "fd").iterdir()):
+            if any(os.readlink(f"{descriptors}/{name}") in inodes for name in os.listdir(descriptors)):
                 return pid
     return None
 
 
-def _ancestry(proc: Path, pid: int) -> set[int]:
+def _ancestry(proc: str, pid: int) -> set[int]:
     """A process and those that started it; empty where there is none of this number here."""
     found: set[int] = set()
     while pid > 1 and pid not in found:
         try:
-            stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-            parent = int(stat.rpartition(")")[2].split()[1])
+            with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                parent = int(file.read().rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             break
         found.add(pid)

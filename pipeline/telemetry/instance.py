@@ -4,19 +4,26 @@ A rented container has it in its environment, a virtual machine asks its metadat
 that its firmware names. Plain sockets: an HTTP client is seven megabytes, for one short answer at the start.
 """
 
+from __future__ import annotations
+
+import os
 import re
 import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+
+from pipeline.formats.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
 
 _SECONDS = 2.0
 _MOST_BYTES = 65_536
 _ID = re.compile(r"[A-Za-z0-9._/:@=+-]{1,512}")
 _ADDRESS = ("169.254.169.254", 80)
-_DMI = Path("/sys/class/dmi/id")
+_DMI = "/sys/class/dmi/id"
 # Of a pod of RunPod and a container of Vast.ai (which writes it as C.1234); what their invoices call it.
 _ENVIRONMENT = {"RUNPOD_POD_ID": "runpod", "VAST_CONTAINERLABEL": "vast"}
 # Version 2, a token first: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
@@ -33,8 +40,7 @@ _AZURE_ID = (
 _VENDORS = {"amazon ec2": "aws", "google": "gcp", "microsoft corporation": "azure"}
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(Frozen):
     """`told_by`: runpod, vast, aws, gcp or azure."""
 
     resource_id: str
@@ -44,7 +50,7 @@ class Resource:
 def provider_resource(
     environment: Mapping[str, str],
     *,
-    dmi: Path = _DMI,
+    dmi: str | PathLike[str] = _DMI,
     address: tuple[str, int] = _ADDRESS,
     seconds: float = _SECONDS,
 ) -> Resource | None:
@@ -53,20 +59,21 @@ def provider_resource(
         said = environment.get(name, "").removeprefix("C." if provider == "vast" else "")
         if _ID.fullmatch(said):
             return Resource(said, provider)
-    vendor = _VENDORS.get(_firmware(dmi / "sys_vendor").lower())
+    vendor = _VENDORS.get(_firmware(dmi, "sys_vendor").lower())
     if vendor is None:
         return None
     said = _asked(vendor, address, deadline=time.monotonic() + seconds)
     if not said and vendor == "aws":
         # A container two hops away is not answered, and Nitro's firmware has the same id in it.
-        said = _firmware(dmi / "board_asset_tag")
+        said = _firmware(dmi, "board_asset_tag")
         said = said if said.startswith("i-") else ""
     return Resource(said, vendor) if _ID.fullmatch(said) else None
 
 
-def _firmware(path: Path) -> str:
+def _firmware(dmi: str | PathLike[str], name: str) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
+        with open(os.path.join(dmi, name), encoding="ascii") as file:
+            return file.read().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -3,18 +3,24 @@
 A socket and a thread: an HTTP server's modules are larger than all that is said here.
 """
 
+from __future__ import annotations
+
+import os
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Gap, Gpu, Loss, Record, Sample, Scrape
 from pipeline.telemetry.clock import Instant
 from pipeline.telemetry.spool import closed_files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
 
 _LOOPBACK = "127.0.0.1"
 _CLIENT_SECONDS = 2.0
@@ -32,7 +38,7 @@ class MetricsError(BreakevenError):
 class Told:
     """What was recorded since the agent began, in counts. Told by one thread, read by another."""
 
-    def __init__(self, *, host: str, version: str, spool: Path, started: Instant) -> None:
+    def __init__(self, *, host: str, version: str, spool: str | PathLike[str], started: Instant) -> None:
         self._info = {"host": host, "version": version}
         self._spool = spool
         self._started = started
@@ -166,8 +172,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return 0  # shipped meanwhile

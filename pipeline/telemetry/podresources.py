@@ -5,14 +5,20 @@ the few frames are written here. Protocol: RFC 9113; message:
 https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/#monitoring-device-plugin-resources.
 """
 
+from __future__ import annotations
+
 import socket
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-SOCKET = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
+from pipeline.formats.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
+
+SOCKET = "/var/lib/kubelet/pod-resources/kubelet.sock"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM = _ACK = 0x1
@@ -31,8 +37,7 @@ _REQUEST = (
 _VENDOR = "nvidia.com/"
 
 
-@dataclass(frozen=True)
-class PodGpus:
+class PodGpus(Frozen):
     """`device_ids`: UUIDs of GPUs and of MIG slices, sorted; a GPU that is time-sliced is there once."""
 
     namespace: str
@@ -40,7 +45,7 @@ class PodGpus:
     device_ids: tuple[str, ...]
 
 
-def pod_gpus(path: Path = SOCKET, *, seconds: float = 2.0) -> list[PodGpus]:
+def pod_gpus(path: str | PathLike[str] = SOCKET, *, seconds: float = 2.0) -> list[PodGpus]:
     """Every pod of this node that holds one, by its NVIDIA device plugin. OSError where the kubelet does not say it."""
     try:
         return [found for found in pods_in(_listed(path, deadline=time.monotonic() + seconds)) if found.device_ids]
@@ -48,7 +53,7 @@ def pod_gpus(path: Path = SOCKET, *, seconds: float = 2.0) -> list[PodGpus]:
         raise OSError(f"{path}: what the kubelet answers is no list of pods: {error}") from None
 
 
-def _listed(path: Path, *, deadline: float) -> bytes:
+def _listed(path: str | PathLike[str], *, deadline: float) -> bytes:
     headers = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in _REQUEST)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_left(deadline))

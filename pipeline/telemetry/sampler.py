@@ -4,17 +4,23 @@ A call that the driver does not know is asked once and is null for ever, never 0
 is null this time. Meaning and units of each call: https://docs.nvidia.com/deploy/nvml-api/.
 """
 
+from __future__ import annotations
+
 import ctypes
-import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import contextmanager, suppress
+from types import ModuleType
 
 from pipeline.errors import BreakevenError
+from pipeline.formats.frozen import Frozen
 from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Sample
 from pipeline.telemetry.clock import Clock, Instant
 from pipeline.telemetry.gpm import ALLOC, GET, METRICS, SUPPORT, Activity, Brackets, Gpm, Slice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # nvml.h, nvmlReturn_t.
 _UNINITIALIZED, _NOT_SUPPORTED, _NO_PERMISSION, _DRIVER_NOT_LOADED = 1, 3, 4, 9
@@ -64,39 +70,39 @@ class _GpuError(Exception):
     """The GPU answers that it is not well. The argument is the `health` of its samples."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Frozen):
     """A record, and the moment its interval ends."""
 
     record: Gpu | MigSlice | Sample | Gap | Event
     instant: Instant
 
 
-@dataclass
 class _Device:
     """One GPU as it was found, with what its driver has refused for ever (call -> why)."""
 
-    handle: Any
-    uuid: str
-    index: int
-    pci_bus_id: str | None
-    name: str | None
-    is_mig: bool | None = None
-    refused: dict[str, str] = field(default_factory=dict)
-    last_sample_us: int | None = None  # null: what the driver's buffer holds is of no interval of ours
-    is_told_by_gpm: bool = True  # as far as anybody knows
-    pids: tuple[tuple[int, int | None], ...] | None = None  # with the bytes that each holds
-    described: Gpu | None = None
-    slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
-    told_slices: tuple[Slice, ...] | None = None
-    brackets: Brackets = field(default_factory=Brackets)
-    condition: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, handle: Any, uuid: str, index: int) -> None:
+        self.handle = handle
+        self.uuid = uuid
+        self.index = index
+        self.pci_bus_id: str | None = None
+        self.name: str | None = None
+        self.is_mig: bool | None = None
+        self.refused: dict[str, str] = {}
+        self.last_sample_us: int | None = None  # null: what the driver's buffer holds is of no interval of ours
+        self.is_told_by_gpm = True  # as far as anybody knows
+        self.pids: tuple[tuple[int, int | None], ...] | None = None  # with the bytes that each holds
+        self.described: Gpu | None = None
+        self.slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
+        self.told_slices: tuple[Slice, ...] | None = None
+        self.brackets = Brackets()
+        self.condition: dict[str, Any] = {}
 
 
 def load_nvml() -> Any:
     """The module of nvidia-ml-py. DriverError where an older package of the same name hides it, or none is there."""
     try:
-        nvml = importlib.import_module("pynvml")
+        with _lazy_find_library():
+            import pynvml as nvml
     except ImportError:
         raise DriverError("The Python module pynvml is missing: pip install nvidia-ml-py") from None
     if hasattr(nvml, "__path__") or not hasattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons"):
@@ -105,6 +111,31 @@ def load_nvml() -> Any:
             "back: pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py"
         )
     return nvml
+
+
+@contextmanager
+def _lazy_find_library() -> Iterator[None]:
+    """Meanwhile who imports `ctypes.util` gets a function that imports it once it is called.
+
+    pynvml imports it and calls nothing of it; it brings subprocess, tempfile and compression, 1.4 MB of a sampler.
+    """
+    name = "ctypes.util"
+    if name in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(name)
+    stand_in.find_library = _find_library  # type: ignore[attr-defined]
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _find_library(name: str) -> str | None:
+    from ctypes.util import find_library
+
+    return find_library(name)
 
 
 def gpu_names() -> tuple[str, ...]:
@@ -215,7 +246,7 @@ class Sampler:
             except nvml.NVMLError as error:
                 self._raise_driver(error)
                 continue  # a GPU without its UUID is nobody's; the agent misses the UUID it knew
-            device = _Device(handle, uuid, index, None, None)
+            device = _Device(handle, uuid, index)
             try:
                 device.name = _maybe_text(self._ask(device, "nvmlDeviceGetName", handle))
                 pci = self._ask(device, "nvmlDeviceGetPciInfo", handle)

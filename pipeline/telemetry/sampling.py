@@ -4,6 +4,8 @@ A process of its own, because a call into a driver that hangs never returns, and
 the library of a driver that was upgraded. `python -m pipeline.telemetry.sampling '{"cadence_ms": 5000, "known": []}'`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import json
 import os
@@ -11,8 +13,8 @@ import select
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 
+from pipeline.formats.frozen import fields_of
 from pipeline.telemetry.clock import Clock, steady_clock
 from pipeline.telemetry.sampler import DriverError, Reading, Sampler, load_nvml
 
@@ -59,7 +61,7 @@ def _sample(sampler: Sampler, clock: Clock, *, cadence_ms: int) -> None:
 
 def _line(reading: Reading) -> str:
     moment = {"at_ms": reading.instant.at_ms, "mono_ms": reading.instant.mono_ms}
-    return json.dumps({**moment, "record": reading.record.record, "fields": asdict(reading.record)}) + "\n"
+    return json.dumps({**moment, "record": reading.record.record, "fields": fields_of(reading.record)}) + "\n"
 
 
 def _say(message: dict[str, str]) -> None:

@@ -63,7 +63,7 @@ def ship(spool: Path, to: str, *, host: str, after_put: Callable[[str], None] = 
         raise ShipError(f"{host!r} names no host: its files would lie outside {to}. Say --host.")
     place = place_at(to)
     done = Shipped()
-    for path in closed_files(spool):
+    for path in map(Path, closed_files(spool)):
         try:
             content = path.read_bytes()
         except FileNotFoundError:

@@ -4,20 +4,26 @@ A line is handed to the kernel whole, so a killed agent loses nothing; a power c
 the last sync. One agent a folder (a lock); what an agent before it left open is closed when the next one begins.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 from pipeline.errors import BreakevenError
 from pipeline.formats import spool
+from pipeline.formats.frozen import Frozen
 from pipeline.formats.spool import Gap, Header, Loss, Record, encode_record
 from pipeline.telemetry.clock import Instant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Folder = str | os.PathLike[str]
 
 CLOSED_SUFFIX = ".spool.jsonl"
 _OPEN_SUFFIX = ".spool.open"
@@ -33,8 +39,7 @@ class SpoolError(BreakevenError):
     exit_code = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Frozen, kw_only=True):
     """When a file is synced and closed, and how much of the disk closed files may take."""
 
     sync_after_ms: int = 10_000
@@ -42,17 +47,18 @@ class Limits:
     file_bytes: int = 16 * 1024**2
     folder_bytes: int = 1024**3
 
-    def __post_init__(self) -> None:
+    def __init__(self, **told: int) -> None:
+        super().__init__(**told)
         if self.folder_bytes < 2 * self.file_bytes:
             raise ValueError(f"a folder of {self.folder_bytes} bytes does not hold two files of {self.file_bytes}")
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Folder) -> Iterator[None]:
     """The folder, made where it is not there, as this process's own. SpoolError where another agent writes to it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.makedirs(folder, exist_ok=True)
+        lock = os.open(os.path.join(folder, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SpoolError(f"{folder}: {error.strerror}. Name a folder that this user may write to.") from None
     try:
@@ -76,7 +82,7 @@ class SpoolWriter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Folder,
         header: Header,
         limits: Limits,
         *,
@@ -129,7 +135,7 @@ class SpoolWriter:
             self._file = self._opened(at)
         return self._file is not None and self._put(self._file, record, at)
 
-    def _opened(self, at: Instant) -> "_OpenFile | None":
+    def _opened(self, at: Instant) -> _OpenFile | None:
         stamp = f"{_moment(at):%Y%m%dT%H%M%SZ}"
         name = f"{stamp}-{_UNSAFE.sub('-', self._header.agent_start_id)}-{self._seq:010d}"
         try:
@@ -139,7 +145,7 @@ class SpoolWriter:
             return None
         return file if self._put(file, self._header, at) else None
 
-    def _put(self, file: "_OpenFile", record: Record, at: Instant) -> bool:
+    def _put(self, file: _OpenFile, record: Record, at: Instant) -> bool:
         try:
             file.append(encode_record(record, seq=self._seq, at=_moment(at), mono_ms=at.mono_ms))
         except OSError as error:
@@ -166,10 +172,10 @@ class SpoolWriter:
             if held <= self._limits.folder_bytes:
                 return
             lost_records = _count_records(path)
-            if lost_records is None or not self._tried(path.unlink):
+            if lost_records is None or not self._tried(partial(os.unlink, path)):
                 continue  # shipped meanwhile, which freed it as well
             held -= sizes[path]
-            yield path.name, lost_records
+            yield os.path.basename(path), lost_records
 
     def _tried(self, act: Callable[[], None]) -> bool:
         try:
@@ -188,7 +194,7 @@ class SpoolWriter:
 class _OpenFile:
     """The file that is written to. Each append is whole or is taken back."""
 
-    def __init__(self, path: Path, descriptor: int, *, opened_ms: int) -> None:
+    def __init__(self, path: str, descriptor: int, *, opened_ms: int) -> None:
         self._path = path
         self._descriptor = descriptor
         self.opened_ms = self.synced_ms = opened_ms
@@ -196,8 +202,8 @@ class _OpenFile:
         self.is_dirty = False
 
     @classmethod
-    def create(cls, folder: Path, name: str, *, opened_ms: int) -> "_OpenFile":
-        path = folder / f"{name}{_OPEN_SUFFIX}"
+    def create(cls, folder: Folder, name: str, *, opened_ms: int) -> _OpenFile:
+        path = os.path.join(folder, f"{name}{_OPEN_SUFFIX}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         return cls(path, os.open(path, flags, 0o640), opened_ms=opened_ms)
 
@@ -216,7 +222,7 @@ class _OpenFile:
         os.fsync(self._descriptor)
         self.is_dirty = False
 
-    def close(self, folder: Path) -> None:
+    def close(self, folder: Folder) -> None:
         try:
             self.sync()
         finally:
@@ -225,40 +231,47 @@ class _OpenFile:
 
     def discard(self) -> None:
         os.close(self._descriptor)
-        self._path.unlink(missing_ok=True)
+        _remove(self._path)
 
 
-def closed_files(folder: Path) -> list[Path]:
+def closed_files(folder: Folder) -> list[str]:
     """Files that are whole, the oldest first."""
-    return sorted(folder.glob(f"*{CLOSED_SUFFIX}"))
+    return _files(folder, CLOSED_SUFFIX)
 
 
-def _close_left_over(folder: Path) -> list[tuple[str, datetime]]:
+def _files(folder: Folder, suffix: str) -> list[str]:
+    """Paths in their order; none where the folder cannot be read."""
+    with suppress(OSError):
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(suffix))
+    return []
+
+
+def _close_left_over(folder: Folder) -> list[tuple[str, datetime]]:
     """Close what a dead agent left open; of each the name, and the moment of its last record where it has one."""
     found: list[tuple[str, datetime]] = []
-    for path in sorted(folder.glob(f"*{_OPEN_SUFFIX}")):
+    for path in _files(folder, _OPEN_SUFFIX):
         if not _size(path):
-            path.unlink(missing_ok=True)
+            _remove(path)
             continue
-        with path.open("r+b") as file:
+        with open(path, "r+b") as file:
             os.fsync(file.fileno())
             file.seek(max(_size(path) - _TAIL_BYTES, 0))
             lines = file.read().split(b"\n")
         closed = _finish(path, folder)
         last = spool.nearest_at(lines, otherwise=_EPOCH)
         if last != _EPOCH:
-            found.append((closed.name, last))
+            found.append((os.path.basename(closed), last))
     return found
 
 
-def _finish(path: Path, folder: Path) -> Path:
-    closed = path.with_name(path.name.removesuffix(_OPEN_SUFFIX) + CLOSED_SUFFIX)
-    path.rename(closed)
+def _finish(path: str, folder: Folder) -> str:
+    closed = path.removesuffix(_OPEN_SUFFIX) + CLOSED_SUFFIX
+    os.rename(path, closed)
     sync_folder(folder)
     return closed
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Folder) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -266,10 +279,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _count_records(path: Path) -> int | None:
+def _count_records(path: str) -> int | None:
     """Records of a file that say something, with those that its loss records count; null where it cannot be read."""
     try:
-        with path.open("rb") as lines:
+        with open(path, "rb") as lines:
             return sum(map(_lost_with, lines))
     except OSError:
         return None
@@ -286,11 +299,16 @@ def _lost_with(line: bytes) -> int:
         return 1
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _moment(at: Instant) -> datetime:

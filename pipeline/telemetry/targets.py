@@ -1,17 +1,22 @@
 """Engines that the agent scrapes: each in a thread, so that one that answers slowly delays nothing else."""
 
+from __future__ import annotations
+
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.formats.engine_table import engines_of
+from pipeline.formats.engine_names import engines_of
+from pipeline.formats.frozen import Frozen
 from pipeline.formats.spool import Record, Scrape
 from pipeline.telemetry.clock import Clock, Instant
 from pipeline.telemetry.holding import Holding
 from pipeline.telemetry.scrape import ScrapeError, metrics_url, scrape, shown_url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_SECONDS = 10.0
@@ -37,8 +42,7 @@ Deliver = Callable[[Record, Instant], None]
 Held = Callable[[str, str], Holding | None]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Frozen):
     """One engine: whose replica it is, and the address of its metrics (which may hold a password)."""
 
     replica_id: str
@@ -92,8 +96,7 @@ def start_scraping(
     return thread
 
 
-@dataclass(frozen=True)
-class _Identity:
+class _Identity(Frozen):
     """What an engine says of itself beside its metrics. Null = not told."""
 
     engine: str | None = None

@@ -1,14 +1,18 @@
 """Keeps one sampler process running, and says of the time it did not sample that and why. It never waits for it."""
 
+from __future__ import annotations
+
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
-from typing import IO, Any, Protocol
 
 from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Record, Sample
+from pipeline.telemetry.child import Child, own_process, start
 from pipeline.telemetry.clock import Instant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _Read = Gpu | MigSlice | Sample | Gap | Event
 _RECORDS: dict[str, type[_Read]] = {kind.record: kind for kind in (Gpu, MigSlice, Sample, Gap, Event)}
@@ -20,18 +24,6 @@ _MOST_ABANDONED = 3
 _CHUNK_BYTES = 65_536
 
 
-class Child(Protocol):
-    """What is used of a `subprocess.Popen`."""
-
-    pid: int
-    stdout: IO[bytes] | None
-    stdin: IO[bytes] | None
-
-    def poll(self) -> int | None: ...
-
-    def kill(self) -> None: ...
-
-
 Spawn = Callable[[frozenset[str]], Child]
 Write = Callable[[Record, Instant], None]
 Say = Callable[[str], None]
@@ -39,18 +31,12 @@ Say = Callable[[str], None]
 Processes = Callable[[dict[str, dict[int, int | None]]], None]
 
 
-def own_process(module: str, *arguments: str) -> list[str]:
-    """The command of a process of ours; what lies in the folder it is started in is not imported."""
-    return [sys.executable, "-P", "-m", module, *arguments]
-
-
 def spawn_sampler(*, cadence_ms: int) -> Spawn:
     """Starts sampler processes of this cadence; each is told the GPUs that were seen before it."""
 
     def spawn(known: frozenset[str]) -> Child:
         settings = json.dumps({"cadence_ms": cadence_ms, "known": sorted(known)})
-        command = own_process("pipeline.telemetry.sampling", settings)
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return start(own_process("pipeline.telemetry.sampling", settings), is_piped=True)
 
     return spawn
 
@@ -89,7 +75,7 @@ class SamplerWatch:
     @property
     def descriptor(self) -> int | None:
         """What to wait on for its next readings."""
-        return None if self._child is None or self._child.stdout is None else self._child.stdout.fileno()
+        return None if self._child is None else self._child.stdout
 
     def receive(self, now: Instant) -> None:
         """Take what the sampler has written. Call it when `descriptor` is readable."""
@@ -194,9 +180,7 @@ class SamplerWatch:
         child, self._child, self._killed_ms = self._child, None, None
         if child is None:
             return
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
+        child.close()
         if child.poll() is None and child not in self._abandoned:
             self._abandoned.append(child)  # reaped as soon as it is gone
 

@@ -199,11 +199,11 @@ def test_the_last_part_of_an_ipv6_address_is_no_port(
 ) -> None:
     tried: list[tuple[str, int]] = []
 
-    def refuse(address: tuple[str, int], *_: object) -> None:
-        tried.append(address)
+    def refuse(host: bytes, port: int, **_: object) -> None:
+        tried.append((host.decode(), port))
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
     with pytest.raises(ScrapeError, match="refused"):
         scrape(metrics_url(given), seconds=5)
     assert tried == [asked]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.formats.engine_table import ENGINE_METRICS, engines_of
+from pipeline.formats.engine_names import engines_of
+from pipeline.formats.engine_table import ENGINE_METRICS
 from pipeline.formats.engines import EngineRow, read_engine
 from pipeline.formats.exposition import ExpositionError
 

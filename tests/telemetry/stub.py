@@ -17,7 +17,7 @@ UUIDS = tuple(f"GPU-00000000-0000-0000-0000-{index:012d}" for index in range(64)
 # Reads once for each line of stdin, at the moment it names, and prints what was read.
 _READS = """
 import json, sys
-from dataclasses import asdict
+from pipeline.formats.frozen import fields_of
 from pipeline.telemetry import sampler
 from pipeline.telemetry.clock import Instant
 times = [1_800_000_000_000, 1_000]
@@ -27,7 +27,7 @@ try:
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         times = [time + int(line) for time in times]
-        print(json.dumps([{"record": reading.record.record, "at_ms": reading.instant.at_ms, **asdict(reading.record)}
+        print(json.dumps([{"record": reading.record.record, "at_ms": reading.instant.at_ms, **fields_of(reading.record)}
             for reading in gpus.read()]), flush=True)
 except sampler.DriverError as error:
     print(json.dumps(str(error)), flush=True)

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -16,13 +16,12 @@ START = Instant(1_793_491_200_000, 1_000)
 
 
 class FakeChild:
-    """A process as `subprocess.Popen` shows it, whose output the test writes."""
+    """A process as `child.Child` shows it, whose output the test writes."""
 
     def __init__(self, pid: int, *, dies: bool) -> None:
         reads, writes = os.pipe()
         self.pid = pid
-        self.stdin: IO[bytes] | None = None
-        self.stdout: IO[bytes] | None = os.fdopen(reads, "rb", buffering=0)
+        self.stdout: int | None = reads
         self._output = os.fdopen(writes, "wb", buffering=0)
         self._dies = dies
         self.code: int | None = None
@@ -45,9 +44,14 @@ class FakeChild:
         self._output.write(content)
 
     def close(self) -> None:
-        self._output.close()
+        """This side of its pipe."""
         if self.stdout is not None:
-            self.stdout.close()
+            os.close(self.stdout)
+            self.stdout = None
+
+    def forget(self) -> None:
+        self._output.close()
+        self.close()
 
 
 class Host:
@@ -109,7 +113,7 @@ def host() -> Iterator[Host]:
     made = Host()
     yield made
     for child in made.children:
-        child.close()
+        child.forget()
 
 
 def test_a_hung_driver_costs_a_gap_with_its_reason_and_a_new_sampler(host: Host) -> None:
