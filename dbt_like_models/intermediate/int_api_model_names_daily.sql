@@ -71,6 +71,13 @@ seen as (
         provider,
         raw_model
     from stg_api_bills__usage_daily
+    union
+    select
+        usage_date,
+        'fireworks' as provider,
+        raw_model
+    from stg_fireworks_costs__usage_hourly
+    where charge_kind = 'tokens'
 ),
 
 names as (

@@ -63,6 +63,27 @@ stated as (
         tokens,
         cast(null as bigint) as web_search_request_count
     from stg_api_bills__usage_daily
+    union all
+    select
+        usage_date,
+        usage_hour_at,
+        'fireworks' as provider,
+        'fireworks_costs' as source,
+        account,
+        'metrics' as activity,
+        cast(null as varchar) as sub_account_id,
+        cast(null as varchar) as api_key_id,
+        raw_model,
+        charge_kind,
+        token_class,
+        -- Serverless models are served in tiers of several prices, and the meter does not say which.
+        cast(null as varchar) as service_tier,
+        cast(null as varchar) as context_window,
+        cast(null as varchar) as inference_geo,
+        tokens,
+        cast(null as bigint) as web_search_request_count
+    from stg_fireworks_costs__usage_hourly
+    where charge_kind = 'tokens'
 ),
 
 counted as (

@@ -114,6 +114,7 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         *_cloud_lines(bills.of("cloud", file.account), bills.of("cloud_models", file.account)),
         *map(_estimate_line, bills.of("estimates", file.account)),
         *map(_gateway_line, bills.of("gateways", file.account)),
+        *map(_metered_line, bills.of("metered", file.account)),
         *map(_invoice_line, bills.of("invoices", file.account)),
         *map(_prepaid_line, bills.of("prepaid", file.account)),
     ]
@@ -218,6 +219,23 @@ def _gateway_line(row: Row) -> Line:
         amount=None,
         tokens=row["tokens"],
         count=f"{row['requests_count']:,} requests",
+    )
+
+
+def _metered_line(row: Row) -> Line:
+    """Nothing of it has a price by the token: its tokens are told in words, so that no sum takes them for such."""
+    seconds, tokens = row["accelerator_seconds"], (row["other_input_tokens"], row["other_output_tokens"])
+    said = [f"{row['event_count']:,} events"]
+    if seconds is not None:
+        said.append(f"{row['accelerator_type'] or 'hardware'} for {money_text(Fraction(seconds))} s")
+    said += [f"{count:,} {name} tokens" for name, count in zip(("input", "output"), tokens, strict=True) if count]
+    return Line(
+        subject=row["raw_model"] or "no model named",
+        line_class=row["usage_type"] or "no type named",
+        measure="metered",
+        currency=None,
+        amount=None,
+        count=", ".join(said),
     )
 
 

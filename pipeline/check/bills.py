@@ -45,11 +45,12 @@ SPOOL = "spool"
 _PERIOD_STARTS = {"aws_cur2": "bill_billing_period_start_date", "aws_cur": "bill/BillingPeriodStartDate"}
 
 # Whose exports meet, where several of a provider are given.
-_PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek")
+_PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek", "fireworks")
 # Which question below sql/bills each source answers, and the tables that the question reads.
 _API = frozenset({"anthropic_cost_api", "anthropic_usage_api", "anthropic_console_csv", "openai_costs_api",
                   "openai_usage_api", "openai_dashboard_csv",
-                  "anthropic_enterprise_costs", "openrouter_activity", "deepseek_usage"})  # fmt: skip
+                  "anthropic_enterprise_costs", "openrouter_activity", "deepseek_usage",
+                  "fireworks_costs"})  # fmt: skip
 CLOUD = frozenset(
     dataset.source for source in SOURCES for dataset in source.datasets for table in dataset.tables
     if table.money is not None and table.money.home == "cloud"
@@ -67,6 +68,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
         frozenset({"litellm_spend_logs", "openrouter_generations"}),
         ("stg_litellm_spend_logs__usage_hourly", "stg_openrouter_generations__usage_hourly"),
     ),
+    "metered": (frozenset({"fireworks_costs"}), ("stg_fireworks_costs__usage_hourly",)),
     "invoices": (frozenset({"invoice_csv"}), ("stg_invoice_csv__lines",)),
     "gpus": (frozenset({"nvml_spool"}), ("stg_nvml_spool__gpu_hours",)),
     "engines": (frozenset({"nvml_spool"}), ("int_engine_intervals",)),

@@ -12,6 +12,7 @@ from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
 from pipeline.sources.drivers_csv import SOURCE as DRIVERS_CSV
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
+from pipeline.sources.fireworks_costs import SOURCE as FIREWORKS_COSTS
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
 from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
@@ -45,6 +46,7 @@ SOURCES: tuple[Source, ...] = (
     OPENAI_DASHBOARD_CSV,
     OPENROUTER_ACTIVITY,
     DEEPSEEK_USAGE,
+    FIREWORKS_COSTS,
     API_BILL_CSV,
     AWS_CUR2,
     AWS_CUR,

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 
 from pipeline.errors import QuarantineError, SourceError
 from pipeline.formats.values import exact_json
 from pipeline.landing.times import DAY, as_utc, day_start
-from pipeline.sources.http import KeyMissingError, PagedApi, Params, is_page, vendor_message
+from pipeline.sources.http import KeyMissingError, PagedApi, Params, asked_url, is_page, vendor_message
 from pipeline.sources.source import FetchContext, Probe, Probed
 
 # A day's bucket without groups is a few hundred bytes.
@@ -39,9 +39,17 @@ class Answer:
 
 
 def ask_once(
-    url: str, *, headers: Mapping[str, str], seconds: float, most_bytes: int = _MOST_BYTES, redirects: int = 0
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    seconds: float,
+    most_bytes: int = _MOST_BYTES,
+    redirects: int = 0,
+    body: bytes | None = None,
 ) -> Answer:
-    """GET, once. At most `redirects` are followed: none where a key goes with the question. UnreachableError."""
+    """GET, or POST where there is a `body`, once. At most `redirects` are followed: none where a key goes with the
+    question. UnreachableError.
+    """
     until = time.monotonic() + seconds
     retries = (
         urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=redirects) if redirects else False
@@ -49,7 +57,14 @@ def ask_once(
     timeout = urllib3.Timeout(connect=seconds, read=seconds)
     with urllib3.PoolManager(timeout=timeout, headers=dict(headers)) as pool:
         try:
-            response = pool.request("GET", url, retries=retries, redirect=redirects > 0, preload_content=False)
+            response = pool.request(
+                "GET" if body is None else "POST",
+                url,
+                body=body,
+                retries=retries,
+                redirect=redirects > 0,
+                preload_content=False,
+            )
             content, is_whole = _begin(response, most_bytes=most_bytes, until=until)
             return Answer(response.status, response.headers, content, is_whole)
         except urllib3.exceptions.HTTPError as error:
@@ -106,13 +121,14 @@ def page_probe(
     dataset: str,
     params: Params | None = None,
     is_answer: Callable[[object], bool] = is_page,
+    body: bytes | None = None,
 ) -> Probe:
     """Whether the key may read one dataset of an Admin API: one bucket, of yesterday, without groups.
 
     `params`: the question, where the API asks for a day in other words; `is_answer`: what it answers, where that is no
-    page.
+    page; `body`: the question of a POST.
     """
-    return Probe(dataset, partial(_ask_for_a_page, api_of, context, params, is_answer))
+    return Probe(dataset, partial(_ask_for_a_page, api_of, context, params, is_answer, body))
 
 
 def _ask_for_a_page(
@@ -120,6 +136,7 @@ def _ask_for_a_page(
     context: FetchContext,
     own: Params | None,
     is_answer: Callable[[object], bool],
+    body: bytes | None,
     seconds: float | None,
 ) -> Probed:
     try:
@@ -138,7 +155,7 @@ def _ask_for_a_page(
     params = buckets if own is None else own
     host = urlsplit(api.url).netloc
     try:
-        answer = ask_once(f"{api.url}?{urlencode(params, safe='[]:')}", headers=api.headers, seconds=seconds)
+        answer = ask_once(asked_url(api, params), headers=api.headers, seconds=seconds, body=body)
     except UnreachableError as error:
         return Probed("unreachable", f"{host}: {error}", TRY_AGAIN)
     return _of_page(api, host, answer, is_answer)

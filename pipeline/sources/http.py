@@ -199,11 +199,14 @@ def is_page(answer: object) -> bool:
 
 
 def fetch_answer(
-    api: PagedApi, params: Params, *, is_answer: Callable[[object], bool] = is_page
+    api: PagedApi, params: Params, *, is_answer: Callable[[object], bool] = is_page, body: bytes | None = None
 ) -> tuple[bytes, datetime | None]:
-    """The one answer of an API that has no pages, and its HTTP Date. Raises SourceError."""
+    """One answer of an API that does not page by `next_page`, and its HTTP Date. Raises SourceError.
+
+    `body`: the question where it is a POST, of one that changes nothing and may be asked again.
+    """
     with urllib3.PoolManager(timeout=_TIMEOUT, retries=False, headers=dict(api.headers)) as pool:
-        content, _, stated_at = _page(api, pool, params, is_answer=is_answer)
+        content, _, stated_at = _page(api, pool, params, is_answer=is_answer, body=body)
     return content, stated_at
 
 
@@ -352,17 +355,27 @@ def stamp_in_name(name: str) -> datetime | None:
         return None
 
 
+def asked_url(api: PagedApi, params: Params) -> str:
+    """The endpoint with its parameters."""
+    return f"{api.url}?{urlencode(params, safe='[]:')}" if params else api.url
+
+
 def _page(
-    api: PagedApi, pool: urllib3.PoolManager, params: Params, *, is_answer: Callable[[object], bool] = is_page
+    api: PagedApi,
+    pool: urllib3.PoolManager,
+    params: Params,
+    *,
+    is_answer: Callable[[object], bool] = is_page,
+    body: bytes | None = None,
 ) -> tuple[bytes, Any, datetime | None]:
     """One page that is whole: asked for again, a bounded number of times, while the failure may pass."""
-    url = f"{api.url}?{urlencode(params, safe='[]:')}"
+    url = asked_url(api, params)
     problem, answered = "", False
     for attempt in range(_ATTEMPTS):
         wait = min(_FIRST_BACKOFF_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
         try:
             # A redirect is not followed: the client would send the key to wherever it points.
-            response = pool.request("GET", url, redirect=False)
+            response = pool.request("GET" if body is None else "POST", url, body=body, redirect=False)
         except urllib3.exceptions.SSLError as error:
             raise _failed(api, f"the connection is not trusted ({type(error).__name__})") from None
         except urllib3.exceptions.HTTPError as error:

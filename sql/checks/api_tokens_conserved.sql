@@ -2,9 +2,9 @@
 -- scope: account
 -- partition: month, days apart
 -- What the vendors' meters say is what fct_api_costs_daily holds per account and day, and that is, class by class, what
--- fct_demand_daily holds over all accounts. Anthropic counts disjoint classes, each compared by itself; OpenAI counts
--- all input and all output, to which its classes must come; a small provider's bill states classes. None is lost or
--- counted twice.
+-- fct_demand_daily holds over all accounts. Anthropic counts disjoint classes, each compared by itself; OpenAI and
+-- Fireworks count all input and all output, to which their classes must come; a small provider's bill states classes.
+-- None is lost or counted twice.
 with
 openai_results as (
     select
@@ -100,6 +100,21 @@ openai_counted as (
     where landed_coverage.source is null and coalesce(config_sources.role, 'metered') != 'control'
 ),
 
+-- Where a GPU was paid by the second, or a model was trained, no token price is for the tokens.
+fireworks_counted as (
+    select events.*
+    from landed_fireworks_costs__usage as events
+    left join config_sources
+        on
+            config_sources.source = 'fireworks_costs'
+            and config_sources.dataset = 'metrics'
+            and events.account = config_sources.account
+    where
+        events.usage_type = 'TEXT_COMPLETION_INFERENCE_USAGE'
+        and (events.accelerator_seconds is null or cast(events.accelerator_seconds as decimal(38, 18)) = 0)
+        and coalesce(config_sources.role, 'metered') != 'control'
+),
+
 -- Small providers' bills state classes too.
 bill_counted as (
     select bill_lines.*
@@ -183,6 +198,24 @@ landed as (
         sum(tokens) as tokens
     from bill_counted
     group by provider, account, usage_date, token_class
+    union all
+    select
+        'fireworks' as provider,
+        account,
+        usage_date,
+        'input' as measure,
+        sum(prompt_tokens) as tokens
+    from fireworks_counted
+    group by account, usage_date
+    union all
+    select
+        'fireworks' as provider,
+        account,
+        usage_date,
+        'output' as measure,
+        sum(completion_tokens) as tokens
+    from fireworks_counted
+    group by account, usage_date
 ),
 
 costed as (
@@ -190,7 +223,10 @@ costed as (
         provider,
         account,
         usage_date,
-        case when provider = 'openai' then split_part(token_class, '_', 1) else token_class end as measure,
+        case
+            when provider in ('openai', 'fireworks') then split_part(token_class, '_', 1)
+            else token_class
+        end as measure,
         sum(tokens) as tokens
     from fct_api_costs_daily
     where tokens is not null
@@ -219,8 +255,15 @@ demanded_classes as (
 
 -- Zero and nothing are the same count of tokens here: a class that was never used has no row.
 landed_some as (
-    select * from landed
-    where tokens != 0
+    select
+        provider,
+        account,
+        usage_date,
+        case when provider in ('openai', 'fireworks') then split_part(measure, '_', 1) else measure end as measure,
+        sum(tokens) as tokens
+    from landed
+    group by all
+    having sum(tokens) != 0
 ),
 
 compared as (

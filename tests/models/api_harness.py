@@ -22,6 +22,7 @@ from pipeline.sources.anthropic_console_csv import COSTS as CONSOLE_COSTS
 from pipeline.sources.anthropic_cost_api import COSTS as API_COSTS
 from pipeline.sources.anthropic_usage_api import USAGE
 from pipeline.sources.ecb_rates import RATES as ECB_RATES
+from pipeline.sources.fireworks_costs import SOURCE as FIREWORKS_COSTS
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
 from pipeline.sources.openai_costs_api import SOURCE as OPENAI_COSTS_API
@@ -61,6 +62,7 @@ API_TABLES = (
     "stg_openrouter_generations__usage_hourly",
     "stg_api_bills__charges_daily",
     "stg_api_bills__usage_daily",
+    "stg_fireworks_costs__usage_hourly",
     "int_api_model_names_daily",
     "int_openai_tiers_daily",
     "int_api_charges_daily",
@@ -96,7 +98,7 @@ _DATED_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     RATES: _ACCOUNT | ECB_RATES.schema,
     **{
         dataset.table_view(table): _ACCOUNT | ({} if table.view is None else _SOURCE) | table.schema
-        for source in (*GATEWAYS_AND_OPENAI, OPENROUTER_ACTIVITY)
+        for source in (*GATEWAYS_AND_OPENAI, OPENROUTER_ACTIVITY, FIREWORKS_COSTS)
         for dataset in source.datasets
         for table in dataset.tables
     },

@@ -42,6 +42,7 @@ DAYS = (date(2026, 10, 31), date(2026, 11, 1))
 LOGS = "landed_litellm_spend_logs__requests"
 GENERATIONS = "landed_openrouter_generations__generations"
 ROUTER = "landed_api_bills__lines"
+METER = "landed_fireworks_costs__usage"
 # Known by the day only, and seen by a gateway: 2 x 2 x 6 requests of 2 and 1 tokens, each in two files.
 SHAPED = {"model": "claude-sonnet-5", "service_tier": "standard"}
 
@@ -138,6 +139,27 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Built:
             for split in ("billed", "token_count")
             for amount in (None, "1.1", "1.1")
             for currency in ("USD", "EUR")
+        ],
+        METER: [
+            {
+                "account": "team",
+                "usage_date": day,
+                "usage_hour_at": utc(f"{day} 04:00"),
+                "usage_type": kind,
+                "accelerator_type": None if seconds is None else "H100",
+                "base_model_name": model,
+                "event_count": 2,
+                "accelerator_seconds": seconds,
+                "prompt_tokens": 5,
+                "completion_tokens": 1,
+                "cached_prompt_tokens": cached,
+                "uncached_prompt_tokens": 3,
+            }
+            for day in DAYS
+            for kind in (None, "TEXT_COMPLETION_INFERENCE_USAGE", "TRAINING")
+            for seconds in (None, "0", "1.5")
+            for model in (None, "llama")
+            for cached in (None, 2, 3)
         ],
         CONSOLE: [
             console_line(day, "1.10", api_key=key, api_key_id=key_id)

@@ -40,6 +40,8 @@ from pipeline.sources import (
     deepseek_usage,
     drivers_csv,
     ecb_rates,
+    fireworks_costs,
+    fireworks_metrics,
     focus,
     gcp_billing_export,
     gcp_cost_table,
@@ -68,6 +70,7 @@ from tests.sources import (
     azure,
     cur2,
     cur_legacy,
+    fireworks,
     gcp,
     litellm,
     oci,
@@ -217,6 +220,20 @@ def _google_says(content: bytes) -> Decimal:
                     yield number(credit.get("amount"))
 
     return total(amounts())
+
+
+def _money_says(content: bytes) -> Decimal:
+    """Units and billionths of each row; what JSON leaves out of an amount is 0."""
+
+    def amounts() -> Iterator[Decimal]:
+        for row in _json(_text(content)).get("rows", ()):
+            money = row["subtotal"]
+            yield number(str(money.get("units", "0"))) + number(money.get("nanos", "0")).scaleb(-9)
+
+    try:
+        return total(amounts())
+    except (AttributeError, TypeError, KeyError) as error:
+        raise UnsaidError(str(error)) from None
 
 
 def _google_csv_says(content: bytes) -> Decimal:
@@ -445,6 +462,21 @@ def formats() -> dict[str, Format]:
         "deepseek_usage": Format(
             cost_file, deepseek_usage.parse, {"month": "2026-11", **_NOVEMBER}, _lines(), csv_says("cost"),
             pack=_deepseek,
+        ),
+        "fireworks_costs, JSON": Format(
+            json.dumps(fireworks.answer(
+                fireworks.cost_row("2026-11-03", "8.400000001"), fireworks.cost_row("2026-11-04", "12", user="u"),
+            )).encode(),
+            fireworks_costs.parse, _NOVEMBER, _lines(), _money_says,
+        ),
+        "fireworks_costs, CSV": Format(
+            fireworks.costs_csv("a,2026-11-03,model,m,8.4,USD", "a,2026-11-04,model,n,0.000000001,USD"),
+            fireworks_costs.parse, _NOVEMBER, _lines(), csv_says("subtotal_usd"),
+        ),
+        "fireworks_costs, metrics": Format(
+            fireworks.metrics(fireworks.event(), fireworks.event(prompt_tokens=7), fireworks.event(prompt_tokens="")),
+            fireworks_metrics.parse, _NOVEMBER, column_read(fireworks_metrics.USAGE.name, "prompt_tokens"),
+            csv_says("prompt_tokens", optional=True),
         ),
         "openrouter_activity, JSON": Format(
             small_bills.openrouter_answer(small_bills.openrouter_row(), small_bills.openrouter_row(usage=1.5)),
