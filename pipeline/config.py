@@ -9,7 +9,7 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -40,6 +40,28 @@ def _not_a_number(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_not_a_number)]
+
+
+def _instant(value: object) -> object:
+    """A moment to the second, in UTC. Without its offset it could be any of a day's: it is refused."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("it must be a moment with its offset, like 2026-10-27T11:30:00Z")
+    if value.microsecond:
+        raise ValueError("it must be a whole second")
+    return value.astimezone(UTC)
+
+
+def _text_of_number(value: object) -> object:
+    """An invoice number is its digits, whether or not somebody put it in quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+InvoiceNumber = Annotated[
+    str, BeforeValidator(_text_of_number, json_schema_input_type=str | int), Field(min_length=1, max_length=200)
+]
+Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)]
 # A variable's name: never the secret itself, which would be landed with the configuration.
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$")]
@@ -105,6 +127,26 @@ class GpuResource(_Section):
     committed_until: Day | None = None
     valid_from: Day = Field(alias="from")
     valid_to: Day | None = Field(default=None, alias="to")
+
+
+class CapacityBlock(_Section):
+    """A capacity block of AWS's that was paid in advance, and when it lasts [from, to): the line of its fee says not.
+
+    The fee is found by `reservation` (the id of the capacity reservation, or its ARN), by the `invoice` that it alone
+    is on, or by both where one reservation has several fees.
+    """
+
+    account: Name
+    reservation: str | None = Field(default=None, min_length=1, max_length=200)
+    invoice: InvoiceNumber | None = None
+    starts_at: Instant = Field(alias="from")
+    ends_at: Instant = Field(alias="to")
+
+    @property
+    def named(self) -> str:
+        """How a person names it."""
+        said = (self.reservation, None if self.invoice is None else f"invoice {self.invoice}")
+        return ", ".join(part for part in said if part is not None)
 
 
 class Capacity(_Section):
@@ -619,6 +661,7 @@ class Config(_Section):
     comparator: str | None = None
     sources: tuple[SourceConfig, ...] = ()
     gpu_resources: tuple[GpuResource, ...] = ()
+    capacity_blocks: tuple[CapacityBlock, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     workloads: tuple[Workload, ...] = ()
     demand: Demand = Demand()
@@ -791,6 +834,7 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _bad_intervals("per_use", [((one.service,), one) for one in config.per_use])
     yield from _bad_intervals("ownership", [((one.rule.name,), one) for one in config.ownership])
     yield from _owners_of_one_charge(config.ownership)
+    yield from _blocks_of_one_fee(config.capacity_blocks)
     for index, budget in enumerate(config.budgets):
         of = [name for name in ("team", "model", "workload") if getattr(budget, name) is not None]
         if len(of) > 1:
@@ -808,8 +852,53 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
                 )  # fmt: skip
 
 
+# AWS sells blocks for up to six months (community.aws, Extending AWS Capacity Blocks, read 2026-11-30).
+_LONGEST_BLOCK = timedelta(days=366)
+
+
+def _blocks_of_one_fee(blocks: Sequence[CapacityBlock]) -> Iterator[_Problem]:
+    """A block lasts for a while, is known by something, and a fee is of one block."""
+    for index, block in enumerate(blocks):
+        if block.reservation is None and block.invoice is None:
+            fix = "Say which fee is its: its `reservation`, or the `invoice` that it alone is on."
+            yield _problem("capacity_blocks", index, value=block.account, fix=fix)
+            continue
+        if not timedelta(0) < block.ends_at - block.starts_at <= _LONGEST_BLOCK:
+            fix = f"It must be after `from`, which is {block.starts_at:%Y-%m-%dT%H:%M:%SZ}, by a year or less."
+            yield _problem("capacity_blocks", index, "to", value=f"{block.ends_at:%Y-%m-%dT%H:%M:%SZ}", fix=fix)
+            continue
+        for number, earlier in enumerate(blocks[:index]):
+            if _may_be_of_one_fee(earlier, block):
+                fix = (
+                    f"A fee of it would be of entry {number} too, which is {earlier.named}. Say in both which "
+                    "`invoice` is which."
+                )
+                yield _problem("capacity_blocks", index, value=block.named, fix=fix)
+            elif (
+                block.reservation is not None
+                and (block.account, block.reservation) == (earlier.account, earlier.reservation)
+                and block.starts_at < earlier.ends_at
+                and earlier.starts_at < block.ends_at
+            ):
+                fix = f"It overlaps entry {number} of the same reservation: one of the two periods is wrong."
+                yield _problem("capacity_blocks", index, value=block.named, fix=fix)
+
+
+def _may_be_of_one_fee(one: CapacityBlock, other: CapacityBlock) -> bool:
+    """Whether all that is a fee of one of them, for sure, is one of the other too: it says no more than that does."""
+    if one.account != other.account:
+        return False
+    said = [(one.reservation, other.reservation), (one.invoice, other.invoice)]
+    return all(a is None or a == b for a, b in said) or all(b is None or a == b for a, b in said)
+
+
 def _loose_ends(config: Config) -> Iterator[_Problem]:
     """What points at nothing, or lacks its reason: a slip now, and without effect where it was said long ago."""
+    accounts = {source.account for source in config.sources}
+    for index, block in enumerate(config.capacity_blocks):
+        if block.account not in accounts:
+            fix = f"No source is of that account. Declared: {', '.join(sorted(accounts)) or 'none'}."
+            yield _problem("capacity_blocks", index, "account", value=block.account, fix=fix)
     deployments = {deployment.deployment for deployment in config.deployments}
     no_such = f"No such deployment. Declared: {', '.join(sorted(deployments)) or 'none'}."
     for index, workload in enumerate(config.workloads):
@@ -1253,6 +1342,7 @@ def _without(config: Config, places: Sequence[tuple[str | int, ...]]) -> Config:
         for section in (
             "sources",
             "gpu_resources",
+            "capacity_blocks",
             "deployments",
             "contracts",
             "models",

@@ -8,9 +8,10 @@ api_charges as (
     where is_book
 ),
 
+-- Days of a capacity block are no lines of a bill: its fee is.
 cloud_charges as (
     select * from int_cloud_charges_daily
-    where is_book
+    where is_book and not (line_count = 0 and billed_cost = 0 and commitment_discount_status is null)
 ),
 
 invoice_lines as (

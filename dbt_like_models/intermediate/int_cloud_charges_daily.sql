@@ -3,13 +3,82 @@
 -- pricing_category, region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency,
 -- consumed_unit, pricing_unit.
 -- Every charge of cloud bills, exports united, each amount as its export says it. `is_book` marks the one dataset per
--- issuer, account and month that is summed; the others are controls. `is_gpu_resource`: of a declared GPU resource.
+-- issuer, account and month that is summed; the others are controls. `is_gpu_resource`: of a declared GPU resource. The
+-- fee of a declared capacity block costs nothing where it is billed, and the days of the block cost what it was.
 -- partition: month
 with
+spread_fees as (
+    select * from int_capacity_block_fees
+    where block_count = 1
+),
+
+aws_charges as (
+    select
+        charges.* replace (
+            case
+                when spread_fees.fee_key is null then charges.effective_cost else cast(0 as decimal(38, 18))
+            end as effective_cost
+        ),
+        spread_fees.fee_key is not null as is_spread_fee
+    from stg_aws_cur2__charges_daily as charges
+    left join spread_fees
+        on
+            charges.charge_category = 'Purchase'
+            and charges.commitment_discount_id is null
+            and charges.usage_date = spread_fees.usage_date
+            and charges.source = spread_fees.source
+            and charges.account = spread_fees.account
+            and cast(
+                to_json([
+                    charges.billing_account_id, cast(charges.billing_period_start_date as varchar),
+                    charges.invoice_id, charges.invoice_issuer, charges.sub_account_id, charges.service, charges.sku,
+                    charges.sku_meter, charges.charge_class, charges.region_id, charges.resource_id,
+                    charges.billing_currency
+                ]) as varchar
+            ) = spread_fees.fee_key
+),
+
+-- Days of a block are on no invoice: what is billed of them is the fee.
+block_days as (
+    select
+        usage_date,
+        source,
+        account,
+        billing_account_id,
+        cast(date_trunc('month', usage_date) as date) as billing_period_start_date,
+        invoice_issuer,
+        'AWS' as service_provider,
+        sub_account_id,
+        service,
+        sku,
+        sku_meter,
+        'Usage' as charge_category,
+        'Committed' as pricing_category,
+        region_id,
+        resource_id,
+        billing_currency,
+        'Hrs' as consumed_unit,
+        'Hrs' as pricing_unit,
+        cast(0 as decimal(38, 18)) as billed_cost,
+        cast(sum(block_cost) as decimal(38, 18)) as effective_cost,
+        -- Hours are of no whole number of decimals: they are counted in quanta of 10^-18, the last one left out.
+        cast(sum(block_milliseconds) * 1000000000000000000 // 3600000 as decimal(38, 0))
+        * cast('0.000000000000000001' as decimal(19, 18)) as consumed_quantity,
+        true as is_block_day,
+        cast(0 as bigint) as line_count
+    from int_capacity_block_days
+    group by all
+),
+
 stated as (
-    select * from stg_aws_cur2__charges_daily
+    select * from aws_charges
     union all by name
     select * from stg_focus__charges_daily
+    union all by name
+    select
+        * replace (cast(consumed_quantity as decimal(38, 18)) as consumed_quantity),
+        cast(consumed_quantity as decimal(38, 18)) as pricing_quantity
+    from block_days
 ),
 
 sources as (
@@ -49,7 +118,7 @@ stated_books as (
         date_trunc('month', usage_date) as usage_month,
         precedence
     from owned
-    where role = 'book'
+    where role = 'book' and is_block_day is null
     union all
     select
         coalesce(sources.issuer, invoice_lines.account) as issuer,
@@ -71,6 +140,19 @@ books as (
         min(precedence) as book_precedence
     from stated_books
     group by issuer, account, usage_month
+),
+
+-- Days of a block are in the month's book whichever export that is: the fee of one that another export took over was
+-- in the book of its own month. Where two exports have the fee, it is spread once.
+block_books as (
+    select
+        issuer,
+        account,
+        resource_id,
+        min(precedence) as book_precedence
+    from owned
+    where role = 'book' and is_block_day
+    group by issuer, account, resource_id
 ),
 
 -- Azure's actual costs list what a commitment covers at no cost, and its amortized ones list the same use again at what
@@ -107,8 +189,10 @@ final as (
         owned.account,
         owned.issuer,
         owned.role,
-        owned.role = 'book' and owned.precedence = books.book_precedence as is_book,
-        gpu_days.resource_id is not null as is_gpu_resource,
+        owned.role = 'book'
+        and owned.precedence
+        = case when owned.is_block_day then block_books.book_precedence else books.book_precedence end as is_book,
+        gpu_days.resource_id is not null and not coalesce(owned.is_spread_fee, false) as is_gpu_resource,
         owned.billing_account_id,
         owned.billing_period_start_date,
         owned.invoice_id,
@@ -146,6 +230,11 @@ final as (
             owned.issuer = books.issuer
             and owned.account = books.account
             and date_trunc('month', owned.usage_date) = books.usage_month
+    left join block_books
+        on
+            owned.issuer = block_books.issuer
+            and owned.account = block_books.account
+            and owned.resource_id is not distinct from block_books.resource_id
     left join amortized_use
         on
             owned.source = 'azure_cost_details'

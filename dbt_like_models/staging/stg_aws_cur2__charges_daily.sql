@@ -63,7 +63,11 @@ typed as not materialized (
             when pricing_term = 'OnDemand' then 'Standard'
         end as pricing_category,
         product_region_code as region_id,
-        line_item_resource_id as resource_id,
+        -- The fee of a capacity block may name its reservation alone.
+        case
+            when is_fee then coalesce(line_item_resource_id, capacity_reservation_capacity_reservation_arn)
+            else line_item_resource_id
+        end as resource_id,
         coalesce(reservation_reservation_a_r_n, savings_plan_savings_plan_a_r_n) as commitment_discount_id,
         case when is_reserved or is_covered then 'Used' end as commitment_discount_status,
         line_item_currency_code as billing_currency,

@@ -76,6 +76,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "committed_until_date": pl.Date(),
         **_VALID,
     },
+    "config_capacity_blocks": {
+        "account": pl.String(),
+        "reservation_id": pl.String(),
+        "invoice_id": pl.String(),
+        "block_start_at": pl.Datetime("us"),
+        "block_end_at": pl.Datetime("us"),
+    },
     "config_gpu_pool_hosts": {
         "issuer": pl.String(),
         "resource_id": pl.String(),
@@ -367,6 +374,7 @@ def config_frames(versions: Sequence[Version], datasets: Iterable[Dataset]) -> d
     if versions:
         rows["config_sources"] = list(_sources(versions[-1].config, datasets))
         rows["config_estimated_bills"] = list(_estimated_bills(versions[-1].config, datasets))
+        rows["config_capacity_blocks"] = list(_capacity_blocks(versions[-1].config))
     return {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in SCHEMAS.items()}
 
 
@@ -575,6 +583,18 @@ def _estimated_bills(config: Config, datasets: Sequence[Dataset]) -> Iterator[Ro
                 "bill_issuer": None if account is None else str(issuer),
                 "bill_account": None if account is None else str(account),
             }
+
+
+def _capacity_blocks(config: Config) -> Iterator[Row]:
+    """As they are declared now: what was bought lasts as long as it does, whenever somebody wrote it down."""
+    for block in config.capacity_blocks:
+        yield {
+            "account": block.account,
+            "reservation_id": block.reservation,
+            "invoice_id": block.invoice,
+            "block_start_at": block.starts_at.replace(tzinfo=None),
+            "block_end_at": block.ends_at.replace(tzinfo=None),
+        }
 
 
 def _gpu_resources(config: Config) -> Iterator[Row]:

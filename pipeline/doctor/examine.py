@@ -200,6 +200,7 @@ def _read(project: Project, snapshot: Snapshot, look: LandingLook | None) -> tup
                 *figures.mapping_findings(questions, config, is_config_landed=is_config_landed, **days),
                 *figures.engine_findings(questions, config, **days),
                 *figures.budget_findings(questions, to_date=days["to_date"]),
+                *figures.block_findings(questions, config, to_date=days["to_date"]),
                 *figures.prepaid_findings(questions, **days),
             ]
         return [*figures.law_findings(snapshot), *mapping], told_by

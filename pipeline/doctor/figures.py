@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
+from pipeline.config import CapacityBlock, Config
 from pipeline.decisions.check_results import check_results
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.formats import currency as currencies
@@ -46,6 +46,8 @@ _OF_PREPAID: Mapping[str, str] = {
 }
 # An invoice that has to be approved takes a week.
 _SHORT_RUNWAY_DAYS = 7
+# Eight weeks before its first day at the earliest, and half a year long.
+_BLOCK_FEES_LOOKED_FOR = timedelta(days=240)
 
 Row = Mapping[str, Any]
 
@@ -157,6 +159,58 @@ def _of_prepaid(row: Row) -> Finding:
         return _found("prepaid", "ok", said, subject="prepaid")
     fix = "Buy credits, or see that the provider buys them by itself, and write the purchase down"
     return _found("prepaid", "fix", said, subject="prepaid", fix=fix, cost=Cost.PREPAID_RUNS_OUT)
+
+
+def block_findings(questions: Questions, config: Config, *, to_date: date) -> list[Finding]:
+    """Capacity blocks whose fee no bill has, or of which another block's could be it; and fees that no block claims."""
+    rows = questions.ask("capacity_blocks", from_date=to_date - _BLOCK_FEES_LOOKED_FOR, to_date=to_date).to_dicts()
+    blocks = config.capacity_blocks
+    found = [*filter(None, (_of_block(block, rows) for block in blocks)), *map(_of_fee, _unclaimed(rows))]
+    if blocks and not found:
+        said = f"of {counted(len(blocks), 'capacity block')} each has its fee on a bill"
+        return [_found("capacity_blocks", "ok", said, subject="capacity_blocks")]
+    return found
+
+
+def _unclaimed(rows: Sequence[Row]) -> list[Row]:
+    """Fees that no block is said to claim. Of those that several do, these have a line each."""
+    disputed = {(row["account"], row["fee_date"], row["fee_cost"]) for row in rows if row["block_count"] > 1}
+    return [
+        row
+        for row in rows
+        if not row["block_count"] and (row["account"], row["fee_date"], row["fee_cost"]) not in disputed
+    ]
+
+
+def _of_block(block: CapacityBlock, rows: Iterable[Row]) -> Finding | None:
+    its = (block.account, block.reservation, block.invoice, block.starts_at.replace(tzinfo=None))
+    counts = [
+        row["block_count"]
+        for row in rows
+        if (row["account"], row["reservation_id"], row["invoice_id"], row["block_start_at"]) == its
+    ]
+    name = f"capacity block {block.named} of {block.account}"
+    disputed = sum(count > 1 for count in counts)
+    if disputed:
+        said = f"{name}: {counted(disputed, 'fee')} could be another declared block's too, and is not spread"
+        fix = "Say in both entries of capacity_blocks which `invoice` is which"
+    elif not counts:
+        said = f"{name}: no fee on its bills is its, so nothing is spread"
+        fix = "Compare it with `charge_category` Purchase in fct_cloud_charges_daily: `resource_id` and `invoice_id`"
+    else:
+        return None
+    return _found("capacity_blocks", "note", said, subject="capacity_blocks", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
+
+
+def _of_fee(row: Row) -> Finding:
+    invoice = "" if row["invoice_id"] is None else f" on invoice {row['invoice_id']}"
+    cost = currencies.money(row["fee_cost"], row["billing_currency"])
+    said = (
+        f"{row['reservation_id']} of {row['account']}: its fee of {cost}{invoice} is all a cost of {row['fee_date']}, "
+        "when it was bought"
+    )
+    fix = "Say under capacity_blocks when it lasts: {account, reservation, from, to}, moments with their offset"
+    return _found("capacity_blocks", "note", said, subject="capacity_blocks", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
 
 
 def engine_findings(questions: Questions, config: Config, *, from_date: date, to_date: date) -> list[Finding]:

@@ -2,7 +2,8 @@
 -- scope: account
 -- partition: month
 -- What cloud bills say was billed, added up when they were read, is what fct_cloud_charges_daily holds: no SQL model
--- stands between the two sums. The other costs and the lines come from staging to the mart whole.
+-- stands between the two sums. The other costs and the lines come from staging to the mart whole, but for the fee of a
+-- declared capacity block, whose effective cost is that of the days of the block.
 with
 stated as (
     select
@@ -38,6 +39,33 @@ staged_charges as (
         contracted_cost,
         line_count
     from stg_focus__charges_daily
+    union all
+    select
+        fees.source,
+        fees.account,
+        fees.usage_date,
+        fees.billing_currency,
+        -fees.effective_cost as effective_cost,
+        null as list_cost,
+        null as contracted_cost,
+        0 as line_count
+    from int_capacity_block_fees as fees
+    cross join this_partition
+    where
+        fees.block_count = 1
+        and fees.usage_date >= this_partition.from_date
+        and fees.usage_date < this_partition.to_date
+    union all
+    select
+        source,
+        account,
+        usage_date,
+        billing_currency,
+        block_cost as effective_cost,
+        null as list_cost,
+        null as contracted_cost,
+        0 as line_count
+    from int_capacity_block_days
 ),
 
 staged as (
@@ -63,7 +91,8 @@ told as (
         account,
         usage_date,
         billing_currency,
-        sum(billed_cost) as billed_cost,
+        -- A day that has nothing but a part of a block has no statement that anything was billed.
+        sum(billed_cost) filter (where line_count != 0 or billed_cost != 0) as billed_cost,
         concat_ws(
             ' / ',
             coalesce(cast(sum(effective_cost) as varchar), 'unknown'),

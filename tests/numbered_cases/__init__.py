@@ -44,8 +44,6 @@ CASES = {
 NOTES = {
     6: "the 3.51 are idle where no process is on the GPU. Processes are counted by the GPU: beside slices in use, the "
     "rest of it reads as held by something else, at the same amount",
-    14: "4,267.31 and 8,947.57 are had where a bill states the block's period, as an invoice does. AWS's Fee line "
-    "states none, and no export with such a line was to be had: from CUR a block is billed and effective when bought",
 }
 
 _NUMBER = re.compile(r"\bCase ([1-9][0-9]?)\b")
