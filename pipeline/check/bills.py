@@ -45,12 +45,12 @@ SPOOL = "spool"
 _PERIOD_STARTS = {"aws_cur2": "bill_billing_period_start_date", "aws_cur": "bill/BillingPeriodStartDate"}
 
 # Whose exports meet, where several of a provider are given.
-_PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek", "fireworks")
+_PROVIDERS = ("anthropic", "openai", "openrouter", "deepseek", "fireworks", "mistral")
 # Which question below sql/bills each source answers, and the tables that the question reads.
 _API = frozenset({"anthropic_cost_api", "anthropic_usage_api", "anthropic_console_csv", "openai_costs_api",
                   "openai_usage_api", "openai_dashboard_csv",
                   "anthropic_enterprise_costs", "openrouter_activity", "deepseek_usage",
-                  "fireworks_costs"})  # fmt: skip
+                  "fireworks_costs", "mistral_usage"})  # fmt: skip
 CLOUD = frozenset(
     dataset.source for source in SOURCES for dataset in source.datasets for table in dataset.tables
     if table.money is not None and table.money.home == "cloud"

@@ -24,6 +24,7 @@ WORDS = {
     "openrouter_activity": "OpenRouter's activity: what its credits paid for",
     "deepseek_usage": "usage export of DeepSeek",
     "fireworks_costs": "usage costs of Fireworks, or its meter of tokens and GPU seconds",
+    "mistral_usage": "a month of Mistral's usage",
     "aws_cur2": "AWS Cost and Usage Report 2.0",
     "azure_cost_details": "cost details of Azure, actual or amortized",
     "gcp_billing_export": "billing export of Google Cloud",

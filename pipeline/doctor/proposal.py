@@ -36,7 +36,7 @@ _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_activit
              "openrouter_generations": "gateway", "aws_cur2": "aws", "aws_cur": "aws", "aws_invoices": "aws",
              "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
              "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
-             "fireworks_costs": "fireworks",
+             "fireworks_costs": "fireworks", "mistral_usage": "mistral",
              "modal_billing_csv": "modal", "drivers_csv": "business",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")

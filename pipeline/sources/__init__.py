@@ -20,6 +20,7 @@ from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_activity import SOURCE as LITELLM_ACTIVITY
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
 from pipeline.sources.litellm_spend_logs import SOURCE as LITELLM_SPEND_LOGS
+from pipeline.sources.mistral_usage import SOURCE as MISTRAL_USAGE
 from pipeline.sources.modal_billing_csv import SOURCE as MODAL_BILLING_CSV
 from pipeline.sources.nvml_spool import SOURCE as NVML_SPOOL
 from pipeline.sources.oci_cost_report import SOURCE as OCI_COST_REPORT
@@ -47,6 +48,7 @@ SOURCES: tuple[Source, ...] = (
     OPENROUTER_ACTIVITY,
     DEEPSEEK_USAGE,
     FIREWORKS_COSTS,
+    MISTRAL_USAGE,
     API_BILL_CSV,
     AWS_CUR2,
     AWS_CUR,

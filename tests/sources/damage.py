@@ -50,6 +50,7 @@ from pipeline.sources import (
     litellm_activity,
     litellm_focus,
     litellm_spend_logs,
+    mistral_usage,
     modal_billing_csv,
     nvml_spool,
     oci_cost_report,
@@ -73,6 +74,7 @@ from tests.sources import (
     fireworks,
     gcp,
     litellm,
+    mistral,
     oci,
     openai_admin_api,
     prometheus_fleet,
@@ -232,6 +234,16 @@ def _money_says(content: bytes) -> Decimal:
 
     try:
         return total(amounts())
+    except (AttributeError, TypeError, KeyError) as error:
+        raise UnsaidError(str(error)) from None
+
+
+def _mistral_says(content: bytes) -> Decimal:
+    """What was used, whoever paid. Of a damaged price or name nothing is said here."""
+    try:
+        models = _json(_text(content))["completion"]["models"]
+        lanes = [lane for model in models.values() for lane in model.values()]
+        return total(number(entry["value"]) for lane in lanes for entry in lane or ())
     except (AttributeError, TypeError, KeyError) as error:
         raise UnsaidError(str(error)) from None
 
@@ -477,6 +489,13 @@ def formats() -> dict[str, Format]:
             fireworks.metrics(fireworks.event(), fireworks.event(prompt_tokens=7), fireworks.event(prompt_tokens="")),
             fireworks_metrics.parse, _NOVEMBER, column_read(fireworks_metrics.USAGE.name, "prompt_tokens"),
             csv_says("prompt_tokens", optional=True),
+        ),
+        "mistral_usage": Format(
+            json.dumps(mistral.month(mistral.used(
+                input=[mistral.entry("input", 11_121), mistral.entry("input", 7, value_paid=3)],
+                output=[mistral.entry("output", 1_115, day="2026-11-04")],
+            ))).encode(),
+            mistral_usage.parse, _NOVEMBER, column_read(mistral_usage.LINES.name, "tokens"), _mistral_says,
         ),
         "openrouter_activity, JSON": Format(
             small_bills.openrouter_answer(small_bills.openrouter_row(), small_bills.openrouter_row(usage=1.5)),

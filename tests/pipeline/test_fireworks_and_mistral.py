@@ -1,5 +1,6 @@
-"""Fireworks, from its two exports to costs, demand by the hour and a trace: money of days, tokens of hours."""
+"""Fireworks' two exports and a month of Mistral's, to costs, demand by the hour, prices and a trace."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +14,7 @@ from pipeline.decisions.graph import shipped_graph
 from pipeline.explain.api_costs import CostFigure, explain_cost
 from pipeline.explain.evidence import Evidence
 from tests.sources.fireworks import MODEL, costs_csv, event, metrics
+from tests.sources.mistral import entry, month, used
 
 from .small_project import Answers, SmallProject, source
 
@@ -34,11 +36,13 @@ METRICS = metrics(
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallProject, Answers]:
     project = SmallProject(
         tmp_path_factory.mktemp("fireworks"),
-        [source("fireworks_costs", "team")],
+        [source("fireworks_costs", "team"), source("mistral_usage", "lab")],
         other_sections={"workloads": [{"workload": "web", "match": {"account": "team"}}]},
     )
     project.drop("fireworks_costs", "team", "usage_costs.csv", COSTS)
     project.drop("fireworks_costs", "team", "billing_metrics.csv", METRICS)
+    usage = month(used(input=[entry("input", 1_000_000)], output=[entry("output", 200_000)]), currency="USD")
+    project.drop("mistral_usage", "lab", "usage.json", json.dumps(usage).encode())
     return project, project.run()
 
 
@@ -57,6 +61,18 @@ def test_each_dollar_and_each_token_is_counted_once(built: tuple[SmallProject, A
     }
     for name in ("api_money_conserved", "api_allocation_conserved", "api_tokens_conserved", "api_book_of_record"):
         assert answers.rows(f"select * from check_{name}") == []
+
+
+def test_a_month_of_mistral_gives_the_price_of_each_class(built: tuple[SmallProject, Answers]) -> None:
+    """By hand: a million at 1.70 and 200,000 at 5.10 a million."""
+    _, answers = built
+    assert answers.api_cost("lab") == Decimal("2.72")
+    rows = answers.rows("select * from fct_unit_costs_daily where provider = 'mistral'")
+    assert {row["token_class"]: (row["full_cost_rc"], row["tokens"], row["class_weight_method"]) for row in rows} == {
+        "input_uncached": (Decimal("1.7"), 1_000_000, "billed_by_class"),
+        "output": (Decimal("1.02"), 200_000, "billed_by_class"),
+        "blended": (Decimal("2.72"), 1_200_000, "billed_by_class"),
+    }
 
 
 def test_demand_is_by_the_hour_and_a_gpu_by_the_second_is_no_token(built: tuple[SmallProject, Answers]) -> None:
