@@ -374,13 +374,20 @@ class Contract(_Section):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
 
 
-class Budget(_Section):
-    """What may be spent a month, valid [from, to): by the whole company, or by one `team`, `model` or `workload`.
+BUDGET_SCOPES = (*ATTRIBUTES, "model", "workload")
 
-    Of a month the amount counts that is valid on its last day. Spent is what APIs bill and GPUs cost.
+
+class Budget(_Section):
+    """What may be spent a month, valid [from, to): by the whole company, or by one `team`, `cost_centre`, `environment`
+    (by the names of now), `model` or `workload`.
+
+    Of a month the amount counts that is valid on its last day. Spent is what APIs bill, clouds bill for models that
+    they host, and GPUs cost.
     """
 
     team: str | None = Field(default=None, min_length=1, max_length=200)
+    cost_centre: str | None = Field(default=None, min_length=1, max_length=200)
+    environment: str | None = Field(default=None, min_length=1, max_length=200)
     model: str | None = Field(default=None, min_length=1, max_length=200)
     workload: Name | None = None
     # What a month can be held in, whatever the rate to the reporting currency.
@@ -391,9 +398,11 @@ class Budget(_Section):
 
     @property
     def scope(self) -> tuple[str, str | None]:
-        """What it is of, and its name: the first that is said of team, model and workload, else the organisation."""
-        said = (("team", self.team), ("model", self.model), ("workload", self.workload))
-        return next(((kind, name) for kind, name in said if name is not None), ("organisation", None))
+        """What it is of, and its name: the first that is said of BUDGET_SCOPES, else the organisation."""
+        return next(
+            ((kind, name) for kind in BUDGET_SCOPES if (name := getattr(self, kind)) is not None),
+            ("organisation", None),
+        )
 
 
 class PerUseCharges(_Section):
@@ -836,7 +845,7 @@ def _contradictions(config: Config) -> Iterator[_Problem]:
     yield from _owners_of_one_charge(config.ownership)
     yield from _blocks_of_one_fee(config.capacity_blocks)
     for index, budget in enumerate(config.budgets):
-        of = [name for name in ("team", "model", "workload") if getattr(budget, name) is not None]
+        of = [name for name in BUDGET_SCOPES if getattr(budget, name) is not None]
         if len(of) > 1:
             fix = f"A budget is of one thing: keep one of {', '.join(of)}. Who wants both writes two budgets."
             yield _problem("budgets", index, of[1], value=getattr(budget, of[1]), fix=fix)
@@ -1017,13 +1026,18 @@ def _unknown_currency(currency: str, *where: str | int) -> Iterator[_Problem]:
 
 
 def _budget_of_nobody(index: int, budget: Budget, config: Config) -> Iterator[_Problem]:
-    """A budget whose team or workload is misspelt would never be spent."""
-    teams = {workload.team for workload in config.workloads if workload.team is not None}
-    workloads = {workload.workload for workload in config.workloads}
-    for key, name, known in (("team", budget.team, teams), ("workload", budget.workload, workloads)):
-        if name is not None and name not in known:
-            fix = f"No such {key}. Declared: {', '.join(sorted(known)) or 'none'}."
-            yield _problem("budgets", index, key, value=name, fix=fix)
+    """A budget whose owner or workload is misspelt would never be spent."""
+    known: dict[str, set[str | None]] = {
+        **{name: {getattr(said, name) for said in (*config.ownership, *config.owner_aliases)} for name in ATTRIBUTES},
+        "workload": {workload.workload for workload in config.workloads},
+    }
+    known["team"] |= {workload.team for workload in config.workloads}
+    kind, name = budget.scope
+    had = {was for alias in config.owner_aliases if getattr(alias, kind, None) is not None for was in alias.was}
+    if kind in known and name not in known[kind] | had:
+        declared = sorted(one for one in known[kind] if one is not None)
+        fix = f"No such {kind.replace('_', ' ')}. Declared: {', '.join(declared) or 'none'}."
+        yield _problem("budgets", index, kind, value=name, fix=fix)
     yield from _unknown_currency(budget.currency, "budgets", index)
 
 

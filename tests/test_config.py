@@ -146,6 +146,7 @@ TEAMS = "company: x\nworkloads: [{workload: chat, team: support, match: {account
 @pytest.mark.parametrize(
     ("said", "words"),
     [
+        ("{cost_centre: '1', monthly: 9}", ["budgets.0.cost_centre is '1'", "No such cost centre. Declared: none."]),
         ("{team: suport, monthly: 9}", ["budgets.0.team is 'suport'", "No such team. Declared: support."]),
         ("{workload: chats, monthly: 9}", ["budgets.0.workload is 'chats'", "No such workload. Declared: chat."]),
         ("{team: support, model: m, monthly: 9}", ["budgets.0.model is 'm'", "A budget is of one thing"]),

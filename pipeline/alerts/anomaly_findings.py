@@ -26,11 +26,13 @@ _ALL = "anomaly:all"
 
 
 def anomaly_subject(row: Row) -> str:
-    """Of a row of fct_anomalies_daily: a key's, whatever its models; a deployment's; all of it."""
+    """Of a row of fct_anomalies_daily: a key's or a cloud's sub-account's, whatever its models; a deployment's; all."""
     if row["lane"] == "all":
         return _ALL
     if row["lane"] == "gpu":
         return f"anomaly:gpu/{row['account']}/{row['deployment_id'] or '(no deployment)'}"
+    if row["lane"] == "cloud_model":
+        return f"anomaly:cloud_model/{row['account']}/{row['sub_account_id'] or '(no sub-account)'}"
     return f"anomaly:api/{row['account']}/{row['sub_account_id'] or ''}/{row['api_key_id'] or '(no key)'}"
 
 
@@ -53,6 +55,8 @@ class _Run:
         if row["lane"] == "gpu":
             return f"GPUs of {inert(row['deployment_id'], _NAME) if row['deployment_id'] else 'no deployment'}"
         of = row["api_key_id"] or row["sub_account_id"]
+        if row["lane"] == "cloud_model":
+            return f"Models that {inert(row['account'], _NAME)} hosts{f' for {inert(of, _NAME)}' if of else ''}"
         return f"{inert(of, _NAME) if of else 'usage without a key'} of {inert(row['account'], _NAME)}"
 
 

@@ -229,7 +229,11 @@ _WHAT_TO_DO_ABOUT_A_BUDGET = {
 
 
 def _budget(row: Row, *, day: date, floor: Floor, currency: str) -> Finding:
-    whose = row["scope"] if row["scope_name"] is None else f"{row['scope']} {inert(row['scope_name'], _NAME)}"
+    whose = (
+        row["scope"]
+        if row["scope_name"] is None
+        else f"{row['scope'].replace('_', ' ')} {inert(row['scope_name'], _NAME)}"
+    )
     month, budget, forecast = f"{row['month_from_date']:%Y-%m}", row["budget_cost_rc"], row["forecast_cost_rc"]
     is_over = row["status"] == "over"
     spent = row["settled_cost_rc"] if row["settled_cost_rc"] is not None else row["settled_known_cost_rc"]

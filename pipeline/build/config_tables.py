@@ -240,6 +240,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         **_VALID,
     },
     "config_ownership_tags": {"tag_key": pl.String(), **_VALID},
+    "config_owner_aliases": {"attribute": pl.String(), "past_name": pl.String(), "present_name": pl.String(), **_VALID},
     "config_company": {
         "company": pl.String(),
         "reporting_currency": pl.String(),
@@ -893,6 +894,13 @@ def _ownership_tags(config: Config) -> Iterator[Row]:
         yield {"tag_key": key}
 
 
+def _owner_aliases(config: Config) -> Iterator[Row]:
+    for alias in config.owner_aliases:
+        for attribute in ATTRIBUTES:
+            if (now := getattr(alias, attribute)) is not None:
+                yield from ({"attribute": attribute, "past_name": was, "present_name": now} for was in alias.was)
+
+
 def _days_of(one: PerUse | Ownership) -> Row:
     return {"valid_from_date": one.valid_from, "valid_to_date": one.valid_to}
 
@@ -933,5 +941,6 @@ _EXTRACTS: Mapping[str, Callable[[Config], Iterator[Row]]] = {
     "config_per_use_tokens": _per_use_tokens,
     "config_ownership": _ownership,
     "config_ownership_tags": _ownership_tags,
+    "config_owner_aliases": _owner_aliases,
     "config_company": _company,
 }

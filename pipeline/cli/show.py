@@ -181,7 +181,7 @@ def costs(
     """What a million tokens really cost, per lane, model and deployment; and each budget of the month.
 
     Lanes: api, self_host (GPUs of your own), per_use (workers billed while they work: `per_use` in breakeven.yaml) and
-    cloud (models that Bedrock, Azure or Vertex AI bill by the token, on a cloud's own bill).
+    cloud_model (models that Bedrock, Azure or Vertex AI bill by the token, on a cloud's own bill).
 
     \b
     Examples:

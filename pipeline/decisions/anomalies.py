@@ -1,8 +1,8 @@
 """Node `fct_anomalies_daily`: on each settled day what cost unusually much or little, and what all of it came to.
 
 Each stream by itself, so that one that falls hides none that rises: a key's use of one model (an API), a deployment's
-GPUs. Of days that are settled: one without a row of a stream cost nothing of it. Taxes, credits and whatever else is no
-use are in none. The rule: `pipeline.economics.anomaly`.
+GPUs, a model that a cloud hosts, by sub-account. Of days that are settled: one without a row of a stream cost nothing
+of it. Taxes, credits and whatever else is no use are in none. The rule: `pipeline.economics.anomaly`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,22 +12,21 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pipeline.decisions.window import QUANTA, Row, status_row
+from pipeline.decisions.window import QUANTA, Row, status_row, with_quanta
 from pipeline.economics.anomaly import HISTORY_DAYS, Unusual, unusual
 from pipeline.economics.exact import to_places
 
 _API, _GPU, _STATUS = "fct_api_costs_daily", "fct_gpu_costs_daily", "fct_day_status_daily"
-INPUTS = (_API, _GPU, _STATUS)
+_HOSTED = "fct_cloud_model_costs_daily"
+INPUTS = (_API, _GPU, _HOSTED, _STATUS)
 LOOKBACK = dict.fromkeys(INPUTS, HISTORY_DAYS)
 READS: Mapping[str, str] = {
     # A charge that is used and has no amount makes its stream's day unknown, as in budgets.
-    _API: """
+    _API: with_quanta("""
         select
             usage_date, account, sub_account_id, api_key_id, model,
             case when count(distinct team) = 1 and count(team) = count(*) then min(team) end as team,
-            cast(cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
-                as decimal(38, 0))
-                as quanta,
+            quanta_of(billed_cost_rc) as quanta,
             count(*) filter (
                 where billed_cost_rc is null and (billed_cost is not null or billed_count = 0)
             ) as unknown_count
@@ -36,17 +35,22 @@ READS: Mapping[str, str] = {
             from fct_api_costs_daily
         ) as costs
         where charge_kind != 'other'
-        group by usage_date, account, sub_account_id, api_key_id, model""",
-    _GPU: """
+        group by usage_date, account, sub_account_id, api_key_id, model"""),
+    _GPU: with_quanta("""
         select
             usage_date, account, deployment_id,
-            cast(cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
-                as decimal(38, 0))
-                as quanta,
+            quanta_of(realized_cost_rc) as quanta,
             count(*) - count(realized_cost_rc) as unknown_count
         from fct_gpu_costs_daily
         where gpu_milliseconds is not null
-        group by usage_date, account, deployment_id""",
+        group by usage_date, account, deployment_id"""),
+    _HOSTED: with_quanta("""
+        select
+            usage_date, account, sub_account_id, model,
+            quanta_of(billed_cost_rc) as quanta,
+            count(*) - count(billed_cost_rc) as unknown_count
+        from fct_cloud_model_costs_daily
+        group by usage_date, account, sub_account_id, model"""),
     _STATUS: "select usage_date, status, blocked_count from fct_day_status_daily",
 }
 _MONEY = pl.Decimal(38, 18)
@@ -105,6 +109,13 @@ def _of_gpus(frame: pl.DataFrame) -> OfDay:
     )
 
 
+def _of_hosted(frame: pl.DataFrame) -> OfDay:
+    return _of_day(
+        (Stream("cloud_model", row["account"], row["sub_account_id"], model=row["model"]), row)
+        for row in frame.iter_rows(named=True)
+    )
+
+
 def _of_day(rows: Iterable[tuple[Stream, Row]]) -> OfDay:
     costs: dict[Stream, int | None] = {}
     teams: dict[Stream, str | None] = {}
@@ -114,7 +125,7 @@ def _of_day(rows: Iterable[tuple[Stream, Row]]) -> OfDay:
     return costs, teams
 
 
-PREPARE: Mapping[str, Any] = {_API: _of_api, _GPU: _of_gpus, _STATUS: status_row}
+PREPARE: Mapping[str, Any] = {_API: _of_api, _GPU: _of_gpus, _HOSTED: _of_hosted, _STATUS: status_row}
 
 
 def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
@@ -143,7 +154,11 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 def _costs(inputs: Mapping[str, Any]) -> dict[date, dict[Stream, int | None]]:
     """By settled day: every stream that has a row then."""
     return {
-        day: {**inputs[_API].get(day, ({}, {}))[0], **inputs[_GPU].get(day, ({}, {}))[0]}
+        day: {
+            stream: cost
+            for table in (_API, _GPU, _HOSTED)
+            for stream, cost in inputs[table].get(day, ({}, {}))[0].items()
+        }
         for day, row in sorted(inputs[_STATUS].items())
         if row["status"] == "settled" and not row["blocked_count"]
     }

@@ -1,18 +1,17 @@
 """Node `fct_budgets_monthly`: each budget of breakeven.yaml, what its month has cost so far, and where it is heading.
 
-Spend is what `breakeven costs` and the report's headline add up: what APIs billed, and what GPUs cost by the measure
-that is best known of them (billed, else effective, else accrued, each told apart). Overheads are declared, not spent,
-and are in none of it. The rule of the forecast and of the status: `pipeline.economics.budget`.
+Spend is what APIs billed, what clouds billed for models that they host (`fct_cloud_model_costs_daily`), and what GPUs
+cost by the measure that is best known of them (billed, else effective, else accrued, each told apart). Overheads are
+declared, not spent, and are in none of it; nor is what else a cloud charges. The rule of the forecast and of the
+status: `pipeline.economics.budget`.
 
-Whose a GPU's cost is: the model's that its deployment serves; and of a deployment-day, each workload's (and its
-team's) by the tokens it had served, a token of each class weighing what the day's own split over classes
-(`fct_unit_costs_daily`) has it cost. Parts add up to the whole, exactly. What served nothing that day is the only
-workload's, or the only team's, that names the deployment; else nobody's, as is what no deployment holds.
+Of a model is what its bills name and what GPUs cost whose deployment serves it; of a team, a cost centre, an
+environment and a workload what `fct_owner_costs_daily` has of it: with what nobody owns they add up to the whole.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -21,20 +20,16 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
-from pipeline.decisions.window import QUANTA, Row, Rows, status_row, valid_on
+from pipeline.decisions.owner_costs import UNASSIGNED, RuleBooks, fields_of
+from pipeline.decisions.window import QUANTA, Row, status_row, valid_on, with_quanta
 from pipeline.economics.budget import DaySpend, MonthSpend, budget_status, days_of_month, month_spend
 from pipeline.economics.exact import to_places
-from pipeline.economics.split import split_exactly
 
-_DATED = (
-    "fct_api_costs_daily",
-    "fct_day_status_daily",
-    "fct_gpu_costs_daily",
-    "fct_self_host_tokens_daily",
-    "fct_unit_costs_daily",
-)
-_FX = "int_fx_rates_daily"
-_UNDATED = ("config_budgets", "config_deployments", "config_workloads")
+_API, _HOSTED, _GPUS = "fct_api_costs_daily", "fct_cloud_model_costs_daily", "fct_gpu_costs_daily"
+_OWNERS, _STATUS, _FX = "fct_owner_costs_daily", "fct_day_status_daily", "int_fx_rates_daily"
+_DATED = (_API, _HOSTED, _GPUS, _OWNERS, _STATUS)
+_BUDGETS, _ALIASES = "config_budgets", "config_owner_aliases"
+_UNDATED = (_BUDGETS, _ALIASES, "config_deployments", "config_ownership", "config_workloads")
 INPUTS = (*_UNDATED, *_DATED, _FX)
 # Four weeks before the newest settled day, which may lie some days before the month.
 LOOKBACK = dict.fromkeys(_DATED, 45)
@@ -42,48 +37,81 @@ DATE_COLUMN = "month_from_date"
 READS: Mapping[str, str] = {
     # What was used on a day of which the account has no bill has cost nobody knows how much; beside a bill, what is
     # metered and not on it cost nothing there.
-    "fct_api_costs_daily": """
+    _API: with_quanta("""
         select
-            usage_date, workload, team, model, 'billed' as cost_measure,
-            cast(cast(replace(cast(cast(sum(billed_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
-                as decimal(38, 0))
-                as quanta,
-            count(*) filter (
-                where billed_cost_rc is null and (billed_cost is not null or billed_count = 0)
-            ) as unknown_count,
+            usage_date, model, is_unbilled,
+            case when is_unbilled then issuer end as issuer,
+            case when is_unbilled then account end as account,
+            case when is_unbilled then sub_account_id end as sub_account_id,
+            case when is_unbilled then api_key_id end as api_key_id,
+            case when is_unbilled then gateway_key_id end as gateway_key_id,
+            case when is_unbilled then gateway_team_id end as gateway_team_id,
+            case when is_unbilled then workload end as workload,
+            quanta_of(billed_cost_rc) as quanta,
+            count(*) filter (where billed_cost_rc is null and (billed_cost is not null or is_unbilled))
+                as unknown_count,
             count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
         from (
-            select *, count(billed_cost) over (partition by usage_date, provider, account) as billed_count
+            select *, count(billed_cost) over (partition by usage_date, provider, account) = 0 as is_unbilled
             from fct_api_costs_daily
         ) as costs
-        group by usage_date, workload, team, model""",
-    "fct_day_status_daily": "select usage_date, status, blocked_count from fct_day_status_daily",
-    "fct_gpu_costs_daily": """
+        group by all"""),
+    _HOSTED: with_quanta("""
+        select
+            usage_date, model,
+            quanta_of(billed_cost_rc) as quanta,
+            count(*) - count(billed_cost_rc) as unknown_count,
+            count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
+        from fct_cloud_model_costs_daily
+        group by usage_date, model"""),
+    _GPUS: with_quanta("""
         select
             usage_date, deployment_id, cost_measure,
-            cast(cast(replace(cast(cast(sum(realized_cost_rc) as decimal(38, 18)) as varchar), '.', '') as hugeint)
-                as decimal(38, 0))
-                as quanta,
+            quanta_of(realized_cost_rc) as quanta,
             count(*) - count(realized_cost_rc) as unknown_count,
             count(*) filter (
                 where realized_cost_rc is null and (realized_cost < 0 or (realized_cost is null and state = 'credit'))
             ) as unknown_credit_count
         from fct_gpu_costs_daily
-        group by usage_date, deployment_id, cost_measure""",
-    "fct_self_host_tokens_daily": """
-        select usage_date, deployment_id, workload, token_class, cast(sum(tokens) as bigint) as tokens
-        from fct_self_host_tokens_daily
-        where deployment_id is not null and tokens > 0
-        group by usage_date, deployment_id, workload, token_class""",
-    "fct_unit_costs_daily": """
-        select usage_date, deployment_id, token_class, full_cost_rc
-        from fct_unit_costs_daily
-        where lane = 'self_host' and token_class != 'blended'""",
+        group by usage_date, deployment_id, cost_measure"""),
+    # A charge that is split is unknown of everybody whose it is in part, and of each once: of an owner of several
+    # workloads that share it, in one of these rows.
+    _OWNERS: with_quanta("""
+        select
+            usage_date, team, cost_centre, environment, workload, cost_measure,
+            quanta_of(cost_rc) as quanta,
+            cast(sum(unknown_count) as bigint) as unknown_count,
+            cast(sum(unknown_credit_count) as bigint) as unknown_credit_count,
+            cast(coalesce(sum(unknown_count) filter (where is_first), 0) as bigint) as owner_unknown_count,
+            cast(coalesce(sum(unknown_credit_count) filter (where is_first), 0) as bigint)
+                as owner_unknown_credit_count
+        from (
+            select
+                usage_date, team, cost_centre, environment, workload, cost_measure,
+                sum(realized_cost_rc) as cost_rc,
+                case when cost_status = 'known' then 0 else max(charge_count) end as unknown_count,
+                max(unknown_credit_count) as unknown_credit_count,
+                row_number() over (
+                    partition by
+                        usage_date, lane, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id,
+                        resource_id, deployment_id, cost_measure, billing_currency, cost_status, team, cost_centre,
+                        environment
+                    order by workload nulls last
+                ) = 1 as is_first
+            from fct_owner_costs_daily
+            where lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed')
+            group by
+                usage_date, lane, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id,
+                resource_id, deployment_id, cost_measure, billing_currency, cost_status, team, cost_centre, environment,
+                workload
+        ) as charges
+        group by usage_date, team, cost_centre, environment, workload, cost_measure"""),
+    _STATUS: "select usage_date, status, blocked_count from fct_day_status_daily",
     _FX: rates.READ,
 }
 PREPARE: Mapping[str, Any] = {
     **dict.fromkeys((*_UNDATED, *_DATED), pl.DataFrame.to_dicts),
-    "fct_day_status_daily": status_row,
+    _STATUS: status_row,
     _FX: rates.rates_of_day,
 }
 _MONEY = pl.Decimal(38, 18)
@@ -111,8 +139,6 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "history_days_count": pl.Int64(),
 }
 _ORGANISATION = "organisation"
-# Shares in parts of this many: they are whole numbers that a split takes, whatever money they come from.
-_SHARE_PARTS = 10**15
 
 
 def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
@@ -124,13 +150,11 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
     """
     first_day: date = inputs["this_partition"]["from_date"][0]
     days = days_of_month(first_day)
-    budgets = valid_on(days[-1], inputs["config_budgets"])
+    budgets = valid_on(days[-1], inputs[_BUDGETS])
     rows: list[dict[str, Any]] = []
-    if budgets and any(day in inputs["fct_day_status_daily"] for day in days):
+    if budgets and any(day in inputs[_STATUS] for day in days):
         settled = {
-            day
-            for day, row in inputs["fct_day_status_daily"].items()
-            if row["status"] == "settled" and not row["blocked_count"]
+            day for day, row in inputs[_STATUS].items() if row["status"] == "settled" and not row["blocked_count"]
         }
         spent = _Spent(inputs)
         for budget in sorted(budgets, key=lambda row: (row["scope"], row["scope_name"] or "")):
@@ -146,116 +170,70 @@ class _Part:
     day: date
     measure: str
     spend: DaySpend
-    workload: str | None = None
-    team: str | None = None
-    model: str | None = None
+    whose: str | None = None
 
 
 class _Spent:
-    """What the days handed in cost, in parts: as billed, and with what deployments cost split over who was served."""
+    """What the days handed in cost, in parts: each kind of owner has all of it, in parts of its own."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self._inputs = inputs
-        self._whole: list[_Part] | None = None
-        self._split: dict[str, list[_Part]] = {}
+        self._parts: dict[str, list[_Part]] = {}
 
     def of(self, budget: Row) -> list[_Part]:
         scope, name = budget["scope"], budget["scope_name"]
-        if scope in ("team", "workload"):
-            if scope not in self._split:
-                self._split[scope] = [*self._api(), *self._gpus_by(scope)]
-            return [part for part in self._split[scope] if getattr(part, scope) == name]
-        if self._whole is None:
-            self._whole = [*self._api(), *self._gpus_by_model()]
-        return [part for part in self._whole if scope == _ORGANISATION or part.model == name]
+        is_whole = scope == _ORGANISATION
+        kind = "model" if is_whole else scope
+        if kind not in self._parts:
+            self._parts[kind] = list(self._by_model() if kind == "model" else self._by_owner(kind))
+        name = self._now(kind).get(name, name)
+        return [part for part in self._parts[kind] if is_whole or part.whose == name]
 
-    def _api(self) -> Iterator[_Part]:
-        for day, rows in self._inputs["fct_api_costs_daily"].items():
-            for row in rows:
-                yield _Part(day, "billed", _spend(row), row["workload"], row["team"], row["model"])
+    def _now(self, kind: str) -> dict[str | None, str | None]:
+        """Past name -> the one of now, of this kind of owner."""
+        return {
+            row["past_name"]: row["present_name"]
+            for row in self._inputs[_ALIASES]
+            if row["attribute"] == kind and row["valid_to_date"] is None
+        }
 
-    def _gpus_by_model(self) -> Iterator[_Part]:
-        for day, rows in self._inputs["fct_gpu_costs_daily"].items():
+    def _by_model(self) -> Iterator[_Part]:
+        for table in (_API, _HOSTED):
+            for day, rows in self._inputs[table].items():
+                for row in rows:
+                    yield _Part(day, "billed", _spend(row), row["model"])
+        for day, rows in self._inputs[_GPUS].items():
             models = {row["deployment_id"]: row["model"] for row in valid_on(day, self._inputs["config_deployments"])}
             for row in rows:
-                yield _Part(day, row["cost_measure"], _spend(row), model=models.get(row["deployment_id"]))
+                yield _Part(day, row["cost_measure"], _spend(row), models.get(row["deployment_id"]))
 
-    def _gpus_by(self, scope: str) -> Iterator[_Part]:
-        """`scope`: workload or team. What has no amount is unknown of everybody who was served, once."""
-        for day, rows in self._inputs["fct_gpu_costs_daily"].items():
-            declared = valid_on(day, self._inputs["config_workloads"])
-            teams = {row["workload"]: row["team"] for row in declared}
-            tokens = _by_deployment(self._inputs["fct_self_host_tokens_daily"].get(day, ()))
-            classes = _by_deployment(self._inputs["fct_unit_costs_daily"].get(day, ()))
+    def _by_owner(self, kind: str) -> Iterator[_Part]:
+        """`kind`: workload, or an attribute of owners, by the names of now."""
+        counts = "" if kind == "workload" else "owner_"
+        now = self._now(kind)
+        for day, rows in self._inputs[_OWNERS].items():
             for row in rows:
-                name = row["deployment_id"]
-                weights = shares(tokens.get(name, ()), classes.get(name, ()))
-                if weights:
-                    owners = {
-                        workload: workload if scope == "workload" else teams.get(workload) for workload in weights
+                yield _Part(day, row["cost_measure"], _spend(row, counts), now.get(row[kind], row[kind]))
+        books = RuleBooks(ownership=self._inputs["config_ownership"], workloads=self._inputs["config_workloads"])
+        for day, rows in self._inputs[_API].items():
+            for row in rows:
+                if row["is_unbilled"]:
+                    used = {
+                        **row,
+                        "lane": "api",
+                        "workload": None if row["workload"] == UNASSIGNED else row["workload"],
                     }
-                    for owner, spend in _split_by(_spend(row), weights, owners):
-                        yield _Part(day, row["cost_measure"], spend, **{scope: owner})
-                else:
-                    naming = [one for one in declared if name is not None and one["deployment_id"] == name]
-                    yield _Part(day, row["cost_measure"], _spend(row), *_only_owner(naming))
+                    owners = {name: owner for name, (owner, _) in books.on(day).owner_of(fields_of(used), {}).items()}
+                    whose = used["workload"] if kind == "workload" else owners.get(kind)
+                    yield _Part(day, "billed", _spend(row), now.get(whose, whose))
 
 
-def shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
-    """Workload -> its share of what a deployment cost on a day, in parts of 10^15; empty where nothing was served.
-
-    `tokens`: of each workload and token class. `class_costs`: what the day's split has each class cost. Where that is
-    not known of every class that was served, or is nothing, every token weighs the same.
-    """
-    workloads = {row["workload"] for row in tokens}
-    if len(workloads) < 2:
-        return dict.fromkeys(workloads, _SHARE_PARTS)
-    served: dict[str, int] = defaultdict(int)
-    for row in tokens:
-        served[row["token_class"]] += row["tokens"]
-    costs = {row["token_class"]: row["full_cost_rc"] for row in class_costs}
-    known = [costs.get(name) for name in served]
-    has_costs = all(cost is not None and cost >= 0 for cost in known) and any(known)
-    weights: dict[str, Fraction] = defaultdict(Fraction)
-    for row in tokens:
-        of_class = Fraction(costs[row["token_class"]]) / served[row["token_class"]] if has_costs else Fraction(1)
-        weights[row["workload"]] += row["tokens"] * of_class
-    total = sum(weights.values())
-    return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()}
-
-
-def _split_by(
-    spend: DaySpend, weights: Mapping[str, int], owners: Mapping[str, str | None]
-) -> Iterator[tuple[str | None, DaySpend]]:
-    """By what workloads weigh, and then a sum for each owner of some of them."""
-    names = sorted(weights)
-    parts = split_exactly(spend.known, [weights[name] for name in names], names)
-    found: dict[str | None, int] = defaultdict(int)
-    for name, part in zip(names, parts, strict=True):
-        found[owners[name]] += part
-    for owner, known in found.items():
-        yield owner, replace(spend, known=known)
-
-
-def _only_owner(naming: Rows) -> tuple[str | None, str | None]:
-    """The one workload, and the one team, of those that name a deployment."""
-    workloads = {row["workload"] for row in naming}
-    teams = {row["team"] for row in naming}
-    return workloads.pop() if len(workloads) == 1 else None, teams.pop() if len(teams) == 1 else None
-
-
-def _by_deployment(rows: Iterable[Row]) -> dict[str | None, list[Row]]:
-    found: dict[str | None, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row["deployment_id"]].append(row)
-    return found
-
-
-def _spend(row: Row) -> DaySpend:
+def _spend(row: Row, counts: str = "") -> DaySpend:
+    """`counts`: what the names of its counts of unknown charges begin with."""
     return DaySpend(
         known=int(row["quanta"] or 0),
-        unknown_count=row["unknown_count"],
-        unknown_credit_count=row["unknown_credit_count"],
+        unknown_count=row[f"{counts}unknown_count"],
+        unknown_credit_count=row[f"{counts}unknown_credit_count"],
     )
 
 

@@ -15,6 +15,8 @@ import polars as pl
 from pipeline.formats.model_meters import SERVICES, ModelMeter, model_meter
 
 _CLOUD = "fct_cloud_charges_daily"
+# Of a row of it, in SQL: whether it is here.
+IS_HOSTED = f"(not is_gpu_resource and charge_category = 'Usage' and regexp_matches(lower(service), '{SERVICES}'))"
 INPUTS = (_CLOUD,)
 READS: Mapping[str, str] = {
     _CLOUD: """
@@ -30,12 +32,10 @@ READS: Mapping[str, str] = {
                 as billed_cost_rc,
             case when count(*) = count(list_cost_rc) then cast(sum(list_cost_rc) as decimal(38, 18)) end as list_cost_rc
         from fct_cloud_charges_daily
-        where
-            is_book and not is_gpu_resource and charge_category = 'Usage'
-            and regexp_matches(lower(service), '$services')
+        where is_book and $hosted
         group by
             usage_date, issuer, account, sub_account_id, resource_id, service, sku_meter, consumed_unit,
-            billing_currency""".replace("$services", SERVICES).replace("$most", "1000000000000000")
+            billing_currency""".replace("$hosted", IS_HOSTED).replace("$most", "1000000000000000")
 }
 PREPARE: Mapping[str, Any] = {_CLOUD: pl.DataFrame.to_dicts}
 _MONEY = pl.Decimal(38, 18)

@@ -1,8 +1,9 @@
 """Node `fct_driver_costs_period`: what a task, a customer or a unit of revenue cost, by day and by month.
 
-Values are somebody's (`drivers_csv`); the cost is what APIs and GPUs cost (`fct_owner_costs_daily`) of the value's team
-or workload, or of all: of each GPU by the measure that is best known of it, as unit costs have it. Either side unknown,
-it is unknown: a day that is not settled, a charge without an amount, tokens on no bill, a day without a value.
+Values are somebody's (`drivers_csv`); the cost is what APIs, models that clouds host, and GPUs cost
+(`fct_owner_costs_daily`) of the value's team or workload, or of all: of each GPU by the measure that is best known of
+it, as unit costs have it. Either side unknown, it is unknown: a day that is not settled, a charge without an amount,
+tokens on no bill, a day without a value.
 """
 
 from collections import defaultdict
@@ -29,7 +30,7 @@ READS: Mapping[str, str] = {
             usage_date, team, workload, cost_measure, cost_status,
             cast(sum(realized_cost_rc) as decimal(38, 18)) as cost_rc
         from fct_owner_costs_daily
-        where lane != 'cloud'
+        where lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed')
         group by usage_date, team, workload, cost_measure, cost_status""",
     # What was used on a day of which the account has no bill has cost nobody knows how much.
     _API: """

@@ -2,10 +2,11 @@
 
 A charge is known by what its bill and its use say: account, workspace or project, key, a gateway's team, resource and
 its tags; a GPU's by the deployment too, by the namespace and replica of the engines that held it, and by the workloads
-that it served, over which a deployment-day is split as budgets split it. The narrowest rule says whose it is
-(`pipeline.ownership`); a workload's own `team` is such a rule, and a team that alone has workloads on a deployment has
-what of it served nobody. What no rule says has no owner and is a row like any other: the rows add up to the charges, in
-every currency. Names are those of the day; `owner_aliases` are for who asks.
+that it served: of a deployment-day each by the tokens it had served, a token of each class weighing what the day's own
+split over classes (`fct_unit_costs_daily`) has it cost. The narrowest rule says whose it is (`pipeline.ownership`); a
+workload's own `team` is such a rule, and a team that alone has workloads on a deployment has what of it served nobody.
+What no rule says has no owner and is a row like any other: the rows add up to the charges, in every currency. Names are
+those of the day; `owner_aliases` are for who asks.
 """
 
 import json
@@ -13,11 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Context, Decimal
+from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
-from pipeline.decisions.budgets import shares
+from pipeline.decisions.cloud_model_costs import IS_HOSTED
 from pipeline.decisions.window import Row, Rows, valid_on
 from pipeline.economics.split import split_exactly
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, rule_name
@@ -38,7 +40,8 @@ READS: Mapping[str, str] = {
             end as cost_status,
             cast(sum(billed_cost) as decimal(38, 18)) as cost,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as cost_rc,
-            count(*) as charge_count
+            count(*) as charge_count,
+            count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
         from fct_api_costs_daily
         where attribution != 'metered_only'
         group by
@@ -48,20 +51,22 @@ READS: Mapping[str, str] = {
     _CLOUD: """
         select
             usage_date, issuer, account, sub_account_id, resource_id, billing_currency,
+            coalesce($is_hosted, false) as is_hosted_model,
             is_gpu_resource, pricing_category is not distinct from 'Committed' as is_committed,
             billed_cost_rc is null as is_unconverted, effective_cost is null as is_effective_unknown,
             cast(sum(billed_cost) as decimal(38, 18)) as billed_cost,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc,
             cast(sum(effective_cost) as decimal(38, 18)) as effective_cost,
             cast(sum(effective_cost_rc) as decimal(38, 18)) as effective_cost_rc,
-            count(*) as charge_count
+            count(*) as charge_count,
+            count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
         from fct_cloud_charges_daily
         where
             is_book
             and (not is_gpu_resource or (pricing_category is not distinct from 'Committed' and billed_cost != 0))
         group by
-            usage_date, issuer, account, sub_account_id, resource_id, billing_currency, is_gpu_resource, is_committed,
-            is_unconverted, is_effective_unknown""",
+            usage_date, issuer, account, sub_account_id, resource_id, billing_currency, is_hosted_model,
+            is_gpu_resource, is_committed, is_unconverted, is_effective_unknown""".replace("$is_hosted", IS_HOSTED),
     _GPUS: """
         select
             usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
@@ -70,7 +75,10 @@ READS: Mapping[str, str] = {
             end as cost_status,
             cast(sum(realized_cost) as decimal(38, 18)) as cost,
             cast(sum(realized_cost_rc) as decimal(38, 18)) as cost_rc,
-            count(*) as charge_count
+            count(*) as charge_count,
+            count(*) filter (
+                where realized_cost_rc is null and (realized_cost < 0 or (realized_cost is null and state = 'credit'))
+            ) as unknown_credit_count
         from fct_gpu_costs_daily
         group by
             usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
@@ -107,10 +115,13 @@ SCHEMA: Mapping[str, pl.DataType] = {
     **{name: pl.Date() if name == "usage_date" else pl.String() for name in GRAIN},
     **{name: pl.String() for attribute in ATTRIBUTES for name in (attribute, f"{attribute}_matched_by")},
     "charge_count": pl.Int64(),
+    "unknown_credit_count": pl.Int64(),
     "realized_cost": _MONEY,
     "realized_cost_rc": _MONEY,
 }
 UNASSIGNED = "unassigned"
+# Shares in parts of this many: they are whole numbers that a split takes, whatever money they come from.
+_SHARE_PARTS = 10**15
 # As many digits as a DECIMAL(38, 18) has.
 _WIDE = Context(prec=38)
 _Key = tuple[Any, ...]
@@ -122,6 +133,9 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
     `cost_measure`: billed adds up to the bills; effective is owned hardware and what a commitment covers; accrued what
     is agreed and not billed yet. `cost_status`: unknown where a charge has no amount, unconverted where no rate.
+    `lane`: api, gpu, cloud_model (models that a cloud hosts, as `fct_cloud_model_costs_daily` has them) and cloud (all
+    else of a cloud). unknown_credit_count: of the charges those that have no amount in the reporting currency and lower
+    what is owed. Of a charge that is split, each part counts it.
     """
     rows: list[dict[str, Any]] = []
     this = inputs["this_partition"].row(0, named=True)
@@ -138,13 +152,14 @@ def _rows_of(day: date, inputs: Mapping[str, Any], book: RuleBook) -> Iterator[d
     sums: dict[_Key, list[Any]] = {}
     for charge in _charges(day, inputs, book.rules, workloads):
         key = tuple(charge.get(name) for name in GRAIN)
-        held = sums.setdefault(key, [0, None, None])
+        held = sums.setdefault(key, [0, 0, None, None])
         held[0] += charge["charge_count"]
-        for place, name in ((1, "quanta"), (2, "quanta_rc")):
+        held[1] += charge["unknown_credit_count"]
+        for place, name in ((2, "quanta"), (3, "quanta_rc")):
             if charge[name] is not None:
                 held[place] = charge[name] + (held[place] or 0)
     owners: dict[_Key, dict[str, tuple[str, str]]] = {}
-    for key, (count, quanta, quanta_rc) in sums.items():
+    for key, (count, credit_count, quanta, quanta_rc) in sums.items():
         known_by = key[1:13]
         if known_by not in owners:
             row = dict(zip(GRAIN, key, strict=True))
@@ -152,7 +167,12 @@ def _rows_of(day: date, inputs: Mapping[str, Any], book: RuleBook) -> Iterator[d
         row = dict(zip(GRAIN, key, strict=True))
         for attribute in ATTRIBUTES:
             row[attribute], row[f"{attribute}_matched_by"] = owners[known_by].get(attribute, (None, None))
-        yield row | {"charge_count": count, "realized_cost": _money(quanta), "realized_cost_rc": _money(quanta_rc)}
+        yield row | {
+            "charge_count": count,
+            "unknown_credit_count": credit_count,
+            "realized_cost": _money(quanta),
+            "realized_cost_rc": _money(quanta_rc),
+        }
 
 
 class RuleBooks:
@@ -178,7 +198,7 @@ class RuleBooks:
 def fields_of(row: Row) -> dict[str, str | None]:
     """What a charge is known by, as rules name it. The workspace that has no id is called Default, as in `match`.
 
-    `lane`: api, cloud or gpu; of the other columns those that are there.
+    `lane` is one of its columns; of the others those that are there.
     """
     found = {name: row.get(name) for name in FIELDS}
     if row["lane"] == "api" and found["sub_account_id"] is None:
@@ -232,7 +252,8 @@ def _charges(
         of = row["workload"]
         yield {**_in_quanta(row), "lane": "api", "workload": None if of == UNASSIGNED else of}
     for row in inputs[_CLOUD].get(day, ()):
-        yield from ({**part, "lane": "cloud"} for part in _cloud_parts(row))
+        lane = "cloud_model" if row["is_hosted_model"] else "cloud"
+        yield from ({**part, "lane": lane} for part in _cloud_parts(row))
     names_engines = any(rule.fields.keys() & {"replica_id", "namespace"} for rule in rules)
     engines = _Engines(inputs, day) if names_engines else None
     split = _Workloads(inputs, day, workloads)
@@ -277,14 +298,14 @@ class _Engines:
 
 
 class _Workloads:
-    """What a deployment served that day, over which all that it cost is split: as budgets of teams split it."""
+    """What a deployment served that day, over which all that it cost is split."""
 
     def __init__(self, inputs: Mapping[str, Any], day: date, workloads: Rows) -> None:
         tokens = _by_deployment(inputs[_TOKENS].get(day, ()))
         # What each class costs matters only where several were served.
         is_shared = any(len({row["workload"] for row in rows}) > 1 for rows in tokens.values())
         classes = _by_deployment(inputs[_CLASSES].get(day, ())) if is_shared else {}
-        self._weights = {name: shares(rows, classes.get(name, ())) for name, rows in tokens.items()}
+        self._weights = {name: _shares(rows, classes.get(name, ())) for name, rows in tokens.items()}
         naming: dict[str | None, set[str]] = defaultdict(set)
         for row in workloads:
             naming[row["deployment_id"]].add(row["workload"])
@@ -298,6 +319,29 @@ class _Workloads:
             return
         for workload, part in _split(row, weights):
             yield {**part, "workload": None if workload == UNASSIGNED else workload}
+
+
+def _shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
+    """Workload -> its share of what a deployment cost on a day, in parts of 10^15; empty where nothing was served.
+
+    `tokens`: of each workload and token class. `class_costs`: what the day's split has each class cost. Where that is
+    not known of every class that was served, or is nothing, every token weighs the same.
+    """
+    workloads = {row["workload"] for row in tokens}
+    if len(workloads) < 2:
+        return dict.fromkeys(workloads, _SHARE_PARTS)
+    served: dict[str, int] = defaultdict(int)
+    for row in tokens:
+        served[row["token_class"]] += row["tokens"]
+    costs = {row["token_class"]: row["full_cost_rc"] for row in class_costs}
+    known = [costs.get(name) for name in served]
+    has_costs = all(cost is not None and cost >= 0 for cost in known) and any(known)
+    weights: dict[str, Fraction] = defaultdict(Fraction)
+    for row in tokens:
+        of_class = Fraction(costs[row["token_class"]]) / served[row["token_class"]] if has_costs else Fraction(1)
+        weights[row["workload"]] += row["tokens"] * of_class
+    total = sum(weights.values())
+    return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()}
 
 
 def _split(row: Row, weights: Mapping[str, int]) -> Iterator[tuple[str, Row]]:

@@ -4,6 +4,7 @@ A window shares 27 of its 28 days with the next one, so each day's rows are made
 for every verdict that reads that day. Money is in whole quanta of 10^-18, which add up exactly and fast.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,15 @@ WINDOW_DAYS = 28
 RATIO_DAYS = 7
 HOURS_PER_DAY = 24
 QUANTA = 10**18
+
+
+def with_quanta(query: str) -> str:
+    """SQL in which `quanta_of(<column of money>)` is its sum in whole quanta. By way of a number: as text DuckDB takes
+    forty times as long to make it a decimal.
+    """
+    whole = r"replace(cast(cast(sum(\1) as decimal(38, 18)) as varchar), '.', '')"
+    return re.sub(r"quanta_of\((\w+)\)", f"cast(cast({whole} as hugeint) as decimal(38, 0))", query)
+
 
 _DATED = (
     "fct_api_costs_daily",

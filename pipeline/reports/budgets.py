@@ -24,8 +24,9 @@ MEASURES: Mapping[str, str] = {
 
 
 def budget_name(row: Mapping[str, Any]) -> str:
-    """`organisation`, or `team support`."""
-    return str(row["scope"]) if row["scope_name"] is None else f"{row['scope']} {figures.visible(row['scope_name'])}"
+    """`organisation`, or `cost centre 4711`."""
+    kind = str(row["scope"]).replace("_", " ")
+    return kind if row["scope_name"] is None else f"{kind} {figures.visible(row['scope_name'])}"
 
 
 def budget_cells(row: Mapping[str, Any], *, currency: str, money: Callable[[Decimal | None], str]) -> tuple[str, ...]:

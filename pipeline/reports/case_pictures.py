@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import charts
 from pipeline.formats.currency import money
 from pipeline.reports import figures
+from pipeline.reports.budgets import budget_name
 from pipeline.reports.curves import Drawing
 
 Row = Mapping[str, Any]
@@ -47,7 +48,7 @@ def budget_picture(row: Row, *, currency: str) -> Drawing:
     """`row`: of fct_budgets_monthly, with a budget that is known in the reporting currency."""
     spent = row["settled_cost_rc"] if row["settled_cost_rc"] is not None else row["settled_known_cost_rc"]
     forecast, budget = row["forecast_cost_rc"], row["budget_cost_rc"]
-    whose = row["scope"] if row["scope_name"] is None else f"{row['scope']} {figures.name(row['scope_name'])}"
+    whose = budget_name(row)
     comes_to = "is unknown" if forecast is None else f"comes to {money(forecast, currency)}"
     at_least = "" if row["settled_cost_rc"] is not None else "at least "
     says = (
@@ -137,6 +138,8 @@ def _whose(row: Row) -> str:
         return "All costs"
     if row["lane"] == "gpu":
         return f"GPUs of {figures.name(row['deployment_id'])}" if row["deployment_id"] else "GPUs of no deployment"
+    if row["lane"] == "cloud_model":
+        return f"models that {figures.name(row['account'])} hosts"
     return figures.name(row["api_key_id"] or row["sub_account_id"] or row["account"])
 
 

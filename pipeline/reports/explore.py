@@ -26,7 +26,7 @@ from pipeline.reports.sections.month import LINE_KINDS, Asks, lane_name
 Row = Mapping[str, Any]
 MOST_NAMES = 200
 _MICRO = 10**6
-_LANES = {"gpu": "GPUs", "cloud": "cloud, not GPUs"}
+_LANES = {"gpu": "GPUs", "cloud": "clouds, all else"}
 
 
 @dataclass(frozen=True, kw_only=True)

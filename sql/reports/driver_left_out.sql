@@ -1,5 +1,4 @@
--- What clouds charge in the period beside GPUs, models that they host among it: in no driver's cost, since no workload
--- and no team's API is known of it.
+-- What clouds charge in the period beside GPUs and the models that they host: in no driver's cost.
 select
     count(*) as charge_count,
     sum(realized_cost_rc) as known_cost_rc,

@@ -27,7 +27,7 @@ stated as (
     union all
     select
         usage_date,
-        'cloud' as lane,
+        'cloud_model' as lane,
         model,
         provider,
         cast(null as varchar) as deployment_id,

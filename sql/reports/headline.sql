@@ -12,6 +12,13 @@ from (
     where usage_date >= $from_date and usage_date < $to_date and attribution <> 'metered_only'
     union all
     select
+        'cloud_model' as lane,
+        'billed' as cost_measure,
+        billed_cost_rc as realized_cost_rc
+    from fct_cloud_model_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date
+    union all
+    select
         'self_host' as lane,
         cost_measure,
         realized_cost_rc

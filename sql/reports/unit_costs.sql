@@ -34,7 +34,7 @@ stated as (
     union all
     select
         usage_date,
-        'cloud' as lane,
+        'cloud_model' as lane,
         provider,
         cast(null as varchar) as deployment_id,
         model,

@@ -38,7 +38,7 @@ days as (
     union all
     select
         usage_date,
-        'cloud' as lane,
+        'cloud_model' as lane,
         provider,
         cast(null as varchar) as deployment_id,
         model,
@@ -54,7 +54,7 @@ days as (
     union all
     select
         usage_date,
-        'cloud' as lane,
+        'cloud_model' as lane,
         provider,
         cast(null as varchar) as deployment_id,
         model,

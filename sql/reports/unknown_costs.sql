@@ -20,6 +20,22 @@ unknown as (
     union all
     select
         usage_date,
+        'cloud_model' as lane,
+        issuer,
+        account,
+        'billed' as cost_measure,
+        billing_currency,
+        case when billed_cost is null then 'no_amount' else 'unconverted' end as reason,
+        billed_cost as realized_cost,
+        cast(null as bigint) as gpu_milliseconds
+    from fct_cloud_model_costs_daily
+    where
+        usage_date >= $from_date
+        and usage_date < $to_date
+        and billed_cost_rc is null
+    union all
+    select
+        usage_date,
         'self_host' as lane,
         issuer,
         account,

@@ -35,6 +35,9 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
         "usage_date": pl.Date(), "account": _TEXT, "deployment_id": _TEXT, "gpu_milliseconds": pl.Int64(),
         "realized_cost_rc": _MONEY,
     },
+    "fct_cloud_model_costs_daily": {
+        "usage_date": pl.Date(), "account": _TEXT, "sub_account_id": _TEXT, "model": _TEXT, "billed_cost_rc": _MONEY,
+    },
 }  # fmt: skip
 
 
@@ -53,11 +56,19 @@ def gpu(day: date, cost: int, **said: Any) -> Row:
     return {**row, "realized_cost_rc": Decimal(cost), **said}
 
 
-def built(cache: Path, rows: Iterable[Row], gpus: Iterable[Row] = (), *, unsettled: Sequence[date] = ()) -> list[Row]:
+def built(
+    cache: Path,
+    rows: Iterable[Row],
+    gpus: Iterable[Row] = (),
+    *,
+    hosted: Iterable[Row] = (),
+    unsettled: Sequence[date] = (),
+) -> list[Row]:
     """The node's rows of the last day, as the runner makes them."""
     tables: Mapping[str, Iterable[Row]] = {
         "fct_api_costs_daily": rows,
         "fct_gpu_costs_daily": gpus,
+        "fct_cloud_model_costs_daily": hosted,
         "fct_day_status_daily": [
             {"usage_date": day, "status": "provisional" if day in unsettled else "settled", "blocked_count": 0}
             for day in DAYS
@@ -121,6 +132,16 @@ def test_gpus_are_looked_at_by_deployment_and_taxes_are_not(cache: Path) -> None
     gpus += [gpu(LAST, 10_000, deployment_id=None, gpu_milliseconds=None)]
     taxes = [api(LAST, 10_000, charge_kind="other")]
     assert names(built(cache, taxes, gpus)) == [("all", None, True), ("gpu", "llama", True)]
+
+
+def test_a_model_that_a_cloud_hosts_is_looked_at_by_itself_and_is_in_all_of_it(cache: Path) -> None:
+    said = {"account": "aws", "sub_account_id": "1", "model": "Claude Opus 5"}
+    hosted = [{"usage_date": day, **said, "billed_cost_rc": Decimal(900 if day == LAST else 100)} for day in DAYS]
+    together, found = built(cache, [api(day, 100) for day in DAYS], hosted=hosted)
+    assert (found["lane"], found["model"], found["cost_rc"], found["expected_cost_rc"]) == (
+        "cloud_model", "Claude Opus 5", 900, 100,
+    )  # fmt: skip
+    assert (together["lane"], together["cost_rc"], together["is_unusual"]) == ("all", 1000, True)
 
 
 # --- the second route -------------------------------------------------------------------------------------------------

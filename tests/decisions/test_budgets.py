@@ -21,6 +21,7 @@ from pipeline.build.runner import Runner
 from pipeline.decisions.graph import PYTHON_MODELS, current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
+from tests.schemas import with_shared_schemas
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
@@ -30,17 +31,39 @@ DAYS = [date(2026, 10, 4) + timedelta(days=number) for number in range(58)]
 ALWAYS = {"valid_from_date": None, "valid_to_date": None}
 QUANTA = 10**18
 MODEL = next(model for model in PYTHON_MODELS if model.name == "fct_budgets_monthly")
+OWNERS = next(model for model in PYTHON_MODELS if model.name == "fct_owner_costs_daily")
+HOSTED = next(model for model in PYTHON_MODELS if model.name == "fct_cloud_model_costs_daily")
 _MONEY = pl.Decimal(38, 18)
 _TEXT = pl.String()
 COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
     "fct_api_costs_daily": {
-        "usage_date": pl.Date(), "provider": _TEXT, "account": _TEXT, "workload": _TEXT, "team": _TEXT, "model": _TEXT,
-        "billed_cost": _MONEY, "billed_cost_rc": _MONEY,
+        "usage_date": pl.Date(), "provider": _TEXT, "issuer": _TEXT, "account": _TEXT, "sub_account_id": _TEXT,
+        "api_key_id": _TEXT, "gateway_key_id": _TEXT, "gateway_team_id": _TEXT, "workload": _TEXT, "team": _TEXT,
+        "model": _TEXT, "attribution": _TEXT, "billing_currency": _TEXT, "billed_cost": _MONEY,
+        "billed_cost_rc": _MONEY,
+    },
+    "fct_cloud_charges_daily": {
+        "usage_date": pl.Date(), "issuer": _TEXT, "account": _TEXT, "sub_account_id": _TEXT, "resource_id": _TEXT,
+        "service": _TEXT, "sku_meter": _TEXT, "consumed_unit": _TEXT, "consumed_quantity": _MONEY,
+        "charge_category": _TEXT, "pricing_category": _TEXT, "is_book": pl.Boolean(), "is_gpu_resource": pl.Boolean(),
+        "billing_currency": _TEXT, "billed_cost": _MONEY, "billed_cost_rc": _MONEY, "effective_cost": _MONEY,
+        "effective_cost_rc": _MONEY, "list_cost_rc": _MONEY,
+    },
+    "fct_gpu_shares_interval": {
+        "usage_date": pl.Date(), "gpu_uuid": _TEXT, "deployment_id": _TEXT, "state": _TEXT, "replica_id": _TEXT,
+        "gpu_milliseconds": pl.Int64(),
+    },
+    "int_gpu_states_daily": {
+        "usage_date": pl.Date(), "issuer": _TEXT, "resource_id": _TEXT, "gpu_uuid": _TEXT,
+    },
+    "int_owner_tags_daily": {
+        "usage_date": pl.Date(), "account": _TEXT, "resource_id": _TEXT, "tag_key": _TEXT, "tag_value": _TEXT,
     },
     "fct_day_status_daily": {"usage_date": pl.Date(), "status": _TEXT, "blocked_count": pl.Int64()},
     "fct_gpu_costs_daily": {
-        "usage_date": pl.Date(), "deployment_id": _TEXT, "state": _TEXT, "cost_measure": _TEXT,
-        "realized_cost": _MONEY, "realized_cost_rc": _MONEY,
+        "usage_date": pl.Date(), "issuer": _TEXT, "account": _TEXT, "resource_id": _TEXT, "deployment_id": _TEXT,
+        "state": _TEXT, "cost_measure": _TEXT, "billing_currency": _TEXT, "realized_cost": _MONEY,
+        "realized_cost_rc": _MONEY,
     },
     "fct_self_host_tokens_daily": {
         "usage_date": pl.Date(), "deployment_id": _TEXT, "workload": _TEXT, "token_class": _TEXT, "tokens": pl.Int64(),
@@ -52,7 +75,10 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
         "usage_date": pl.Date(), "currency": _TEXT, "reporting_currency": _TEXT, "multiplier": pl.Int64(),
         "divisor": pl.Int64(),
     },
-    **{name: SCHEMAS[name] for name in ("config_budgets", "config_deployments", "config_workloads")},
+    **{
+        f"config_{name}": SCHEMAS[f"config_{name}"]
+        for name in ("budgets", "deployments", "owner_aliases", "ownership", "workloads")
+    },
 }  # fmt: skip
 # A team has two workloads; chat and search share a deployment, and nobody names the third one.
 WORKLOADS = {"chat": ("support", "llama"), "triage": ("support", None), "search": ("search", "llama")}
@@ -67,12 +93,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def api(day: date, cost: Decimal | None, **said: Any) -> Row:
     """`cost` None: metered, and on no bill."""
     row = {"usage_date": day, "provider": "p", "account": "a", "workload": "chat", "team": "support", "model": "m"}
-    return {**row, "billed_cost": cost, "billed_cost_rc": cost, **said}
+    attribution = "metered_only" if cost is None else "direct"
+    return {**row, "attribution": attribution, "billed_cost": cost, "billed_cost_rc": cost, **said}
 
 
 def gpu(day: date, cost: Decimal | None, **said: Any) -> Row:
     row = {"usage_date": day, "deployment_id": "llama", "state": "serving", "cost_measure": "billed"}
     return {**row, "realized_cost": cost, "realized_cost_rc": cost, **said}
+
+
+def hosted(day: date, cost: Decimal, **said: Any) -> Row:
+    """A model's meter on a cloud's bill."""
+    row = {"usage_date": day, "issuer": "aws", "account": "aws", "service": "Amazon Bedrock", "is_book": True}
+    row |= {"sku_meter": "USE1-MP:USE1_InputTokenCount-Units", "is_gpu_resource": False, "charge_category": "Usage"}
+    return {**row, "billing_currency": "USD", "billed_cost": cost, "billed_cost_rc": cost, **said}
+
+
+def owned(owner: Mapping[str, str], **match: str) -> Row:
+    return {**owner, **match, **ALWAYS}
 
 
 def served(day: date, workload: str, tokens: int, token_class: str = "output", deployment: str = "llama") -> Row:
@@ -119,7 +157,8 @@ def months(cache: Path, tables: Tables) -> dict[date, dict[tuple[str, str | None
         frame = pl.DataFrame(rows, schema=dict(columns), orient="row")
         dated = "usage_date" if "usage_date" in columns else None
         relations[name] = FrameRelation(name=name, frame=frame, folder=cache, date_column=dated)
-    built = Runner(models=[MODEL], relations=relations, cache=cache, threads=1).build()
+    models = [OWNERS, HOSTED, MODEL]
+    built = Runner(models=models, relations=relations, cache=with_shared_schemas(cache), threads=1).build()
     found: dict[date, dict[tuple[str, str | None], Row]] = defaultdict(dict)
     for row in pl.DataFrame(duckdb.sql(built.nodes[MODEL.name].sql(None))).to_dicts():
         found[row["month_from_date"]][row["scope"], row["scope_name"]] = row
@@ -152,10 +191,11 @@ def charges(tables: Tables, scope: str, name: str | None) -> Iterator[Charge]:
             yield row["usage_date"], "billed", None, row["billed_cost"] < 0
         elif (row["usage_date"], row["provider"], row["account"]) not in billed:
             yield row["usage_date"], "billed", None, False
-    by_holder: dict[tuple[date, str | None, str], list[Row]] = defaultdict(list)
+    by_holder: dict[tuple[date, str | None, str, Any], list[Row]] = defaultdict(list)
     for row in tables["fct_gpu_costs_daily"]:
-        by_holder[row["usage_date"], row["deployment_id"], row["cost_measure"]].append(row)
-    for (day, deployment, measure), rows in by_holder.items():
+        told_apart = [row.get(name) for name in ("issuer", "account", "resource_id", "state", "billing_currency")]
+        by_holder[row["usage_date"], row["deployment_id"], row["cost_measure"], tuple(told_apart)].append(row)
+    for (day, deployment, measure, _), rows in by_holder.items():
         known = sum(
             (Fraction(row["realized_cost_rc"]) for row in rows if row["realized_cost_rc"] is not None), Fraction()
         )
@@ -504,6 +544,75 @@ def test_a_deployment_is_paid_by_whom_it_served_and_by_what_their_tokens_take(ca
     spent = {name: rows["team", name]["settled_cost_rc"] for name in ("support", "search")}
     assert spent == {"support": 9, "search": 91}
     assert rows["organisation", None]["settled_cost_rc"] == rows["model", "llama-70b"]["settled_cost_rc"] == 140
+
+
+def test_of_whom_a_charge_is_says_what_a_budget_of_his_is_spent_on(cache: Path) -> None:
+    """B12: by the rules of ownership, under the names of now; usage without a bill is unknown of its owner alone."""
+    day, following = date(2026, 11, 2), date(2026, 11, 3)
+    nobodys = {"workload": "unassigned", "team": None}
+    tables = company(
+        fct_api_costs_daily=[
+            api(day, Decimal(5), api_key_id="k1", **nobodys), api(following, Decimal(7), api_key_id="k2", **nobodys),
+            api(following, None, account="b", api_key_id="k1", **nobodys), api(following, Decimal(11)),
+        ],
+        config_ownership=[
+            owned({"team": "labs", "cost_centre": "4711"}, api_key_id="k1"), owned({"team": "search"}, api_key_id="k2"),
+        ],
+        config_owner_aliases=[
+            {"attribute": "team", "past_name": "labs", "present_name": "research", **ALWAYS},
+            {"attribute": "cost_centre", "past_name": "search", "present_name": "0815", **ALWAYS},
+        ],
+        config_budgets=[
+            budget(), budget("team", "research"), budget("team", "labs"), budget("team", "search"),
+            budget("team", "support"),
+            budget("cost_centre", "4711"), budget("environment", "production"),
+        ],
+    )  # fmt: skip
+    spent = {
+        key: (row["settled_known_cost_rc"], row["unknown_charge_count"]) for key, row in november(cache, tables).items()
+    }
+    assert spent == {
+        ("organisation", None): (23, 1), ("team", "research"): (5, 1), ("team", "labs"): (5, 1),
+        ("team", "search"): (7, 0), ("team", "support"): (11, 0), ("cost_centre", "4711"): (5, 1),
+        ("environment", "production"): (0, 0),
+    }  # fmt: skip
+
+
+def test_a_charge_that_is_split_is_unknown_of_its_owner_once(cache: Path) -> None:
+    """Chat and triage are both support's, and a deployment without a price served them."""
+    day = date(2026, 11, 2)
+    tables = company(
+        fct_gpu_costs_daily=[gpu(day, None), gpu(day, None, state="credit")],
+        fct_self_host_tokens_daily=[served(day, "chat", 900), served(day, "triage", 100)],
+        config_budgets=BUDGETS,
+    )
+    rows = november(cache, tables)
+    counts = {key: rows[key]["unknown_charge_count"] for key in (("team", "support"), ("workload", "chat"))}
+    assert counts == {("team", "support"): 2, ("workload", "chat"): 2}
+
+
+def test_what_a_cloud_bills_for_models_it_hosts_is_spent_and_its_other_lines_are_not(cache: Path) -> None:
+    """B22: once; a model's, its owner's and the company's."""
+    day = date(2026, 11, 2)
+    haiku = {"service": "Claude Haiku 4.5 (Amazon Bedrock Edition)", "sku_meter": "USE1-MP:USE1_InputTokenCount-Units"}
+    tables = company(
+        fct_api_costs_daily=[api(day, Decimal(3), model="Claude Haiku 4.5")],
+        fct_cloud_charges_daily=[
+            hosted(day, Decimal(40), **haiku, sub_account_id="1"),
+            hosted(day, Decimal(2), billed_cost_rc=None, sub_account_id="1"),
+            hosted(day, Decimal(9), service="Amazon S3", sub_account_id="1"),
+            hosted(day, Decimal(60), is_book=False),
+            hosted(day, Decimal(1), charge_category="Tax"),
+        ],
+        config_ownership=[owned({"team": "search"}, sub_account_id="1")],
+        config_budgets=[*BUDGETS, budget("model", "Claude Haiku 4.5")],
+    )
+    rows = november(cache, tables)
+    of_hosted = [("organisation", None), ("model", "Claude Haiku 4.5"), ("team", "search"), ("team", "support")]
+    assert {key: (rows[key]["settled_known_cost_rc"], rows[key]["unknown_charge_count"]) for key in of_hosted} == {
+        ("organisation", None): (43, 1), ("model", "Claude Haiku 4.5"): (43, 0), ("team", "search"): (40, 1),
+        ("team", "support"): (3, 0),
+    }  # fmt: skip
 
 
 def test_what_served_nothing_is_the_only_workloads_that_names_it(cache: Path) -> None:

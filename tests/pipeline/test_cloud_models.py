@@ -59,20 +59,32 @@ def test_models_on_a_clouds_bill_have_a_price_by_class_and_every_dollar_of_their
     by_class = {
         (row["model"], row["token_class"]): (row["tokens"], row["full_rc_per_mtok"])
         for row in answers.ask("unit_costs_by_class", **DAYS).to_dicts()
-        if row["lane"] == "cloud"
+        if row["lane"] == "cloud_model"
     }
     assert by_class["Claude Opus 5", "input_uncached"] == (2_000_000, 5.5)
     assert by_class["Claude Opus 5", "output"] == (100_000, 27.5)
     # What of a model has no count has a cost, and is in no price.
     (nova,) = (row for row in answers.ask("unit_costs", **DAYS).to_dicts() if row["model"] == "Nova2.0Lite")
     assert (nova["full_cost_rc"], nova["tokens"], nova["full_rc_per_mtok"]) == (Decimal("3.50"), 2_000_000, 1.5)
-    explored = {row["model"]: row for row in answers.ask("explore_units", **DAYS).to_dicts() if row["lane"] == "cloud"}
+    explored = {
+        row["model"]: row for row in answers.ask("explore_units", **DAYS).to_dicts() if row["lane"] == "cloud_model"
+    }
     assert (explored["Claude Opus 5"]["tokens"], explored["Claude Opus 5"]["cost_rc"]) == (7_600_000, Decimal("16.50"))
     assert (explored["Nova2.0Lite"]["tokens"], explored["Nova2.0Lite"]["unknown_count"]) == (2_000_000, 1)
+    of_lanes = "select lane, sum(realized_cost_rc) as cost_rc from fct_owner_costs_daily group by lane order by lane"
+    assert answers.rows(of_lanes) == [
+        {"lane": "cloud", "cost_rc": Decimal("38.75")}, {"lane": "cloud_model", "cost_rc": Decimal("20.25")},
+    ]  # fmt: skip
+    assert answers.ask("headline", **DAYS).rows() == [("cloud_model", "billed", Decimal("20.25"))]
+    spent = {row["model"]: row for row in answers.ask("spend_hosted", **DAYS).to_dicts()}
+    assert [(name, spent[name]["tokens"], spent[name]["uncounted_count"]) for name in spent] == [
+        ("Claude Opus 5", 7_600_000, 0), ("Nova2.0Lite", 2_000_000, 1), (None, None, 1),
+    ]  # fmt: skip
+    assert sum(row["billed_cost_rc"] for row in spent.values()) == Decimal("20.25")
     assert answers.rows("select detail from check_cloud_models_conserved") == []
     assert answers.one("select sum(billed_cost_rc) from fct_cloud_charges_daily") == Decimal("59.00")
     shown = CliRunner().invoke(group, ["costs", "--project", str(tmp_path), "--from", "2026-11-01", "--format", "csv"])
-    assert "cloud,Claude Opus 5,bedrock,billed,7600000,16.5" in shown.output
+    assert "cloud_model,Claude Opus 5,bedrock,billed,7600000,16.5" in shown.output
 
 
 def test_a_listing_of_the_marketplace_names_the_model_that_its_usage_type_leaves_out(tmp_path: Path) -> None:

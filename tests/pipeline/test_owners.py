@@ -117,9 +117,18 @@ def test_the_terminal_says_who_and_what_to_write(billed: SmallProject) -> None:
 
 
 def test_a_task_has_a_price_in_the_terminal_and_a_month_that_is_not_over_has_none(make_project: MakeProject) -> None:
-    """By hand: 2.25 was billed on 2 November, when 9 tasks were done; 7.00 of a cloud's is said to be in none."""
+    """By hand: 2.25 was billed on 2 November, and 0.45 for a model that a cloud hosts, when 9 tasks were done; 7.00 of
+    the cloud's is said to be in none.
+    """
     made = make_project([source(CONSOLE, "main"), source("drivers_csv", "business"), focus(settle_lag_hours=0)])
-    made.drop(FOCUS, "cloudy", "cloud.csv", focus_csv([line(BilledCost="7.00", ServiceName="Amazon Bedrock")]))
+    made.drop(
+        FOCUS,
+        "cloudy",
+        "cloud.csv",
+        focus_csv(
+            [line(BilledCost="7.00", ServiceName="Amazon S3"), line(BilledCost="0.45", ServiceName="Amazon Bedrock")]
+        ),
+    )
     lines = [console_row(f"2026-11-0{day}", cost) for day, cost in ((1, "1.50"), (2, "2.25"), (3, "4.00"))]
     made.drop(CONSOLE, "main", CONSOLE_NAME, console_csv(lines))
     made.drop("drivers_csv", "business", "tasks.csv", b"date,driver,value\n2026-11-02,tasks,9\n")
@@ -127,7 +136,7 @@ def test_a_task_has_a_price_in_the_terminal_and_a_month_that_is_not_over_has_non
     made.build()
     words = ["costs", "--by", "driver", "--project", str(made.folder), "--from", "2026-11-01", "--to", "2026-11-05"]
     rows = json.loads(CliRunner().invoke(group, [*words, "--format", "json"]).output)
-    assert [(row["period"], row["realized_rc_per_unit"]) for row in rows] == [("month", None), ("day", 0.25)]
+    assert [(row["period"], row["realized_rc_per_unit"]) for row in rows] == [("month", None), ("day", 0.3)]
     shown = CliRunner().invoke(group, words).output
     assert "unknown" in shown
     assert "no value on 29 of 30 days" in shown

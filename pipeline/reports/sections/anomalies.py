@@ -29,7 +29,7 @@ def anomalies(month: Month) -> Section:
         name="anomalies",
         caption="Days that cost unusually much or little",
         columns=(
-            Column("Key, or deployment"),
+            Column("Key, deployment or sub-account"),
             Column("Account"),
             Column("Model"),
             Column("Unusual days", is_number=True),
@@ -56,7 +56,7 @@ def _row(month: Month, rows: Sequence[Answer]) -> Row:
     row = rows[0]
     cost = sum((Fraction(one["cost_rc"]) for one in rows), Fraction(0))
     of = row["deployment_id"] if row["lane"] == "gpu" else row["api_key_id"] or row["sub_account_id"]
-    nobodys = "no deployment" if row["lane"] == "gpu" else "no key"
+    nobodys = {"gpu": "no deployment", "cloud_model": "hosted models"}.get(row["lane"], "no key")
     refused = (
         month.proof.of_time(deployment_id=row["deployment_id"])
         if row["lane"] == "gpu"

@@ -45,6 +45,11 @@ from pipeline.reports.sections.month import (
 from pipeline.reports.token_costs import splits_in_words
 
 _MOST_NAMES = 3
+_WHY_IN_NO_SUM = {
+    "unconverted": "no exchange rate",
+    "no_rate": "no price agreed or billed",
+    "no_amount": "billed without an amount",
+}
 
 
 def headline(month: Month) -> Section:
@@ -328,6 +333,7 @@ def spend(month: Month) -> Section:
                 ),
             ),
         ),
+        *_hosted_spend(month),
     ]
     blocks.extend(_by_owner(month))
     blocks.extend(_by_driver(month))
@@ -351,8 +357,8 @@ def spend(month: Month) -> Section:
                             figures.name(line["issuer"]),
                             figures.name(line["account"]),
                             line["cost_measure"],
-                            "no exchange rate" if line["reason"] == "unconverted" else "no price agreed or billed",
-                            figures.hours(line["gpu_hours"]),
+                            _WHY_IN_NO_SUM[line["reason"]],
+                            "" if line["gpu_hours"] is None else figures.hours(line["gpu_hours"]),
                             figures.money(line["realized_cost"], figures.name(line["billing_currency"])),
                             figures.name(line["billing_currency"]),
                         ),
@@ -377,6 +383,46 @@ def _spent_traced(month: Month, line: Answer) -> CostFigure | None:
         account=line["account"],
         provider=line["provider"],
         group=(line["model"], line["team"]),
+    )
+
+
+def _hosted_spend(month: Month) -> tuple[Table, ...]:
+    """What clouds bill for models that they host: a part of their bills, whose taxes and credits stand there."""
+    lines = month.ask("spend_hosted")
+    if not lines:
+        return ()
+    uncounted = sum(line["uncounted_count"] for line in lines)
+    return (
+        Table(
+            name="hosted_spend",
+            caption="Models that clouds host, as billed",
+            columns=(
+                Column("Issuer"),
+                Column("Account"),
+                Column("Model"),
+                Column("Tokens", "million", is_number=True),
+                Column("Cost", month.currency, is_number=True, measure="billed"),
+            ),
+            rows=(
+                *(
+                    Row(
+                        (
+                            figures.name(line["issuer"]),
+                            figures.name(line["account"]),
+                            figures.name(line["model"], "no model named"),
+                            "not counted" if line["tokens"] is None else figures.millions(line["tokens"]),
+                            _money_or_unknown(month, line, "billed_cost_rc"),
+                        ),
+                        refused=month.proof.of_money(issuer=line["issuer"], account=line["account"]),
+                    )
+                    for line in lines
+                ),
+                *_sum_row(month, lines, "billed_cost_rc", "Billed", before=("", "", ""), after=(), lane="cloud_model"),
+                *_unconverted_rows(month, lines, before=("", "", ""), after=(), lane="cloud_model"),
+            ),
+            note="Usage alone: taxes, credits and purchases are on the cloud's bill under Commitments and prepaid."
+            + (f" Of {figures.counted(uncounted, 'line')} the bill states no tokens." if uncounted else ""),
+        ),
     )
 
 
@@ -696,7 +742,8 @@ def _headline_sentence(month: Month, spent: Sequence[Answer], states: Sequence[A
 
 def _unknown_sentence(unknown: Sequence[Answer]) -> str:
     unconverted = [line for line in unknown if line["reason"] == "unconverted"]
-    unrated = [line for line in unknown if line["reason"] != "unconverted"]
+    unrated = [line for line in unknown if line["reason"] == "no_rate"]
+    without_amount = {figures.name(line["issuer"]) for line in unknown if line["reason"] == "no_amount"}
     parts = [
         f"{figures.priced(line['realized_cost'], figures.name(line['billing_currency'], 'of no stated currency'))} "
         f"{line['cost_measure']} by {figures.name(line['issuer'])} (no exchange rate)"
@@ -705,6 +752,7 @@ def _unknown_sentence(unknown: Sequence[Answer]) -> str:
     parts += [
         f"{figures.hours(line['gpu_hours'])} GPU-hours of {figures.name(line['issuer'])} (no price)" for line in unrated
     ]
+    parts += [f"charges of {issuer} without an amount" for issuer in sorted(without_amount)]
     return f"In no total here: {in_words(parts)}. They are listed under Spend."
 
 

@@ -22,7 +22,12 @@ MEASURES: Mapping[str, str] = {
 }
 
 
-LANES: Mapping[str, str] = {"api": "API", "self_host": "GPUs", "per_use": "billed by use", "cloud": "clouds"}
+LANES: Mapping[str, str] = {
+    "api": "API",
+    "self_host": "GPUs",
+    "per_use": "billed by use",
+    "cloud_model": "hosted models",
+}
 
 
 OTHER_LINES = ("overhead", "tax", "credit", "per_use")

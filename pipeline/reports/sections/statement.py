@@ -16,10 +16,10 @@ from pipeline.reports import figures
 from pipeline.reports.owners import MEASURES, NOTE, TITLES, WITHOUT
 from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
 from pipeline.reports.sections import gpus, money, workloads
+from pipeline.reports.sections.month import LANES, MOST_LINES, Answer, Asks, Month, in_words
 from pipeline.reports.sections.month import MEASURES as SAID_OF_MEASURES
-from pipeline.reports.sections.month import MOST_LINES, Answer, Asks, Month, in_words
 
-_LANES: Mapping[str, str] = {"api": "API", "gpu": "GPUs", "cloud": "clouds", "per_use": "billed by use"}
+_LANES: Mapping[str, str] = {**LANES, "gpu": "GPUs", "cloud": "clouds"}
 By = Literal["team", "cost_centre"]
 
 
@@ -44,8 +44,10 @@ class _Narrowed:
         is_team = owned.by == "team" and owned.name is not None
         self._workloads = {one.workload for one in own} if is_team else set()
         self._deployments = {one.deployment for one in own if one.deployment is not None} if is_team else set()
-        # A workload or a budget may be declared under a name that the team had.
-        self._called = [owned.name, *(was for was, now in names.items() if now == owned.name)] if is_team else []
+        # A workload or a budget may be declared under a name that the owner had.
+        of_kind = _names_now(config, owned.by)
+        self._by = owned.by
+        self._called = [owned.name, *(was for was, now in of_kind.items() if now == owned.name)]
 
     def ask(self, name: str, **parameters: Any) -> pl.DataFrame:
         found = self._asks.ask(name, **parameters)
@@ -60,30 +62,29 @@ class _Narrowed:
             unnamed = pl.col("workload").is_null() & pl.col("deployment_id").is_in(list(self._deployments))
             return found.filter(of_it | unnamed)
         if name == "budgets":
-            of_team = (pl.col("scope") == "team") & pl.col("scope_name").is_in(self._called)
-            return found.filter(of_team | ((pl.col("scope") == "workload") & pl.col("scope_name").is_in(names)))
+            of_owner = (pl.col("scope") == self._by) & pl.col("scope_name").is_in(self._called)
+            return found.filter(of_owner | ((pl.col("scope") == "workload") & pl.col("scope_name").is_in(names)))
         return found
 
 
 def narrowed(month: Month, owned: Owned) -> Month:
-    """The month as one team sees its workloads. A cost centre has none: a workload has a team."""
+    """The month as one owner sees its budgets, and a team its workloads. A cost centre has none: those have a team."""
     return replace(month, asks=_Narrowed(month.asks, month.config, owned))
 
 
 def sections(owned: Owned, *, until: date) -> tuple[Callable[[Month], Section], ...]:
-    """What it cost, and of a team its verdicts, advice and budgets. `until`: the day up to which days are known."""
+    """What it cost, its budgets, and of a team its verdicts and advice. `until`: the day up to which days are known."""
 
     def spent(month: Month) -> Section:
         return _spend(month, owned, until)
 
-    if owned.by != "team" or owned.name is None:
+    if owned.name is None:
         return (spent,)
-    return (
-        spent,
+    of_a_team: tuple[Callable[[Month], Section], ...] = (
         lambda month: workloads.verdicts(narrowed(month, owned)),
         lambda month: gpus.recommendations(narrowed(month, owned)),
-        lambda month: money.budget(narrowed(month, owned)),
     )
+    return (spent, *(of_a_team if owned.by == "team" else ()), lambda month: money.budget(narrowed(month, owned)))
 
 
 def owner_lines(month: Month, owned: Owned, *, from_date: date, to_date: date) -> list[Answer]:
