@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import config
-from pipeline.alerts.case import Message
-from pipeline.alerts.outbox import AlertError, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
+from pipeline.alerts.message import Message
+from pipeline.alerts.sending import AlertError, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import cut, utf16_units
 from pipeline.mail import Letter, MailError, MailServer, UncertainMailError, send, server_of
 

@@ -11,9 +11,11 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.alerts.case import AlertRow, Message, VerdictRow
+from pipeline.alerts.case import AlertRow, VerdictRow
 from pipeline.alerts.finding import Finding
-from pipeline.alerts.outbox import NotFound, Outbox, Picture, Posted, Refused
+from pipeline.alerts.message import Message
+from pipeline.alerts.outbox import Outbox
+from pipeline.alerts.sending import NotFound, Picture, Posted, Refused
 from pipeline.alerts.told import POSTED, EventLike
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 

@@ -27,8 +27,8 @@ from slack_sdk.webhook import WebhookClient
 
 from pipeline import config
 from pipeline.alerts.buttons import WRONG, FormAsked, Pressed, answered, form_asked, pressed
-from pipeline.alerts.case import EVENT_TYPE, HEADER_LIMIT, Message
-from pipeline.alerts.outbox import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
+from pipeline.alerts.message import EVENT_TYPE, HEADER_LIMIT, Message
+from pipeline.alerts.sending import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import inert
 
 TIMEOUT_SECONDS = 30

@@ -28,9 +28,10 @@ from pipeline.alerts.findings import (
     waste_subject,
 )
 from pipeline.alerts.manners import QuietHours
-from pipeline.alerts.outbox import AlertError, Outbox, Outcome, Outlet, Picture
+from pipeline.alerts.outbox import Outbox, Outcome
 from pipeline.alerts.outlets import outlet_of
 from pipeline.alerts.rehearsal import Rehearsal, rehearse
+from pipeline.alerts.sending import AlertError, Outlet, Picture
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import app_token_of, outlet_from_config
 from pipeline.alerts.spend_guard import guard_findings

@@ -14,9 +14,9 @@ import click
 import polars as pl
 
 from pipeline.alerts.buttons import DONE, SNOOZE, WRONG, Pressed
-from pipeline.alerts.outbox import AlertError
 from pipeline.alerts.outlets import outlets_set
 from pipeline.alerts.rehearsal import Rehearsal, Rehearsed
+from pipeline.alerts.sending import AlertError
 from pipeline.alerts.shadow import DISABLED, ENABLED, SUBJECT, speaking
 from pipeline.alerts.slack import app_token_of, outlet_from_config
 from pipeline.alerts.slack import listen as listen_to_slack

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alerts.anomaly_findings import anomaly_findings
-from pipeline.alerts.case import Case, message_for
+from pipeline.alerts.case import Case
 from pipeline.alerts.findings import ended_findings
+from pipeline.alerts.message import message_for
 from pipeline.alerts.told import standing
 from pipeline.economics.worth_saying import Floor
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.alerts.buttons import Pressed, answered, buttons_of, form_asked, pressed
-from pipeline.alerts.outbox import AlertError
+from pipeline.alerts.sending import AlertError
 from pipeline.alerts.slack import app_token_of, listen
 
 from .fake_slack import FakeSlack, error_in, serving

@@ -8,20 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.alerts.case import (
-    BLOCK_TEXT_LIMIT,
-    FALLBACK_LIMIT,
-    HEADER_LIMIT,
-    Case,
-    VerdictRow,
-    cases_to_announce,
-    inert,
-    message_for,
-    money,
-    mrkdwn,
-    plain_text,
-    quantity,
-)
+from pipeline.alerts.case import Case, VerdictRow, cases_to_announce
+from pipeline.alerts.message import BLOCK_TEXT_LIMIT, FALLBACK_LIMIT, HEADER_LIMIT, message_for
+from pipeline.alerts.text import inert, money, mrkdwn, plain_text, quantity
 
 from .fake_events import MemoryEvents
 from .fake_slack import error_in, text_objects, units

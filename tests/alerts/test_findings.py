@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alerts.anomaly_findings import anomaly_findings
-from pipeline.alerts.case import Case, message_for
+from pipeline.alerts.case import Case
 from pipeline.alerts.findings import (
     budget_findings,
     ended_findings,
@@ -21,7 +21,8 @@ from pipeline.alerts.findings import (
     source_findings,
     waste_findings,
 )
-from pipeline.alerts.outbox import Posted
+from pipeline.alerts.message import message_for
+from pipeline.alerts.sending import Posted
 from pipeline.alerts.told import standing
 from pipeline.economics.worth_saying import Floor
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.alerts.manners import DIGEST_LIMIT, QuietHours, week_of
-from pipeline.alerts.outbox import Found, Posted, Uncertain, open_problems
+from pipeline.alerts.outbox import open_problems
+from pipeline.alerts.sending import Found, Posted, Uncertain
 from pipeline.doctor.slack import slack_findings
 from pipeline.landing.landing import Contents
 

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import config
 from pipeline.alerts import outbox as outbox_module
-from pipeline.alerts.outbox import GRACE, AlertError, Outbox, Picture, Uncertain, open_problems
+from pipeline.alerts.outbox import GRACE, Outbox, open_problems
+from pipeline.alerts.sending import AlertError, Picture, Uncertain
 from pipeline.alerts.slack import SlackOutlet, WebhookOutlet, outlet_from_config
 
 from .fake_events import FolderEvents, MemoryEvents

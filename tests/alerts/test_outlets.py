@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts.case import Case, message_for
+from pipeline.alerts.case import Case
 from pipeline.alerts.finding import Finding
-from pipeline.alerts.outbox import GRACE, AlertError, open_problems
+from pipeline.alerts.message import message_for
+from pipeline.alerts.outbox import GRACE, open_problems
 from pipeline.alerts.outlets import (
     DiscordOutlet,
     JsonOutlet,
@@ -22,6 +23,7 @@ from pipeline.alerts.outlets import (
     discord_text,
     outlet_of,
 )
+from pipeline.alerts.sending import AlertError
 from pipeline.alerts.text import utf16_units
 from pipeline.alerts.view import OutletEvents
 from pipeline.config import parse_config

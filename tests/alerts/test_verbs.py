@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.alerts.findings import dispute_findings
-from pipeline.alerts.outbox import AlertError, Posted
+from pipeline.alerts.sending import AlertError, Posted
 from pipeline.alerts.told import RESTS_FOR, last_settled, standing
 
 from .fake_events import MemoryEvents

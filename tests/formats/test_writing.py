@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pipeline
-from pipeline.alerts import case
+from pipeline.alerts import text as alert_text
 from pipeline.formats.currency import in_minor_units, money
 from pipeline.formats.writing import fixed, one_line
 from pipeline.reports import figures, words
@@ -56,7 +56,12 @@ def test_an_amount_has_the_minor_units_of_its_currency(amount: Decimal, currency
 @given(st.decimals(-(10**12), 10**12, places=6), st.sampled_from(["USD", "EUR", "JPY", "CHF"]))
 def test_an_amount_is_the_same_in_a_report_an_alert_and_a_terminal(amount: Decimal, currency: str) -> None:
     written = money(amount, currency)
-    assert case.money(amount, currency) == figures.priced(amount, currency) == words.money(amount, currency) == written
+    assert (
+        alert_text.money(amount, currency)
+        == figures.priced(amount, currency)
+        == words.money(amount, currency)
+        == written
+    )
     assert figures.money(amount, currency) == in_minor_units(amount, currency)
 
 
@@ -66,7 +71,7 @@ def test_a_text_is_one_line_that_hides_nothing_and_is_as_long_as_it_was(text: st
     assert len(line) == len(text)
     assert len(line.splitlines()) <= 1
     assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    assert case.inert(text, 10_000) == line
+    assert alert_text.inert(text, 10_000) == line
     assert figures.visible(text, 10_000).removeprefix("'") == line.removeprefix("'")
 
 
