@@ -1,7 +1,7 @@
 """The monthly report, in a job of its own: daily and monthly partitions cannot share one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -9,12 +9,13 @@ import dagster as dg
 from pipeline.assets.landing import first_day
 from pipeline.assets.markdown import markdown_table
 from pipeline.assets.resources import ProjectResource, moment_of
+from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.landing.project import Project
 from pipeline.mail import MailError
 from pipeline.reports.issuing import mail_report, publish
-from pipeline.reports.monthly import Made, make_reports
+from pipeline.reports.monthly import Made, make_reports, owners_in
 from pipeline.reports.page import Tiles
 
 
@@ -39,6 +40,7 @@ def monthly_report(config: Config, marts: Sequence[dg.AssetKey]) -> dg.AssetsDef
         said = project.project.config.reports
         made = make_reports(project.project, snapshot, month=month, now=now, formats=said.formats)
         links = [] if said.publish is None else [publish(project.project, made, said.publish, now=now)]
+        statements = list(_statements(project.project, snapshot, month, now) if made.page.is_settled else ())
         return dg.MaterializeResult(
             metadata={
                 **{path.name: dg.MetadataValue.path(str(path)) for path in made.paths},
@@ -47,11 +49,29 @@ def monthly_report(config: Config, marts: Sequence[dg.AssetKey]) -> dg.AssetsDef
                 "days": made.page.state,
                 "headline": dg.MetadataValue.md(_headline(made)),
                 **({"published": links[0]} if links else {}),
+                **({"statements": dg.MetadataValue.md(_said_of(statements))} if statements else {}),
                 **({"mail": _mailed(project.project, made, now=now, links=links)} if said.mail_to else {}),
             }
         )
 
     return report
+
+
+def _statements(project: Project, snapshot: Snapshot, month: str, now: datetime) -> Iterator[Made]:
+    """Those that `reports` names, each published where the report is."""
+    said = project.config.reports
+    for by in dict.fromkeys(said.statements):
+        for owned in owners_in(project, snapshot, month=month, by=by):
+            made = make_reports(project, snapshot, month=month, now=now, formats=said.formats, owned=owned)
+            if said.publish is not None:
+                publish(project, made, said.publish, now=now)
+            yield made
+
+
+def _said_of(statements: Sequence[Made]) -> str:
+    """What each begins with, and where it lies."""
+    rows = [(made.page.sections[0].says, str(made.paths[0])) for made in statements]
+    return markdown_table(("Statement", "File"), rows)
 
 
 def _headline(made: Made) -> str:

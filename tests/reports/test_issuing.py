@@ -21,6 +21,7 @@ from pipeline.mail import MailError, UncertainMailError
 from pipeline.reports import issuing, monthly
 from pipeline.reports.issuing import mail_report, publish
 from pipeline.reports.monthly import FORMATS, make_reports, report_page
+from pipeline.reports.sections.statement import Owned
 from tests.fake_smtp import smtp_server
 from tests.iam_role import acting_as
 from tests.moto_s3 import s3_server
@@ -260,6 +261,30 @@ def test_the_monthly_asset_makes_every_format_publishes_and_mails_once_the_month
     monkeypatch.setattr(monthly, "page_of", lambda *_, **__: replace(page, is_settled=True, is_final=True))
     assert run_report(project)["mail"] == "mailed to finance@example.com"
     assert len(server.received) == 2
+
+
+def test_the_monthly_asset_makes_the_statements_that_are_named_once_the_month_is_settled(
+    project, snapshot, page, server, monkeypatch, tmp_path
+):
+    says(project, server, formats=["md"], publish=str(tmp_path / "out"), statements=["team", "cost_centre"])
+    made_of = []
+
+    def pages(*_, owned=None, **__):
+        made_of.append(owned)
+        return replace(page, is_settled=page.is_settled)
+
+    monkeypatch.setattr(monthly, "page_of", pages)
+    said_of = {by: [Owned(by, "search"), Owned(by, None)] for by in ("team", "cost_centre")}
+    monkeypatch.setattr("pipeline.assets.reports.owners_in", lambda *_, by, **__: said_of[by])
+    said = run_report(project)
+    assert made_of == [None, *said_of["team"], *said_of["cost_centre"]]
+    assert [line.count(".md") for line in said["statements"].splitlines()[2:]] == [1, 1, 1, 1]
+    published = {path.name for path in (tmp_path / "out").iterdir()}
+    assert published == {"2026-10", *(f"2026-10-{by}-{name}" for by in said_of for name in ("search", "nobody"))}
+    made_of.clear()
+    monkeypatch.setattr(monthly, "page_of", lambda *_, **__: made_of.append(0) or replace(page, is_settled=False))
+    assert "statements" not in run_report(project)
+    assert made_of == [0]
 
 
 def test_a_month_is_settled_once_it_is_over_and_final_once_it_is_closed(page, snapshot):
