@@ -21,6 +21,8 @@ from pipeline.sources import SOURCES, source_named
 from pipeline.sources.inbox import Waiting, links_leading_out, waiting_files
 from pipeline.sources.source import FetchContext, Source
 
+# In a delivery's request: it was an inbox that it came from.
+_DROPPED = "dropped"
 _HEAD_BYTES = 65_536
 # A larger drop is a mistake or an attack: exports of this size come in parts.
 _MOST_BYTES = 2 * 1024**3
@@ -242,13 +244,17 @@ def _settings(configured: SourceConfig) -> dict[str, Any]:
 
 
 def _watermark(contents: Contents, configured: SourceConfig, source: Source, dataset: str) -> datetime | None:
-    """Where a dataset's last complete fetch ended, less what the provider may have restated; at first, the horizon."""
+    """Where a dataset's last complete fetch ended, less what the provider may have restated; at first, the horizon.
+
+    A dropped file says nothing of what was fetched: the days before it were not, and its own may lie anywhere.
+    """
     ends = [
         delivery.to_at
         for delivery in contents.deliveries
         if (delivery.source, delivery.account, delivery.dataset) == (configured.source, configured.account, dataset)
         and delivery.is_complete
         and delivery.to_at is not None
+        and not delivery.request.get(_DROPPED)
     ]
     horizon = _horizon(configured)
     if not ends:
@@ -306,8 +312,8 @@ def _dropped(source: Source, waiting: Waiting, settings: Mapping[str, Any]) -> F
         with suppress(QuarantineError, *UNFORESEEN):
             fetched = source.drop(name, content, settings)
     if fetched.stated_at is None and waiting.modified_at is not None:
-        return replace(fetched, stated_at=waiting.modified_at, stated_by="last_modified")
-    return fetched
+        fetched = replace(fetched, stated_at=waiting.modified_at, stated_by="last_modified")
+    return replace(fetched, request={**fetched.request, _DROPPED: True})
 
 
 class _Seen:

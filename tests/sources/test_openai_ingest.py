@@ -1,5 +1,6 @@
 """OpenAI's endpoints through ingest: one that fails is told, and asked again from where it stopped."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,30 @@ def test_an_endpoint_that_failed_is_told_and_asked_for_all_it_missed(tmp_path: P
     assert {delivery.dataset for delivery in brought.deliveries} >= {"images", "completions"}
     assert min(_asked_from(api, "images")) == datetime(2026, 11, 1, tzinfo=UTC)
     assert min(_asked_from(api, "completions")) == datetime(2026, 11, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("day", [datetime(2026, 11, 3, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)])
+def test_a_dropped_file_moves_no_fetch_forward(tmp_path: Path, api: OpenAIAdminApi, day: datetime) -> None:
+    """B10: what lies before it, or between it and today, was fetched by nobody, wherever its days are."""
+    project = SmallProject(
+        tmp_path,
+        [
+            {
+                "source": "openai_costs_api", "account": "acme", "key_env": "ACME_KEY", "base_url": api.base_url,
+                "horizon": "2026-06-01", "inbox": "inbox/costs",
+            }
+        ],
+    )  # fmt: skip
+    result = {"object": "organization.costs.result", "amount": {"value": 1.5, "currency": "usd"}}
+    bucket = {"object": "bucket", "start_time": int(day.timestamp()), "end_time": int(day.timestamp()) + 86_400}
+    page = {"object": "page", "data": [bucket | {"results": [result]}], "has_more": False, "next_page": None}
+    (tmp_path / "inbox" / "costs").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "inbox" / "costs" / "page.json").write_text(json.dumps(page))
+    (dropped,) = project.ingest()
+    assert [(one.from_at, one.request) for one in dropped.deliveries] == [(day, {"dropped": True})]
+    (fetched,) = project.ingest(environment={"ACME_KEY": KEY})
+    assert fetched.deliveries
+    assert min(_asked_from(api, "costs")) == datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_a_key_that_is_unknown_is_said_once(tmp_path: Path, api: OpenAIAdminApi) -> None:
