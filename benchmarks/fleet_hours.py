@@ -142,7 +142,7 @@ class Fleet:
 
 
 def _given(name: str) -> str:
-    return "null" if name in ("tensor_active_ppm", "dram_active_ppm", "other_columns") else quoted(name)
+    return "null" if name in ("tensor_active_ppm", "dram_active_ppm", "mig_held_ppm", "other_columns") else quoted(name)
 
 
 @dataclass(frozen=True)

@@ -293,6 +293,7 @@ def _samples(day: date, host: int, ticks: int) -> Rows:
             90000 + util * 5000 + noise % 5000 as power_milliwatts,
             util * 6000 + noise % 600 as sm_active_ppm, null as tensor_active_ppm, null as dram_active_ppm,
             0 as clocks_event_reasons, case when mood = 0 then 0 else 1 end as compute_process_count,
+            null as mig_held_ppm,
             'ok' as health, 0 as samples_lost
         from (
             select tick, gpu, noise, mood, case when mood < 4 then 0 else 20 + noise % 80 end as util

@@ -21,6 +21,7 @@ merged_hours as (
         sum(observed_milliseconds) as sum_observed_ms,
         sum(healthy_milliseconds) as sum_healthy_ms,
         sum(held_milliseconds) as sum_held_ms,
+        bool_or(sliced_milliseconds > 0) as is_sliced,
         sum(contradicted_milliseconds) as sum_contradicted_ms,
         sum(quiet_milliseconds) as sum_quiet_ms,
         sum(powered_milliseconds) as sum_powered_ms,
@@ -45,6 +46,7 @@ final as (
         cast(case when is_disjoint then sum_observed_ms else max_observed_ms end as bigint) as observed_milliseconds,
         cast(case when is_disjoint then sum_healthy_ms else max_healthy_ms end as bigint) as healthy_milliseconds,
         cast(case when is_disjoint then sum_held_ms else max_held_ms end as bigint) as held_milliseconds,
+        is_sliced,
         cast(case when is_disjoint then sum_contradicted_ms else max_contradicted_ms end as bigint)
             as contradicted_milliseconds,
         cast(case when is_disjoint then sum_quiet_ms else max_quiet_ms end as bigint) as quiet_milliseconds,

@@ -1,6 +1,7 @@
 -- One row per usage_date, host, gpu_uuid, usage_hour_at, target, state.
 -- Every observed GPU-millisecond of an hour in exactly one state: unhealthy; conflict where two feeds about the GPU
--- cannot both be right; what an engine says of the rest; then held_other where a process was there, else unallocated.
+-- cannot both be right; what an engine says of the rest; then held_other where a process was there (of a GPU in MIG as
+-- far as its slices are that one was on), else unallocated.
 -- They sum to what was observed, and to nothing more.
 -- Feeds conflict where, for half of the hour, kernels ran nearly all the time and profiling saw none (that time is
 -- taken from what would be called idle before anything else: kernels are not idleness); or an engine's tokens moved
@@ -178,6 +179,18 @@ hours as (
             and seen_hours.usage_hour_at = engine_totals.usage_hour_at
 ),
 
+-- Engines' parts of slices are whole milliseconds, each rounded down: of a GPU in MIG, less than a thousandth of the
+-- hour is no process of another.
+explained as (
+    select
+        *,
+        case
+            when is_sliced and (held_milliseconds - engine_ms) * 1000 < healthy_milliseconds then 0
+            else least(healthy_milliseconds - engine_ms, greatest(held_milliseconds - engine_ms, 0))
+        end as held_other_ms
+    from hours
+),
+
 judged as (
     select
         *,
@@ -209,23 +222,17 @@ conflicting as (
 
 other_states as (
     select
-        hours.usage_date,
-        hours.host,
-        hours.gpu_uuid,
-        hours.usage_hour_at,
+        explained.usage_date,
+        explained.host,
+        explained.gpu_uuid,
+        explained.usage_hour_at,
         other_names.state,
         case other_names.state
-            when 'unhealthy' then hours.observed_milliseconds - hours.healthy_milliseconds
-            when 'held_other'
-                then least(
-                    hours.healthy_milliseconds - hours.engine_ms,
-                    greatest(hours.held_milliseconds - hours.engine_ms, 0)
-                )
-            else
-                hours.healthy_milliseconds
-                - greatest(hours.engine_ms, least(hours.held_milliseconds, hours.healthy_milliseconds))
+            when 'unhealthy' then explained.observed_milliseconds - explained.healthy_milliseconds
+            when 'held_other' then explained.held_other_ms
+            else explained.healthy_milliseconds - explained.engine_ms - explained.held_other_ms
         end as state_ms
-    from hours
+    from explained
     cross join (select unnest(['unhealthy', 'held_other', 'unallocated']) as state) as other_names
 ),
 

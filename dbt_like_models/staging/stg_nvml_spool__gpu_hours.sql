@@ -2,6 +2,7 @@
 -- What the samples prove about each GPU, by hour: the time their intervals cover, never their count. The bulk rows are
 -- read here and nowhere else, in one plain aggregate; only hours that two agents cover, or that claim to cover more
 -- time than passed, go through a sort. A sample's last seconds may fall on the next day: usage_hour_at says so.
+-- Of a GPU in MIG a sample holds as much of its time as the slices are that something is on.
 -- partition: day, days apart
 with
 -- Read twice, and the second time for contested hours alone: kept in memory it would be most of what a build takes.
@@ -34,6 +35,7 @@ intervals as not materialized (
         gpu_samples.provider_resource_id,
         gpu_samples.agent_start_id,
         gpu_samples.sequence_number,
+        gpu_samples.mig_held_ppm,
         epoch_ms(gpu_samples.at) - least(gpu_samples.interval_ms, 900000) as from_ms,
         epoch_ms(gpu_samples.at) as to_ms,
         -- NVML states it in 32 bits: anything else is a damaged record, and more than a sum of them could hold.
@@ -90,6 +92,7 @@ bulk as (
         agent_start_id,
         hour_number,
         activity,
+        mig_held_ppm,
         min(from_ms) as first_from_ms,
         max(to_ms) as last_to_ms,
         sum(own_ms) as own_ms,
@@ -98,7 +101,7 @@ bulk as (
         sum(next_hour_ms) as next_hour_ms
     from hour_parts
     group by
-        usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number, activity
+        usage_date, host, gpu_uuid, boot_id, provider_resource_id, agent_start_id, hour_number, activity, mig_held_ppm
 ),
 
 -- What crosses the full hour goes to the next one.
@@ -135,7 +138,11 @@ hours as (
         > max(own_and_next.last_to_ms) - min(own_and_next.first_from_ms) as is_contested,
         sum(own_and_next.observed_ms) as observed_ms,
         sum(own_and_next.observed_ms) filter (where activities.is_healthy) as healthy_ms,
-        sum(own_and_next.observed_ms) filter (where activities.is_held) as held_ms,
+        sum(
+            own_and_next.observed_ms * coalesce(own_and_next.mig_held_ppm, if(activities.is_held, 1000000, 0))
+        ) filter (where activities.is_healthy) // 1000000 as held_ms,
+        sum(own_and_next.observed_ms) filter (where activities.is_healthy and own_and_next.mig_held_ppm is not null)
+            as sliced_ms,
         sum(own_and_next.observed_ms) filter (where activities.is_busy) as busy_ms,
         sum(own_and_next.observed_ms) filter (where activities.is_contradicted) as contradicted_ms,
         sum(own_and_next.observed_ms) filter (where activities.is_quiet) as quiet_ms,
@@ -195,7 +202,12 @@ contested_hours as (
         max(contested_parts.part_to_ms) as last_to_ms,
         sum(contested_parts.uncovered_ms) as observed_ms,
         sum(contested_parts.uncovered_ms) filter (where activities.is_healthy) as healthy_ms,
-        sum(contested_parts.uncovered_ms) filter (where activities.is_held) as held_ms,
+        sum(
+            contested_parts.uncovered_ms * coalesce(contested_parts.mig_held_ppm, if(activities.is_held, 1000000, 0))
+        ) filter (where activities.is_healthy) // 1000000 as held_ms,
+        sum(contested_parts.uncovered_ms) filter (
+            where activities.is_healthy and contested_parts.mig_held_ppm is not null
+        ) as sliced_ms,
         sum(contested_parts.uncovered_ms) filter (where activities.is_busy) as busy_ms,
         sum(contested_parts.uncovered_ms) filter (where activities.is_contradicted) as contradicted_ms,
         sum(contested_parts.uncovered_ms) filter (where activities.is_quiet) as quiet_ms,
@@ -235,6 +247,7 @@ final as (
         cast(observed_ms as bigint) as observed_milliseconds,
         cast(coalesce(healthy_ms, 0) as bigint) as healthy_milliseconds,
         cast(coalesce(held_ms, 0) as bigint) as held_milliseconds,
+        cast(coalesce(sliced_ms, 0) as bigint) as sliced_milliseconds,
         cast(coalesce(busy_ms, 0) as bigint) as busy_milliseconds,
         cast(coalesce(contradicted_ms, 0) as bigint) as contradicted_milliseconds,
         cast(coalesce(quiet_ms, 0) as bigint) as quiet_milliseconds,

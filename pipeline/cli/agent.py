@@ -224,8 +224,8 @@ def _line(gpu: str, refused: Mapping[str, str], is_mig: bool, health: str | None
     lacks = f"; not {', '.join(lacking)}" if lacking else ""
     if is_mig:
         return (
-            f"{gpu}: MIG is on: memory, energy, power; activity where GPM tells that of every slice, else unknown and "
-            f"never called idle{lacks}"
+            f"{gpu}: MIG is on: memory, energy, power, processes by slice; activity where GPM tells that of every "
+            f"slice, else unknown and never called idle{lacks}"
         )
     told = [said for call, said in _CALLS.items() if call not in refused or _INSTEAD.get(call, call) not in refused]
     return f"{gpu}: {', '.join(told)}{lacks}"

@@ -75,6 +75,7 @@ FIELDS: Mapping[str, Mapping[str, FieldType]] = {
         "dram_active_ppm": "count",
         "clocks_event_reasons": "count",
         "compute_process_count": "count",
+        "mig_held_ppm": "count",
         "health": "text",
         "samples_lost": "count",
     },
@@ -119,6 +120,7 @@ LARGEST: Mapping[str, Mapping[str, int]] = {
         "sm_active_ppm": 1_000_000,
         "tensor_active_ppm": 1_000_000,
         "dram_active_ppm": 1_000_000,
+        "mig_held_ppm": 1_000_000,
     },
     "scrape": {"interval_ms": _DAY_MS},
 }
@@ -185,6 +187,8 @@ class Sample(Frozen, kw_only=True):
     `sm_active_ppm`, `tensor_active_ppm`, `dram_active_ppm`: the mean over all of the interval, of a GPU in MIG that of
     its slices by their size. `util_gpu_pct`: the mean over it too where the driver's buffer was read, else that of the
     driver's last period: where GPM says the rest. `energy_millijoules`: the counter, in one sample a minute.
+    `mig_held_ppm`: of a GPU in MIG, the part of it that those slices are on which something computes or holds memory. A
+    `compute_process_count` there is not: of the whole GPU it would say nothing of its free slices.
     """
 
     record = "sample"
@@ -200,6 +204,7 @@ class Sample(Frozen, kw_only=True):
     dram_active_ppm: int | None = None
     clocks_event_reasons: int | None = None
     compute_process_count: int | None = None
+    mig_held_ppm: int | None = None
     health: str | None = None
     samples_lost: int | None = None
 
@@ -253,6 +258,14 @@ class Loss(Frozen, kw_only=True):
     record = "loss"
     lost_records: int
     reason: str
+
+
+WHOLE_PPM = 1_000_000
+
+
+def mig_part_ppm(slice_count: int, of_slice_count: int) -> int:
+    """The part of its GPU that a slice of MIG is, rounded down: the parts of all slices are no more than the GPU."""
+    return min(WHOLE_PPM * slice_count // of_slice_count, WHOLE_PPM)
 
 
 Record = Header | Gpu | MigSlice | Sample | Scrape | Event | Gap | Loss

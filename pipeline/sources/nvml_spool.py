@@ -47,6 +47,7 @@ GPU_SAMPLES = Table(
         "dram_active_ppm": _COUNT,
         "clocks_event_reasons": _COUNT,
         "compute_process_count": _COUNT,
+        "mig_held_ppm": _COUNT,
         "health": _TEXT,
         "samples_lost": _COUNT,
     },

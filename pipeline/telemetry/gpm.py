@@ -55,6 +55,7 @@ class Brackets:
         self.is_supported: bool | None = None
         self.held: dict[int | None, tuple[Any, Any]] = {}
         self.taken: set[int | None] = set()
+        self.busy: frozenset[int] = frozenset()  # instances whose SMs worked in the last interval
 
 
 class Gpm:
@@ -80,6 +81,7 @@ class Gpm:
         activities = [(one, self._of_instance(ask, handle, brackets, number)) for number, one in parts.items()]
         for gone in set(brackets.held) - set(parts):
             brackets.taken.discard(gone)
+        brackets.busy = frozenset(one.gpu_instance_id for one, activity in activities if activity.sm_ppm)
         return weighted(activities) if is_whole else Activity()
 
     def _is_supported(self, ask: Ask, handle: Any, brackets: Brackets) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from pipeline.formats.frozen import Frozen
-from pipeline.formats.spool import Gpu, MigSlice, Record
+from pipeline.formats.spool import WHOLE_PPM, Gpu, MigSlice, Record, mig_part_ppm
 from pipeline.telemetry.clock import Clock
 from pipeline.telemetry.podresources import PodGpus
 
@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import PathLike
 
-WHOLE_PPM = 1_000_000
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _FRESH_MS = 10_000
 _LISTENER_MS = 60_000
@@ -56,6 +55,7 @@ class Holdings:
         self._indices: dict[str, str] = {}
         self._parts: dict[str, tuple[str, int, int]] = {}  # slice -> GPU, its instance's number, its part in ppm
         self._pids: Mapping[str, Mapping[int, int | None]] = {}
+        self._instances: Mapping[str, Mapping[int, Sequence[int]]] = {}
         self._listed: tuple[int, dict[str, tuple[str, ...]]] | None = None
         self._listeners: dict[int, tuple[int, int | None]] = {}
 
@@ -67,13 +67,20 @@ class Holdings:
             # The slices of a new layout are told right after their GPU.
             self._parts = {uuid: part for uuid, part in self._parts.items() if part[0] != record.gpu_uuid}
         elif isinstance(record, MigSlice) and record.of_slice_count:
-            part_ppm = min(WHOLE_PPM * record.slice_count // record.of_slice_count, WHOLE_PPM)
+            part_ppm = mig_part_ppm(record.slice_count, record.of_slice_count)
             part = (record.gpu_uuid, record.gpu_instance_id, part_ppm)
             self._parts = {**self._parts, record.slice_uuid: part}
 
-    def processes(self, pids: Mapping[str, Mapping[int, int | None]]) -> None:
-        """GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say."""
-        self._pids = pids
+    def processes(
+        self,
+        pids: Mapping[str, Mapping[int, int | None]],
+        instances: Mapping[str, Mapping[int, Sequence[int]]],
+    ) -> None:
+        """GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say.
+
+        `instances`: of GPUs in MIG, PID -> the GPU instances that it is on.
+        """
+        self._pids, self._instances = pids, instances
 
     def of(self, replica_id: str, url: str) -> Holding | None:
         """The GPUs of one engine; null where nobody says them."""
@@ -84,8 +91,8 @@ class Holdings:
         if held:
             return self._held(held, "pod_resources")
         computing = self._computing(url)
-        gpus = [gpu for gpu, memories in computing.items() if memories]
-        found = self._held(gpus, "compute_pids")
+        devices = [device for gpu, held in computing.items() for device in self._computed_on(gpu, held)]
+        found = self._held(devices, "compute_pids")
         return None if found is None else found.but(memory_bytes=_memory_of(found.gpu_uuids, computing))
 
     def _held(self, devices: Iterable[str], method: str) -> Holding | None:
@@ -119,8 +126,20 @@ class Holdings:
             self._listed = (now_ms, {name: devices for name, devices in found.items() if name not in twice})
         return self._listed[1]
 
-    def _computing(self, url: str) -> dict[str, list[int | None]]:
-        """Each GPU -> what each process that listens at this address, or that such a one started, holds of it."""
+    def _computed_on(self, gpu: str, pids: Iterable[int]) -> set[str]:
+        """The slices of MIG that these processes are on; the GPU itself where that is not known of each of them."""
+        told = self._instances.get(gpu, {})
+        by_number = {number: uuid for uuid, (of, number, _) in self._parts.items() if of == gpu}
+        found: set[str] = set()
+        for pid in pids:
+            slices = [by_number.get(number) for number in told.get(pid, ())]
+            if not slices or None in slices:
+                return {gpu}
+            found.update(uuid for uuid in slices if uuid is not None)
+        return found
+
+    def _computing(self, url: str) -> dict[str, dict[int, int | None]]:
+        """GPU -> processes that listen at this address, or that such a one started, and what each holds of it."""
         parts = urlsplit(url)
         pids = {pid for held in self._pids.values() for pid in held}
         if parts.hostname not in _LOOPBACK or not pids:
@@ -129,7 +148,7 @@ class Holdings:
         if listener is None:
             return {}
         own = {pid for pid in pids if listener in _ancestry(self._proc, pid)}
-        return {gpu: [memory for pid, memory in held.items() if pid in own] for gpu, held in self._pids.items()}
+        return {gpu: {pid: memory for pid, memory in held.items() if pid in own} for gpu, held in self._pids.items()}
 
     def _listener(self, port: int) -> int | None:
         """Looked for once a minute, as that opens every process of the host; sooner where it is gone."""
@@ -141,11 +160,11 @@ class Holdings:
         return pid
 
 
-def _memory_of(gpus: Sequence[str], held: Mapping[str, Sequence[int | None]]) -> tuple[int, ...] | None:
+def _memory_of(gpus: Sequence[str], held: Mapping[str, Mapping[int, int | None]]) -> tuple[int, ...] | None:
     """Bytes of each GPU; null where one process does not tell."""
     sums: list[int] = []
     for gpu in gpus:
-        known = [memory for memory in held[gpu] if memory is not None]
+        known = [memory for memory in held[gpu].values() if memory is not None]
         if len(known) < len(held[gpu]):
             return None
         sums.append(sum(known))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import ModuleType
 
 from pipeline.errors import BreakevenError
 from pipeline.formats.frozen import Frozen
-from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Sample
+from pipeline.formats.spool import WHOLE_PPM, Event, Gap, Gpu, MigSlice, Sample, mig_part_ppm
 from pipeline.telemetry.clock import Clock, Instant
 from pipeline.telemetry.gpm import ALLOC, GET, METRICS, SUPPORT, Activity, Brackets, Gpm, Slice
 
@@ -94,6 +94,9 @@ class _Device:
         self.described: Gpu | None = None
         self.slices: tuple[Slice, ...] | None = None  # of a GPU in MIG, where its layout is known
         self.told_slices: tuple[Slice, ...] | None = None
+        self.instances_of_pids: dict[int, tuple[int, ...]] = {}  # of MIG: on which GPU instances each process is
+        self.instance_memory_bytes: dict[int, int | None] = {}  # in use of each GPU instance of MIG
+        self.held_instances: frozenset[int] | None = None  # of MIG, when they were last looked at
         self.brackets = Brackets()
         self.condition: dict[str, Any] = {}
 
@@ -227,6 +230,10 @@ class Sampler:
         that it held, null where the driver does not say; without GPUs that do not tell them."""
         return {device.uuid: device.pids for device in self._devices if device.pids is not None}
 
+    def instances(self) -> Mapping[str, Mapping[int, tuple[int, ...]]]:
+        """GPU UUID -> PID -> the GPU instances of MIG that the process is on; without GPUs that are not in MIG."""
+        return {device.uuid: device.instances_of_pids for device in self._devices if device.instances_of_pids}
+
     def _version(self) -> str | None:
         """The driver's version; as it was where this call alone fails, since each GPU says for itself how it is."""
         try:
@@ -296,11 +303,13 @@ class Sampler:
                 compute_process_count=_believed(
                     device, memory, is_active_known=util_gpu_pct is not None or gpm.sm_ppm is not None
                 ),
+                mig_held_ppm=_held_ppm(device),
                 health="ok",
                 samples_lost=samples_lost,
             )
         except _GpuError as error:
-            device.pids = None
+            device.pids = device.held_instances = None
+            device.instances_of_pids = {}
             device.brackets.taken.clear()  # what the GPU did while it was not well is in no interval
             yield Sample(interval_ms=interval_ms, gpu_uuid=device.uuid, health=str(error))
             return
@@ -327,6 +336,7 @@ class Sampler:
         most = self._ask(device, "nvmlDeviceGetMaxMigDeviceCount", device.handle)
         listing = "nvmlDeviceGetMigDeviceHandleByIndex"
         slices: list[Slice] = []
+        device.instance_memory_bytes = {}
         for place in range(most or 0):
             handle = self._ask(device, listing, device.handle, place)
             if handle is None:
@@ -336,6 +346,8 @@ class Sampler:
             found = self._ask(device, "nvmlDeviceGetAttributes_v2", handle)
             if uuid is None or number is None or found is None:
                 return None
+            memory = self._ask(device, "nvmlDeviceGetMemoryInfo", handle, self._nvml.nvmlMemory_v2, of="a slice")
+            device.instance_memory_bytes[int(number)] = None if memory is None else int(memory.used)
             slices.append(
                 Slice(
                     uuid=_text(uuid),
@@ -367,6 +379,8 @@ class Sampler:
         processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v3", device.handle)
         if processes is None and "nvmlDeviceGetComputeRunningProcesses_v3" in device.refused:
             processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v2", device.handle)
+        device.held_instances = self._held_instances(device, processes)
+        device.instances_of_pids = _instances_of_pids(processes or ()) if device.is_mig else {}
         if processes is None:
             device.pids = None
             return
@@ -376,6 +390,24 @@ class Sampler:
             before = held.get(pid, 0)
             held[pid] = None if memory is None or before is None else before + memory
         device.pids = tuple(sorted(held.items()))
+
+    def _held_instances(self, device: _Device, processes: list[Any] | None) -> frozenset[int] | None:
+        """GPU instances of MIG that a compute process is on, or whose memory one uses that is not seen from here.
+
+        Null where the driver does not say of a process on which one it is, or of one without any what memory is in use.
+
+        Of a GPU in MIG the driver lists the processes of all instances to who may see them, each with its instance:
+        nvml.h, nvmlDeviceGetComputeRunningProcesses_v3 and nvmlProcessInfo_t.
+        """
+        if device.slices is None or processes is None:
+            return None
+        found = {int(process.gpuInstanceId) for process in processes}
+        for instance, memory_bytes in device.instance_memory_bytes.items():
+            if memory_bytes is not None and memory_bytes > _HELD_BYTES:
+                found.add(instance)
+            elif memory_bytes is None and instance not in found:
+                return None
+        return frozenset(found) if found <= set(device.instance_memory_bytes) else None
 
     def _read_condition(self, device: _Device) -> None:
         """Firmware, memory errors and rows taken out of use. What is not told this time stays as it was told last."""
@@ -479,9 +511,12 @@ class Sampler:
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, device: _Device, name: str, *arguments: Any) -> Any:
-        """One call of one GPU. None where it gives nothing, now or ever; _GpuError where the GPU is not well."""
-        if name in device.refused:
+    def _ask(self, device: _Device, name: str, *arguments: Any, of: str = "") -> Any:
+        """One call of one GPU, or of a part of it. None where it gives nothing, now or ever; _GpuError where the GPU is
+        not well.
+        """
+        asked = f"{name} of {of}" if of else name
+        if asked in device.refused:
             return None
         try:
             return getattr(self._nvml, name)(*arguments)
@@ -490,7 +525,7 @@ class Sampler:
             if error.value in _HEALTH:
                 raise _GpuError(_HEALTH[error.value]) from None
             if error.value in _NEVER:
-                device.refused[name] = _NEVER[error.value]
+                device.refused[asked] = _NEVER[error.value]
             return None
 
     def _asked(self, name: str, call: Callable[[], Any]) -> Any:
@@ -518,6 +553,22 @@ def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | N
     if count is None or device.is_mig or (count > 0 and not is_active_known):
         return None
     return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
+
+
+def _instances_of_pids(processes: Iterable[Any]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, set[int]] = {}
+    for process in processes:
+        found.setdefault(int(process.pid), set()).add(int(process.gpuInstanceId))
+    return {pid: tuple(sorted(instances)) for pid, instances in found.items()}
+
+
+def _held_ppm(device: _Device) -> int | None:
+    """The part of a GPU in MIG that its held slices are, with those whose SMs have worked since they were looked at."""
+    if device.held_instances is None or device.slices is None:
+        return None
+    held = device.held_instances | device.brackets.busy
+    parts = {one.gpu_instance_id: mig_part_ppm(one.slice_count, one.of_slice_count) for one in device.slices}
+    return min(sum(part for instance, part in parts.items() if instance in held), WHOLE_PPM)
 
 
 def _memory_of(process: Any) -> int | None:

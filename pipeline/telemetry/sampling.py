@@ -54,9 +54,10 @@ def _sample(sampler: Sampler, clock: Clock, *, cadence_ms: int) -> None:
         _say({"beat": "reading"})
         lines = [_line(reading) for reading in sampler.read()]
         _write("".join(lines))
-        if sampler.holders() != told:
-            told = sampler.holders()
-            _write(json.dumps({"processes": told}) + "\n")
+        holders = {"processes": sampler.holders(), "instances": sampler.instances()}
+        if holders != told:
+            told = holders
+            _write(json.dumps(holders) + "\n")
 
 
 def _line(reading: Reading) -> str:

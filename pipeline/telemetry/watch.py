@@ -27,8 +27,9 @@ _CHUNK_BYTES = 65_536
 Spawn = Callable[[frozenset[str]], Child]
 Write = Callable[[Record, Instant], None]
 Say = Callable[[str], None]
-# GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say.
-Processes = Callable[[dict[str, dict[int, int | None]]], None]
+# GPU UUID -> its compute processes: PID -> bytes held of its memory, null where the driver does not say; and of GPUs in
+# MIG, PID -> the GPU instances that it is on.
+Processes = Callable[[dict[str, dict[int, int | None]], dict[str, dict[int, tuple[int, ...]]]], None]
 
 
 def spawn_sampler(*, cadence_ms: int) -> Spawn:
@@ -54,7 +55,7 @@ class SamplerWatch:
         write: Write,
         say: Say,
         now: Instant,
-        processes: Processes = lambda _: None,
+        processes: Processes = lambda *_: None,
     ) -> None:
         self._spawn = spawn
         self._processes = processes
@@ -140,7 +141,11 @@ class SamplerWatch:
             self._gap(message["failed"], now)
             return
         if "processes" in message:
-            self._processes({str(uuid): _held(pids) for uuid, pids in message["processes"].items()})
+            instances = {
+                str(uuid): {int(pid): tuple(map(int, found)) for pid, found in pids.items()}
+                for uuid, pids in message["instances"].items()
+            }
+            self._processes({str(uuid): _held(pids) for uuid, pids in message["processes"].items()}, instances)
             return
         if "record" not in message:
             return

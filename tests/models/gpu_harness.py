@@ -80,6 +80,7 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "dram_active_ppm": WHOLE,
         "clocks_event_reasons": WHOLE,
         "compute_process_count": WHOLE,
+        "mig_held_ppm": WHOLE,
         "health": TEXT,
         "samples_lost": WHOLE,
         "other_columns": TEXT,

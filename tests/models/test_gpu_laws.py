@@ -106,6 +106,7 @@ def _samples(dice: random.Random, *, node: int, gpu: str, agent: int, start_hour
             agent_start_id=f"agent-{node}-{agent}",
             sequence_number=1000 * int(gpu[-1]) + index,
             compute_process_count=dice.choice([0, 1, None]),
+            mig_held_ppm=dice.choice([None, None, 1_000_000 * dice.randint(0, 7) // 7]),
             util_gpu_pct=dice.choice([0, 50, 95, 95, None]),
             sm_active_ppm=dice.choice([None, 0, 0, 300_000]),
             power_milliwatts=dice.choice([None, 100_000, 400_000]),

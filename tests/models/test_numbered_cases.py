@@ -47,8 +47,17 @@ def two_deployments() -> dict[str, list[gpu.Row]]:
     }
 
 
-@pytest.mark.parametrize(("processes", "rest"), [(0, "unallocated"), (2, "held_other")])
-def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_no_deployments(cache: Path, processes: int, rest: str) -> None:
+@pytest.mark.parametrize(
+    ("told_of_slices", "rest"),
+    [
+        (3_000_000 // 7 + 2_000_000 // 7, "unallocated"),
+        (1_000_000, "held_other"),  # something else is on the other slices
+        (None, "held_other"),  # of an agent before it counted by slices: memory of the whole GPU is in use
+    ],
+)
+def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_no_deployments(
+    cache: Path, told_of_slices: int | None, rest: str
+) -> None:
     """Case 6: 3g and 2g of 7 for $12.29, and 3.51 of no deployment. B18. A slice is told in millionths of its GPU."""
     told = [
         *serving(0, 1, target="a", model_name="a", gpu_shares_ppm=f"[{3_000_000 // 7}]"),
@@ -59,7 +68,9 @@ def test_slices_of_a_gpu_cost_their_part_and_the_rest_is_no_deployments(cache: P
         cache,
         **two_deployments(),
         **{
-            gpu.SAMPLES: gpu.watched(0, 1, compute_process_count=processes),
+            gpu.SAMPLES: gpu.watched(
+                0, 1, compute_process_count=None, sm_active_ppm=300_000, mig_held_ppm=told_of_slices
+            ),
             gpu.SCRAPES: told,
             gpu.INVOICE_LINES: [bill],
         },

@@ -40,12 +40,6 @@ CASES = {
     30: "any weights, any sign",
 }
 
-# What of an example cannot be had from what there is to read, and why.
-NOTES = {
-    6: "the 3.51 are idle where no process is on the GPU. Processes are counted by the GPU: beside slices in use, the "
-    "rest of it reads as held by something else, at the same amount",
-}
-
 _NUMBER = re.compile(r"\bCase ([1-9][0-9]?)\b")
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.numbered_cases import CASES, NOTES, shown
+from tests.numbered_cases import CASES, shown
 
 
 def main(wanted: list[str]) -> int:
@@ -16,8 +16,6 @@ def main(wanted: list[str]) -> int:
         print(f"{number:2}  {CASES[number]} ({len(found[number])} tests)")
         for test in found[number]:
             print(f"      {test}")
-        if number in NOTES:
-            print(f"      Note: {NOTES[number]}.")
     return int(any(not found[number] for number in CASES))
 
 

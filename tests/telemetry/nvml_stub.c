@@ -8,6 +8,7 @@
  *   hang.FUNCTION 1                it does not return while the line is there
  *   gpuI.util|mem_util|power|energy|memory|processes|mig|reasons N
  *   gpuI.pid N                     the PID of its first process (4000); the others follow
+ *   gpuI.processJ.gi N             the GPU instance that its J-th process is on (none)
  *   gpuI.held N                    bytes that each of its processes holds (a driver that does not say)
  *   gpuI.samples N                 how many utilization samples lie in the buffer, 100 ms apart, ending at gpuI.now_us
  *   gpuI.sample N                  the value of each (gpuI.util)
@@ -15,6 +16,7 @@
  *   gpuI.gpm 1                     it is a Hopper: GPM is there; gpuI.gpm_ms|gpm_sm|gpm_tensor|gpm_dram N: a clock in ms, and
  *                                  in how many of them each has worked; gpuI.giJ.gpm_...: the same of GPU instance J
  *   gpuI.sliceK GI SLICES SMS MIB  the K-th MIG device: its GPU instance, how many slices, SMs and MiB that is
+ *   gpuI.giJ.memory N              bytes of instance J that are in use; gpuI.rc.slice_memory N: what that call returns
  *   gpuI.ecc|rows|rows_pending|rows_failed N
  *   xid N GPU CODE                 the N-th event of the host is this XID of this GPU
  */
@@ -154,8 +156,19 @@ int nvmlDeviceGetSamples(device_t *device, int kind, u64 last_us, int *type, uns
 
 typedef struct { unsigned version; u64 total, reserved, free, used; } memory_t;
 
+static int mig_device(const device_t *device, long long found[4]);
+
 int nvmlDeviceGetMemoryInfo_v2(device_t *device, memory_t *memory) {
+    long long found[4];
+    char key[32];
     BEGIN(device);
+    if (device->slice) {
+        if (!mig_device(device, found)) return 6;
+        snprintf(key, sizeof key, "gi%lld.memory", found[0]);
+        memset(memory, 0, sizeof *memory);
+        memory->used = (u64)of_gpu(device, key, 0);
+        return (int)of_gpu(device, "rc.slice_memory", 0);
+    }
     memory->total = 85520809984ULL;
     memory->reserved = 536870912ULL;
     memory->used = (u64)of_gpu(device, "memory", 0);
@@ -331,12 +344,16 @@ typedef struct { unsigned pid; u64 used_bytes; unsigned gpu_instance, compute_in
 
 int nvmlDeviceGetComputeRunningProcesses_v3(device_t *device, unsigned *count, process_t *processes) {
     unsigned running = (unsigned)of_gpu(device, "processes", 0), i;
+    char key[32];
     BEGIN(device);
     if (running && !processes) { *count = running; return 7; }
     for (i = 0; i < running && i < *count; i++) {
         memset(&processes[i], 0, sizeof processes[i]);
         processes[i].pid = (unsigned)of_gpu(device, "pid", 4000) + i;
         processes[i].used_bytes = (u64)of_gpu(device, "held", -1);
+        snprintf(key, sizeof key, "process%u.gi", i);
+        processes[i].gpu_instance = (unsigned)of_gpu(device, key, 0xFFFFFFFFLL);
+        processes[i].compute_instance = processes[i].gpu_instance == 0xFFFFFFFFU ? 0xFFFFFFFFU : 0;
     }
     *count = running;
     return 0;

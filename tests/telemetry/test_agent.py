@@ -242,6 +242,25 @@ def test_an_engine_is_recorded_with_the_gpus_on_which_its_own_process_computes(
     assert found["gpu_memory_bytes"] == [70_000_000_000]
 
 
+def test_an_engine_on_a_slice_is_recorded_with_its_part_and_the_gpu_is_held_as_far_as_that(
+    start: Callable[..., Agent], stub: Stub
+) -> None:
+    """The engine is a thread of this process, which the driver lists on the slice of four; that of two is free."""
+    stub.set({"gpu0.mig": 1, "gpu0.slice0": "3 4 64 40320", "gpu0.slice1": "5 2 32 20096", "gpu0.gpm": 1})
+    stub.set({"gpu0.processes": 1, "gpu0.pid": os.getpid(), "gpu0.process0.gi": 3, "gpu0.held": 30_000_000_000})
+    with engine() as (address, _):
+        agent = start("--engine", f"http://{address}", "--scrape-every", "0.2")
+        found = agent.wait_for(lambda record: record["record"] == "scrape" and record["gpu_uuids"] is not None)
+        sample = agent.wait_for(is_sample)
+        agent.stop()
+    assert (found["gpu_uuids"], found["gpu_shares_ppm"], found["gpu_method"]) == (
+        [UUIDS[0]],
+        [571_428],
+        "compute_pids",
+    )
+    assert (sample["mig_held_ppm"], sample["compute_process_count"]) == (571_428, None)
+
+
 def test_asked_for_a_port_it_says_there_how_it_is_and_opens_none_otherwise(start: Callable[..., Agent]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

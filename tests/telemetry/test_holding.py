@@ -142,10 +142,30 @@ def test_an_engine_on_this_host_is_on_the_gpus_where_it_or_what_it_started_compu
 ) -> None:
     processes = {10: 1, 11: 10, 12: 11, 13: 10, 99: 1}
     known = holdings(proc=proc_of(tmp_path, processes, listener=10, port=8000))
-    known.processes(pids)
+    known.processes(pids, {})
     found = known.of("chat-0", URL)
     assert (found and found.gpu_uuids) == expected
     assert (found and found.method) == (expected and "compute_pids")
     assert (found and found.memory_bytes) == memory
     assert known.of("chat-0", "http://10.0.0.5:8000/metrics") is None  # another host's processes are not seen here
     assert known.of("chat-0", "http://127.0.0.1:8001/metrics") is None
+
+
+@pytest.mark.parametrize(
+    ("instances", "expected"),
+    [
+        ({10: [3], 11: [3]}, 428_571),  # its workers are on the slice that it is on
+        ({10: [3], 11: [5]}, 714_285),
+        ({10: [3, 5], 11: [3]}, 714_285),
+        ({10: [3]}, 1_000_000),  # of one of them nobody says on which
+        ({10: [3], 11: [4]}, 1_000_000),  # nor on one that the layout has not
+        ({}, 1_000_000),
+    ],
+)
+def test_an_engine_on_slices_has_their_parts_where_the_driver_says_on_which_its_processes_are(
+    tmp_path: Path, instances: Mapping[int, Sequence[int]], expected: int
+) -> None:
+    slices = [mig_slice("MIG-1", of=0, instance=3, count=3), mig_slice("MIG-2", of=0, instance=5, count=2)]
+    known = holdings([gpu(0), *slices], proc=proc_of(tmp_path, {10: 1, 11: 10, 99: 1}, listener=10, port=8000))
+    known.processes({"GPU-0": {10: 7, 11: 5, 99: 1}}, {"GPU-0": {**instances, 99: [5]}})
+    assert known.of("chat-0", URL) == Holding(("GPU-0",), (expected,), "compute_pids", (12,))

@@ -51,6 +51,7 @@ def test_a_sample_says_what_the_driver_said(stub: Stub, reads_of: ReadsOf) -> No
         "dram_active_ppm": None,
         "clocks_event_reasons": 4,
         "compute_process_count": 1,
+        "mig_held_ppm": None,
         "health": "ok",
         "samples_lost": None,
     }
@@ -422,6 +423,52 @@ def test_where_one_slices_activity_is_not_known_the_gpus_is_unknown_and_never_id
     assert (*activity(sample), sample["util_gpu_pct"], sample["compute_process_count"]) == (None,) * 5
 
 
+ON = {"gpu0.gpm": 0, "gpu0.gi3.memory": 40_000_000, "gpu0.gi5.memory": 0}
+FOUR_OF_SEVEN, TWO_OF_SEVEN = 571_428, 285_714
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, 0),
+        ({"gpu0.processes": 1, "gpu0.process0.gi": 3}, FOUR_OF_SEVEN),
+        ({"gpu0.processes": 1, "gpu0.process0.gi": 5}, TWO_OF_SEVEN),
+        ({"gpu0.processes": 3, **{f"gpu0.process{at}.gi": gi for at, gi in enumerate((3, 3, 5))}}, 857_142),
+        # Of another PID namespace: nobody is seen on it, and its memory is in use.
+        ({"gpu0.processes": 1, "gpu0.process0.gi": 5, "gpu0.gi3.memory": 20_000_000_000}, 857_142),
+        # It is not told on which one, or on one that is not there.
+        ({"gpu0.processes": 1}, None),
+        ({"gpu0.processes": 2, "gpu0.process0.gi": 3, "gpu0.process1.gi": 4}, None),
+        # Nobody sees the other processes, nor what memory their slices use.
+        ({"gpu0.processes": 1, "gpu0.process0.gi": 5, "gpu0.rc.slice_memory": 3}, None),
+        ({"gpu0.processes": 2, "gpu0.process0.gi": 5, "gpu0.process1.gi": 3, "gpu0.rc.slice_memory": 3}, 857_142),
+        ({"rc.nvmlDeviceGetComputeRunningProcesses_v3": 4, "rc.nvmlDeviceGetComputeRunningProcesses_v2": 4}, None),
+        ({"rc.nvmlDeviceGetAttributes_v2": 13}, None),
+        ({"gpu0.mig": 0, "gpu0.processes": 1}, None),
+    ],
+)
+def test_a_gpu_in_mig_is_held_as_far_as_its_slices_are_that_something_is_on(
+    stub: Stub, reads_of: ReadsOf, told: dict[str, object], expected: int | None
+) -> None:
+    stub.set({**SLICES, **ON, "gpu0.memory": 45_000_000_000, **told})
+    sample = reads_of(stub).sample()
+    assert sample["mig_held_ppm"] == expected
+    assert sample["memory_used_bytes"] == 45_000_000_000  # a call that a slice refuses is not refused of its GPU
+
+
+def test_a_slice_that_works_is_held_before_its_processes_are_counted_again(stub: Stub, reads_of: ReadsOf) -> None:
+    stub.set({**SLICES, **worked("gpu0.gi3", ms=1_000), **worked("gpu0.gi5", ms=1_000)})
+    reads = reads_of(stub)
+    stub.set({**worked("gpu0.gi3", ms=2_000), **worked("gpu0.gi5", ms=2_000, sm=500)})
+    assert reads.sample()["mig_held_ppm"] == TWO_OF_SEVEN
+    stub.set({**worked("gpu0.gi3", ms=3_000), **worked("gpu0.gi5", ms=3_000, sm=500)})
+    assert reads.sample()["mig_held_ppm"] == 0
+    stub.set({"gpu0.rc": 15})
+    assert reads.sample()["mig_held_ppm"] is None
+    stub.set({"gpu0.rc": None})
+    assert reads.sample()["mig_held_ppm"] is None  # until they are counted again
+
+
 def test_memory_errors_and_rows_out_of_use_are_told_when_they_change(stub: Stub, reads_of: ReadsOf) -> None:
     stub.set({"gpu0.ecc": 0, "gpu0.rows": 0})
     reads = reads_of(stub)
@@ -473,3 +520,15 @@ def test_the_activity_of_a_gpu_in_mig_is_within_what_its_slices_can_do(data: st.
     assert found <= -(-1_000_000 * sum(counts) // 7)
     assert (found == 0) == (not any(known))
     assert abs(found - sum(count * part for count, part in zip(counts, known, strict=True)) / 7) < 1
+
+
+def test_a_pynvml_that_looks_for_a_library_finds_it_although_the_search_is_not_imported_before() -> None:
+    code = (
+        "import sys\n"
+        "from pipeline.telemetry.sampler import load_nvml\n"
+        "nvml = load_nvml()\n"
+        "print('ctypes.util' in sys.modules, nvml.find_library('c'), 'ctypes.util' in sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, found, after = ran.stdout.split()
+    assert (before, found.startswith("libc"), after) == ("False", True, "True")
