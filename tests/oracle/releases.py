@@ -40,7 +40,9 @@ class _Replica:
     def work(self, tokens: Tokens) -> Fraction:
         if isinstance(self.seconds, Fraction):
             return sum(tokens.values()) * self.seconds
-        return sum((count * self.seconds[name] for name, count in tokens.items() if count), Fraction(0))
+        counted = [(count, self.seconds[name]) for name, count in tokens.items() if count]
+        whole = math.lcm(*(each.denominator for _, each in counted))
+        return Fraction(sum(count * each.numerator * (whole // each.denominator) for count, each in counted), whole)
 
     @property
     def hour(self) -> Fraction:
@@ -236,11 +238,12 @@ def _needed(declared: Mapping[str, Any], replica: _Replica, work: list[Fraction]
 def _above(replica: _Replica, hours: list[dict[str, int]], count: int) -> tuple[int, Fraction, int]:
     over, work, whole = 0, Fraction(0), Fraction(0)
     for tokens in hours:
-        above = replica.work(tokens) - count * replica.hour
-        if above > 0:
+        asked = replica.work(tokens)
+        if asked > count * replica.hour:
+            above = asked - count * replica.hour
             over += 1
             work += above
-            whole += sum(tokens.values()) * above / replica.work(tokens)
+            whole += sum(tokens.values()) * above / asked
     return over, work, round(whole)
 
 

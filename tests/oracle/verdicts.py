@@ -73,7 +73,9 @@ class Capacity(NamedTuple):
         rates = self.seconds_per_token
         if isinstance(rates, Fraction):
             return sum(tokens.values()) * rates
-        return sum((count * rates[name] for name, count in tokens.items()), Fraction(0))
+        counted = [(count, rates[name]) for name, count in tokens.items()]
+        whole = math.lcm(*(rate.denominator for _, rate in counted))
+        return Fraction(sum(count * rate.numerator * (whole // rate.denominator) for count, rate in counted), whole)
 
 
 class Stairs(NamedTuple):
