@@ -22,6 +22,8 @@ final as (
         currency as billing_currency,
         cast(payment_amount as decimal(38, 18)) as payment_cost,
         payment_currency,
+        exchange_from as exchange_from_currency,
+        exchange_to as exchange_to_currency,
         cast(exchange_rate as decimal(38, 18)) as issuer_fx_rate,
         try_cast(issued_on as date) as issued_on_date,
         try_cast(due_on as date) as due_on_date

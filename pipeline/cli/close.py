@@ -56,12 +56,13 @@ from pipeline.reports.closing import (
     exact_money,
     groups_of,
     invoice_in_words,
+    is_late,
     next_month,
     runs_of,
     state_of,
 )
 from pipeline.reports.figures import counted
-from pipeline.reports.invoice_rates import Converted, converted_invoices
+from pipeline.reports.invoice_rates import Converted, converted_invoices, why_inverted
 from pipeline.reports.questions import Questions
 
 # Without these, sums of lines are not those of the bills. That an invoice's lines add up is what a close is for.
@@ -267,6 +268,7 @@ def adjust(
 @_of_an_invoice
 @click.option("--rate", required=True, metavar="RATE", help="Of the reporting currency for one unit of the invoice's.")
 @click.option("--date", "rate_date", required=True, metavar="YYYY-MM-DD", help="The day that the rate is of.")
+@click.option("--insist", is_flag=True, help="It is meant, though it is nearer to the published rate turned round.")
 def rate(
     folder: Path | None,
     as_of: str | None,
@@ -276,8 +278,10 @@ def rate(
     invoice_id: str,
     rate: str,
     rate_date: str,
+    insist: bool,
 ) -> None:
-    """Say at which rate the issuer converts an invoice: it goes before the published one, and is kept with the close.
+    """Say at which rate the issuer converts an invoice: it goes before AWS's own and before the published one, and is
+    kept with the close.
 
     \b
     Examples:
@@ -290,9 +294,25 @@ def rate(
     except ValueError:
         raise click.BadParameter(f"{rate_date!r} is not a date like 2026-11-02.", param_hint="--date") from None
     reporting = entry.project.config.reporting_currency
+    if not insist:
+        _refuse_inverted(entry, amount, day, reporting)
     entry.land(RATE_EVENT, {"rate": rate, "reporting_currency": reporting, "rate_date": day.isoformat()})
     _say(f"Entered: {invoice_id} of {issuer} is converted at {format(amount, 'f')} {reporting} of {day}.")
     entry.say_what_is_odd()
+
+
+def _refuse_inverted(entry: "_Entry", rate: Decimal, day: date, reporting_currency: str) -> None:
+    """Raises BreakevenError for a rate that what was built knows to be the other way round."""
+    of = {"currency": entry.name.currency, "reporting_currency": reporting_currency}
+    if rate <= 0:
+        return
+    try:
+        with Questions(current_snapshot(entry.project)) as questions:
+            published = questions.ask("published_rate", day=day, **of).to_dicts()
+    except BuildError:
+        return
+    if (why := why_inverted(rate, published, **of)) is not None:
+        raise BreakevenError(printable(f"Not entered: {why}"))
 
 
 @dataclass(frozen=True)
@@ -551,6 +571,7 @@ class _Closing:
                 and self.issuer in (None, name.issuer)
                 and closing.close_of(name.month, name.issuer) is None
             },
+            stated=questions.ask("close_issuer_rates").to_dicts(),
             published=questions.ask("close_rates", **self.period).to_dicts(),
             is_over=is_over,
         )
@@ -661,7 +682,7 @@ class _Closing:
             yield f"{group.issuer}, {group.currency}:"
             for row in group.of(OFF, self.tolerances):
                 yield f"  {invoice_in_words(row)}"
-            has_several = sum(row["invoice_id"] is None for row in group.rows if row["status"] != LATE) > 1
+            has_several = sum(row["invoice_id"] is None for row in group.rows if not is_late(row)) > 1
             for row in group.of(UNKNOWN, self.tolerances):
                 yield f"  {invoice_in_words(row)}. {how_to_enter(row, has_several=has_several)}"
             own_days = [day for day in days if _is_of(day, group)]

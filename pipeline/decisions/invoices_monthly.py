@@ -15,7 +15,25 @@ from typing import Any
 import polars as pl
 
 from pipeline.build.closing_tables import SCHEMAS as CLOSING
-from pipeline.economics.closing import LATE, Adjustment, Invoice, Lines, Total, exact_sum, invoices_of
+from pipeline.decisions.aws_totals import (
+    ENTERED_BASIS,
+    EXPORT_BASIS,
+    Named,
+    known_at_close,
+    months_naming,
+    totals_of_aws,
+)
+from pipeline.economics.closing import (
+    LATE,
+    LATE_INVOICE,
+    RESIDUAL,
+    Adjustment,
+    Invoice,
+    Lines,
+    Total,
+    exact_sum,
+    invoices_of,
+)
 
 INPUTS = (
     "closing_adjustments",
@@ -48,7 +66,9 @@ READS: Mapping[str, str] = {
         from int_closed_month_changes
         group by billing_month_date, issuer, account, billing_currency, due_month_date""",
     "stg_aws_invoices__totals": """
-        select account, invoice_id, billing_currency, invoice_issuer, payable_cost, usage_date as billing_month_date
+        select
+            account, invoice_id, billing_currency, invoice_issuer, payable_cost, usage_date as billing_month_date,
+            issued_on_date
         from stg_aws_invoices__totals""",
     "stg_invoice_csv__totals": """
         select
@@ -65,8 +85,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
 
 Row = Mapping[str, Any]
 _INVOICES = "invoice_csv"
-_AWS_INVOICES = "aws_invoices"
-EXPORT_BASIS, ENTERED_BASIS = "export", "entered"
+_NO_LINE_NAMES_ONE = "lines_name_none"
 
 
 def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -76,14 +95,17 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     billed = frames["int_billed_lines_daily"].to_dicts()
     months = _invoice_months(billed)
     lines = [_lines(row, months, declared) for row in billed]
+    of_aws = list(totals_of_aws(frames["stg_aws_invoices__totals"].to_dicts(), billed, lines))
     totals = [
         *_stated_totals(frames["stg_invoice_csv__totals"].to_dicts(), months, declared),
-        *_totals_of_aws(frames["stg_aws_invoices__totals"].to_dicts(), lines),
+        *(total for total, _ in of_aws),
         *(_entered_total(row) for row in frames["closing_totals"].to_dicts()),
     ]
     adjustments = [_adjustment(row) for row in frames["closing_adjustments"].to_dicts()]
     open_totals = _one_each(one for one in totals if not closed.has(one))
-    late = {_named(one): one for one in _late_invoices(totals, lines, closed)}
+    known = known_at_close(of_aws, lines, closed)
+    unknown = [one for one in totals if _named(one) not in known]
+    late = {_named(one): one for one in _late_invoices(unknown, lines, closed)}
     found = invoices_of(
         [one for one in lines if not closed.has(one)],
         [one for one in open_totals if _named(one) not in late],
@@ -100,9 +122,6 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-_Named = tuple[date, str, str, str]
-
-
 @dataclass(frozen=True)
 class _Booked:
     """What closes have booked of an invoice. is_entered: a person said its total, which its export changes not."""
@@ -115,11 +134,14 @@ class _Booked:
 
 @dataclass(frozen=True)
 class _LateInvoice:
-    """An invoice of a closed month, as far as no close has booked it. due: the month in which it shows."""
+    """An invoice of a closed month, as far as no close has booked it. due: the month in which it shows. is_nameless: no
+    line of its month says which invoice it is on, so that none can ever be found of it.
+    """
 
     total: Total
     lines: Lines
     month: date
+    is_nameless: bool
 
     def row(self, totals: Iterable[Total], adjustments: Iterable[Adjustment]) -> dict[str, Any]:
         """With what was entered of it in the month in which it shows."""
@@ -127,10 +149,12 @@ class _LateInvoice:
         total = self.total if entered is None else _beside(replace(entered, account=self.total.account), self.total)
         own = [one for one in adjustments if _named(one) == _named(self)]
         (invoice,) = invoices_of([self.lines], [total], own)
+        if self.is_nameless and invoice.status == RESIDUAL:
+            invoice = replace(invoice, status=LATE_INVOICE, residual_name=_NO_LINE_NAMES_ONE)
         return {**_row(invoice), "account": self.total.account, "restated_month_date": self.month}
 
 
-def _named(one: Total | Adjustment | _LateInvoice) -> _Named:
+def _named(one: Total | Adjustment | _LateInvoice) -> Named:
     of = one.total if isinstance(one, _LateInvoice) else one
     return of.month, of.issuer, of.currency, of.invoice_id
 
@@ -147,6 +171,22 @@ class _Closed:
 
     def is_closed(self, month: date, issuer: str) -> bool:
         return (month, issuer) in self._by or (month, None) in self._by
+
+    def closed_on(self, month: date, issuer: str) -> date:
+        """The day on which it was closed."""
+        day: date = self._of(month, issuer)["closed_at"].date()
+        return day
+
+    def entered(self, month: date, issuer: str, currency: str, *, but: set[str]) -> list[Decimal]:
+        """What people entered for invoices of a closed month, beside those of these numbers."""
+        return [
+            row["invoice_cost"]
+            for row in self.invoices
+            if (row["billing_month_date"], row["issuer"], row["billing_currency"]) == (month, issuer, currency)
+            and row["total_basis"] == ENTERED_BASIS
+            and row["restated_month_date"] is None
+            and but.isdisjoint(row["invoice_id"].split(" + "))
+        ]
 
     def _of(self, month: date, issuer: str) -> Row:
         return self._by.get((month, issuer)) or self._by[month, None]
@@ -209,35 +249,6 @@ def _stated_totals(rows: Iterable[Row], months: Mapping[tuple[str, str], date], 
                 amount=row["payable_cost"],
                 basis=EXPORT_BASIS,
             )
-
-
-def _totals_of_aws(rows: Iterable[Row], lines: Iterable[Lines]) -> Iterable[Total]:
-    """Totals that AWS's invoicing states: of the lines that name the invoice, whose issuer is spelled as they do.
-
-    One that no line names is of its issuer, or of AWS, in its own month. Where lines of that month name their invoices,
-    those that name none yet are not on it; where an export names none at all, they are.
-    """
-    lines = list(lines)
-    named = {(line.invoice_id, line.currency): line for line in lines if line.invoice_id is not None}
-    naming = {(line.month, line.issuer, line.currency) for line in named.values()}
-    # Two sources that ask for one account say the same; where they do not, the later answer is beside the first.
-    for row in sorted(rows, key=lambda row: (row["billing_month_date"], row["invoice_id"], row["payable_cost"])):
-        line = named.get((row["invoice_id"], row["billing_currency"]))
-        month, issuer, account = row["billing_month_date"], row["invoice_issuer"] or "AWS", None
-        if line is not None:
-            month, issuer, account = line.month, line.issuer, line.account
-        elif (month, issuer, row["billing_currency"]) in naming:
-            # No account's own lines.
-            account = f"{_AWS_INVOICES}/{row['account']}"
-        yield Total(
-            month=month,
-            issuer=issuer,
-            account=account,
-            currency=row["billing_currency"],
-            invoice_id=row["invoice_id"],
-            amount=row["payable_cost"],
-            basis=EXPORT_BASIS,
-        )
 
 
 def _entered_total(row: Row) -> Total:
@@ -307,15 +318,17 @@ def _as_closed(row: Row, month: Row) -> dict[str, Any]:
     return {**row, "closed_at": month["closed_at"], "closed_snapshot_id": month["snapshot_id"]}
 
 
-def _late_invoices(totals: Iterable[Total], lines: Iterable[Lines], closed: _Closed) -> Iterable[_LateInvoice]:
+def _late_invoices(totals: Iterable[Total], lines: Sequence[Lines], closed: _Closed) -> Iterable[_LateInvoice]:
     """Invoices of closed months that state a total which no close has booked: what both it and its lines come to beyond
     what was booked of them. Invoices by lines and AWS state totals by themselves.
     """
-    said: dict[_Named, list[Lines]] = defaultdict(list)
+    said: dict[Named, list[Lines]] = defaultdict(list)
     for line in lines:
         if closed.has(line) and line.invoice_id is not None:
             said[line.month, line.issuer, line.currency, line.invoice_id].append(line)
     booked = _booked(closed.invoices)
+    naming = months_naming(lines)
+    nameless = {(line.month, line.issuer, line.currency) for line in lines} - naming
     for total in totals:
         name = _named(total)
         before = booked.get(name, _Booked())
@@ -336,12 +349,17 @@ def _late_invoices(totals: Iterable[Total], lines: Iterable[Lines], closed: _Clo
             charged_count=sum(line.charged_count for line in its),
             is_filtered=any(line.is_filtered for line in its),
         )
-        yield _LateInvoice(total=replace(total, month=due, amount=more), lines=lines_of_it, month=total.month)
+        yield _LateInvoice(
+            total=replace(total, month=due, amount=more),
+            lines=lines_of_it,
+            month=total.month,
+            is_nameless=(total.month, total.issuer, total.currency) in nameless,
+        )
 
 
-def _booked(rows: Iterable[Row]) -> dict[_Named, _Booked]:
+def _booked(rows: Iterable[Row]) -> dict[Named, _Booked]:
     """By the month that an invoice is of, whichever months have closed it and what came of it later."""
-    found: dict[_Named, _Booked] = {}
+    found: dict[Named, _Booked] = {}
     for row in rows:
         ids = [] if row["invoice_id"] is None else row["invoice_id"].split(" + ")
         for invoice_id in ids:

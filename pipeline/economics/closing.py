@@ -20,6 +20,8 @@ NO_TOTAL = "no_total"
 TIES_TO_EXPORT = "ties_to_export"
 NOTHING_BILLED = "nothing_billed"
 LATE = "late"
+# An invoice of a closed month that came since, where no line of that month says which invoice it is on.
+LATE_INVOICE = "late_invoice"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,3 +18,39 @@ def converted_once(parts: Sequence[Fraction], *, rate: Fraction, digits: int) ->
     if rate <= 0:
         raise ValueError(f"rate is {rate}: an amount has the same sign in every currency")
     return rounded_once([part * rate for part in parts], digits=digits)
+
+
+# How far a rate that is written with four digits may be from the quotient of the two amounts that it is between.
+_WRITTEN_SHORT = Fraction(1, 1000)
+# Nearer than this to what is published a rate is some day's, whichever way round it is.
+_SOME_DAYS = Fraction(1, 20)
+
+
+def stated_rate(rate: Fraction, *, amount: Fraction, paid: Fraction, digits: int) -> Fraction | None:
+    """What one unit of an invoice's currency is in the one it was paid in, as its issuer states the rate.
+
+    An issuer may state it either way round; which way, the two amounts say. None where it is neither: a rate that is
+    not theirs converts nothing. `digits`: minor units of what was paid.
+    """
+    if rate <= 0 or not amount or not paid:
+        return None
+    either_way = (rate, 1 / rate)
+    return next((one for one in either_way if _is_about(amount * one, paid, digits=digits)), None)
+
+
+def _is_about(converted: Fraction, paid: Fraction, *, digits: int) -> bool:
+    return abs(converted - paid) <= abs(paid) * _WRITTEN_SHORT + Fraction(1, 10**digits)
+
+
+def is_inverted(rate: Fraction, *, published: Fraction) -> bool:
+    """Whether a rate is far from the published one and nearer to its reciprocal: it was read the other way round.
+
+    Both are above zero; near and far as factors, so that either way round says the same.
+    """
+    off = _factor(rate, published)
+    return off > 1 + _SOME_DAYS and _factor(rate, 1 / published) < off
+
+
+def _factor(one: Fraction, other: Fraction) -> Fraction:
+    """How many times the larger is the smaller."""
+    return max(one / other, other / one)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.build.closing_tables import Closing
 from pipeline.economics import closing as economics
-from pipeline.economics.closing import LATE, NOTHING_BILLED, TIES_TO_EXPORT, exact_sum, is_within
+from pipeline.economics.closing import LATE, LATE_INVOICE, NOTHING_BILLED, TIES_TO_EXPORT, exact_sum, is_within
 from pipeline.formats import currency as currencies
 from pipeline.reports import figures
 
@@ -28,6 +28,7 @@ _RESIDUALS = {
     "unexplained": "unexplained",
     "no_line_of_it": "no line of it",
     "outside_the_export": "outside the export",
+    "lines_name_none": "lines name no invoice",
 }
 _MOST_DIGITS = 18
 _PRECISION = 80
@@ -47,9 +48,14 @@ class Tolerances:
         return {name: format(value, "f") for name, value in {"": self.of_all, **(self.by_currency or {})}.items()}
 
 
+def is_late(row: Row) -> bool:
+    """Whether it is of a closed month, and no invoice of this one: it holds nothing up."""
+    return row["status"] in (LATE, LATE_INVOICE)
+
+
 def state_of(row: Row, tolerances: Tolerances) -> str:
     """What an invoice is, within the tolerance."""
-    if row["status"] == LATE:
+    if is_late(row):
         return RESTATED
     if row["status"] == TIES_TO_EXPORT:
         return EXPORT
@@ -78,11 +84,11 @@ class Group:
 
     def in_words(self) -> str:
         """`anthropic, USD: ties. 1 invoice: total $15.78 = $15.00 in scope + ...`"""
-        invoices = [row for row in self.rows if row["status"] != LATE]
+        invoices = [row for row in self.rows if not is_late(row)]
         parts = [f"{self.issuer}, {self.currency}: {self.state}."]
         if invoices:
             parts.append(self._sum_of(invoices))
-        parts += [late_in_words(row) for row in self.rows if row["status"] == LATE]
+        parts += [late_in_words(row) for row in self.rows if is_late(row)]
         return " ".join(parts)
 
     def _sum_of(self, invoices: Sequence[Row]) -> str:
@@ -148,6 +154,12 @@ def invoice_in_words(row: Row) -> str:
 
 def late_in_words(row: Row) -> str:
     """What of a closed month shows in this one."""
+    if row["status"] == LATE_INVOICE:
+        total = exact_money(row["invoice_cost"], row["billing_currency"])
+        return (
+            f"Of {row['restated_month_date']:%Y-%m}, which is closed: invoice {row['invoice_id']} of {total} came "
+            "since, and no line of that month names the invoice that it is on."
+        )
     amount = exact_money(row["adjustments_cost"], row["billing_currency"])
     days = figures.counted(row["line_count"], "day")
     return f"Of {row['restated_month_date']:%Y-%m}, which is closed: {amount} on {days} of {row['account']}."

@@ -8,16 +8,18 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.build.closing_tables import EnteredRate, InvoiceName
-from pipeline.economics.invoice_conversion import converted_once
+from pipeline.economics.closing import exact_sum
+from pipeline.economics.invoice_conversion import converted_once, is_inverted, stated_rate
 from pipeline.formats.currency import minor_digits
 from pipeline.reports.closing import exact_money
 
 Row = Mapping[str, Any]
-ISSUER, PUBLISHED, PROVISIONAL = "issuer", "published", "provisional"
+ISSUER, AWS, PUBLISHED, PROVISIONAL = "issuer", "aws", "published", "provisional"
 # What the parts of an invoice are called; they sum to its total.
 PARTS = ("in_scope_cost", "out_of_scope_cost", "adjustments_cost", "residual_cost")
 _WORDS = {
     ISSUER: "the issuer's own",
+    AWS: "AWS's own",
     PUBLISHED: "published, the last of the month",
     PROVISIONAL: "provisional: the last that is published, the month is not over",
 }
@@ -59,21 +61,38 @@ class Converted:
         }
 
 
+@dataclass(frozen=True)
+class _Rate:
+    """Of the reporting currency for one unit of an invoice's; source: whose it is."""
+
+    rate: Fraction
+    day: date
+    source: str
+
+
 def converted_invoices(
     invoices: Iterable[Row],
     *,
     reporting_currency: str,
     entered: Mapping[InvoiceName, EnteredRate],
+    stated: Sequence[Row],
     published: Sequence[Row],
     is_over: bool,
 ) -> tuple[list[Converted], list[str]]:
     """The invoices whose totals are known and in another currency; and in words those without a rate, and rates without
     an invoice. `entered`: those of these invoices' month.
 
-    The issuer's own rate goes before the one that is published (`published`: the last of the month by currency). A
-    missing rate leaves that invoice unconverted, and no other.
+    A rate that somebody entered goes before the one that AWS states with its total (`stated`: rows of
+    `close_issuer_rates`), and that before the published one (`published`: the last of the month by currency). A missing
+    rate leaves that invoice unconverted, and no other.
     """
-    by_currency = {row["currency"]: row for row in published if row["reporting_currency"] == reporting_currency}
+    by_currency = {
+        row["currency"]: _Rate(
+            Fraction(row["multiplier"], row["divisor"]), row["rate_date"], PUBLISHED if is_over else PROVISIONAL
+        )
+        for row in published
+        if row["reporting_currency"] == reporting_currency and row["rate_date"] is not None
+    }
     found, lacking = [], []
     unused = dict(entered)
     for row in invoices:
@@ -81,29 +100,21 @@ def converted_invoices(
         if row["invoice_cost"] is None or row["invoice_id"] is None or currency == reporting_currency:
             continue
         name = InvoiceName(row["billing_month_date"], row["issuer"], currency, row["invoice_id"])
-        own, known = entered.get(name), by_currency.get(currency)
+        own = entered.get(name)
         if own is not None and own.reporting_currency == reporting_currency:
-            rate, day, source = Fraction(own.rate), own.rate_date, ISSUER
+            rate: _Rate | None = _Rate(Fraction(own.rate), own.rate_date, ISSUER)
             del unused[name]
-        elif known is not None and known["rate_date"] is not None:
-            rate, day = Fraction(known["multiplier"], known["divisor"]), known["rate_date"]
-            source = PUBLISHED if is_over else PROVISIONAL
         else:
+            rate, doubt = _of_aws(row, stated, reporting_currency)
+            lacking += [doubt] if doubt else []
+            rate = rate or by_currency.get(currency)
+        if rate is None:
             lacking.append(
                 f"{row['invoice_id']} of {row['issuer']}: no rate from {currency} to {reporting_currency} is published."
                 " `breakeven close rate` enters the invoice's own."
             )
             continue
-        digits = minor_digits(reporting_currency)
-        units = converted_once([Fraction(row[part]) for part in PARTS], rate=rate, digits=digits)
-        amounts = [Decimal(one).scaleb(-digits) for one in units]
-        total = Decimal(sum(units)).scaleb(-digits)
-        found.append(
-            Converted(
-                row["issuer"], row["invoice_id"], currency, reporting_currency, rate, day, source, total,
-                dict(zip(PARTS, amounts, strict=True)),
-            )
-        )  # fmt: skip
+        found.append(_converted(row, rate, reporting_currency))
     lacking += [
         f"The rate of {format(one.rate, 'f')} {one.reporting_currency} that was entered for {name.invoice_id} of "
         f"{name.issuer} converts nothing: no invoice of that name has a total in {name.currency} that becomes "
@@ -111,3 +122,78 @@ def converted_invoices(
         for name, one in sorted(unused.items())
     ]
     return found, lacking
+
+
+def _converted(row: Row, rate: _Rate, reporting_currency: str) -> Converted:
+    digits = minor_digits(reporting_currency)
+    units = converted_once([Fraction(row[part]) for part in PARTS], rate=rate.rate, digits=digits)
+    return Converted(
+        issuer=row["issuer"],
+        invoice_id=row["invoice_id"],
+        currency=row["billing_currency"],
+        reporting_currency=reporting_currency,
+        rate=rate.rate,
+        rate_date=rate.day,
+        rate_source=rate.source,
+        total=Decimal(sum(units)).scaleb(-digits),
+        parts={name: Decimal(one).scaleb(-digits) for name, one in zip(PARTS, units, strict=True)},
+    )
+
+
+def _of_aws(row: Row, stated: Sequence[Row], reporting_currency: str) -> tuple[_Rate | None, str | None]:
+    """The rate that AWS states of an invoice, where its total is that invoice's and the reporting currency is what is
+    paid; and in words why one that it states is not used. Several invoices that are one row have one rate or none.
+    """
+    ids = row["invoice_id"].split(" + ")
+    its = {
+        one["invoice_id"]: one
+        for one in stated
+        if one["invoice_id"] in ids and one["billing_currency"] == row["billing_currency"]
+    }
+    totals = {row["invoice_cost"], row["other_total_cost"]}
+    if its.keys() != set(ids) or exact_sum(one["payable_cost"] for one in its.values()) not in totals:
+        # Another issuer's invoice of the same number, or not all of these.
+        return None, None
+    if any(one["payment_currency"] != reporting_currency for one in its.values()):
+        return None, None
+    rates = {_verified(one) for one in its.values()}
+    days = [one["issued_on_date"] for one in its.values()]
+    if None in rates or len(rates) != 1 or None in days:
+        said = ", ".join(sorted({format(one["issuer_fx_rate"].normalize(), "f") for one in its.values()}))
+        return None, (
+            f"{row['invoice_id']} of {row['issuer']}: AWS states a rate of {said}, which is not what it converted its "
+            "total at, or not of one day; it is not used. `breakeven close rate` enters the invoice's own."
+        )
+    (rate,) = rates
+    return None if rate is None else _Rate(rate, max(days), AWS), None
+
+
+def _verified(one: Row) -> Fraction | None:
+    of = {one["exchange_from_currency"], one["exchange_to_currency"]} - {None}
+    if one["payable_cost"] is None or one["payment_cost"] is None:
+        return None
+    if not of <= {one["billing_currency"], one["payment_currency"]}:
+        return None
+    return stated_rate(
+        Fraction(one["issuer_fx_rate"]),
+        amount=Fraction(one["payable_cost"]),
+        paid=Fraction(one["payment_cost"]),
+        digits=minor_digits(one["payment_currency"]),
+    )
+
+
+def why_inverted(rate: Decimal, published: Sequence[Row], *, currency: str, reporting_currency: str) -> str | None:
+    """In words, with both figures, that a rate was read the other way round; None where it was not, or none is known.
+
+    `published`: the rows of the question `published_rate` for the day that the rate is of.
+    """
+    for row in published:
+        known = Fraction(row["multiplier"], row["divisor"])
+        if is_inverted(Fraction(rate), published=known):
+            return (
+                f"{format(rate, 'f')} is not what is published of {row['rate_date']}: one {currency} is "
+                f"{float(known):.6g} {reporting_currency}, and one {reporting_currency} is {float(1 / known):.6g} "
+                f"{currency}. --rate is of {reporting_currency} for one {currency}. If it is meant as it is, say "
+                "--insist."
+            )
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from pipeline.decisions import invoices_monthly
 from pipeline.landing.landing import as_event
 from pipeline.landing.records import Event
 from pipeline.paths import models_root, sql_root
+from pipeline.reports.closing import Tolerances, groups_of
 
 MONTHS = (date(2026, 9, 1), date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 1))
 _MONEY = pl.Decimal(38, 18)
@@ -43,7 +45,7 @@ _TOTALS = {
 _AWS_TOTALS = {
     **dict.fromkeys(("account", "invoice_id", "billing_currency", "invoice_issuer"), pl.String()),
     "payable_cost": _MONEY,
-    "usage_date": pl.Date(),
+    **dict.fromkeys(("usage_date", "issued_on_date"), pl.Date()),
 }
 _CHANGES = (models_root() / "intermediate" / "int_closed_month_changes.sql").read_text()
 _CLOSE_DAYS = (sql_root() / "reports" / "close_days.sql").read_text()
@@ -393,9 +395,11 @@ def test_a_source_that_is_declared_filtered_ties_to_its_export() -> None:
     ]
 
 
-def _of_aws(invoice: str, amount: str) -> dict[str, Any]:
-    return {"account": "totals", "invoice_id": invoice, "billing_currency": "USD", "invoice_issuer": "Amazon",
-            "payable_cost": Decimal(amount), "usage_date": MONTHS[0]}  # fmt: skip
+def _of_aws(
+    invoice: str, amount: str, *, issuer: str = "Amazon", issued: date | None = None, month: date = MONTHS[0]
+) -> dict[str, Any]:
+    return {"account": "totals", "invoice_id": invoice, "billing_currency": "USD", "invoice_issuer": issuer,
+            "payable_cost": Decimal(amount), "usage_date": month, "issued_on_date": issued}  # fmt: skip
 
 
 def test_where_an_export_names_no_invoice_the_totals_of_its_issuers_month_are_its() -> None:
@@ -406,12 +410,77 @@ def test_where_an_export_names_no_invoice_the_totals_of_its_issuers_month_are_it
     assert (row["invoice_id"], row["invoice_cost"], row["residual_cost"]) == ("A-1 + A-2", Decimal(10), Decimal("0.01"))
 
 
-def test_a_late_total_of_a_month_whose_lines_name_no_invoice_is_no_accounts() -> None:
-    """Law 7: its account is unknown, and not one that is called None."""
+def test_a_late_total_of_a_month_whose_lines_name_no_invoice_is_an_item_of_its_own_and_holds_nothing_up() -> None:
+    """Law 7: its account is unknown, and not one that is called None; no line can ever be found of it. Booked once."""
     company = Company(aws_totals=[_of_aws("A-1", "7.00"), _of_aws("A-2", "3.00")])
     company.state(MONTHS[0], "10", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="focus")
     company.close(MONTHS[0], datetime(2026, 10, 6, tzinfo=UTC))
     company.aws_totals.append(_of_aws("A-9", "4.00"))
     (late,) = company.look().of(MONTHS[1])
     assert (late["invoice_id"], late["account"], late["restated_month_date"]) == ("A-9", None, MONTHS[0])
-    assert (late["invoice_cost"], late["residual_cost"]) == (Decimal(4), Decimal(4))
+    assert (late["invoice_cost"], late["residual_cost"], late["residual_name"]) == (4, 4, "lines_name_none")
+    (group,) = groups_of([late], Tolerances())
+    assert (group.state, group.holds_up) == ("restates a closed month", False)
+    assert "Of 2026-09, which is closed: invoice A-9 of $4.00 came since" in group.in_words()
+    company.close(MONTHS[1], datetime(2026, 11, 6, tzinfo=UTC))
+    assert company.look().of(MONTHS[2]) == []
+
+
+def test_a_late_total_whose_lines_are_to_come_holds_its_month_up() -> None:
+    """Where lines say which invoice they are on, an invoice without any lacks them."""
+    company = Company(aws_totals=[_of_aws("A-1", "10.00")])
+    company.state(
+        MONTHS[0], "10", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="aws_cur2", invoice="A-1"
+    )
+    company.close(MONTHS[0], datetime(2026, 10, 6, tzinfo=UTC))
+    company.aws_totals.append(_of_aws("A-9", "4.00"))
+    (late,) = company.look().of(MONTHS[1])
+    assert (late["invoice_id"], late["residual_cost"], late["status"]) == ("A-9", 4, "residual")
+
+
+def _closed_under_other_names(*entered: str) -> Company:
+    """September of an export that names no invoice, closed with totals that somebody read off the documents."""
+    company = Company()
+    company.state(MONTHS[0], "10", at=datetime(2026, 10, 3, tzinfo=UTC), issuer="Amazon", source="focus")
+    for number, total in enumerate(entered, start=1):
+        about = {"month": "2026-09", "issuer": "Amazon", "invoice_id": f"sept-{number}", "total": total}
+        company.enter(TOTAL_EVENT, datetime(2026, 10, 5, number, tzinfo=UTC), **about)
+    company.close(MONTHS[0], datetime(2026, 10, 6, tzinfo=UTC))
+    return company
+
+
+@pytest.mark.parametrize(
+    ("entered", "stated", "late"),
+    [
+        (["10.00"], [("A-1", "10.00", None)], []),
+        (["7.00", "3.00"], [("A-2", "3.00", None), ("A-1", "7.00", None)], []),
+        (["10.00"], [("A-1", "7.00", None), ("A-2", "3.00", None)], []),
+        (["10.00"], [("A-1", "10.01", date(2026, 10, 3))], []),
+        (["10.00"], [("A-1", "10.00", None), ("A-9", "4.00", date(2026, 10, 20))], ["A-9"]),
+        (["10.00"], [("A-1", "10.01", date(2026, 10, 3)), ("A-9", "10.00", date(2026, 10, 20))], ["A-9"]),
+        (["10.00"], [("A-9", "4.00", None)], ["A-9"]),
+    ],
+)  # fmt: skip
+def test_a_month_that_was_closed_under_made_up_numbers_has_its_invoices_already(
+    entered: list[str], stated: list[tuple[str, str, date | None]], late: list[str]
+) -> None:
+    """AWS's totals are configured after the close: what was issued by then, or comes to what was entered, is of it."""
+    company = _closed_under_other_names(*entered)
+    company.aws_totals = [_of_aws(name, total, issued=issued) for name, total, issued in stated]
+    look = company.look()
+    assert [row["invoice_id"] for row in look.of(MONTHS[1])] == late
+    assert exactly(row["invoice_cost"] for row in look.of(MONTHS[0])) == 10
+
+
+def test_a_total_of_aws_is_of_aws_lines_and_of_no_other_issuers_of_that_number() -> None:
+    """Numbers are an issuer's own: a GPU provider's 77 of the same month is another invoice."""
+    company = Company(aws_totals=[_of_aws("77", "5.00", issuer="Amazon Web Services Inc")])
+    seen = datetime(2026, 10, 3, tzinfo=UTC)
+    company.invoice("77", "60.00", total="60.00", at=seen, day=MONTHS[0])
+    company.state(MONTHS[0], "2", at=seen, issuer="Azure", source="azure_cost_details", invoice="77", account="z")
+    rows = {row["issuer"]: row["invoice_cost"] for row in company.look().rows}
+    assert rows == {"gpu": 60, "Azure": None, "Amazon Web Services Inc": 5}
+    spelled = "Amazon Web Services, Inc."
+    company.state(MONTHS[0], "5", at=seen, issuer=spelled, source="focus", invoice="77", account="b")
+    rows = {row["issuer"]: row["invoice_cost"] for row in company.look().rows}
+    assert rows == {"gpu": 60, "Azure": None, spelled: 5}

@@ -6,7 +6,7 @@ from datetime import date
 from pipeline.economics.closing import LATE
 from pipeline.explain.traced import Named
 from pipeline.reports import figures
-from pipeline.reports.closing import EXPORT, OFF, TIES, UNKNOWN, Tolerances, exact_figure, state_of
+from pipeline.reports.closing import EXPORT, OFF, TIES, UNKNOWN, Tolerances, exact_figure, is_late, state_of
 from pipeline.reports.page import Column, Row, Section, Table
 from pipeline.reports.sections.month import MOST_LINES, Answer, Month, how_many_more, in_words
 
@@ -16,8 +16,8 @@ _TOLERANCES = Tolerances()
 def close(month: Month) -> Section:
     """What `breakeven close` says of the month, with the tolerance that it has where none is given."""
     rows = month.ask("close_invoices")
-    invoices = [row for row in rows if row["status"] != LATE]
-    late = [row for row in rows if row["status"] == LATE]
+    invoices = [row for row in rows if not is_late(row)]
+    late = [row for row in rows if is_late(row)]
     since = month.ask("close_restated")
     table = Table(
         name="close_invoices",
