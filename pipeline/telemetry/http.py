@@ -1,4 +1,4 @@
-"""One GET over HTTP/1.1, all of it under one deadline.
+"""One question over HTTP/1.1, all of it under one deadline.
 
 `http.client` waits for ever for a head that comes byte by byte, and is 2 MB of an agent with what it imports.
 
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 
 from pipeline.formats.frozen import Frozen
+from pipeline.telemetry.deadline import Deadline
 
 # What http.client allows of a head.
 _LONGEST_LINE = 65_536
 _MOST_LINES = 100
 _CHUNK_BYTES = 65_536
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: (.*))?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
@@ -40,22 +42,8 @@ class Answer(Frozen):
     body: bytes
 
 
-class Deadline:
-    """A moment by a clock that counts seconds."""
-
-    def __init__(self, monotonic: Callable[[], float], *, seconds: float) -> None:
-        self._monotonic = monotonic
-        self._ends = monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds, more than 0. TimeoutError where none are left."""
-        left = self._ends - self._monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-
-def get(
+def ask(
+    method: str,
     *,
     host: str,
     port: int,
@@ -72,9 +60,11 @@ def get(
     """
     if _BLANK.search(target) or _BLANK.search(host):
         raise AddressError("a blank or a control character")
+    if any(_CONTROL.search(value) for value in headers.values()):
+        raise ValueError("a header of the question holds a control character")
     with closing(_connected(host, port, is_tls=is_tls, deadline=deadline)) as connection:
-        connection.settimeout(deadline.left())
-        connection.sendall(_request(host, port, is_tls=is_tls, target=target, headers=headers))
+        deadline.give(connection)
+        connection.sendall(_request(method, host, port, is_tls=is_tls, target=target, headers=headers))
         return _answered(_Incoming(connection, deadline), most_bytes)
 
 
@@ -85,7 +75,7 @@ def _connected(host: str, port: int, *, is_tls: bool, deadline: Deadline) -> soc
     for family, kind, protocol, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)
         try:
-            connection.settimeout(deadline.left())
+            deadline.give(connection)
             connection.connect(address)
             return _secured(connection, host, deadline) if is_tls else connection
         except OSError as error:
@@ -101,14 +91,14 @@ def _secured(connection: socket.socket, host: str, deadline: Deadline) -> socket
         raise OSError("this Python has no TLS") from None
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    connection.settimeout(deadline.left())
+    deadline.give(connection)
     return context.wrap_socket(connection, server_hostname=host)
 
 
-def _request(host: str, port: int, *, is_tls: bool, target: str, headers: Mapping[str, str]) -> bytes:
+def _request(method: str, host: str, port: int, *, is_tls: bool, target: str, headers: Mapping[str, str]) -> bytes:
     named = f"[{host}]" if ":" in host else host if host.isascii() else host.encode("idna").decode("ascii")
     shown = named if port == (443 if is_tls else 80) else f"{named}:{port}"
-    lines = [f"GET {target} HTTP/1.1", f"Host: {shown}", "Accept-Encoding: identity", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {shown}", "Accept-Encoding: identity", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
@@ -232,7 +222,7 @@ class _Incoming:
         return bytes(self._held)
 
     def _more(self) -> bool:
-        self._connection.settimeout(self._deadline.left())
+        self._deadline.give(self._connection)
         chunk = self._connection.recv(_CHUNK_BYTES)
         self._held += chunk
         return bool(chunk)

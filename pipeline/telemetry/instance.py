@@ -1,19 +1,19 @@
 """What the provider's bill calls this machine, as the provider itself tells the machine: no key, no permission needed.
 
 A rented container has it in its environment, a virtual machine asks its metadata address, and only that of the provider
-that its firmware names. Plain sockets: an HTTP client is seven megabytes, for one short answer at the start.
+that its firmware names.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 from pipeline.formats.frozen import Frozen
+from pipeline.telemetry.deadline import Deadline
+from pipeline.telemetry.http import CutError, ask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def provider_resource(
     vendor = _VENDORS.get(_firmware(dmi, "sys_vendor").lower())
     if vendor is None:
         return None
-    said = _asked(vendor, address, deadline=time.monotonic() + seconds)
+    said = _asked(vendor, address, deadline=Deadline(seconds))
     if not said and vendor == "aws":
         # A container two hops away is not answered, and Nitro's firmware has the same id in it.
         said = _firmware(dmi, "board_asset_tag")
@@ -78,7 +78,7 @@ def _firmware(dmi: str | PathLike[str], name: str) -> str:
         return ""
 
 
-def _asked(vendor: str, address: tuple[str, int], *, deadline: float) -> str:
+def _asked(vendor: str, address: tuple[str, int], *, deadline: Deadline) -> str:
     if vendor == "gcp":
         return _answer(address, *_GCP_ID, deadline=deadline)
     if vendor == "azure":
@@ -89,38 +89,19 @@ def _asked(vendor: str, address: tuple[str, int], *, deadline: float) -> str:
     return _answer(address, "GET", _AWS_ID, {"X-aws-ec2-metadata-token": token}, deadline=deadline)
 
 
-def _answer(address: tuple[str, int], method: str, path: str, headers: Mapping[str, str], *, deadline: float) -> str:
+def _answer(address: tuple[str, int], method: str, path: str, headers: Mapping[str, str], *, deadline: Deadline) -> str:
     """The body of a 200; empty where there is none before the deadline."""
-    lines = [f"{method} {path} HTTP/1.0", f"Host: {address[0]}", *(f"{name}: {text}" for name, text in headers.items())]
-    content = b""
-    with suppress(OSError, UnicodeDecodeError, ValueError):
-        with socket.create_connection(address, timeout=_left(deadline)) as connection:
-            connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-            while len(content) <= _MOST_BYTES:
-                connection.settimeout(_left(deadline))
-                chunk = connection.recv(4_096)
-                if not chunk:
-                    break
-                content += chunk
-        head, found, body = content.partition(b"\r\n\r\n")
-        status = head.split(b"\r\n", 1)[0].split(b" ")
-        is_whole = bool(found) and len(content) <= _MOST_BYTES and _announced(head) in (None, len(body))
-        if is_whole and len(status) > 1 and status[1] == b"200":
-            return body.decode("ascii").strip()
+    with suppress(OSError, ValueError, CutError):
+        answer = ask(
+            method,
+            host=address[0],
+            port=address[1],
+            is_tls=False,
+            target=path,
+            headers=headers,
+            deadline=deadline,
+            most_bytes=_MOST_BYTES,
+        )
+        if answer.status == 200:
+            return answer.body.decode("ascii").strip()
     return ""
-
-
-def _announced(head: bytes) -> int | None:
-    """How long the body is said to be, in bytes; None where that is not said. ValueError where it is no length."""
-    for line in head.split(b"\r\n")[1:]:
-        name, _, said = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(said)
-    return None
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pipeline.errors import BreakevenError
 from pipeline.formats.spool import Gap, Gpu, Loss, Record, Sample, Scrape
 from pipeline.telemetry.clock import Instant
+from pipeline.telemetry.deadline import Deadline
 from pipeline.telemetry.spool import closed_files
 
 TYPE_CHECKING = False
@@ -134,12 +134,12 @@ class MetricsServer:
             except OSError:
                 return  # closed
             with connection, suppress(OSError):
-                self._answer(connection, deadline=time.monotonic() + _CLIENT_SECONDS)
+                self._answer(connection, deadline=Deadline(_CLIENT_SECONDS))
 
-    def _answer(self, connection: socket.socket, *, deadline: float) -> None:
+    def _answer(self, connection: socket.socket, *, deadline: Deadline) -> None:
         request = b""
         while b"\r\n\r\n" not in request and len(request) < _MOST_BYTES:
-            _give_until(connection, deadline)
+            deadline.give(connection)
             chunk = connection.recv(4_096)
             if not chunk:
                 return
@@ -149,16 +149,8 @@ class MetricsServer:
         body = self._exposition().encode() if is_known else b""
         head = f"HTTP/1.1 {'200 OK' if is_known else '404 Not Found'}\r\nContent-Type: text/plain; version=0.0.4\r\n"
         head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        _give_until(connection, deadline)
+        deadline.give(connection)
         connection.sendall(head.encode() + (b"" if method == b"HEAD" else body))
-
-
-def _give_until(connection: socket.socket, deadline: float) -> None:
-    """The time that is left of a request, for the next call. TimeoutError where there is none."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    connection.settimeout(left)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 from pipeline.formats.frozen import Frozen
+from pipeline.telemetry.deadline import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ class PodGpus(Frozen):
 def pod_gpus(path: str | PathLike[str] = SOCKET, *, seconds: float = 2.0) -> list[PodGpus]:
     """Every pod of this node that holds one, by its NVIDIA device plugin. OSError where the kubelet does not say it."""
     try:
-        return [found for found in pods_in(_listed(path, deadline=time.monotonic() + seconds)) if found.device_ids]
+        return [found for found in pods_in(_listed(path, deadline=Deadline(seconds))) if found.device_ids]
     except (ValueError, IndexError, struct.error) as error:
         raise OSError(f"{path}: what the kubelet answers is no list of pods: {error}") from None
 
 
-def _listed(path: str | PathLike[str], *, deadline: float) -> bytes:
+def _listed(path: str | PathLike[str], *, deadline: Deadline) -> bytes:
     headers = b"".join(b"\x00" + _literal(name) + _literal(value) for name, value in _REQUEST)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_left(deadline))
+        deadline.give(connection)
         connection.connect(str(path))
         connection.sendall(
             _PREFACE
@@ -71,7 +71,7 @@ def _listed(path: str | PathLike[str], *, deadline: float) -> bytes:
     return message[5:]
 
 
-def _answer(connection: socket.socket, *, deadline: float) -> bytes:
+def _answer(connection: socket.socket, *, deadline: Deadline) -> bytes:
     """The data of stream 1 up to its end."""
     content = b""
     while True:
@@ -93,22 +93,15 @@ def _answer(connection: socket.socket, *, deadline: float) -> bytes:
             return content
 
 
-def _exactly(connection: socket.socket, size: int, *, deadline: float) -> bytes:
+def _exactly(connection: socket.socket, size: int, *, deadline: Deadline) -> bytes:
     content = b""
     while len(content) < size:
-        connection.settimeout(_left(deadline))
+        deadline.give(connection)
         chunk = connection.recv(size - len(content))
         if not chunk:
             raise ValueError("it closed the connection")
         content += chunk
     return content
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the kubelet does not answer")
-    return left
 
 
 def _frame(kind: int, flags: int, payload: bytes, *, stream: int) -> bytes:

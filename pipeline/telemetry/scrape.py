@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import SourceError
 from pipeline.formats.masking import masked
-from pipeline.telemetry.http import AddressError, CutError, Deadline, get
+from pipeline.telemetry.deadline import Deadline
+from pipeline.telemetry.http import AddressError, CutError, ask
 
 # A busy engine of many adapters prints a few MB. More is not a scrape.
 _MOST_BYTES = 32 * 1024**2
@@ -46,13 +47,14 @@ def scrape(url: str, *, seconds: float, monotonic: Callable[[], float] = time.mo
     """The body of one answer, as text. ScrapeError where there is none within so many seconds, or it is not whole."""
     parts = urlsplit(url)
     try:
-        answer = get(
+        answer = ask(
+            "GET",
             host=parts.hostname or "",
             port=parts.port or (443 if parts.scheme == "https" else 80),
             is_tls=parts.scheme == "https",
             target=parts._replace(scheme="", netloc="", fragment="").geturl() or "/",
             headers={"Accept": _ACCEPT, **_authorization(parts.netloc)},
-            deadline=Deadline(monotonic, seconds=seconds),
+            deadline=Deadline(seconds, monotonic=monotonic),
             most_bytes=_MOST_BYTES,
         )
     except CutError as error:

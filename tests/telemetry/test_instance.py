@@ -116,6 +116,18 @@ def test_what_is_no_identifier_is_nothing(tmp_path: Path, said: tuple[int, str])
         assert provider_resource({}, dmi=firmware(tmp_path, "Google"), address=address) is None
 
 
+def test_a_token_that_would_be_two_headers_is_not_sent(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: str, _: dict[str, str]) -> tuple[int, str]:
+        asked.append(request)
+        return 200, "token\r\nX-Other: 1"
+
+    with metadata(answer) as address:
+        assert provider_resource({}, dmi=firmware(tmp_path, "Amazon EC2"), address=address) is None
+    assert asked == ["PUT /latest/api/token"]
+
+
 def test_an_answer_that_is_shorter_than_announced_names_no_machine(tmp_path: Path) -> None:
     for length, expected in ((19, None), (6, Resource("452003", "gcp"))):
         with metadata(lambda *_: (200, "452003"), length=length) as address:
