@@ -62,7 +62,7 @@ from pipeline.reports.closing import (
     state_of,
 )
 from pipeline.reports.figures import counted
-from pipeline.reports.invoice_rates import Converted, converted_invoices, why_inverted
+from pipeline.reports.invoice_rates import Converted, kept, month_conversions, rates_in_words, why_inverted
 from pipeline.reports.questions import Questions
 
 # Without these, sums of lines are not those of the bills. That an invoice's lines add up is what a close is for.
@@ -512,7 +512,7 @@ class _Closing:
                 return
             if not is_over:
                 self._print(groups)
-                self._conversions(questions, rows, closing, is_over=is_over)
+                self._conversions(questions, closing, is_over=is_over)
                 self._tell(f"{self.month:%Y-%m} is not over on {self.now:%Y-%m-%d}, and cannot be closed yet.")
                 return
             if not rows:
@@ -522,7 +522,7 @@ class _Closing:
             still_open = [row for row in rows if closing.close_of(self.month, row["issuer"]) is None]
             for (month, _), before in closing.closes.items():
                 self._say_converted(filter(self._is_meant, before.conversions if month == self.month else ()))
-            conversions = self._conversions(questions, still_open, closing, is_over=is_over)
+            conversions = self._conversions(questions, closing, is_over=is_over)
             self._refuse_unproven(snapshot, questions)
             held_up = [group for group in groups_of(still_open, self.tolerances) if group.holds_up]
             if held_up:
@@ -557,34 +557,33 @@ class _Closing:
             "changes only by adjustments in the first month after it that is open."
         )
 
-    def _conversions(
-        self, questions: Questions, rows: Sequence[Mapping[str, Any]], closing: Closing, *, is_over: bool
-    ) -> list[Converted]:
-        """Invoices in another currency than the reporting one, in that; what has no rate is said and stops nothing."""
-        found, lacking = converted_invoices(
-            rows,
+    def _conversions(self, questions: Questions, closing: Closing, *, is_over: bool) -> list[Converted]:
+        """Invoices in another currency than the reporting one, in that; what has no rate is said and stops nothing.
+        Returns those that no close has kept yet.
+        """
+        found, lacking = month_conversions(
+            questions.ask,
+            closing,
+            month=self.month,
             reporting_currency=self.project.config.reporting_currency,
-            entered={
-                name: one
-                for name, one in closing.rates.items()
-                if name.month == self.month
-                and self.issuer in (None, name.issuer)
-                and closing.close_of(name.month, name.issuer) is None
-            },
-            stated=questions.ask("close_issuer_rates").to_dicts(),
-            published=questions.ask("close_rates", **self.period).to_dicts(),
             is_over=is_over,
+            is_meant=self._is_of,
         )
-        for text in (*(one.in_words() for one in found), *lacking):
+        still_open = [one for one in found if closing.close_of(self.month, one.issuer) is None]
+        line = rates_in_words(found)
+        for text in (*(one.in_words() for one in still_open), *lacking, *filter(None, [line])):
             self._tell(f"  {text}")
-        return found
+        return still_open
 
     @property
     def _named(self) -> str:
         return f"{self.month:%Y-%m}" if self.issuer is None else f"{self.month:%Y-%m} of {self.issuer}"
 
     def _is_meant(self, row: Mapping[str, Any]) -> bool:
-        return self.issuer in (None, row["issuer"])
+        return self._is_of(row["issuer"])
+
+    def _is_of(self, issuer: str) -> bool:
+        return self.issuer in (None, issuer)
 
     def _refuse_what_came_meanwhile(self, before: Closing) -> None:
         """Somebody may have closed the month, or entered something of it, while this was built."""
@@ -641,9 +640,9 @@ class _Closing:
         ]
         return [*own, *due]
 
-    def _say_converted(self, kept: Iterable[Mapping[str, str]]) -> None:
+    def _say_converted(self, conversions: Iterable[Mapping[str, str]]) -> None:
         """What a close keeps of invoices in another currency, whatever rates are published since."""
-        for one in kept:
+        for one in conversions:
             total = exact_money(Decimal(one["total"]), one["reporting_currency"])
             self._tell(
                 f"  {one['invoice_id']} of {one['issuer']} came to {total} at {float(Fraction(one['rate'])):.8g} of "
@@ -656,7 +655,10 @@ class _Closing:
             f"{closed.sha256[:12]}; the figures above are those of then. All of them: breakeven report --month "
             f"{self.month:%Y-%m} --as-of {closed.snapshot_id}"
         )
-        self._say_converted(filter(self._is_meant, closed.conversions))
+        conversions = list(filter(self._is_meant, closed.conversions))
+        self._say_converted(conversions)
+        if (line := rates_in_words([kept(one) for one in conversions])) is not None:
+            self._tell(f"  {line}")
         for late in filter(self._is_meant, questions.ask("close_restated", **self.period).to_dicts()):
             if late["status"] != LATE:
                 self._tell(f"  Since then, in {late['billing_month_date']:%Y-%m}: {invoice_in_words(late)}.")

@@ -1,23 +1,28 @@
 """A month's invoices in the reporting currency: each at one rate, which is dated and says whose it is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline.build.closing_tables import EnteredRate, InvoiceName
+import polars as pl
+
+from pipeline.build.closing_tables import Closing, EnteredRate, InvoiceName
+from pipeline.economics.accrual import rounded_once
 from pipeline.economics.closing import exact_sum
 from pipeline.economics.invoice_conversion import converted_once, is_inverted, stated_rate
 from pipeline.formats.currency import minor_digits
-from pipeline.reports.closing import exact_money
+from pipeline.reports.closing import exact_money, next_month
+from pipeline.reports.figures import counted
 
 Row = Mapping[str, Any]
 ISSUER, AWS, PUBLISHED, PROVISIONAL = "issuer", "aws", "published", "provisional"
 # What the parts of an invoice are called; they sum to its total.
 PARTS = ("in_scope_cost", "out_of_scope_cost", "adjustments_cost", "residual_cost")
-_WORDS = {
+# Whose a rate is.
+WHOSE = {
     ISSUER: "the issuer's own",
     AWS: "AWS's own",
     PUBLISHED: "published, the last of the month",
@@ -38,12 +43,24 @@ class Converted:
     rate_source: str
     total: Decimal
     parts: Mapping[str, Decimal]
+    # What its lines are where each day has its own day's rate, as the cost tables have them; None where a day has none.
+    by_day: Decimal | None = None
+
+    @property
+    def lines(self) -> Decimal:
+        """What its lines come to at its own rate."""
+        return exact_sum(self.parts[name] for name in PARTS[:2])
+
+    @property
+    def of_rates(self) -> Decimal | None:
+        """What the two differ by: by_day + of_rates + adjustments + residual = total."""
+        return None if self.by_day is None else exact_sum((self.lines, self.by_day.copy_negate()))
 
     def in_words(self) -> str:
         """`INV-1 of acme: €17,825.20 at 0.864 of 2026-10-31 (the issuer's own).`"""
         return (
             f"{self.invoice_id} of {self.issuer}: {exact_money(self.total, self.reporting_currency)} at "
-            f"{float(self.rate):.8g} of {self.rate_date} ({_WORDS[self.rate_source]})."
+            f"{float(self.rate):.8g} of {self.rate_date} ({WHOSE[self.rate_source]})."
         )
 
     def body(self) -> dict[str, Any]:
@@ -57,8 +74,87 @@ class Converted:
             "rate_date": self.rate_date.isoformat(),
             "rate_source": self.rate_source,
             "total": format(self.total, "f"),
+            "by_day": None if self.by_day is None else format(self.by_day, "f"),
             **{name: format(amount, "f") for name, amount in self.parts.items()},
         }
+
+
+def month_conversions(
+    ask: Callable[..., pl.DataFrame],
+    closing: Closing,
+    *,
+    month: date,
+    reporting_currency: str,
+    is_over: bool,
+    is_meant: Callable[[str], bool] = lambda issuer: True,
+) -> tuple[list[Converted], list[str]]:
+    """A month's invoices in another currency than the reporting one, in that: as their close kept them, or as they
+    would be closed now; and in words what has no rate. `ask`: of a snapshot's questions; `is_meant`: whether an
+    issuer's are.
+    """
+    days = {"from_date": month, "to_date": next_month(month)}
+    rows = [row for row in ask("close_invoices", **days).to_dicts() if is_meant(row["issuer"])]
+    before = [
+        kept(said)
+        for (of, _), close in sorted(closing.closes.items(), key=lambda one: (one[0][0], one[0][1] or ""))
+        for said in (close.conversions if of == month else ())
+        if said["reporting_currency"] == reporting_currency and is_meant(said["issuer"])
+    ]
+    entered = {
+        name: one
+        for name, one in closing.rates.items()
+        if name.month == month and is_meant(name.issuer) and closing.close_of(month, name.issuer) is None
+    }
+    if not entered and all(row["billing_currency"] == reporting_currency for row in rows):
+        return before, []
+    found, lacking = converted_invoices(
+        [row for row in rows if closing.close_of(month, row["issuer"]) is None],
+        reporting_currency=reporting_currency,
+        entered=entered,
+        stated=ask("close_issuer_rates").to_dicts(),
+        published=ask("close_rates", **days).to_dicts(),
+        is_over=is_over,
+        days=ask("ledger_days", reporting_currency=reporting_currency, **days).to_dicts(),
+    )
+    return [*before, *found], lacking
+
+
+def kept(said: Mapping[str, Any]) -> Converted:
+    """What a close keeps of an invoice. Earlier releases kept no sum by day."""
+    by_day = said.get("by_day")
+    return Converted(
+        issuer=said["issuer"],
+        invoice_id=said["invoice_id"],
+        currency=said["billing_currency"],
+        reporting_currency=said["reporting_currency"],
+        rate=Fraction(said["rate"]),
+        rate_date=date.fromisoformat(said["rate_date"]),
+        rate_source=said["rate_source"],
+        total=Decimal(said["total"]),
+        parts={name: Decimal(said[name]) for name in PARTS},
+        by_day=None if by_day is None else Decimal(by_day),
+    )
+
+
+def rates_in_words(found: Sequence[Converted]) -> str | None:
+    """`Rates: marts by day €17,164.67, ledger at the invoices' rates €17,825.20, difference €660.53.` None where no
+    invoice is in another currency. An invoice of which a day has no rate is in none of the three.
+    """
+    known = [(one.by_day, one.lines, one.of_rates) for one in found if one.by_day is not None]
+    left = len(found) - len(known)
+    if not found:
+        return None
+    if not known:
+        return "Rates: no invoice in another currency has a rate on each of its days, so the marts have no sum of them."
+    currency = found[0].reporting_currency
+    by_day, lines, of_rates = (exact_money(exact_sum(map(_known, one)), currency) for one in zip(*known, strict=True))
+    more = f" {counted(left, 'invoice')} more {'has' if left == 1 else 'have'} days without a rate." if left else ""
+    return f"Rates: marts by day {by_day}, ledger at the invoices' rates {lines}, difference {of_rates}.{more}"
+
+
+def _known(amount: Decimal | None) -> Decimal:
+    assert amount is not None
+    return amount
 
 
 @dataclass(frozen=True)
@@ -78,13 +174,14 @@ def converted_invoices(
     stated: Sequence[Row],
     published: Sequence[Row],
     is_over: bool,
+    days: Sequence[Row] = (),
 ) -> tuple[list[Converted], list[str]]:
     """The invoices whose totals are known and in another currency; and in words those without a rate, and rates without
     an invoice. `entered`: those of these invoices' month.
 
     A rate that somebody entered goes before the one that AWS states with its total (`stated`: rows of
     `close_issuer_rates`), and that before the published one (`published`: the last of the month by currency). A missing
-    rate leaves that invoice unconverted, and no other.
+    rate leaves that invoice unconverted, and no other. `days`: rows of `ledger_days`.
     """
     by_currency = {
         row["currency"]: _Rate(
@@ -114,7 +211,7 @@ def converted_invoices(
                 " `breakeven close rate` enters the invoice's own."
             )
             continue
-        found.append(_converted(row, rate, reporting_currency))
+        found.append(_converted(row, rate, reporting_currency, days))
     lacking += [
         f"The rate of {format(one.rate, 'f')} {one.reporting_currency} that was entered for {name.invoice_id} of "
         f"{name.issuer} converts nothing: no invoice of that name has a total in {name.currency} that becomes "
@@ -124,7 +221,7 @@ def converted_invoices(
     return found, lacking
 
 
-def _converted(row: Row, rate: _Rate, reporting_currency: str) -> Converted:
+def _converted(row: Row, rate: _Rate, reporting_currency: str, days: Sequence[Row]) -> Converted:
     digits = minor_digits(reporting_currency)
     units = converted_once([Fraction(row[part]) for part in PARTS], rate=rate.rate, digits=digits)
     return Converted(
@@ -137,7 +234,29 @@ def _converted(row: Row, rate: _Rate, reporting_currency: str) -> Converted:
         rate_source=rate.source,
         total=Decimal(sum(units)).scaleb(-digits),
         parts={name: Decimal(one).scaleb(-digits) for name, one in zip(PARTS, units, strict=True)},
+        by_day=_by_day(row, days, digits=digits),
     )
+
+
+def _by_day(row: Row, days: Iterable[Row], *, digits: int) -> Decimal | None:
+    """An invoice's lines at the rate of each one's day, rounded once. None where a day has no rate, or where the days
+    that are known are not all of its lines: of an invoice by lines some are to come, of a late one some are booked.
+    """
+    its = [
+        one
+        for one in days
+        if (one["issuer"], one["billing_currency"]) == (row["issuer"], row["billing_currency"])
+        and row["account"] in (None, one["account"])
+    ]
+    named = [one for one in its if one["invoice_id"] == row["invoice_id"]]
+    lines = named or [one for one in its if one["invoice_id"] is None]
+    if exact_sum(one["cost"] for one in lines) != exact_sum((row["in_scope_cost"], row["out_of_scope_cost"])):
+        return None
+    if any(one["multiplier"] is None for one in lines):
+        return None
+    amounts = (Fraction(one["cost"]) * one["multiplier"] / one["divisor"] for one in lines)
+    (units,) = rounded_once([sum(amounts, Fraction(0))], digits=digits)
+    return Decimal(units).scaleb(-digits)
 
 
 def _of_aws(row: Row, stated: Sequence[Row], reporting_currency: str) -> tuple[_Rate | None, str | None]:

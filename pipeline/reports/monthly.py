@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from pipeline.build.closing_tables import Closing, closing_of
 from pipeline.build.files import swapped
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
@@ -157,6 +158,7 @@ def page_of(project: Project, snapshot: Snapshot, *, first_day: date, owned: Own
         quarantined=_quarantined(project, snapshot),
         first_day=first_day,
         done=_done(project, snapshot),
+        closing=_closing(project, snapshot),
         owned=owned,
     )
 
@@ -219,15 +221,18 @@ def report_page(
     quarantined: Sequence[QuarantineEntry],
     first_day: date,
     done: Sequence[Done] = (),
+    closing: Closing | None = None,
     owned: Owned | None = None,
 ) -> Page:
     """What the report of the month that begins on `first_day` says. Reads nothing but its arguments.
 
-    done: recommendations that somebody carried out by then, each with its subject. owned: whose statement it is.
+    done: recommendations that somebody carried out by then, each with its subject. closing: what was entered and closed
+    by then. owned: whose statement it is.
     """
     results = check_results(snapshot)
     with Questions(snapshot) as questions:
-        month = month_of(questions, results, config=config, first_day=first_day)
+        found = month_of(questions, results, config=config, first_day=first_day)
+        month = replace(found, closing=closing or Closing(), is_over=snapshot.as_of.date() >= found.to_date)
         statuses = {line["status"]: line["days_count"] for line in month.ask("day_status")}
         closed = [row["closed_at"] for row in month.ask("close_invoices") if row["closed_at"] is not None]
         if owned is None:
@@ -275,7 +280,8 @@ def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, firs
     days = {"from_date": first_day, "to_date": _next_month(first_day)}
     feeds = asks.ask("scope_feeds", **days).to_dicts()
     return Month(
-        **days,
+        from_date=days["from_date"],
+        to_date=days["to_date"],
         config=config,
         asks=asks,
         proof=Proof.of(results, feeds),
@@ -283,6 +289,11 @@ def month_of(asks: Asks, results: Sequence[CheckResult], *, config: Config, firs
             rate_notes(asks.ask("unknown_costs", **days).to_dicts(), asks.ask("rates", **days).to_dicts(), config)
         ),
     )
+
+
+def _closing(project: Project, snapshot: Snapshot) -> Closing:
+    """What was entered and closed by the moment of the snapshot."""
+    return closing_of(project.landing.contents().as_of(snapshot.as_of).events)
 
 
 def _done(project: Project, snapshot: Snapshot) -> list[Done]:

@@ -1,15 +1,24 @@
 """An invoice of AWS's in euros: at the rate that AWS states, at one that somebody enters, and what is no rate of it."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.build.closing_tables import CLOSE_EVENT
+from pipeline.build.closing_tables import CLOSE_EVENT, EnteredRate, InvoiceName
 from pipeline.cli import group
+from pipeline.decisions.graph import current_snapshot
+from pipeline.formats.currency import minor_digits
+from pipeline.reports.invoice_rates import converted_invoices
+from pipeline.reports.monthly import write_report
+from pipeline.reports.questions import Questions
 from tests.pipeline.small_project import SmallProject, source
 from tests.sources import cur2
 from tests.sources.cur2 import FolderPlace
@@ -126,3 +135,81 @@ def test_a_rate_that_is_turned_round_is_refused_with_both_figures(project: Small
     assert "at 1.157 of 2026-10-31" in words_of(close(made, "--month", "2026-10", "--dry-run"))
     # Of a day of which nothing is published nobody can tell.
     assert rate(made, "1.157", minute=2, day="2019-01-01").exit_code == 0
+
+
+def test_one_line_ties_the_marts_by_day_to_the_ledger_at_the_invoices_rate(project: SmallProject) -> None:
+    """Case 18: 10,000.00 / 1.25 + 10,631.02 / 1.16 = 17,164.67; 20,631.02 x 0.8640 = 17,825.20; 660.53 apart."""
+    made = stated(project, summary("21", "20631.02", **paid("17825.20", "0.8640")))
+    line = "Rates: marts by day €17,164.67, ledger at the invoices' rates €17,825.20, difference €660.53."
+    assert line in words_of(close(made, "--month", "2026-10", "--dry-run"))
+    snapshot = current_snapshot(made.project)
+    with Questions(snapshot) as questions:
+        (marts,) = questions.select("select sum(billed_cost_rc) as cost from fct_cloud_charges_daily").to_dicts()
+    assert round(marts["cost"], 2) == Decimal("17164.67")
+    before = write_report(made.project, snapshot, month="2026-10", now=NOW).read_text()
+    for said in ("17,164.67", "660.53", "17,825.20", "0.864 of 2026-11-03, AWS"):
+        assert said in before, said
+    assert close(made, "--month", "2026-10").exit_code == 0
+    (event,) = made.project.landing.events(CLOSE_EVENT)
+    (kept,) = event.body["conversions"]
+    assert (kept["by_day"], kept["in_scope_cost"], kept["out_of_scope_cost"]) == ("17164.67", "0.00", "17825.20")
+    # A rate that is published anew moves the marts, and not what was closed.
+    made.drop("ecb_rates", "ecb", "eurofxref-hist.csv", RATES.replace("1.25", "1.2").encode())
+    later = datetime(2026, 11, 6, 9, tzinfo=UTC)
+    made.run(now=later)
+    assert line in words_of(close(made, "--month", "2026-10", now="2026-11-06T09:30:00Z"))
+    after = write_report(made.project, current_snapshot(made.project), month="2026-10", now=later).read_text()
+    assert "660.53" in after
+
+
+def test_where_a_day_has_no_rate_the_marts_have_no_sum_and_the_line_says_so(project: SmallProject) -> None:
+    """Law 3: the ledger's figure stands, and no difference is made of half of the days."""
+    made = stated(project, summary("21", "20631.02", **paid("17825.20", "0.8640")))
+    made.drop("ecb_rates", "ecb", "eurofxref-hist.csv", b"Date,USD,\n2026-10-05,N/A,\n2026-10-20,1.16,\n")
+    made.run(now=datetime(2026, 11, 6, 9, tzinfo=UTC))
+    said = words_of(close(made, "--month", "2026-10", "--dry-run", now="2026-11-06T09:30:00Z"))
+    assert "€17,825.20 at 0.864 of 2026-11-03 (AWS's own)." in said
+    assert "Rates: no invoice in another currency has a rate on each of its days" in said
+
+
+PART = st.decimals(-(10**7), 10**7, places=6)
+
+
+@settings(max_examples=60)
+@given(
+    days=st.lists(st.tuples(PART, st.integers(1, 10**9), st.integers(1, 10**9)), min_size=1, max_size=6),
+    adjustments=PART, residual=PART, rate=st.integers(1, 10**6),
+    currency=st.sampled_from(["EUR", "JPY", "KWD"]),
+)  # fmt: skip
+def test_days_rates_adjustments_and_residual_are_the_total_in_whole_minor_units(
+    days: list[tuple[Decimal, int, int]], adjustments: Decimal, residual: Decimal, rate: int, currency: str
+) -> None:
+    """Exactly, whatever the rates of the days and of the invoice are."""
+    billed = sum((cost for cost, _, _ in days), Decimal(0))
+    row = {
+        "billing_month_date": date(2026, 10, 1), "issuer": "i", "account": "a", "billing_currency": "USD",
+        "invoice_id": "1", "in_scope_cost": billed, "out_of_scope_cost": Decimal(0), "adjustments_cost": adjustments,
+        "residual_cost": residual, "invoice_cost": billed + adjustments + residual, "other_total_cost": None,
+    }  # fmt: skip
+    name = InvoiceName(date(2026, 10, 1), "i", "USD", "1")
+    entered = EnteredRate(name, Decimal(rate) / 1000, currency, date(2026, 10, 31), NOW, "kim")
+    lines = [
+        {"issuer": "i", "account": "a", "billing_currency": "USD", "invoice_id": "1", "usage_date": date(2026, 10, day),
+         "cost": cost, "multiplier": multiplier, "divisor": divisor}
+        for day, (cost, multiplier, divisor) in enumerate(days, start=1)
+    ]  # fmt: skip
+    (found,), lacking = converted_invoices(
+        [row], reporting_currency=currency, entered={name: entered}, stated=[], published=[], is_over=True, days=lines
+    )
+    assert lacking == []
+    assert found.by_day is not None
+    assert found.of_rates is not None
+    assert found.by_day + found.of_rates + found.parts["adjustments_cost"] + found.parts["residual_cost"] == found.total
+    exact = sum((Fraction(cost) * multiplier / divisor for cost, multiplier, divisor in days), Fraction(0))
+    unit = Fraction(1, 10 ** minor_digits(currency))
+    assert abs(Fraction(found.by_day) - exact) <= unit / 2
+    (short,), _ = converted_invoices(
+        [row], reporting_currency=currency, entered={name: entered}, stated=[], published=[], is_over=True,
+        days=[{**line, "cost": line["cost"] + 1} for line in lines[:1]] + lines[1:],
+    )  # fmt: skip
+    assert short.by_day is None

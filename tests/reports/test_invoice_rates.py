@@ -13,7 +13,8 @@ OCTOBER = date(2026, 10, 1)
 def invoice(invoice_id: str | None, total: str | None, currency: str = "USD") -> dict[str, Any]:
     known = Decimal(total or "0")
     return {
-        "billing_month_date": OCTOBER, "issuer": "acme", "billing_currency": currency, "invoice_id": invoice_id,
+        "billing_month_date": OCTOBER, "issuer": "acme", "account": "a", "other_total_cost": None,
+        "billing_currency": currency, "invoice_id": invoice_id,
         "invoice_cost": None if total is None else known, "in_scope_cost": known - 1, "out_of_scope_cost": Decimal(1),
         "adjustments_cost": Decimal(0), "residual_cost": None if total is None else Decimal(0),
     }  # fmt: skip
@@ -36,7 +37,7 @@ def test_the_issuers_rate_goes_before_the_published_one_and_a_missing_one_stops_
         invoice("A", "100"), invoice("B", "100"), invoice("C", "1000", "JPY"), invoice("D", "5", "EUR"),
         invoice("E", None), invoice(None, "3"),
     ]  # fmt: skip
-    about: dict[str, Any] = {"reporting_currency": "EUR", "entered": {own.name: own}}
+    about: dict[str, Any] = {"reporting_currency": "EUR", "entered": {own.name: own}, "stated": []}
     found, lacking = converted_invoices(rows, published=[published("USD", (9, 10))], is_over=True, **about)
     assert [(one.invoice_id, one.total, one.rate_date.day, one.rate_source) for one in found] == [
         ("A", Decimal("86.40"), 2, "issuer"),
@@ -50,7 +51,7 @@ def test_the_issuers_rate_goes_before_the_published_one_and_a_missing_one_stops_
     assert (own_rate.rate_source, open_month.rate_source) == ("issuer", "provisional")
     # A rate to a currency that is no more reported in converts nothing.
     _, lacking = converted_invoices(
-        rows, reporting_currency="GBP", entered=about["entered"], published=[], is_over=True
+        rows, reporting_currency="GBP", entered=about["entered"], stated=[], published=[], is_over=True
     )
     assert [text.partition(":")[0] for text in lacking[:4]] == ["A of acme", "B of acme", "C of acme", "D of acme"]
     assert lacking[4:] == [
@@ -66,7 +67,7 @@ def test_a_rate_of_an_invoice_that_is_not_there_is_said() -> None:
         datetime(2026, 11, 3, tzinfo=UTC), "kim",
     )  # fmt: skip
     (converted,), said = converted_invoices(
-        [invoice("A", "100")], reporting_currency="EUR", entered={typed.name: typed},
+        [invoice("A", "100")], reporting_currency="EUR", entered={typed.name: typed}, stated=[],
         published=[published("USD", (9, 10))], is_over=True,
     )  # fmt: skip
     assert converted.rate_source == "published"

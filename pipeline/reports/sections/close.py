@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 
-from pipeline.economics.closing import LATE
+from pipeline.economics.closing import LATE, exact_sum
 from pipeline.explain.traced import Named
 from pipeline.reports import figures
 from pipeline.reports.closing import EXPORT, OFF, TIES, UNKNOWN, Tolerances, exact_figure, is_late, state_of
+from pipeline.reports.invoice_rates import WHOSE, Converted, month_conversions, rates_in_words
 from pipeline.reports.page import Column, Row, Section, Table
 from pipeline.reports.sections.month import MOST_LINES, Answer, Month, how_many_more, in_words
 
@@ -54,12 +56,83 @@ def close(month: Month) -> Section:
         empty="No bill of this month has come.",
         note=how_many_more(invoices),
     )
-    tables = [table, *_accruals(month)]
+    tables = [table, *_rates(month), *_accruals(month)]
     if late:
         tables.append(_late(late))
     if since:
         tables.append(_since(since))
     return Section("close", "Close", _sentence(invoices, late), tuple(tables))
+
+
+def _rates(month: Month) -> list[Table]:
+    """Invoices in other currencies in the reporting one, and what their days come to in the other tables of the report:
+    each day at its own rate, where the ledger has one rate an invoice.
+    """
+    found, _ = month_conversions(
+        month.asks.ask,
+        month.closing,
+        month=month.from_date,
+        reporting_currency=month.currency,
+        is_over=month.is_over,
+    )
+    line = rates_in_words(found)
+    if line is None:
+        return []
+    known = [one for one in found if one.by_day is not None]
+    table = Table(
+        name="close_rates",
+        caption="Invoices in other currencies: days at their own rates + rates = lines at the invoice's rate; + "
+        "adjustments and residual = total",
+        columns=(
+            Column("Issuer"),
+            Column("Invoice"),
+            Column("Rate"),
+            Column("Days at their own rates", month.currency, is_number=True, measure="billed"),
+            Column("Rates", month.currency, is_number=True, measure="billed"),
+            Column("Lines at its rate", month.currency, is_number=True, measure="billed"),
+            Column("Adjustments and residual", month.currency, is_number=True, measure="billed"),
+            Column("Total", month.currency, is_number=True, measure="billed"),
+        ),
+        rows=(
+            *(
+                Row(
+                    (
+                        figures.name(one.issuer),
+                        figures.name(one.invoice_id),
+                        f"{float(one.rate):.8g} of {one.rate_date}, {WHOSE[one.rate_source]}",
+                        *(_in_cents(amount, month.currency) for amount in _amounts(one)),
+                    )
+                )
+                for one in found[:MOST_LINES]
+            ),
+            Row(
+                (
+                    "Sum" if len(known) == len(found) else "Sum of those that are known whole",
+                    "",
+                    "",
+                    *(_in_cents(_sum(column), month.currency) for column in zip(*map(_amounts, known), strict=True)),
+                )
+                if known
+                else ("Sum", "", "", *(figures.UNKNOWN for _ in range(5))),
+                kind="total",
+            ),
+        ),
+        note=f"{line} {how_many_more(found)}".strip(),
+    )
+    return [table]
+
+
+def _amounts(one: Converted) -> tuple[Decimal | None, ...]:
+    beside = exact_sum((one.total, one.lines.copy_negate()))
+    return one.by_day, one.of_rates, one.lines, beside, one.total
+
+
+def _sum(amounts: Sequence[Decimal | None]) -> Decimal:
+    return exact_sum(amount for amount in amounts if amount is not None)
+
+
+def _in_cents(amount: Decimal | None, currency: str) -> str:
+    return figures.UNKNOWN if amount is None else figures.Written(exact_figure(amount, currency), amount)
 
 
 def _accruals(month: Month) -> list[Table]:

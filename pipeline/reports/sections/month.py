@@ -1,13 +1,14 @@
 """One month of one snapshot: its questions, its currency, and what its sections share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
 import polars as pl
 
+from pipeline.build.closing_tables import Closing
 from pipeline.config import Config
 from pipeline.reports import figures
 from pipeline.reports.proof import Proof
@@ -85,6 +86,9 @@ class Month:
     asks: Asks
     proof: Proof
     rate_notes: tuple[str, ...] = ()
+    # What was entered and closed by the moment of the snapshot; is_over: whether the month is, by then.
+    closing: Closing = field(default_factory=Closing)
+    is_over: bool = False
 
     @property
     def currency(self) -> str:
