@@ -53,7 +53,7 @@ from pipeline.reports.curves import Drawing, curves_of
 from pipeline.reports.figures import counted
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
-from pipeline.sources import SOURCES, prepaid_csv
+from pipeline.sources import SOURCES, prepaid_balance, prepaid_csv
 
 # So that it is 1,200 pixels and more wide: a phone shows it at its own width.
 _PICTURE_SCALE = 3
@@ -208,7 +208,8 @@ def _declared(config: Config, *, waste: Sequence[Row], prepaid: Sequence[Row]) -
 
     A budget's is its scope and name, whatever the month.
     """
-    prepaid_accounts = {source.account for source in config.sources if source.source == prepaid_csv.NAME}
+    balances = (prepaid_csv.NAME, prepaid_balance.NAME)
+    prepaid_accounts = {source.account for source in config.sources if source.source in balances}
     return {
         *(waste_subject(one.deployment) for one in config.deployments),
         *(waste_subject(None) for row in waste if row["deployment_id"] is None),

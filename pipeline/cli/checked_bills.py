@@ -40,6 +40,7 @@ WORDS = {
     "invoice_csv": "an invoice, by a guess at its columns",
     "runpod_billing": "billing history of RunPod",
     "modal_billing_csv": "billing report of Modal",
+    "prepaid_balance": "a reading of a prepaid balance: no bill",
     "prepaid_csv": "entries of a prepaid account: no bill",
     "drivers_csv": "business drivers, as tasks or customers: no bill",
     "nvml_spool": "spool of GPU samples and engine scrapes",

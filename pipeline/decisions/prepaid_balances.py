@@ -1,8 +1,10 @@
 """Node `fct_prepaid_balances_daily`: each prepaid account day by day, from its first stated balance or entry on.
 
-What came in and what the provider showed, somebody wrote down (`prepaid_csv`); what was used is what the account's bill
-charges, in the same currency, on days that are settled. The rule: `pipeline.economics.prepaid`. A purchase is what was
-credited; its receipt is what was paid, told beside it and in no balance.
+What came in, somebody wrote down (`prepaid_csv`); what the provider showed, somebody wrote down too, or its API
+answered (`prepaid_balance`); what was used is what the account's bill charges, in the same currency, on days that are
+settled. The rule: `pipeline.economics.prepaid`. A purchase is what was credited; its receipt is what was paid, told
+beside it and in no balance. A balance that is written down is of its day's end, a reading of its moment: of one day the
+later counts.
 """
 
 from collections import defaultdict
@@ -17,7 +19,7 @@ import polars as pl
 from pipeline.economics.exact import to_places
 from pipeline.economics.prepaid import Balance, Movements, balances
 
-INPUTS = ("int_account_spend_daily", "stg_prepaid_csv__entries_daily")
+INPUTS = ("int_account_spend_daily", "stg_prepaid_balance__readings_daily", "stg_prepaid_csv__entries_daily")
 GRAIN = ("usage_date", "issuer", "account", "billing_currency")
 _MONEY = pl.Decimal(38, 18)
 SCHEMA: Mapping[str, pl.DataType] = {
@@ -34,6 +36,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "unexplained_cost": _MONEY,
     "closing_balance_cost": _MONEY,
     "stated_balance_cost": _MONEY,
+    "written_balance_cost": _MONEY,
+    "read_balance_cost": _MONEY,
+    "read_at": pl.Datetime("us"),
     "known_from_date": pl.Date(),
     "receipt_cost": _MONEY,
     "unreceipted_purchase_cost": _MONEY,
@@ -50,38 +55,52 @@ _NOTHING = Decimal(0)
 def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """One row per day and prepaid account, to the newest day of which anything is known."""
     entries: dict[_Ledger, list[_Row]] = defaultdict(list)
+    readings: dict[_Ledger, dict[date, _Row]] = defaultdict(dict)
     for row in frames["stg_prepaid_csv__entries_daily"].to_dicts():
-        entries[row["issuer"], row["account"], row["billing_currency"]].append(row)
-    if not entries:
+        entries[_ledger(row)].append(row)
+    for row in frames["stg_prepaid_balance__readings_daily"].to_dicts():
+        readings[_ledger(row)][row["usage_date"]] = row
+    ledgers = sorted({*entries, *readings})
+    if not ledgers:
         return pl.DataFrame([], schema=dict(SCHEMA), orient="row")
     spend: dict[tuple[str, str], list[_Row]] = defaultdict(list)
     for row in frames["int_account_spend_daily"].to_dicts():
         spend[row["issuer"], row["account"]].append(row)
     rows = [
         row
-        for ledger in sorted(entries)
-        for row in _rows(ledger, entries[ledger], spend[ledger[:2]])
+        for ledger in ledgers
+        for row in _rows(ledger, entries[ledger], readings[ledger], spend[ledger[:2]])
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=dict(SCHEMA), orient="row")
 
 
-def _rows(ledger: _Ledger, entries: Sequence[_Row], spend: Sequence[_Row]) -> Iterator[dict[str, Any]]:
+def _ledger(row: _Row) -> _Ledger:
+    return row["issuer"], row["account"], row["billing_currency"]
+
+
+def _rows(
+    ledger: _Ledger, entries: Sequence[_Row], readings: Mapping[date, _Row], spend: Sequence[_Row]
+) -> Iterator[dict[str, Any]]:
     issuer, account, currency = ledger
     usage = _usage(spend, currency)
-    days = _days([row["usage_date"] for row in entries], usage)
+    days = _days([*(row["usage_date"] for row in entries), *readings], usage)
     by_day: dict[date, list[_Row]] = defaultdict(list)
     for row in entries:
         by_day[row["usage_date"]].append(row)
     receipted = _references(entries, "receipt")
     purchased = _references(entries, "purchase")
-    for balance in balances([(day, _movements(by_day[day], usage.get(day))) for day in days]):
-        of_day = by_day[balance.day]
+    moved = [(day, _movements(day, by_day[day], readings.get(day), usage.get(day))) for day in days]
+    for balance in balances(moved):
+        of_day, reading = by_day[balance.day], readings.get(balance.day)
         yield {
             "usage_date": balance.day,
             "issuer": issuer,
             "account": account,
             "billing_currency": currency,
             **_told(balance),
+            "written_balance_cost": _written(of_day),
+            "read_balance_cost": None if reading is None else reading["read_balance_cost"],
+            "read_at": None if reading is None else reading["read_at"],
             "receipt_cost": _sum(of_day, "receipt"),
             "unreceipted_purchase_cost": _sum(
                 [row for row in of_day if row["reference"] not in receipted], "purchase"
@@ -127,13 +146,15 @@ def _usage(spend: Sequence[_Row], currency: str) -> dict[date, Fraction]:
 
 
 def _days(entries: Sequence[date], usage: Iterable[date]) -> list[date]:
-    """Every day from the first entry to the newest day of which an entry or a settled bill is known."""
+    """Every day from the first entry or reading to the newest day of which one, or a settled bill, is known."""
     first, last = min(entries), max([*entries, *usage])
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
 
-def _movements(entries: Sequence[_Row], usage: Fraction | None) -> Movements:
+def _movements(day: date, entries: Sequence[_Row], reading: _Row | None, usage: Fraction | None) -> Movements:
     stated = [row["entry_amount"] for row in entries if row["entry"] == "balance"]
+    if reading is not None and (not stated or reading["read_at"].date() > day):
+        stated = [reading["read_balance_cost"]]
     return Movements(
         purchases=Fraction(_sum(entries, "purchase")),
         grants=Fraction(_sum(entries, "grant")),
@@ -143,6 +164,10 @@ def _movements(entries: Sequence[_Row], usage: Fraction | None) -> Movements:
         stated=Fraction(stated[0]) if stated and stated[0] is not None else None,
         is_disputed=None in stated,
     )
+
+
+def _written(entries: Sequence[_Row]) -> Decimal | None:
+    return next((row["entry_amount"] for row in entries if row["entry"] == "balance"), None)
 
 
 def _references(entries: Iterable[_Row], entry: str) -> set[str]:

@@ -147,7 +147,10 @@ def prepaid_findings(questions: Questions, *, from_date: date, to_date: date) ->
 def _of_prepaid(row: Row) -> Finding:
     name = prepaid_name(row)
     if row["balance_date"] is None:
-        fix = "Write down what the provider shows at a day's end as a `balance` in the files of prepaid_csv"
+        fix = (
+            "Have its provider asked (source prepaid_balance), or write down what it shows at a day's end as a "
+            "`balance` in the files of prepaid_csv"
+        )
         said = f"{name}: its balance is unknown"
         return _found("prepaid", "note", said, subject="prepaid", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)
     held = currencies.money(row["closing_balance_cost"], row["billing_currency"])

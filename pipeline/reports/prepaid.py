@@ -37,10 +37,24 @@ def lasts(row: Mapping[str, Any]) -> str:
     if day is None:
         return "balance unknown"
     if row["runway_days_count"] is not None:
-        return f"{figures.counted(row['runway_days_count'], 'day')} after {day}"
+        return f"{figures.counted(row['runway_days_count'], 'day')} after {day}{_as_read(row)}"
     if row["daily_used_cost"] is None:
-        return f"unknown: usage of {LEAST_DAYS} days to {day} is not known"
-    return f"nothing is used of it ({day})"
+        return f"unknown: usage of {LEAST_DAYS} days to {day} is not known{_as_read(row)}"
+    return f"nothing is used of it ({day}){_as_read(row)}"
+
+
+def _as_read(row: Mapping[str, Any]) -> str:
+    """When the provider was asked, and what somebody wrote down of the same day where that is something else."""
+    if row["read_at"] is None:
+        return ""
+    read = _money(row["read_balance_cost"], row["billing_currency"])
+    said = f"; {read} read {row['read_at']:%Y-%m-%d %H:%M} UTC"
+    written = row["written_balance_cost"]
+    return (
+        said
+        if written in (None, row["read_balance_cost"])
+        else (f"{said}, {_money(written, row['billing_currency'])} written down")
+    )
 
 
 def _money(amount: Decimal | None, currency: str) -> str:

@@ -30,6 +30,7 @@ from pipeline.sources.openai_usage_api import SOURCE as OPENAI_USAGE_API
 from pipeline.sources.openrouter_activity import SOURCE as OPENROUTER_ACTIVITY
 from pipeline.sources.openrouter_generations import SOURCE as OPENROUTER_GENERATIONS
 from pipeline.sources.owned_gpus import SOURCE as OWNED_GPUS
+from pipeline.sources.prepaid_balance import SOURCE as PREPAID_BALANCE
 from pipeline.sources.prepaid_csv import SOURCE as PREPAID_CSV
 from pipeline.sources.prometheus import SOURCE as PROMETHEUS
 from pipeline.sources.runpod_billing import SOURCE as RUNPOD_BILLING
@@ -67,6 +68,7 @@ SOURCES: tuple[Source, ...] = (
     RUNPOD_BILLING,
     MODAL_BILLING_CSV,
     PREPAID_CSV,
+    PREPAID_BALANCE,
     DRIVERS_CSV,
     NVML_SPOOL,
     PROMETHEUS,

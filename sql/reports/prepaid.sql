@@ -25,6 +25,9 @@ newest as (
         accounts.balance_date,
         days.closing_balance_cost,
         days.stated_balance_cost,
+        days.written_balance_cost,
+        days.read_balance_cost,
+        days.read_at,
         days.daily_used_cost,
         days.runway_days_count,
         greatest(days.known_from_date, cast($from_date as date)) as known_from_date

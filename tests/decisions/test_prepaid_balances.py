@@ -1,7 +1,7 @@
 """`fct_prepaid_balances_daily` beside a second route: the last balance stated, plus all that moved since."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,12 @@ _SPEND = {
     **dict.fromkeys(("issuer", "account", "billing_currency"), pl.String()),
     "billed_cost": _MONEY,
     "is_settled": pl.Boolean(),
+}
+_READINGS = {
+    "usage_date": pl.Date(),
+    **dict.fromkeys(("account", "issuer", "billing_currency", "provider"), pl.String()),
+    "read_at": pl.Datetime("us"),
+    "read_balance_cost": _MONEY,
 }
 Rows = list[dict[str, Any]]
 _IN = {"purchase": 1, "grant": 1, "expiry": -1, "refund": -1, "receipt": 0}
@@ -52,8 +58,26 @@ def spent(day: int, amount: str | None, *, currency: str | None = "USD", **more:
     }
 
 
-def built(entries: Sequence[Mapping[str, Any]], spend: Sequence[Mapping[str, Any]]) -> Rows:
+def read(day: int, amount: str, *, hour: int = 30, account: str = "a") -> dict[str, Any]:
+    """`hour`: after the day began; from 24 on it is past its end."""
+    return {
+        "usage_date": FIRST + timedelta(days=day),
+        "account": account,
+        "issuer": "openrouter",
+        "billing_currency": "USD",
+        "provider": "openrouter",
+        "read_at": datetime.combine(FIRST, time()) + timedelta(days=day, hours=hour),
+        "read_balance_cost": Decimal(amount),
+    }
+
+
+def built(
+    entries: Sequence[Mapping[str, Any]],
+    spend: Sequence[Mapping[str, Any]],
+    readings: Sequence[Mapping[str, Any]] = (),
+) -> Rows:
     frames = {
+        "stg_prepaid_balance__readings_daily": pl.DataFrame(list(readings), schema=_READINGS, orient="row"),
         "stg_prepaid_csv__entries_daily": pl.DataFrame(list(entries), schema=_ENTRIES, orient="row"),
         "int_account_spend_daily": pl.DataFrame(list(spend), schema=_SPEND, orient="row"),
     }
@@ -114,6 +138,48 @@ def test_every_balance_is_the_last_one_stated_and_all_that_moved_since(
         assert row["closing_balance_cost"] == second_route([*entries, *stated], spend, row["usage_date"])
     days = [row["usage_date"] for row in rows]
     assert days == [days[0] + timedelta(days=number) for number in range(len(days))] if days else True
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    entries=ENTRIES,
+    stated=BALANCES,
+    spend=SPEND,
+    readings=st.lists(
+        st.builds(read, st.integers(0, 9), AMOUNTS, hour=st.integers(12, 35)), max_size=4,
+        unique_by=lambda row: row["usage_date"],
+    ),
+)  # fmt: skip
+def test_a_reading_is_a_balance_of_its_day_and_of_two_of_a_day_the_later_counts(
+    entries: Rows, stated: Rows, spend: Rows, readings: Rows
+) -> None:
+    """The same ledger as if somebody had written the readings down, but for days that have both."""
+    past_the_end = {row["usage_date"] for row in readings if row["read_at"].date() > row["usage_date"]}
+    written = {row["usage_date"] for row in stated}
+    counted = [row for row in stated if row["usage_date"] not in past_the_end]
+    counted += [
+        {**entry(0, "balance", "0"), "usage_date": row["usage_date"], "entry_amount": row["read_balance_cost"]}
+        for row in readings
+        if row["usage_date"] in past_the_end or row["usage_date"] not in written
+    ]
+    rows = built([*entries, *stated], spend, readings)
+    as_written = built([*entries, *counted], spend)
+    kept = [
+        name for name in prepaid_balances.SCHEMA if name not in ("written_balance_cost", "read_balance_cost", "read_at")
+    ]
+    assert [[row[name] for name in kept] for row in rows] == [[row[name] for name in kept] for row in as_written]
+    both = {row["usage_date"]: (row["written_balance_cost"], row["read_balance_cost"]) for row in rows}
+    for row in readings:
+        assert both[row["usage_date"]][1] == row["read_balance_cost"]
+    for row in stated:
+        assert both[row["usage_date"]][0] == row["entry_amount"]
+
+
+def test_what_a_reading_is_apart_from_the_sum_is_named_that_day() -> None:
+    """By hand: 10 - 3 = 7, of which 6 are read: 1 was used after midnight, and comes back on the next day."""
+    rows = built([], [spent(day, "3") for day in range(3)], [read(0, "10"), read(1, "6"), read(2, "4")])
+    told = [(row["closing_balance_cost"], row["unexplained_cost"]) for row in rows]
+    assert told == [(10, None), (6, -1), (4, 1)]
 
 
 def test_accounts_stand_apart_and_one_without_entries_is_none() -> None:

@@ -60,6 +60,7 @@ from pipeline.sources import (
     openrouter_activity,
     openrouter_generations,
     owned_gpus,
+    prepaid_balance,
     prepaid_csv,
     prometheus,
     prometheus_tables,
@@ -516,6 +517,11 @@ def formats() -> dict[str, Format]:
             b"Object ID,Description,Environment,Interval Start,Resource,Cost,Tags\n"
             b"ap-1,embed,main,2026-11-02,,1.25,\nap-2,train,dev,2026-11-03,A100,10.0,\n",
             modal_billing_csv.parse, _NOVEMBER, _charges(), csv_says("Cost"),
+        ),
+        "prepaid_balance": Format(
+            b'{"figures": {"clientBalance": 12.5}, "format": "breakeven.prepaid_balance/1"}', prepaid_balance.parse,
+            {"provider": "runpod", "issuer": "runpod", "read_at": "2026-11-03T06:00:00Z"},
+            column_read(prepaid_balance.TABLE.name, "balance"), json_says("figures", "clientBalance"),
         ),
         "prepaid_csv": Format(
             b"date,entry,amount,currency,reference\n2026-11-01,balance,100,USD,\n2026-11-03,purchase,500.00,USD,R-1\n",
