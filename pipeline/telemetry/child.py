@@ -63,17 +63,17 @@ def start(command: list[str], *, is_piped: bool) -> Child:
     if not is_piped:
         nowhere = [(os.POSIX_SPAWN_OPEN, at, os.devnull, os.O_RDWR, 0) for at in (0, 1)]
         return Child(_spawned(command, nowhere))
-    given, stdin = _pipe()
-    stdout, taken = _pipe()
+    opened: list[int] = []
     try:
+        given, stdin = _pipe(opened)
+        stdout, taken = _pipe(opened)
         pid = _spawned(command, [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, taken, 1)])
     except OSError:
-        os.close(stdin)
-        os.close(stdout)
+        for descriptor in opened:
+            os.close(descriptor)
         raise
-    finally:
-        os.close(given)
-        os.close(taken)
+    os.close(given)
+    os.close(taken)
     return Child(pid, stdin=stdin, stdout=stdout)
 
 
@@ -93,10 +93,16 @@ def _inherited() -> list[int]:
     return found
 
 
-def _pipe() -> tuple[int, int]:
-    """To read from and to write to, neither below the first free one, where a process without input has room."""
+def _pipe(opened: list[int]) -> tuple[int, int]:
+    """To read from and to write to, neither below the first free one, where a process without input has room.
+
+    Both are added to `opened`, the first one also where no second one can be had.
+    """
     ends = os.pipe()
-    reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for end in ends)
-    for end in ends:
-        os.close(end)
-    return reads, writes
+    try:
+        opened += [fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)]
+        opened += [fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)]
+    finally:
+        for end in ends:
+            os.close(end)
+    return opened[-2], opened[-1]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import ModuleType
 
 from pipeline.errors import BreakevenError
 from pipeline.formats.frozen import Frozen
-from pipeline.formats.spool import WHOLE_PPM, Event, Gap, Gpu, MigSlice, Sample, mig_part_ppm
+from pipeline.formats.spool import Event, Gap, Gpu, MigSlice, Sample
+from pipeline.telemetry import mig
 from pipeline.telemetry.clock import Clock, Instant
 from pipeline.telemetry.gpm import ALLOC, GET, METRICS, SUPPORT, Activity, Brackets, Gpm, Slice
 
@@ -303,7 +304,7 @@ class Sampler:
                 compute_process_count=_believed(
                     device, memory, is_active_known=util_gpu_pct is not None or gpm.sm_ppm is not None
                 ),
-                mig_held_ppm=_held_ppm(device),
+                mig_held_ppm=_mig_held_ppm(device),
                 health="ok",
                 samples_lost=samples_lost,
             )
@@ -318,7 +319,7 @@ class Sampler:
             device.described = described
             yield described
         if device.slices is not None and device.slices != device.told_slices:
-            yield from (_slice_record(device, one) for one in device.slices)
+            yield from (mig.slice_record(device.uuid, one) for one in device.slices)
         device.told_slices = device.slices
         yield sample
 
@@ -379,8 +380,11 @@ class Sampler:
         processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v3", device.handle)
         if processes is None and "nvmlDeviceGetComputeRunningProcesses_v3" in device.refused:
             processes = self._ask(device, "nvmlDeviceGetComputeRunningProcesses_v2", device.handle)
-        device.held_instances = self._held_instances(device, processes)
-        device.instances_of_pids = _instances_of_pids(processes or ()) if device.is_mig else {}
+        device.instances_of_pids = mig.instances_of_pids(processes or ()) if device.is_mig else {}
+        device.held_instances = None
+        if device.slices is not None:
+            memory_bytes = device.instance_memory_bytes
+            device.held_instances = mig.held_instances(processes, memory_bytes, held_bytes=_HELD_BYTES)
         if processes is None:
             device.pids = None
             return
@@ -390,24 +394,6 @@ class Sampler:
             before = held.get(pid, 0)
             held[pid] = None if memory is None or before is None else before + memory
         device.pids = tuple(sorted(held.items()))
-
-    def _held_instances(self, device: _Device, processes: list[Any] | None) -> frozenset[int] | None:
-        """GPU instances of MIG that a compute process is on, or whose memory one uses that is not seen from here.
-
-        Null where the driver does not say of a process on which one it is, or of one without any what memory is in use.
-
-        Of a GPU in MIG the driver lists the processes of all instances to who may see them, each with its instance:
-        nvml.h, nvmlDeviceGetComputeRunningProcesses_v3 and nvmlProcessInfo_t.
-        """
-        if device.slices is None or processes is None:
-            return None
-        found = {int(process.gpuInstanceId) for process in processes}
-        for instance, memory_bytes in device.instance_memory_bytes.items():
-            if memory_bytes is not None and memory_bytes > _HELD_BYTES:
-                found.add(instance)
-            elif memory_bytes is None and instance not in found:
-                return None
-        return frozenset(found) if found <= set(device.instance_memory_bytes) else None
 
     def _read_condition(self, device: _Device) -> None:
         """Firmware, memory errors and rows taken out of use. What is not told this time stays as it was told last."""
@@ -555,20 +541,11 @@ def _believed(device: _Device, memory: Any, *, is_active_known: bool) -> int | N
     return None if count == 0 and (memory is None or memory.used > _HELD_BYTES) else count
 
 
-def _instances_of_pids(processes: Iterable[Any]) -> dict[int, tuple[int, ...]]:
-    found: dict[int, set[int]] = {}
-    for process in processes:
-        found.setdefault(int(process.pid), set()).add(int(process.gpuInstanceId))
-    return {pid: tuple(sorted(instances)) for pid, instances in found.items()}
-
-
-def _held_ppm(device: _Device) -> int | None:
-    """The part of a GPU in MIG that its held slices are, with those whose SMs have worked since they were looked at."""
+def _mig_held_ppm(device: _Device) -> int | None:
+    """With the slices whose SMs have worked since their processes were looked at."""
     if device.held_instances is None or device.slices is None:
         return None
-    held = device.held_instances | device.brackets.busy
-    parts = {one.gpu_instance_id: mig_part_ppm(one.slice_count, one.of_slice_count) for one in device.slices}
-    return min(sum(part for instance, part in parts.items() if instance in held), WHOLE_PPM)
+    return mig.held_ppm(device.slices, device.held_instances | device.brackets.busy)
 
 
 def _memory_of(process: Any) -> int | None:
@@ -580,18 +557,6 @@ def _memory_of(process: Any) -> int | None:
 def _address(handle: Any) -> int | None:
     """Of what a handle points to: two handles of one GPU are equal in this alone."""
     return ctypes.cast(handle, ctypes.c_void_p).value
-
-
-def _slice_record(device: _Device, found: Slice) -> MigSlice:
-    return MigSlice(
-        gpu_uuid=device.uuid,
-        slice_uuid=found.uuid,
-        gpu_instance_id=found.gpu_instance_id,
-        slice_count=found.slice_count,
-        of_slice_count=found.of_slice_count,
-        multiprocessor_count=found.multiprocessor_count,
-        memory_bytes=found.memory_bytes,
-    )
 
 
 def _none_lost(fresh: list[tuple[int, int]], *, last_us: int) -> int | None:

@@ -1,11 +1,13 @@
 """Processes that the agent starts: nothing of it goes into them, and what becomes of them is known."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,34 @@ def test_what_cannot_be_started_says_so_and_leaves_nothing_open(tmp_path: Path) 
     before = descriptors()
     with pytest.raises(OSError, match="No such file"):
         start([str(tmp_path / "nothing")], is_piped=True)
+    assert descriptors() == before
+
+
+@contextmanager
+def files_left(count: int) -> Iterator[None]:
+    """This process can open so many files more."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, descriptors())) + 10, allowed[1]))
+    held: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        for _ in range(count):
+            os.close(held.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_where_no_more_files_can_be_opened_it_says_so_and_leaves_nothing_open(count: int) -> None:
+    """An agent tries again every few minutes, for days. Two pipes are four files, and two more while they are made."""
+    before, command = descriptors(), python("pass")
+    with files_left(count), pytest.raises(OSError, match="Too many open files"):
+        start(command, is_piped=True)
     assert descriptors() == before
 
 
