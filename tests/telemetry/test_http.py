@@ -1,22 +1,27 @@
 """One GET over real sockets: what is framed rightly is read to its last byte, anything else is refused in its time."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.telemetry.scrape import ScrapeError, scrape
+from tests.authority import authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @contextmanager
-def answering(parts: Sequence[bytes], *, pause: float = 0.0, stays_open: bool = False) -> Iterator[str]:
+def answering(
+    parts: Sequence[bytes], *, pause: float = 0.0, stays_open: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """A server that takes one request and writes these parts, so many seconds apart; then closes, or says no more."""
     done = threading.Event()
     asked: list[bytes] = []
@@ -25,6 +30,8 @@ def answering(parts: Sequence[bytes], *, pause: float = 0.0, stays_open: bool = 
     def serve() -> None:
         connection, _ = server.accept()
         with connection, suppress(OSError):
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
             asked.append(connection.recv(65_536))
             for part in parts:
                 if done.wait(pause):
@@ -32,11 +39,12 @@ def answering(parts: Sequence[bytes], *, pause: float = 0.0, stays_open: bool = 
                 connection.sendall(part)
             if stays_open:
                 done.wait(30)
+            connection.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/metrics"
+        yield f"http{'' if tls is None else 's'}://127.0.0.1:{server.getsockname()[1]}/metrics"
     finally:
         done.set()
         server.close()
@@ -140,3 +148,26 @@ def test_an_address_cannot_make_a_second_request_or_header() -> None:
     for address in ("http://127.0.0.1:9/a%20b\x7f", "http://127.0.0.1:9/a b", "http://127.0.0.1:9/metrics?a=b\x1fc"):
         with pytest.raises(ScrapeError, match="a blank or a control character"):
             scrape(address, seconds=5)
+
+
+def test_an_engine_behind_tls_is_read_where_its_certificate_is_trusted_and_never_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = authority("engine")
+    (tmp_path / "engine.pem").write_bytes(certificate + key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "engine.pem")
+    answer = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n0\r\n\r\n"
+    with answering([answer], tls=tls) as url, pytest.raises(ScrapeError, match="certificate verify failed"):
+        scrape(url, seconds=20)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "engine.pem"))
+    with answering([answer], tls=tls) as url:
+        assert scrape(url, seconds=20) == "a\n"
+    slowly = answering(bytewise(answer), tls=tls, pause=0.05, stays_open=True)
+    with slowly as url, pytest.raises(ScrapeError, match=r"no whole answer within 0\.6 s"):
+        scrape(url, seconds=0.6)
+
+
+def test_a_server_that_takes_a_connection_and_never_shakes_hands_is_given_up_on() -> None:
+    with answering([b""], stays_open=True) as url, pytest.raises(ScrapeError, match=r"no whole answer within 0\.3 s"):
+        scrape(url.replace("http://", "https://"), seconds=0.3)
