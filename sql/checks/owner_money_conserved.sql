@@ -24,7 +24,10 @@ said as (
         billing_currency,
         billed_cost as cost
     from int_cloud_charges_daily
-    where is_book
+    -- Of a GPU that a commitment covers nothing is billed: what that costs is all that there is of it, below.
+    where
+        is_book
+        and (not is_gpu_resource or pricing_category is distinct from 'Committed' or billed_cost is distinct from 0)
     union all
     select
         usage_date,

@@ -273,3 +273,17 @@ def test_a_landed_rule_with_an_unknown_key_owns_nothing() -> None:
     assert read.config is not None
     assert read.config.ownership == ()
     assert "planet" in read.left_out[0]
+
+
+def test_a_day_on_which_a_commitment_covers_a_gpu_and_nothing_is_billed_breaks_no_law(make_project: MakeProject) -> None:
+    """As every day of a capacity block is, and of a reservation."""
+    gpu = {"issuer": "cloudy", "resource_id": "gpu-1", "host": "node-1", "gpu_count": 8, "from": "2026-11-01"}
+    made = make_project([focus(settle_lag_hours=0)])
+    made.configure(gpu_resources=[gpu])
+    covered = line(ResourceId="gpu-1", PricingCategory="Committed", BilledCost="0", EffectiveCost="5.00")
+    made.drop(FOCUS, "cloudy", "cloud.csv", focus_csv([covered]))
+    made.ingest()
+    built = made.build()
+    assert built.rows("select * from check_owner_money_conserved") == []
+    spent = f"select cost_measure, realized_cost from {MART} where usage_date = '2026-11-02'"
+    assert [tuple(row.values()) for row in built.rows(spent)] == [("effective", Decimal(5))]
