@@ -1,7 +1,9 @@
 """Any API's bill with its tokens, as CSV, by a declared column mapping: Together, Groq, xAI and whoever comes.
 
-None of them documents an export of usage and cost (docs and public code looked through 2026-11-21), so nothing is
-guessed here: breakeven.yaml says what each column of the file is. A bill without tokens is `focus` or `invoice_csv`.
+None of them documents an export of usage and cost (docs and public code looked through 2026-11-21; xAI's management API
+again 2026-11-30: its clients disagree on the signs and totals of one answer), so nothing is guessed here:
+breakeven.yaml says what each column of the file is, and the README has an example of each. A bill without tokens is
+`focus` or `invoice_csv`.
 
 Settings (in breakeven.yaml):
   provider       who serves the models, as groq: with a name of the price book its list prices stand beside the bill

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from pipeline.errors import ConfigError, QuarantineError
 from pipeline.sources.api_bill import Charge, frame_of
 from pipeline.sources.api_bill_csv import LINES, SOURCE, check, drop, parse
 
+ROOT = Path(__file__).parents[2]
 WIDE: Mapping[str, Any] = {
     "provider": "groq",
     "currency": "usd",
@@ -192,3 +195,53 @@ def test_a_declared_day_format_and_delimiter_are_read() -> None:
     )  # fmt: skip
     assert dict(frame.schema) == LINES.schema
     assert isinstance(frame, pl.DataFrame)
+
+
+def of_readme(account: str) -> dict[str, Any]:
+    """The settings that the README gives as an example for this account."""
+    blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
+    examples = [
+        example
+        for block in blocks
+        if "api_bill_csv" in (text := block.partition("```")[0])
+        for example in yaml.safe_load(text)["sources"]
+        if example["account"] == account and example["source"] == SOURCE.name
+    ]
+    (found,) = examples
+    return dict(found["settings"])
+
+
+@pytest.mark.parametrize(
+    ("account", "file", "classes", "total"),
+    [
+        (
+            "groq",
+            "Day,Model,Key,Cost,Prompt tokens,Completion tokens\n2026-11-03,m,k1,1.38,2000000,250000\n",
+            [("input", 2_000_000), ("output", 250_000)],
+            "1.38",
+        ),
+        (
+            "together",
+            "Date,Model,Project,Amount,Type,Millions\n2026-11-03,m,p1,1.76,Input,2.000001\n"
+            "2026-11-03,m,p1,0.22,Output,0.25\n2026-11-03,m,p1,0.40,Fine-tuning,3\n",
+            [("input_uncached", 2_000_001), ("output", 250_000), (None, None)],
+            "2.38",
+        ),
+        (
+            "xai",
+            "Date,Model,Cents,Unit type,Units\n2026-11-03,m,600,Prompt,2000000\n2026-11-03,m,7.5,Cached prompt,100000\n"
+            "2026-11-03,m,375,Completion,250000\n2026-11-03,m,2.5,Live search,1\n",
+            [("input_uncached", 2_000_000), ("input_cache_read", 100_000), ("output", 250_000), (None, None)],
+            "9.85",
+        ),
+    ],
+)
+def test_what_the_readme_declares_for_a_provider_reads_such_a_file(
+    account: str, file: str, classes: list[tuple[str | None, int | None]], total: str
+) -> None:
+    said = of_readme(account)
+    check(said, ())
+    rows = parse(file.encode(), said)[LINES.name].to_dicts()
+    assert told(rows, "token_class", "tokens") == classes
+    assert sum(Decimal(row["amount"]) for row in rows) == Decimal(total)
+    assert {(row["provider"], row["currency"]) for row in rows} == {(account, "USD")}
