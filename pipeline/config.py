@@ -1051,8 +1051,8 @@ def _budget_of_nobody(index: int, budget: Budget, config: Config) -> Iterator[_P
 # What bills by lines, and what logs requests: where the charges and the tokens of a per-use service stand.
 _BILLS = frozenset(
     {
-        "aws_cur", "aws_cur2", "azure_cost_details", "focus", "gcp_billing_export", "gcp_cost_table", "invoice_csv",
-        "modal_billing_csv", "oci_cost_report", "runpod_billing",
+        "aws_cur", "aws_cur2", "azure_cost_details", "digitalocean_invoices", "focus", "gcp_billing_export",
+        "gcp_cost_table", "invoice_csv", "modal_billing_csv", "oci_cost_report", "runpod_billing", "vast_charges",
     }
 )  # fmt: skip
 _GATEWAYS = frozenset({"litellm_spend_logs"})

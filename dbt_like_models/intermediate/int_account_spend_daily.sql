@@ -52,7 +52,7 @@ charges as (
     from int_cloud_charges_daily
     where is_book
     union all
-    -- Of cloud bills and owned machines what stands there is counted above, or nobody's bill.
+    -- Lines of GPU bills. Of cloud bills and owned machines what stands there is counted above, or nobody's bill.
     select
         usage_date,
         issuer,
@@ -60,7 +60,7 @@ charges as (
         billing_currency,
         realized_cost as billed_cost
     from int_gpu_charges_daily
-    where source = 'invoice_csv'
+    where line_number is not null
 ),
 
 spent as (

@@ -15,12 +15,8 @@ cloud_charges as (
 ),
 
 invoice_lines as (
-    select * from stg_invoice_csv__lines
-),
-
-sources as (
-    select * from config_sources
-    where source = 'invoice_csv'
+    select * from int_gpu_bill_lines
+    where is_book
 ),
 
 stated as (
@@ -33,6 +29,7 @@ stated as (
         cast(null as varchar) as invoice_id,
         usage_date as period_date,
         true as is_in_scope,
+        false as is_by_lines,
         billed_cost
     from api_charges
     union all
@@ -46,24 +43,22 @@ stated as (
         invoice_id,
         billing_period_start_date + 1 as period_date,
         is_gpu_resource as is_in_scope,
+        false as is_by_lines,
         billed_cost
     from cloud_charges
     union all
     select
-        invoice_lines.usage_date,
-        'invoice_csv' as source,
-        invoice_lines.account,
-        coalesce(sources.issuer, invoice_lines.account) as issuer,
-        invoice_lines.billing_currency,
-        invoice_lines.invoice_id,
-        cast(invoice_lines.period_start_at + interval 13 hour as date) as period_date,
-        invoice_lines.charge_kind in ('gpu_instance', 'discount', 'credit')
-        and invoice_lines.resource_id is not null as is_in_scope,
-        invoice_lines.billed_cost
+        usage_date,
+        source,
+        account,
+        issuer,
+        billing_currency,
+        invoice_id,
+        cast(period_start_at + interval 13 hour as date) as period_date,
+        charge_kind in ('gpu_instance', 'discount', 'credit') and resource_id is not null as is_in_scope,
+        true as is_by_lines,
+        billed_cost
     from invoice_lines
-    left join sources
-        on invoice_lines.account = sources.account
-    where sources.role is distinct from 'control'
 ),
 
 final as (
@@ -75,12 +70,13 @@ final as (
         billing_currency,
         invoice_id,
         period_date,
+        is_by_lines,
         cast(sum(case when is_in_scope then billed_cost else 0 end) as decimal(38, 18)) as in_scope_cost,
         cast(sum(case when is_in_scope then 0 else billed_cost end) as decimal(38, 18)) as out_of_scope_cost,
         count(*) as line_count,
         count(*) filter (where billed_cost != 0) as charged_line_count
     from stated
-    group by usage_date, source, account, issuer, billing_currency, invoice_id, period_date
+    group by usage_date, source, account, issuer, billing_currency, invoice_id, period_date, is_by_lines
 )
 
 select * from final

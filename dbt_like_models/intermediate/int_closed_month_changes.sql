@@ -20,7 +20,7 @@ dated as (
     select
         *,
         case
-            when source = 'invoice_csv'
+            when is_by_lines
                 then min(period_date) over (partition by source, account, issuer, invoice_id)
             else period_date
         end as bill_date

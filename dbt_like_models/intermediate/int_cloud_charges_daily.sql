@@ -121,14 +121,12 @@ stated_books as (
     where role = 'book' and is_block_day is null
     union all
     select
-        coalesce(sources.issuer, invoice_lines.account) as issuer,
-        invoice_lines.account,
-        date_trunc('month', invoice_lines.usage_date) as usage_month,
-        '0 invoice_csv' as precedence
-    from stg_invoice_csv__lines as invoice_lines
-    left join sources
-        on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
-    where coalesce(sources.role, 'book') = 'book'
+        issuer,
+        account,
+        date_trunc('month', usage_date) as usage_month,
+        '0 lines' as precedence
+    from int_gpu_bill_lines
+    where is_book
 ),
 
 -- Two books of one month are a configuration error that a check names; one of them is summed, never both.

@@ -4,11 +4,11 @@
 -- is charged for a declared GPU resource. Lines of a service that is billed by use are charges of the bill, and of no
 -- GPU.
 -- partition: month
--- lookback: stg_invoice_csv__lines 366 days
+-- lookback: int_gpu_bill_lines 366 days
 with
 -- A line longer than the days looked back on may have begun before them.
 invoice_lines as (
-    select * from stg_invoice_csv__lines
+    select * from int_gpu_bill_lines
     where period_end_at <= period_start_at + interval 366 day
     union all by name
     select * from int_gpu_long_invoice_lines
@@ -32,15 +32,11 @@ days as (
 ),
 
 lines as (
-    select
-        invoice_lines.*,
-        coalesce(sources.issuer, invoice_lines.account) as issuer
+    select invoice_lines.*
     from invoice_lines
     cross join this_partition
-    left join sources
-        on sources.source = 'invoice_csv' and invoice_lines.account = sources.account
     where
-        sources.role is distinct from 'control'
+        invoice_lines.is_book
         and invoice_lines.period_start_at < cast(this_partition.to_date as timestamp)
         and invoice_lines.period_end_at > cast(this_partition.from_date as timestamp)
 ),
@@ -48,6 +44,7 @@ lines as (
 -- A line that does not say how many GPUs it bills has those agreed for its resource in its period.
 agreed_counts as (
     select
+        lines.source,
         lines.account,
         lines.invoice_id,
         lines.line_number,
@@ -59,7 +56,7 @@ agreed_counts as (
             and lines.resource_id = gpu_resources.resource_id
             and lines.period_end_at > coalesce(cast(gpu_resources.valid_from_date as timestamp), lines.period_start_at)
             and lines.period_start_at < coalesce(cast(gpu_resources.valid_to_date as timestamp), lines.period_end_at)
-    group by lines.account, lines.invoice_id, lines.line_number
+    group by lines.source, lines.account, lines.invoice_id, lines.line_number
 ),
 
 counted_lines as (
@@ -69,7 +66,8 @@ counted_lines as (
     from lines
     left join agreed_counts
         on
-            lines.account = agreed_counts.account
+            lines.source = agreed_counts.source
+            and lines.account = agreed_counts.account
             and lines.invoice_id = agreed_counts.invoice_id
             and lines.line_number = agreed_counts.line_number
 ),
@@ -85,6 +83,7 @@ line_days as (
 
 per_use_days as (
     select distinct
+        line_days.source,
         line_days.account,
         line_days.invoice_id,
         line_days.line_number,
@@ -110,12 +109,13 @@ told_days as (
         line_days.*,
         per_use_days.day_number is not null as is_per_use,
         bool_and(per_use_days.day_number is not null) over (
-            partition by line_days.account, line_days.invoice_id, line_days.line_number
+            partition by line_days.source, line_days.account, line_days.invoice_id, line_days.line_number
         ) as is_all_per_use
     from line_days
     left join per_use_days
         on
-            line_days.account = per_use_days.account
+            line_days.source = per_use_days.source
+            and line_days.account = per_use_days.account
             and line_days.invoice_id = per_use_days.invoice_id
             and line_days.line_number = per_use_days.line_number
             and line_days.day_number = per_use_days.day_number
@@ -167,19 +167,19 @@ ranked as (
         quanta - sum(floor_quanta) over line as leftover_quanta,
         line_gpu_ms - sum(floor_gpu_ms) over line as leftover_gpu_ms,
         row_number() over (
-            partition by account, invoice_id, line_number order by quanta_remainder desc, day_number asc
+            partition by source, account, invoice_id, line_number order by quanta_remainder desc, day_number asc
         ) as quanta_rank,
         row_number() over (
-            partition by account, invoice_id, line_number order by gpu_ms_remainder desc, day_number asc
+            partition by source, account, invoice_id, line_number order by gpu_ms_remainder desc, day_number asc
         ) as gpu_ms_rank
     from floored
-    window line as (partition by account, invoice_id, line_number)
+    window line as (partition by source, account, invoice_id, line_number)
 ),
 
 line_charges as (
     select
         make_timestamp_ms(day_number * 86400000) as day_start_at,
-        'invoice_csv' as source,
+        source,
         issuer,
         account,
         invoice_id,

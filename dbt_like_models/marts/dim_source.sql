@@ -43,9 +43,11 @@ final as (
         landed.first_usage_date,
         landed.last_usage_date,
         landed.row_count,
+        coalesce(landed.dataset, config_sources.dataset) = 'invoice'
+        and not coalesce(config_sources.settles_days, false) as is_invoice,
         -- An invoice comes when it comes. Rates are not published every day: the last one serves the days after it.
         case
-            when coalesce(landed.source, config_sources.source) = 'invoice_csv' then null
+            when is_invoice then null
             when landed.last_usage_date + if(landed.source = 'ecb_rates', 7, 0) < last_over.last_over_date
                 then landed.last_usage_date + 1
         end as silent_since_date

@@ -36,7 +36,7 @@ charges as (
     from int_cloud_charges_daily
     group by all
     union all
-    -- An invoice's lines, booked to their days.
+    -- The lines of GPU bills, booked to their days.
     select
         usage_date,
         issuer,
@@ -50,7 +50,7 @@ charges as (
         billing_currency,
         sum(realized_cost) as stated_cost
     from int_gpu_charges_daily
-    where source = 'invoice_csv' and cost_measure = 'billed'
+    where line_number is not null and cost_measure = 'billed'
     group by all
     union all
     select
@@ -79,7 +79,7 @@ spoken as (
         account as stating_account,
         min(stated_at) as stated_at
     from landed_coverage
-    where is_complete and source != 'invoice_csv' and (source != 'litellm_focus' or row_count > 0)
+    where is_complete and dataset != 'invoice' and (source != 'litellm_focus' or row_count > 0)
     group by usage_date, source, dataset, account
     union all
     select distinct
@@ -89,7 +89,7 @@ spoken as (
         stating_account,
         cast(usage_date + 1 as timestamp) as stated_at
     from charges
-    where source = 'invoice_csv'
+    where dataset = 'invoice'
 ),
 
 -- Whose bill each dataset states: as it is configured, or as its charges say where it no longer is.

@@ -4,26 +4,26 @@
 -- with the document.
 -- partition: none
 with
-invoice_lines as (
-    select * from stg_invoice_csv__lines
+bill_lines as (
+    select * from int_gpu_bill_lines
 ),
 
 invoice_totals as (
-    select * from stg_invoice_csv__totals
+    select * from stg_gpu_bills__totals
 ),
 
 charges as (
     select * from int_gpu_charges_daily
-    where source = 'invoice_csv'
+    where line_number is not null
 ),
 
 sources as (
     select * from config_sources
-    where source = 'invoice_csv'
 ),
 
 lines as (
     select
+        source,
         account,
         invoice_id,
         min(billing_currency) as billing_currency,
@@ -31,37 +31,56 @@ lines as (
         cast(min(period_start_at) as date) as period_start_date,
         cast(max(period_end_at) as date) as period_end_date,
         sum(billed_cost) as lines_cost
-    from invoice_lines
-    group by account, invoice_id
+    from bill_lines
+    where is_book
+    group by source, account, invoice_id
 ),
 
+-- Of a control, and of what is not summed, the total is nobody's.
 totals as (
     select
-        account,
-        invoice_id,
-        min(billing_currency) as billing_currency,
-        sum(payable_cost) as payable_cost
+        invoice_totals.source,
+        invoice_totals.account,
+        invoice_totals.invoice_id,
+        min(invoice_totals.billing_currency) as billing_currency,
+        sum(invoice_totals.payable_cost) as payable_cost
     from invoice_totals
-    group by account, invoice_id
+    left join sources
+        on invoice_totals.source = sources.source and invoice_totals.account = sources.account
+    where
+        sources.role is distinct from 'control'
+        and not exists (
+            select 1
+            from bill_lines
+            where
+                bill_lines.source = invoice_totals.source
+                and bill_lines.account = invoice_totals.account
+                and bill_lines.invoice_id = invoice_totals.invoice_id
+                and not bill_lines.is_book
+        )
+    group by invoice_totals.source, invoice_totals.account, invoice_totals.invoice_id
 ),
 
 booked as (
     select
+        source,
         account,
         invoice_id,
         sum(case when is_gpu_charge then realized_cost else 0 end) as allocated_cost,
         sum(case when is_gpu_charge then 0 else realized_cost end) as unallocated_cost
     from charges
-    group by account, invoice_id
+    group by source, account, invoice_id
 ),
 
 invoices as (
     select
+        source,
         account,
         invoice_id
     from lines
     union
     select
+        source,
         account,
         invoice_id
     from totals
@@ -91,14 +110,22 @@ gpu_invoices as (
         end as status
     from invoices
     left join lines
-        on invoices.account = lines.account and invoices.invoice_id = lines.invoice_id
+        on
+            invoices.source = lines.source
+            and invoices.account = lines.account
+            and invoices.invoice_id = lines.invoice_id
     left join totals
-        on invoices.account = totals.account and invoices.invoice_id = totals.invoice_id
+        on
+            invoices.source = totals.source
+            and invoices.account = totals.account
+            and invoices.invoice_id = totals.invoice_id
     left join booked
-        on invoices.account = booked.account and invoices.invoice_id = booked.invoice_id
+        on
+            invoices.source = booked.source
+            and invoices.account = booked.account
+            and invoices.invoice_id = booked.invoice_id
     left join sources
-        on invoices.account = sources.account
-    where sources.role is distinct from 'control'
+        on invoices.source = sources.source and invoices.account = sources.account
 ),
 
 cloud_charges as (

@@ -33,7 +33,7 @@ from pipeline.landing.landing import Landing
 from pipeline.landing.store import FolderStore
 from pipeline.landing.times import DAY, day_start, days_between
 from pipeline.paths import models_root, sql_root
-from pipeline.sources import SOURCES, source_named
+from pipeline.sources import GPU_BILLS, SOURCES, source_named
 from pipeline.sources.recognise import recognise_bytes
 
 REPORTING_CURRENCY = "USD"
@@ -69,7 +69,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
         ("stg_litellm_spend_logs__usage_hourly", "stg_openrouter_generations__usage_hourly"),
     ),
     "metered": (frozenset({"fireworks_costs"}), ("stg_fireworks_costs__usage_hourly",)),
-    "invoices": (frozenset({"invoice_csv"}), ("stg_invoice_csv__lines",)),
+    "invoices": (GPU_BILLS, ("stg_gpu_bills__lines",)),
     "gpus": (frozenset({"nvml_spool"}), ("stg_nvml_spool__gpu_hours",)),
     "engines": (frozenset({"nvml_spool"}), ("int_engine_intervals",)),
     "prepaid": (frozenset({"prepaid_csv"}), ("stg_prepaid_csv__entries_daily",)),

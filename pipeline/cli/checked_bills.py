@@ -38,6 +38,8 @@ WORDS = {
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",
     "openrouter_generations": "OpenRouter's activity by generation: when requests came, no bill",
     "invoice_csv": "an invoice, by a guess at its columns",
+    "digitalocean_invoices": "an invoice of DigitalOcean",
+    "vast_charges": "charges of Vast.ai",
     "runpod_billing": "billing history of RunPod",
     "modal_billing_csv": "billing report of Modal",
     "prepaid_balance": "a reading of a prepaid balance: no bill",

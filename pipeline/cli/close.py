@@ -704,7 +704,7 @@ class _Closing:
         """Of accounts that bill by the day; an invoice bills by its lines."""
         by_account: dict[str, set[date]] = {}
         for day in days:
-            if day["source"] != "invoice_csv":
+            if not day["is_by_lines"]:
                 by_account.setdefault(day["account"], set()).add(day["usage_date"])
         first, end = self.period["from_date"], self.period["to_date"]
         of_month = [date.fromordinal(number) for number in range(first.toordinal(), end.toordinal())]

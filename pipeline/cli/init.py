@@ -35,7 +35,7 @@ from pipeline.formats.masking import masked
 from pipeline.formats.writing import one_line, printable
 from pipeline.landing.project import CONFIG_FILE
 from pipeline.reports.figures import counted
-from pipeline.sources import SOURCES
+from pipeline.sources import GPU_BILLS, SOURCES
 from pipeline.sources.ingest import check_sources
 
 _CURRENCY = "USD"
@@ -138,7 +138,7 @@ def _looked_at(
     reporting = "" if currency == _CURRENCY else f"reporting_currency: {currency}\n"
     look = look_at(folder, asked, now=now, environment=os.environ, more=reporting)
     look = seen_since(look, asked, now=now, environment=os.environ, since=_horizon(now))
-    issuer = next((one.said["account"] for one in asked if one.said["source"] == "invoice_csv"), "gpu-cloud")
+    issuer = next((one.said["account"] for one in asked if one.said["source"] in GPU_BILLS), "gpu-cloud")
     proposals = proposals_of(
         look.api, look.hosts, currency=currency, rate_per_gpu_hour=rate, rate_currency=currency, issuer=issuer
     )

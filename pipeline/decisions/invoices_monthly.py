@@ -44,21 +44,21 @@ INPUTS = (
     "int_billed_lines_daily",
     "int_closed_month_changes",
     "stg_aws_invoices__totals",
-    "stg_invoice_csv__totals",
+    "stg_gpu_bills__totals",
 )
 READS: Mapping[str, str] = {
     "config_sources": "select distinct source, account, role from config_sources where is_filtered or role = 'control'",
     "int_billed_lines_daily": """
         select
-            source, account, issuer, billing_currency, invoice_id, min(period_date) as period_date,
+            source, account, issuer, billing_currency, invoice_id, is_by_lines, min(period_date) as period_date,
             cast(sum(in_scope_cost) as decimal(38, 18)) as in_scope_cost,
             cast(sum(out_of_scope_cost) as decimal(38, 18)) as out_of_scope_cost,
             cast(sum(line_count) as bigint) as line_count,
             cast(sum(charged_line_count) as bigint) as charged_line_count
         from int_billed_lines_daily
         group by
-            source, account, issuer, billing_currency, invoice_id,
-            case when source != 'invoice_csv' then date_trunc('month', period_date) end""",
+            source, account, issuer, billing_currency, invoice_id, is_by_lines,
+            case when not is_by_lines then date_trunc('month', period_date) end""",
     "int_closed_month_changes": """
         select
             billing_month_date, issuer, account, billing_currency, due_month_date,
@@ -70,12 +70,12 @@ READS: Mapping[str, str] = {
             account, invoice_id, billing_currency, invoice_issuer, payable_cost, usage_date as billing_month_date,
             issued_on_date
         from stg_aws_invoices__totals""",
-    "stg_invoice_csv__totals": """
+    "stg_gpu_bills__totals": """
         select
-            account, invoice_id, billing_currency, cast(sum(payable_cost) as decimal(38, 18)) as payable_cost,
+            source, account, invoice_id, billing_currency, cast(sum(payable_cost) as decimal(38, 18)) as payable_cost,
             min(period_start_date) as period_start_date
-        from stg_invoice_csv__totals
-        group by account, invoice_id, billing_currency""",
+        from stg_gpu_bills__totals
+        group by source, account, invoice_id, billing_currency""",
 }
 SCHEMA: Mapping[str, pl.DataType] = {
     **CLOSING["closing_invoices"],
@@ -84,7 +84,6 @@ SCHEMA: Mapping[str, pl.DataType] = {
 }
 
 Row = Mapping[str, Any]
-_INVOICES = "invoice_csv"
 _NO_LINE_NAMES_ONE = "lines_name_none"
 
 
@@ -97,7 +96,7 @@ def build(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     lines = [_lines(row, months, declared) for row in billed]
     of_aws = list(totals_of_aws(frames["stg_aws_invoices__totals"].to_dicts(), billed, lines))
     totals = [
-        *_stated_totals(frames["stg_invoice_csv__totals"].to_dicts(), months, declared),
+        *_stated_totals(frames["stg_gpu_bills__totals"].to_dicts(), months, declared),
         *(total for total, _ in of_aws),
         *(_entered_total(row) for row in frames["closing_totals"].to_dicts()),
     ]
@@ -205,23 +204,26 @@ class _Declared:
     def __init__(self, rows: Iterable[Row]) -> None:
         rows = list(rows)
         self.filtered = {(row["source"], row["account"]) for row in rows if row["role"] != "control"}
-        self.controls = {row["account"] for row in rows if row["source"] == _INVOICES and row["role"] == "control"}
+        self.controls = {(row["source"], row["account"]) for row in rows if row["role"] == "control"}
 
 
-def _invoice_months(billed: Sequence[Row]) -> dict[tuple[str, str], date]:
-    """(account, invoice) of invoices by lines -> the month in which its first line's period begins."""
-    first: dict[tuple[str, str], date] = {}
+_InvoiceMonths = Mapping[tuple[str, str, str], date]
+
+
+def _invoice_months(billed: Sequence[Row]) -> _InvoiceMonths:
+    """(source, account, invoice) of invoices by lines -> the month in which its first line's period begins."""
+    first: dict[tuple[str, str, str], date] = {}
     for row in billed:
-        if row["source"] == _INVOICES:
-            key = row["account"], row["invoice_id"]
+        if row["is_by_lines"]:
+            key = row["source"], row["account"], row["invoice_id"]
             first[key] = min(first.get(key, date.max), row["period_date"])
     return {key: day.replace(day=1) for key, day in first.items()}
 
 
-def _lines(row: Row, months: Mapping[tuple[str, str], date], declared: _Declared) -> Lines:
+def _lines(row: Row, months: _InvoiceMonths, declared: _Declared) -> Lines:
     month: date = row["period_date"].replace(day=1)
-    if row["source"] == _INVOICES:
-        month = months[row["account"], row["invoice_id"]]
+    if row["is_by_lines"]:
+        month = months[row["source"], row["account"], row["invoice_id"]]
     return Lines(
         month=month,
         issuer=row["issuer"],
@@ -236,12 +238,13 @@ def _lines(row: Row, months: Mapping[tuple[str, str], date], declared: _Declared
     )
 
 
-def _stated_totals(rows: Iterable[Row], months: Mapping[tuple[str, str], date], declared: _Declared) -> Iterable[Total]:
+def _stated_totals(rows: Iterable[Row], months: _InvoiceMonths, declared: _Declared) -> Iterable[Total]:
     """Totals that invoices by lines state of themselves. Such an invoice is of its account, which is its issuer."""
     for row in rows:
-        if row["account"] not in declared.controls:
+        named = row["source"], row["account"], row["invoice_id"]
+        if named[:2] not in declared.controls:
             yield Total(
-                month=months.get((row["account"], row["invoice_id"]), row["period_start_date"].replace(day=1)),
+                month=months.get(named, row["period_start_date"].replace(day=1)),
                 issuer=row["account"],
                 account=row["account"],
                 currency=row["billing_currency"],

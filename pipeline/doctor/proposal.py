@@ -37,6 +37,7 @@ _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_activit
              "azure_cost_details": "azure", "gcp_billing_export": "gcp", "gcp_cost_table": "gcp",
              "oci_cost_report": "oci", "openrouter_activity": "openrouter", "deepseek_usage": "deepseek",
              "fireworks_costs": "fireworks", "mistral_usage": "mistral",
+             "digitalocean_invoices": "digitalocean", "vast_charges": "vast",
              "modal_billing_csv": "modal", "drivers_csv": "business",
              "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")

@@ -22,8 +22,8 @@ def explain_invoice(evidence: Evidence, invoice_id: str) -> Explanation:
     cloud = evidence.ask("invoice_cloud_charges", invoice_id=invoice_id)
     if cloud:
         return explain_cloud_invoice(evidence, invoice_id, said=said, charges=cloud)
-    evidence.trace("landed_invoice_csv__lines")
-    evidence.trace("landed_invoice_csv__totals")
+    evidence.trace("landed_gpu_bills__lines")
+    evidence.trace("landed_gpu_bills__totals")
     accounts = {row["account"] for row in said}
     lines = [row for row in evidence.ask("gpu_invoice_lines", invoices=[invoice_id]) if row["account"] in accounts]
     totals = [row for row in evidence.ask("invoice_totals", invoice_id=invoice_id) if row["account"] in accounts]

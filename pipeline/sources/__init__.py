@@ -10,12 +10,14 @@ from pipeline.sources.aws_cur2 import SOURCE as AWS_CUR2
 from pipeline.sources.aws_invoices import SOURCE as AWS_INVOICES
 from pipeline.sources.azure_cost_details import SOURCE as AZURE_COST_DETAILS
 from pipeline.sources.deepseek_usage import SOURCE as DEEPSEEK_USAGE
+from pipeline.sources.digitalocean_invoices import SOURCE as DIGITALOCEAN_INVOICES
 from pipeline.sources.drivers_csv import SOURCE as DRIVERS_CSV
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.fireworks_costs import SOURCE as FIREWORKS_COSTS
 from pipeline.sources.focus import SOURCE as FOCUS
 from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
 from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
+from pipeline.sources.gpu_bill import LINES
 from pipeline.sources.invoice_csv import SOURCE as INVOICE_CSV
 from pipeline.sources.litellm_activity import SOURCE as LITELLM_ACTIVITY
 from pipeline.sources.litellm_focus import SOURCE as LITELLM_FOCUS
@@ -35,8 +37,9 @@ from pipeline.sources.prepaid_csv import SOURCE as PREPAID_CSV
 from pipeline.sources.prometheus import SOURCE as PROMETHEUS
 from pipeline.sources.runpod_billing import SOURCE as RUNPOD_BILLING
 from pipeline.sources.source import Source
+from pipeline.sources.vast_charges import SOURCE as VAST_CHARGES
 
-__all__ = ["SOURCES", "source_named"]
+__all__ = ["GPU_BILLS", "SOURCES", "source_named"]
 
 SOURCES: tuple[Source, ...] = (
     ANTHROPIC_COST_API,
@@ -64,6 +67,8 @@ SOURCES: tuple[Source, ...] = (
     LITELLM_SPEND_LOGS,
     OPENROUTER_GENERATIONS,
     INVOICE_CSV,
+    DIGITALOCEAN_INVOICES,
+    VAST_CHARGES,
     OWNED_GPUS,
     RUNPOD_BILLING,
     MODAL_BILLING_CSV,
@@ -74,6 +79,10 @@ SOURCES: tuple[Source, ...] = (
     PROMETHEUS,
     ECB_RATES,
 )
+
+
+# What bills GPUs by lines.
+GPU_BILLS = frozenset(source.name for source in SOURCES if LINES in source.datasets[0].tables)
 
 
 def source_named(name: str) -> Source | None:

@@ -18,28 +18,36 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import polars as pl
-
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import BLANKS, CsvFile, csv_header, decimal_text, other_columns, read_csv
-from pipeline.landing.dataset import Dataset, Frames, Money, Settings, Table
+from pipeline.formats.values import BLANKS, CsvFile, csv_header, decimal_text, read_csv
+from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY
+from pipeline.sources.gpu_bill import (
+    CHARGE_KINDS,
+    DATASET,
+    LINE_TEXTS,
+    LINES,
+    TOO_LARGE,
+    TOO_MANY_GPUS,
+    TOTALS,
+    Line,
+    Total,
+    check_length,
+    check_size,
+    iso,
+    kind_of,
+    lines_frame,
+    totals_frame,
+)
 from pipeline.sources.source import Fetched, Payload, Source
 
 NAME = "invoice_csv"
-CHARGE_KINDS = ("gpu_instance", "storage", "network", "support", "tax", "credit", "discount", "other")
 
-# No line of an invoice says as much; what is below can be held, and its products.
-_TOO_LARGE = 10**15
-_TOO_MANY_GPUS = 500_000
-_TOO_LONG = 20 * 366 * DAY
-_LINE_TEXTS = ("description", "charge_kind", "resource_id", "gpu_count", "quantity", "unit", "unit_price")
-_MAPPED = ("invoice_id", *_LINE_TEXTS, "amount", "currency", "period_start", "period_end", "date", "issued_on")
+_MAPPED = ("invoice_id", *LINE_TEXTS, "amount", "currency", "period_start", "period_end", "date", "issued_on")
 _SETTINGS = (
     "columns",
     "currency",
@@ -55,23 +63,6 @@ _SETTINGS = (
     "invoice_id",
 )
 
-LINES = Table(
-    name="lines",
-    columns={
-        "invoice_id": pl.String(),
-        "line_number": pl.Int64(),
-        **{name: pl.String() for name in (*_LINE_TEXTS, "amount", "currency", "period_start", "period_end")},
-    },
-    money=Money(home="gpu", amount="amount", currency_column="currency"),
-)
-TOTALS = Table(
-    name="totals",
-    columns={
-        name: pl.String()
-        for name in ("invoice_id", "total_amount", "currency", "issued_on", "period_start", "period_end")
-    },
-)
-
 Period = tuple[datetime, datetime]
 
 
@@ -79,7 +70,7 @@ def recognise(name: str, head: bytes) -> str | None:
     """Any delimited text with a header: only the declared mapping says what its columns are."""
     widths = [len(csv_header(head, delimiter=delimiter)) for delimiter in (",", ";", "\t", "|")]
     is_json = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
-    return "invoice" if max(widths) >= 2 and not is_json else None
+    return DATASET if max(widths) >= 2 and not is_json else None
 
 
 def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
@@ -92,11 +83,11 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
     try:
         lines = parse(content, declared)[LINES.name]
     except QuarantineError:
-        return Fetched(dataset="invoice", payloads=payloads, settings=declared)
+        return Fetched(dataset=DATASET, payloads=payloads, settings=declared)
     if lines.is_empty():
-        return Fetched(dataset="invoice", payloads=payloads, settings=declared)
+        return Fetched(dataset=DATASET, payloads=payloads, settings=declared)
     return Fetched(
-        dataset="invoice",
+        dataset=DATASET,
         payloads=payloads,
         from_at=min(map(datetime.fromisoformat, lines["period_start"].to_list())),
         to_at=max(map(datetime.fromisoformat, lines["period_end"].to_list())),
@@ -109,7 +100,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
     layout = _layout(settings)
     file = read_csv(content, delimiter=layout.delimiter, last_line_end_required=layout.last_line_end_required)
     _check_header(layout, file)
-    lines: list[tuple[object, ...]] = []
+    lines: list[Line] = []
     totals: list[tuple[int, dict[str, str]]] = []
     periods: dict[str, list[Period]] = {}
     for number, record in file.records():
@@ -123,28 +114,27 @@ def parse(content: bytes, settings: Settings) -> Frames:
         start, stop = layout.period(record, where=where)
         periods.setdefault(invoice_id, []).append((start, stop))
         lines.append(
-            (
-                invoice_id,
-                start.date(),
-                invoice_id,
-                number,
-                layout.cell(record, "description"),
-                layout.charge_kind(record),
-                layout.cell(record, "resource_id"),
-                layout.number(record, "gpu_count", where=where, below=_TOO_MANY_GPUS),
-                layout.number(record, "quantity", where=where, below=_TOO_LARGE),
-                layout.cell(record, "unit"),
-                layout.number(record, "unit_price", where=where, below=_TOO_LARGE),
-                layout.amount(record, where=where),
-                layout.currency(record, where=where),
-                _iso(start),
-                _iso(stop),
-                other_columns(layout.unknown(record)),
+            Line(
+                bucket=invoice_id,
+                invoice_id=invoice_id,
+                number=number,
+                start=start,
+                stop=stop,
+                description=layout.cell(record, "description"),
+                charge_kind=layout.charge_kind(record),
+                resource_id=layout.cell(record, "resource_id"),
+                gpu_count=layout.number(record, "gpu_count", where=where, below=TOO_MANY_GPUS),
+                quantity=layout.number(record, "quantity", where=where, below=TOO_LARGE),
+                unit=layout.cell(record, "unit"),
+                unit_price=layout.number(record, "unit_price", where=where, below=TOO_LARGE),
+                amount=layout.amount(record, where=where),
+                currency=layout.currency(record, where=where),
+                others=layout.unknown(record),
             )
         )
     return {
-        LINES.name: pl.DataFrame(lines, schema=LINES.schema, orient="row"),
-        TOTALS.name: pl.DataFrame(_totals(layout, totals, periods), schema=TOTALS.schema, orient="row"),
+        LINES.name: lines_frame(lines),
+        TOTALS.name: totals_frame(_totals(layout, totals, periods)),
     }
 
 
@@ -192,9 +182,7 @@ class _Layout:
                 )
             text = text.replace(self.decimal, ".")
         said = decimal_text(text, name=self.columns[name], where=where)
-        if below is not None and abs(Decimal(said)) >= below:
-            raise QuarantineError(f"{where}: {self.columns[name]} is {text!r}, more than any invoice says.")
-        return said
+        return said if below is None else check_size(said, name=self.columns[name], where=where, below=below)
 
     def amount(self, record: Mapping[str, str], *, where: str) -> str:
         amount = self.number(record, "amount", where=where)
@@ -212,7 +200,7 @@ class _Layout:
         """Our kind of a line. An unknown kind, and a GPU line that names no resource, is `other`."""
         theirs = self.cell(record, "charge_kind") or ""
         kind = self.kinds.get(theirs) or (theirs if theirs in CHARGE_KINDS else "other")
-        return "other" if kind == "gpu_instance" and self.cell(record, "resource_id") is None else kind
+        return kind_of(kind, resource_id=self.cell(record, "resource_id"))
 
     def period(self, record: Mapping[str, str], *, where: str) -> Period:
         """The line's period in UTC, end exclusive."""
@@ -226,14 +214,10 @@ class _Layout:
             stop = self._moment(record, end, where=where, day_after=inclusive)
         if not start < stop:
             raise QuarantineError(
-                f"{where}: the period {_iso(start)} to {_iso(stop)} is empty. "
+                f"{where}: the period {iso(start)} to {iso(stop)} is empty. "
                 "If period_end names the last day, set period_end: inclusive."
             )
-        if stop - start > _TOO_LONG:
-            raise QuarantineError(
-                f"{where}: the period {_iso(start)} to {_iso(stop)} is longer than 20 years, and no line's is. "
-                "Export it again; if it is so at its source, ask the issuer."
-            )
+        check_length(start, stop, where=where)
         return start, stop
 
     def _moment(self, record: Mapping[str, str], name: str, *, where: str, day_after: bool) -> datetime:
@@ -282,9 +266,9 @@ def _read_moment(text: str, date_format: str | None) -> datetime | date | None:
 
 def _totals(
     layout: _Layout, rows: list[tuple[int, dict[str, str]]], periods: Mapping[str, list[Period]]
-) -> list[tuple[object, ...]]:
+) -> list[Total]:
     """One control total an invoice, over the period of its lines."""
-    totals: dict[str, tuple[object, ...]] = {}
+    totals: dict[str, Total] = {}
     for number, record in rows:
         where = f"row {number}"
         invoice_id = layout.cell(record, "invoice_id") or layout.invoice_id
@@ -296,16 +280,15 @@ def _totals(
             raise QuarantineError(f"{where}: a second total for invoice {invoice_id!r}. Check total_row.")
         start = min(start for start, _ in periods[invoice_id])
         stop = max(stop for _, stop in periods[invoice_id])
-        totals[invoice_id] = (
-            invoice_id,
-            start.date(),
-            invoice_id,
-            layout.amount(record, where=where),
-            layout.currency(record, where=where),
-            layout.cell(record, "issued_on"),
-            _iso(start),
-            _iso(stop),
-            other_columns(layout.unknown(record)),
+        totals[invoice_id] = Total(
+            bucket=invoice_id,
+            invoice_id=invoice_id,
+            amount=layout.amount(record, where=where),
+            currency=layout.currency(record, where=where),
+            start=start,
+            stop=stop,
+            issued_on=layout.cell(record, "issued_on"),
+            others=layout.unknown(record),
         )
     return list(totals.values())
 
@@ -390,16 +373,12 @@ def _choice(settings: Settings, name: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 SOURCE = Source(
     name=NAME,
     datasets=(
         Dataset(
             source=NAME,
-            name="invoice",
+            name=DATASET,
             mode="replace",
             bucket="invoice",
             measure="billed",

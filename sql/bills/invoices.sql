@@ -6,6 +6,6 @@ select
     billing_currency,
     cast(sum(billed_cost) as decimal(38, 18)) as billed_cost,
     count(*) as lines_count
-from stg_invoice_csv__lines
+from stg_gpu_bills__lines
 group by all
 order by all

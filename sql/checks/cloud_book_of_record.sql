@@ -1,8 +1,8 @@
 -- law: one_dollar_one_home
 -- scope: account
 -- partition: none
--- Per issuer, account and month exactly one export of a cloud bill is the book of record, and nothing in it is counted
--- from two deliveries that cannot both be right.
+-- Per issuer, account and month exactly one export of a cloud's or a GPU provider's bill is the book of record, and
+-- nothing in it is counted from two deliveries that cannot both be right.
 with
 stated_books as (
     select distinct
@@ -14,14 +14,12 @@ stated_books as (
     where role = 'book'
     union
     select distinct
-        coalesce(config_sources.issuer, stg_invoice_csv__lines.account) as issuer,
-        stg_invoice_csv__lines.account,
-        date_trunc('month', stg_invoice_csv__lines.usage_date) as usage_month,
-        'invoice_csv' as source
-    from stg_invoice_csv__lines
-    left join config_sources
-        on config_sources.source = 'invoice_csv' and stg_invoice_csv__lines.account = config_sources.account
-    where coalesce(config_sources.role, 'book') = 'book'
+        issuer,
+        account,
+        date_trunc('month', usage_date) as usage_month,
+        source
+    from int_gpu_bill_lines
+    where role = 'book'
 ),
 
 books as (
@@ -32,7 +30,7 @@ books as (
         string_agg(source, ' and ' order by source) as sources
     from stated_books
     group by issuer, account, usage_month
-    having count(*) > 1 and count(*) filter (where source != 'invoice_csv') > 0
+    having count(*) > 1
 ),
 
 -- A bucket of FOCUS: provider|billing account|billing period[|part].

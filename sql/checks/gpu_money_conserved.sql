@@ -25,51 +25,42 @@ booked_until as (
     from calendar
 ),
 
-books as (
-    select
-        account,
-        min(role) as role
-    from config_sources
-    where source = 'invoice_csv'
-    group by account
-),
-
 lines as (
     select
-        stg_invoice_csv__lines.account,
-        stg_invoice_csv__lines.invoice_id,
-        stg_invoice_csv__lines.line_number,
-        stg_invoice_csv__lines.billed_cost,
-        stg_invoice_csv__lines.billing_currency,
-        coalesce(stg_invoice_csv__lines.period_end_at <= booked_until.day_end_at, false) as is_over,
+        bill_lines.source,
+        bill_lines.account,
+        bill_lines.invoice_id,
+        bill_lines.line_number,
+        bill_lines.billed_cost,
+        bill_lines.billing_currency,
+        coalesce(bill_lines.period_end_at <= booked_until.day_end_at, false) as is_over,
         date_diff(
             'day',
-            date_trunc('day', stg_invoice_csv__lines.period_start_at),
-            least(stg_invoice_csv__lines.period_end_at, booked_until.day_end_at) - interval 1 millisecond
+            date_trunc('day', bill_lines.period_start_at),
+            least(bill_lines.period_end_at, booked_until.day_end_at) - interval 1 millisecond
         ) + 1 as begun_days_count
-    from stg_invoice_csv__lines
+    from int_gpu_bill_lines as bill_lines
     cross join booked_until
-    left join books
-        on stg_invoice_csv__lines.account = books.account
-    where books.role is distinct from 'control'
+    where bill_lines.is_book
 ),
 
 line_days as (
     select
+        source,
         account,
         invoice_id,
         line_number,
         sum(realized_cost) as booked_cost,
         count(*) as booked_days_count
     from int_gpu_charges_daily
-    where source = 'invoice_csv'
-    group by account, invoice_id, line_number
+    where line_number is not null
+    group by source, account, invoice_id, line_number
 ),
 
 -- A line whose period goes on is taken whole: its days are booked as they come.
 placements as (
     select
-        'invoice_csv' as source,
+        source,
         account,
         billing_currency,
         billed_cost as placed_cost
@@ -84,7 +75,7 @@ placements as (
     from int_gpu_charges_daily as charges
     left join lines
         on
-            charges.source = 'invoice_csv'
+            charges.source = lines.source
             and charges.account = lines.account
             and charges.invoice_id = lines.invoice_id
             and charges.line_number = lines.line_number
@@ -137,7 +128,8 @@ select
 from lines
 left join line_days
     on
-        lines.account = line_days.account
+        lines.source = line_days.source
+        and lines.account = line_days.account
         and lines.invoice_id = line_days.invoice_id
         and lines.line_number = line_days.line_number
 where lines.is_over and lines.billed_cost is distinct from line_days.booked_cost
@@ -152,7 +144,8 @@ select
 from lines
 left join line_days
     on
-        lines.account = line_days.account
+        lines.source = line_days.source
+        and lines.account = line_days.account
         and lines.invoice_id = line_days.invoice_id
         and lines.line_number = line_days.line_number
 where greatest(lines.begun_days_count, 0) != coalesce(line_days.booked_days_count, 0)

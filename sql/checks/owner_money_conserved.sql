@@ -48,7 +48,7 @@ said as (
         billing_currency,
         realized_cost as cost
     from int_gpu_charges_daily
-    where cost_measure != 'billed' or source = 'invoice_csv'
+    where cost_measure != 'billed' or line_number is not null
     union all
     select
         usage_date,

@@ -1,6 +1,7 @@
 -- Landed invoice lines of the invoices named, with the amount and period as they stand there.
 select
     usage_date,
+    source,
     account,
     invoice_id,
     line_number,
@@ -15,6 +16,6 @@ select
     period_end,
     object_number,
     object_row
-from traced_invoice_csv__lines
+from traced_gpu_bills__lines
 where list_contains($invoices, invoice_id)
-order by account, invoice_id, line_number
+order by source, account, invoice_id, line_number

@@ -1,5 +1,6 @@
 -- The invoice's lines as booked to days.
 select
+    source,
     account,
     line_number,
     usage_date,
@@ -9,5 +10,5 @@ select
     billing_currency,
     realized_cost
 from int_gpu_charges_daily
-where source = 'invoice_csv' and invoice_id = $invoice_id
-order by account, line_number, usage_date
+where line_number is not null and invoice_id = $invoice_id
+order by source, account, line_number, usage_date

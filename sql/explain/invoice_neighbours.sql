@@ -9,7 +9,7 @@ inner join (
         resource_id,
         billing_currency
     from int_gpu_charges_daily
-    where source = 'invoice_csv' and invoice_id = $invoice_id
+    where line_number is not null and invoice_id = $invoice_id
 ) as resource_days
     on
         others.usage_date = resource_days.usage_date

@@ -8,7 +8,7 @@ resource_days as (
         resource_id,
         billing_currency
     from int_gpu_charges_daily
-    where source = 'invoice_csv' and invoice_id = $invoice_id
+    where line_number is not null and invoice_id = $invoice_id
 )
 
 select

@@ -1,6 +1,7 @@
 -- The total that each file states about the invoice.
 select
     usage_date,
+    source,
     account,
     invoice_id,
     total_amount,
@@ -8,6 +9,6 @@ select
     issued_on,
     object_number,
     object_row
-from traced_invoice_csv__totals
+from traced_gpu_bills__totals
 where invoice_id = $invoice_id
-order by account, object_number, object_row
+order by source, account, object_number, object_row

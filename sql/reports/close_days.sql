@@ -6,7 +6,7 @@ dated as (
         date_trunc(
             'month',
             case
-                when source = 'invoice_csv'
+                when is_by_lines
                     then min(period_date) over (partition by source, account, issuer, invoice_id)
                 else period_date
             end
@@ -21,6 +21,7 @@ select
     billing_currency,
     usage_date,
     max(source) as source,
+    bool_or(is_by_lines) as is_by_lines,
     cast(sum(in_scope_cost + out_of_scope_cost) as decimal(38, 18)) as booked_cost
 from dated
 where billing_month_date >= $from_date and billing_month_date < $to_date

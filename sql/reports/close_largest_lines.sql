@@ -4,8 +4,11 @@ with
 dated_invoice_lines as (
     select
         *,
-        cast(min(period_start_at) over (partition by account, invoice_id) + interval 13 hour as date) as period_date
-    from stg_invoice_csv__lines
+        cast(
+            min(period_start_at) over (partition by source, account, invoice_id) + interval 13 hour as date
+        ) as period_date
+    from int_gpu_bill_lines
+    where is_book
 ),
 
 lines as (
@@ -30,7 +33,7 @@ lines as (
     where is_book and billing_period_start_date + 1 >= $from_date and billing_period_start_date + 1 < $to_date
     union all
     select
-        account as issuer,
+        issuer,
         account,
         billing_currency,
         usage_date,

@@ -17,6 +17,6 @@ left join dim_source as sources
 where
     coverage.usage_date >= $from_date
     and coverage.usage_date < $to_date
-    and coverage.source != 'invoice_csv'
+    and not coalesce(sources.is_invoice, coverage.dataset = 'invoice')
 group by all
 order by coverage.source, coverage.account, coverage.dataset

@@ -90,28 +90,21 @@ invoice_lines as (
     select
         *,
         cast(date_trunc('month', period_start_at + interval 13 hour) as date) as billing_month_date
-    from stg_invoice_csv__lines
-),
-
--- A control's lines are charges of nobody.
-invoice_accounts as (
-    select distinct
-        account,
-        issuer
-    from int_gpu_charges_daily
-    where source = 'invoice_csv'
+    from int_gpu_bill_lines
+    where is_book
 ),
 
 booked as (
     select
+        source,
         account,
         invoice_id,
         line_number,
         sum(realized_cost) as booked_cost,
         max(usage_date) + 1 as booked_to_date
     from int_gpu_charges_daily
-    where source = 'invoice_csv'
-    group by account, invoice_id, line_number
+    where line_number is not null
+    group by source, account, invoice_id, line_number
 ),
 
 -- What a line bills for days that are still to come stands in one row.
@@ -119,28 +112,29 @@ line_days as (
     select
         int_gpu_charges_daily.usage_date,
         int_gpu_charges_daily.usage_date + 1 as to_date,
+        int_gpu_charges_daily.source,
         int_gpu_charges_daily.issuer,
         int_gpu_charges_daily.account,
         int_gpu_charges_daily.invoice_id,
         int_gpu_charges_daily.line_number,
         int_gpu_charges_daily.realized_cost
     from int_gpu_charges_daily
-    where int_gpu_charges_daily.source = 'invoice_csv'
+    where int_gpu_charges_daily.line_number is not null
     union all
     select
         coalesce(booked.booked_to_date, invoice_lines.usage_date) as usage_date,
         cast(invoice_lines.period_end_at as date) as to_date,
-        invoice_accounts.issuer,
+        invoice_lines.source,
+        invoice_lines.issuer,
         invoice_lines.account,
         invoice_lines.invoice_id,
         invoice_lines.line_number,
         invoice_lines.billed_cost - coalesce(booked.booked_cost, 0) as realized_cost
     from invoice_lines
-    inner join invoice_accounts
-        on invoice_lines.account = invoice_accounts.account
     left join booked
         on
-            invoice_lines.account = booked.account
+            invoice_lines.source = booked.source
+            and invoice_lines.account = booked.account
             and invoice_lines.invoice_id = booked.invoice_id
             and invoice_lines.line_number = booked.line_number
     where invoice_lines.billed_cost != coalesce(booked.booked_cost, 0)
@@ -151,7 +145,7 @@ invoiced as (
         'invoice' as row_kind,
         line_days.usage_date,
         line_days.to_date,
-        'invoice_csv' as source,
+        line_days.source,
         line_days.account,
         line_days.issuer,
         line_days.issuer as invoice_issuer,
@@ -182,7 +176,8 @@ invoiced as (
     from line_days
     inner join invoice_lines
         on
-            line_days.account = invoice_lines.account
+            line_days.source = invoice_lines.source
+            and line_days.account = invoice_lines.account
             and line_days.invoice_id = invoice_lines.invoice_id
             and line_days.line_number = invoice_lines.line_number
 ),

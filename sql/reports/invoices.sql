@@ -7,40 +7,44 @@ sources as (
         role,
         source
     from dim_source
-    where source = 'invoice_csv'
+    where is_invoice
 ),
 
 -- One that states a total and has no line is an invoice too.
 line_counts as (
     select
+        source,
         account,
         invoice_id,
         cast(sum(line_count) as bigint) as line_count
     from (
         select
+            source,
             account,
             invoice_id,
             1 as line_count
-        from stg_invoice_csv__lines
+        from stg_gpu_bills__lines
         union all
         select
+            source,
             account,
             invoice_id,
             0 as line_count
-        from stg_invoice_csv__totals
+        from stg_gpu_bills__totals
     ) as stated
-    group by account, invoice_id
+    group by source, account, invoice_id
 ),
 
 -- Cloud exports name invoices too: those are told by their days.
 reconciled as (
     select
         invoices.*,
+        line_counts.source,
         line_counts.line_count,
         count(*) over source_of as invoice_count,
         count(*) filter (where invoices.status = 'residual') over source_of as residual_count,
         row_number() over (
-            partition by invoices.account
+            partition by line_counts.source, invoices.account
             order by
                 invoices.period_end_date desc nulls last,
                 invoices.period_start_date desc nulls last,
@@ -49,7 +53,7 @@ reconciled as (
     from fct_reconciliation_invoice as invoices
     inner join line_counts
         on invoices.account = line_counts.account and invoices.invoice_id = line_counts.invoice_id
-    window source_of as (partition by invoices.account)
+    window source_of as (partition by line_counts.source, invoices.account)
 )
 
 select
@@ -73,5 +77,5 @@ select
     coalesce(reconciled.residual_count, 0) as residual_count
 from sources
 left join reconciled
-    on sources.account = reconciled.account and reconciled.place = 1
+    on sources.source = reconciled.source and sources.account = reconciled.account and reconciled.place = 1
 order by sources.source, sources.account

@@ -8,5 +8,5 @@ select
     last_usage_date,
     silent_since_date
 from dim_source
-where source != 'invoice_csv'
+where is_invoice is distinct from true
 order by source, account, dataset nulls last

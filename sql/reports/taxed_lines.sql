@@ -24,37 +24,26 @@ cloud as (
 dated_invoice_lines as (
     select
         *,
-        cast(min(period_start_at) over (partition by account, invoice_id) + interval 13 hour as date) as period_date
-    from stg_invoice_csv__lines
-),
-
-invoice_sources as (
-    select distinct
-        account,
-        issuer,
-        role
-    from dim_source
-    where source = 'invoice_csv'
+        cast(
+            min(period_start_at) over (partition by source, account, invoice_id) + interval 13 hour as date
+        ) as period_date
+    from int_gpu_bill_lines
+    where is_book
 ),
 
 invoices as (
     select
-        coalesce(sources.issuer, lines.account) as issuer,
-        lines.account,
-        lines.invoice_id as bill,
-        lines.billing_currency,
+        issuer,
+        account,
+        invoice_id as bill,
+        billing_currency,
         cast(null as varchar) as service,
         cast(null as varchar) as meter,
-        lines.resource_id,
-        lines.charge_kind = 'tax' as is_tax,
-        lines.billed_cost
-    from dated_invoice_lines as lines
-    left join invoice_sources as sources
-        on lines.account = sources.account
-    where
-        sources.role is distinct from 'control'
-        and lines.period_date >= $from_date
-        and lines.period_date < $to_date
+        resource_id,
+        charge_kind = 'tax' as is_tax,
+        billed_cost
+    from dated_invoice_lines
+    where period_date >= $from_date and period_date < $to_date
 ),
 
 lines as (

@@ -40,7 +40,7 @@ def test_data_versions_stay_when_nothing_changed_and_move_with_what_is_restated(
     job.project.drop(CONSOLE, "acme", RESTATED, three_days("1.00", "2.00", "4.00"))
     restated = data_versions(job.run(now=NOW + timedelta(hours=1)))
     assert restated["marts/fct_api_costs_daily"] != first["marts/fct_api_costs_daily"]
-    assert restated["staging/stg_invoice_csv__lines"] == first["staging/stg_invoice_csv__lines"]
+    assert restated["staging/stg_gpu_bills__lines"] == first["staging/stg_gpu_bills__lines"]
 
 
 def test_a_selected_table_is_built_alone(make_job):

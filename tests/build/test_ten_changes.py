@@ -13,7 +13,7 @@ TELEMETRY = (
     *(
         "stg_nvml_spool",
         "stg_prometheus",
-        "stg_invoice_csv",
+        "stg_gpu_bills",
         "int_engine_",
         "int_gpu_hours",
         "int_gpu_states",

@@ -32,7 +32,7 @@ from tests.pipeline.small_project import (
     usage_result,
 )
 from tests.pipeline.test_cloud_models import LINES as MODEL_LINES
-from tests.sources import cur2, litellm
+from tests.sources import cur2, litellm, test_digitalocean_invoices, test_vast_charges
 from tests.sources.openai_admin_api import bucket
 from tests.sources.openai_admin_api import page as openai_page
 
@@ -206,6 +206,8 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
             "focus.csv.gz": gzip.compress(focus_csv([line(BilledCost="7.00", x_team="blue")])),
             "gateway.csv": litellm.export_csv([litellm.row("2026-11-01", "0.25")]),
             "invoice.csv": invoice_csv([("GPU server", "node-1", "72.00"), ("VAT", "", "1.50")]),
+            "digitalocean.csv": test_digitalocean_invoices.CSV,
+            "vast.json": json.dumps(test_vast_charges.page(test_vast_charges.row())).encode(),
             "host.spool.jsonl": spool_file("2026-11-01"),
             "rates.csv": b"Date,USD,JPY,\n2026-11-02,1.1,160,\n",
         },
@@ -222,6 +224,8 @@ def test_every_kind_of_export_is_totalled_by_its_own_figures(tmp_path) -> None:
     assert {one.measure for one in of(answer, "gateway.csv").lines} == {"rated"}
     assert of(answer, "gateway.csv").totals() == {"USD": Decimal("0.25")}
     assert of(answer, "invoice.csv").totals() == {"USD": Decimal("73.50")}
+    assert of(answer, "digitalocean.csv").totals() == {"USD": Decimal("2520.27")}
+    assert of(answer, "vast.json").totals() == {"USD": Decimal("9.605")}
     # Six samples of ten minutes each are one GPU-hour.
     (spools,) = [one for one in answer.told if one.title.startswith("All spool files")]
     assert spools.totals() == {"USD": Decimal("2.69")}

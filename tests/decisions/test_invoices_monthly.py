@@ -35,15 +35,16 @@ _LINES: dict[str, Any] = {
     **dict.fromkeys(("source", "account", "issuer", "billing_currency", "invoice_id"), pl.String()),
     **dict.fromkeys(("in_scope_cost", "out_of_scope_cost"), _MONEY),
     **dict.fromkeys(("line_count", "charged_line_count"), pl.Int64()),
+    "is_by_lines": pl.Boolean(),
 }
 _SOURCES = {**dict.fromkeys(("source", "account", "role"), pl.String()), "is_filtered": pl.Boolean()}
 _TOTALS = {
-    **dict.fromkeys(("account", "invoice_id", "billing_currency"), pl.String()),
+    **dict.fromkeys(("source", "account", "invoice_id", "billing_currency"), pl.String()),
     "payable_cost": _MONEY,
     "period_start_date": pl.Date(),
 }
 _AWS_TOTALS = {
-    **dict.fromkeys(("account", "invoice_id", "billing_currency", "invoice_issuer"), pl.String()),
+    **dict.fromkeys(("source", "account", "invoice_id", "billing_currency", "invoice_issuer"), pl.String()),
     "payable_cost": _MONEY,
     **dict.fromkeys(("usage_date", "issued_on_date"), pl.Date()),
 }
@@ -79,8 +80,8 @@ class Company:
         self.state(day, amount, at=at, account="gpu", issuer="gpu", invoice=name, source="invoice_csv")
         self.totals = [one for one in self.totals if one["invoice_id"] != name]
         self.totals.append(
-            {"account": "gpu", "invoice_id": name, "billing_currency": "USD", "payable_cost": Decimal(total),
-             "period_start_date": day}
+            {"source": "invoice_csv", "account": "gpu", "invoice_id": name, "billing_currency": "USD",
+             "payable_cost": Decimal(total), "period_start_date": day}
         )  # fmt: skip
 
     def lines(self) -> Rows:
@@ -88,7 +89,8 @@ class Company:
             {
                 "usage_date": day, "source": source, "account": account, "issuer": issuer, "period_date": day,
                 "billing_currency": currency, "invoice_id": invoice, "in_scope_cost": amount,
-                "out_of_scope_cost": other, "line_count": 1, "charged_line_count": int(bool(amount or other)),
+                "out_of_scope_cost": other, "line_count": 1, "is_by_lines": source == "invoice_csv",
+                "charged_line_count": int(bool(amount or other)),
             }
             for (source, issuer, account, currency, day, invoice), (amount, other, _) in self.says.items()
         ]  # fmt: skip
@@ -102,7 +104,7 @@ class Company:
                  for source, account in self.filtered],
                 schema=_SOURCES, orient="row",
             ),
-            "stg_invoice_csv__totals": pl.DataFrame(self.totals, schema=_TOTALS, orient="row"),
+            "stg_gpu_bills__totals": pl.DataFrame(self.totals, schema=_TOTALS, orient="row"),
             "stg_aws_invoices__totals": pl.DataFrame(self.aws_totals, schema=_AWS_TOTALS, orient="row"),
             **closing_frames(closing_of(self.events)),
         }  # fmt: skip

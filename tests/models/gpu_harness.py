@@ -20,7 +20,7 @@ from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 from pipeline.paths import models_root, sql_root
 from pipeline.sources import SOURCES as SHIPPED
 from pipeline.sources.ecb_rates import RATES as ECB_RATES
-from pipeline.sources.invoice_csv import LINES, TOTALS
+from pipeline.sources.gpu_bill import LINES, TOTALS
 from pipeline.sources.owned_gpus import CHARGES
 from tests.models.landed_money import landed_money
 from tests.schemas import with_shared_schemas
@@ -31,8 +31,8 @@ Rows = list[dict[str, Any]]
 SAMPLES = "landed_nvml_spool__gpu_samples"
 SCRAPES = "landed_nvml_spool__engine_scrapes"
 RECORDS = "landed_nvml_spool__agent_records"
-INVOICE_LINES = "landed_invoice_csv__lines"
-INVOICE_TOTALS = "landed_invoice_csv__totals"
+INVOICE_LINES = "landed_gpu_bills__lines"
+INVOICE_TOTALS = "landed_gpu_bills__totals"
 OWNED = "landed_owned_gpus__charges"
 RATES = "landed_ecb_rates__rates"
 API_COSTS = "fct_api_costs_daily"
@@ -130,8 +130,8 @@ _SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "detail": TEXT,
         "other_columns": TEXT,
     },
-    INVOICE_LINES: _ACCOUNT | LINES.schema,
-    INVOICE_TOTALS: _ACCOUNT | TOTALS.schema,
+    INVOICE_LINES: _ACCOUNT | {"source": TEXT} | LINES.schema,
+    INVOICE_TOTALS: _ACCOUNT | {"source": TEXT} | TOTALS.schema,
     OWNED: _ACCOUNT | CHARGES.schema,
     RATES: _ACCOUNT | ECB_RATES.schema,
     "landed_money": MONEY_SCHEMA,
@@ -246,6 +246,7 @@ def scrape(scraped_at: datetime, interval_ms: int, prompt: int | None, output: i
 def invoice_line(amount: str, *, day: date = DAY, days: int = 1, **fields: Any) -> Row:
     """A line for node-1 of whole days."""
     row: dict[str, Any] = {
+        "source": "invoice_csv",
         "account": "gpucloud",
         "bucket": fields.get("invoice_id", "INV-1"),
         "usage_date": day,
@@ -266,6 +267,7 @@ def invoice_line(amount: str, *, day: date = DAY, days: int = 1, **fields: Any) 
 
 def invoice_total(amount: str, *, day: date = DAY, days: int = 1, **fields: Any) -> Row:
     row: dict[str, Any] = {
+        "source": "invoice_csv",
         "account": "gpucloud",
         "bucket": fields.get("invoice_id", "INV-1"),
         "usage_date": day,
@@ -280,23 +282,23 @@ def invoice_total(amount: str, *, day: date = DAY, days: int = 1, **fields: Any)
 
 def stated_invoices(tables: Mapping[str, Sequence[Row]]) -> Rows:
     """landed_coverage of the invoices in `tables`: each stated when the last period that it bills was over."""
-    ends: dict[tuple[str, str], datetime] = {}
-    days: dict[tuple[str, str], date] = {}
+    ends: dict[tuple[str, str, str], datetime] = {}
+    days: dict[tuple[str, str, str], date] = {}
     for line in tables.get(INVOICE_LINES, ()):
-        invoice = line["account"], line["invoice_id"]
+        invoice = line["source"], line["account"], line["bucket"]
         end = datetime.fromisoformat(line["period_end"]).replace(tzinfo=None)
         ends[invoice] = max(end, ends.get(invoice, end))
         days[invoice] = min(line["usage_date"], days.get(invoice, line["usage_date"]))
     return [
         {
-            "usage_date": days[account, invoice_id],
-            "source": "invoice_csv",
+            "usage_date": days[source, account, bucket],
+            "source": source,
             "account": account,
             "dataset": "invoice",
-            "bucket": invoice_id,
+            "bucket": bucket,
             "stated_at": stated_at,
         }
-        for (account, invoice_id), stated_at in ends.items()
+        for (source, account, bucket), stated_at in ends.items()
     ]
 
 

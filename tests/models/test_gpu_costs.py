@@ -526,10 +526,10 @@ def test_an_api_price_is_the_ratio_of_sums_over_what_was_billed_and_metered(cach
 @pytest.mark.parametrize(
     ("model", "old", "new", "law"),
     [
-        ("stg_invoice_csv__lines", "cast(amount as decimal(38, 18))", "cast(amount as decimal(38, 0))", "gpu_money"),
-        ("stg_invoice_csv__lines", "from timed", "from timed where charge_kind = 'gpu_instance'", "gpu_money"),
+        ("stg_gpu_bills__lines", "cast(amount as decimal(38, 18))", "cast(amount as decimal(38, 0))", "gpu_money"),
+        ("stg_gpu_bills__lines", "from timed", "from timed where charge_kind = 'gpu_instance'", "gpu_money"),
         (
-            "stg_invoice_csv__lines",
+            "stg_gpu_bills__lines",
             "select * from final",
             "select * from final union all select * from final",
             "gpu_money",

@@ -227,7 +227,7 @@ def test_a_line_of_more_than_a_year_is_booked_to_the_quantum(cache: Path) -> Non
 def test_a_long_line_of_which_days_are_missing_breaks_the_law_of_money(cache: Path, known_days: int) -> None:
     """B8: also while its period goes on, when its sum cannot be compared yet."""
     calendar = days_of(STARTED, STARTED + timedelta(days=known_days))
-    near = broken("int_gpu_charges_daily", "int_gpu_long_invoice_lines", "stg_invoice_csv__lines")
+    near = broken("int_gpu_charges_daily", "int_gpu_long_invoice_lines", "int_gpu_bill_lines")
     tables = {**prepaid(400), "calendar": calendar}
     laws = broken_laws(build_tables(cache, tables, [CHECK], replaced=[near]), [CHECK])
     assert [law for law in laws if "days of its period have begun" in law]

@@ -20,7 +20,7 @@ from pipeline.sources.bulk import exact_decimals
 from tests.models import cloud_harness
 from tests.pipeline import small_project as small
 from tests.pipeline.small_project import Answers, SmallProject, source
-from tests.sources import azure, cur2, cur_legacy, gcp, litellm, oci, openai_admin_api, small_bills
+from tests.sources import azure, cur2, cur_legacy, gcp, litellm, oci, openai_admin_api, small_bills, test_vast_charges
 from tests.sources.cur2 import FolderPlace
 
 NOW = datetime(2026, 12, 9, 6, tzinfo=UTC)
@@ -158,6 +158,14 @@ def _others() -> Iterator[Case]:
     row = "I-1,GPU server,s-2,8,900000000000000,hours,1,10,USD,2026-11-01,2026-12-01\n"
     content = "Invoice,Item,Server,GPUs,Qty,Unit,Price,Amount,Currency,From,To\n" + 2 * row
     yield Case("invoice_csv", "hours", "i.csv", content.encode(), _INVOICE, cost="20", quantities=60)
+    for column in ("hours", "USD"):
+        said = {"hours": "1", "USD": "1", column: HELD_ALONE}
+        row = "Droplets,,node (gpu-h100x8-640gb),{hours},2026-11-01 00:00:00 +0000,2026-12-01 00:00:00 +0000,{USD}\n"
+        content = "product,group_description,description,hours,start,end,USD\n" + _twice(row, **said)
+        yield Case("digitalocean_invoices", column, "i.csv", content.encode())
+    charge = test_vast_charges.row(at=int(NOW.timestamp()) // 86_400 * 86_400, amount=int(HELD_ALONE), items=[])
+    content = json.dumps(test_vast_charges.page(charge, {**charge, "source": "instance-2"}))
+    yield Case("vast_charges", "amount", "a.json", content.encode())
     yield Case(
         "modal_billing_csv", "Cost", "a_2026-11-01_2026-12-01.csv",
         ("Object ID,Description,Environment,Interval Start,Resource,Cost,Tags\n"
@@ -252,7 +260,7 @@ _COSTS = """
     from fct_cloud_charges_daily group by account
     union all
     select account, sum(realized_cost) as cost, count(gpu_milliseconds) as quantities
-    from int_gpu_charges_daily where source = 'invoice_csv' group by account
+    from int_gpu_charges_daily where line_number is not null group by account
 """
 
 

@@ -132,10 +132,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "dim_source": {
         **dict.fromkeys(("source", "account", "dataset", "issuer", "role"), pl.String()),
+        "is_invoice": pl.Boolean(),
         **dict.fromkeys(("first_usage_date", "last_usage_date", "silent_since_date"), pl.Date()),
     },
-    "stg_invoice_csv__lines": dict.fromkeys(("account", "invoice_id"), pl.String()),
-    "stg_invoice_csv__totals": dict.fromkeys(("account", "invoice_id"), pl.String()),
+    "stg_gpu_bills__lines": dict.fromkeys(("source", "account", "invoice_id"), pl.String()),
+    "stg_gpu_bills__totals": dict.fromkeys(("source", "account", "invoice_id"), pl.String()),
     "fct_reconciliation_invoice": {
         **dict.fromkeys(("issuer", "account", "invoice_id", "billing_currency", "status"), pl.String()),
         **dict.fromkeys(("period_start_date", "period_end_date"), pl.Date()),
@@ -441,6 +442,7 @@ def tables() -> Tables:
                 "dataset": "cost_report",
                 "issuer": "anthropic",
                 "role": "book",
+                "is_invoice": False,
                 "last_usage_date": date(2026, 11, 4),
             },
             {
@@ -449,10 +451,11 @@ def tables() -> Tables:
                 "dataset": "invoice",
                 "issuer": "gpu-cloud",
                 "role": "book",
+                "is_invoice": True,
                 "last_usage_date": date(2026, 10, 1),
             },
         ],
-        "stg_invoice_csv__lines": [{"account": "gpu-cloud", "invoice_id": "INV-10"}] * 3,
+        "stg_gpu_bills__lines": [{"source": "invoice_csv", "account": "gpu-cloud", "invoice_id": "INV-10"}] * 3,
         "fct_reconciliation_invoice": [
             {
                 "issuer": "gpu-cloud",

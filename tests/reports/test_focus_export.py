@@ -56,8 +56,11 @@ _TABLES: dict[str, dict[str, str]] = {
         "tokens": "bigint",
         "usage_date": "date",
     },
-    "stg_invoice_csv__lines": {
-        **dict.fromkeys(("account", "invoice_id", "charge_kind", "charge_description", "resource_id"), "varchar"),
+    "int_gpu_bill_lines": {
+        **dict.fromkeys(
+            ("source", "account", "issuer", "invoice_id", "charge_kind", "charge_description", "resource_id"), "varchar"
+        ),
+        "is_book": "boolean",
         **dict.fromkeys(("period_start_at", "period_end_at"), "timestamp"),
         "line_number": "bigint",
         "usage_date": "date",
@@ -170,7 +173,8 @@ def test_a_month_is_of_its_billing_period_and_a_control_is_no_charge():
 
 def test_days_of_a_line_that_are_still_to_come_stand_in_one_row():
     line = {
-        "account": "gpu", "invoice_id": "INV-1", "charge_kind": "gpu_instance", "resource_id": "i-1", "line_number": 1,
+        "source": "invoice_csv", "account": "gpu", "issuer": "cloud", "is_book": True, "invoice_id": "INV-1",
+        "charge_kind": "gpu_instance", "resource_id": "i-1", "line_number": 1,
         "period_start_at": "2026-10-01", "period_end_at": "2026-10-11", "usage_date": OCTOBER,
         "billing_currency": "USD", "billed_cost": Decimal(10),
     }  # fmt: skip
@@ -182,7 +186,7 @@ def test_days_of_a_line_that_are_still_to_come_stand_in_one_row():
         }
         for day in range(4)
     ]  # fmt: skip
-    found = charges_of(stg_invoice_csv__lines=[line], int_gpu_charges_daily=days)
+    found = charges_of(int_gpu_bill_lines=[line], int_gpu_charges_daily=days)
     assert [row["billed_cost"] for row in found] == [1, 1, 1, 1, 6]
     assert (found[-1]["usage_date"], found[-1]["to_date"]) == (date(2026, 10, 5), date(2026, 10, 11))
 

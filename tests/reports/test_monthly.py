@@ -744,8 +744,8 @@ def test_up_to_when_each_source_of_invoices_has_billed_is_told(tmp_path):
     }
     sources = tables()["dim_source"]
     sources += [{**sources[1], "account": "new-cloud", "issuer": "new-cloud"}]
-    totals = [{"account": "gpu-cloud", "invoice_id": name} for name in ("INV-9", "INV-10")]
-    invoices = {"fct_reconciliation_invoice": [earlier, first], "stg_invoice_csv__totals": totals}
+    totals = [{"source": "invoice_csv", "account": "gpu-cloud", "invoice_id": name} for name in ("INV-9", "INV-10")]
+    invoices = {"fct_reconciliation_invoice": [earlier, first], "stg_gpu_bills__totals": totals}
     document = page(tmp_path, changed(**invoices, dim_source=sources))
     known, silent = table(document, "Invoices that have come, whatever the month")
     assert (known["Invoices"], known["Last invoice"], known["Lines"], known["Its total"]) == (

@@ -38,6 +38,7 @@ from pipeline.sources import (
     aws_invoices,
     azure_cost_details,
     deepseek_usage,
+    digitalocean_items,
     drivers_csv,
     ecb_rates,
     fireworks_costs,
@@ -65,6 +66,7 @@ from pipeline.sources import (
     prometheus,
     prometheus_tables,
     runpod_billing,
+    vast_charges,
 )
 from tests.models import cloud_harness
 from tests.pipeline import small_project as small
@@ -82,7 +84,9 @@ from tests.sources import (
     small_bills,
     test_anthropic_enterprise_costs,
     test_aws_invoices,
+    test_digitalocean_invoices,
     test_litellm_activity,
+    test_vast_charges,
 )
 from tests.sources.prometheus_api import PrometheusApi
 
@@ -205,6 +209,11 @@ def json_says(*path: str) -> Says:
         return total(found(_json(_text(content)), path))
 
     return says
+
+
+def _dollars_say(content: bytes) -> Decimal:
+    """A column of `$1,234.56` and `-$5.00`."""
+    return total(number(re.sub(r"^(-?)\$", r"\1", row["usd"].strip()).replace(",", "")) for row in _records(content))
 
 
 def _google_says(content: bytes) -> Decimal:
@@ -536,6 +545,21 @@ def formats() -> dict[str, Format]:
             small.invoice_csv([("GPU server", "s-1", "60.00"), ("VAT", "", "12.00")]),
             invoice_csv.parse, small.INVOICE_SETTINGS, column_read(invoice_csv.LINES.name, "amount"),
             csv_says("Amount", leaves_out=lambda row: row.get("item", "").strip() == "TOTAL"),
+        ),
+        "digitalocean_invoices, JSON": Format(
+            test_digitalocean_invoices.month(*test_digitalocean_invoices.IN_OCTOBER), digitalocean_items.parse, {},
+            _lines(), json_says("invoices", "*", "pages", "*", "invoice_items", "*", "amount"),
+        ),
+        "digitalocean_invoices, CSV": Format(
+            test_digitalocean_invoices.CSV, digitalocean_items.parse, {}, _lines(), _dollars_say,
+        ),
+        "vast_charges": Format(
+            json.dumps([test_vast_charges.page(test_vast_charges.row(1), test_vast_charges.row(2))]).encode(),
+            vast_charges.parse, test_vast_charges.OF_DAY, _lines(), json_says("*", "results", "*", "amount"),
+        ),
+        "vast_charges, older": Format(
+            json.dumps(test_vast_charges.OLD[:2]).encode(),
+            vast_charges.parse, test_vast_charges.OF_DAY, _lines(), json_says("*", "amount"),
         ),
         "anthropic_console_csv": Format(
             small.three_days("1.00", "2.50", "3.00"), anthropic_console_csv.parse, {},

@@ -58,6 +58,11 @@ def parquet(columns: str, *values: str, folder: Path) -> bytes:
         (f'{FOCUS}1,a,USD,,Usage,,Requests,x,y,"{GATEWAY_TAGS}"\n'.encode(), ("litellm_focus", "daily_spend")),
         (b"Date,USD,JPY\n2026-11-02,1.1,160\n", ("ecb_rates", "reference_rates")),
         (invoice_csv([("GPU server", "node-1", "72.00")], total="72.00"), ("invoice_csv", "invoice")),
+        (
+            b"product,group_description,description,hours,start,end,USD,project_name,category\n",
+            ("digitalocean_invoices", "invoice"),
+        ),
+        (b'{"success": true, "next_token": null, "results": [{"source": "instance-1"}]}', ("vast_charges", "invoice")),
         (b"Rechnung;Posten;Betrag\n1;Server;72,00\n", ("invoice_csv", "invoice")),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -1,14 +1,15 @@
--- One row per usage_date, account, invoice_id.
+-- One row per usage_date, source, account, invoice_id.
 -- The control total each invoice states about itself: what its lines must add up to.
 -- partition: month
 with
 invoice_totals as (
-    select * from landed_invoice_csv__totals
+    select * from landed_gpu_bills__totals
 ),
 
 final as (
     select
         usage_date,
+        source,
         account,
         invoice_id,
         cast(total_amount as decimal(38, 18)) as payable_cost,

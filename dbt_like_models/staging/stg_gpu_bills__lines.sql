@@ -1,15 +1,18 @@
--- One row per usage_date, account, invoice_id, line_number.
--- GPU invoice lines with their types: money exact, periods in UTC with an exclusive end, hours as integer milliseconds.
+-- One row per usage_date, source, account, invoice_id, line_number.
+-- Lines of GPU bills with their types: money exact, periods in UTC with an exclusive end, hours as integer
+-- milliseconds.
 -- partition: month
 with
 invoice_lines as (
-    select * from landed_invoice_csv__lines
+    select * from landed_gpu_bills__lines
 ),
 
 typed as (
     select
         usage_date,
+        source,
         account,
+        bucket,
         invoice_id,
         line_number,
         description as charge_description,
@@ -51,7 +54,9 @@ timed as (
 final as (
     select
         usage_date,
+        source,
         account,
+        bucket,
         invoice_id,
         line_number,
         charge_description,
