@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import other_columns
 from pipeline.landing.dataset import Money, Table
-from pipeline.landing.times import DAY
+from pipeline.landing.times import DAY, day_start
 
 DATASET = "invoice"
 CHARGE_KINDS = ("gpu_instance", "storage", "network", "support", "tax", "credit", "discount", "other")
@@ -69,6 +69,14 @@ class Line:
     unit_price: str | None = None
     others: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def period(self) -> tuple[datetime, datetime]:
+        """A day's own where it is one moment."""
+        if self.start < self.stop:
+            return self.start, self.stop
+        day = day_start(self.start.astimezone(UTC).date())
+        return day, day + DAY
+
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
@@ -89,7 +97,7 @@ def lines_frame(lines: Iterable[Line]) -> pl.DataFrame:
     rows = [
         (
             line.bucket,
-            line.start.date(),
+            line.period[0].date(),
             line.invoice_id,
             line.number,
             line.description,
@@ -101,8 +109,7 @@ def lines_frame(lines: Iterable[Line]) -> pl.DataFrame:
             line.unit_price,
             line.amount,
             line.currency,
-            iso(line.start),
-            iso(line.stop),
+            *map(iso, line.period),
             other_columns(line.others),
         )
         for line in lines

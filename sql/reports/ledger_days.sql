@@ -8,7 +8,7 @@ dated as (
         date_trunc(
             'month',
             case
-                when source = 'invoice_csv'
+                when is_by_lines
                     then min(period_date) over (partition by source, account, issuer, invoice_id)
                 else period_date
             end
@@ -25,11 +25,12 @@ of_month as (
 invoices as (
     select distinct
         billing_month_date,
+        source,
         issuer,
         account,
         invoice_id
     from of_month
-    where source = 'invoice_csv'
+    where is_by_lines
 ),
 
 days as (
@@ -41,7 +42,7 @@ days as (
         usage_date,
         in_scope_cost + out_of_scope_cost as cost
     from of_month
-    where source != 'invoice_csv'
+    where not is_by_lines
     union all
     select
         invoices.issuer,
@@ -53,7 +54,7 @@ days as (
     from invoices
     inner join int_gpu_charges_daily as charges
         on
-            charges.source = 'invoice_csv'
+            invoices.source = charges.source
             and invoices.account = charges.account
             and invoices.invoice_id = charges.invoice_id
     where charges.billing_currency != $reporting_currency

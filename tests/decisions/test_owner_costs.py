@@ -353,7 +353,7 @@ def test_the_law_finds_what_is_lost_counted_twice_or_named_otherwise(fault: str)
             f"'USD' as billing_currency, {money.format(2)} as billed_cost, {money.format(3)} as effective_cost, "
             "true as is_book, false as is_gpu_resource, 'Committed' as pricing_category",
             f"create table int_gpu_charges_daily as select {day} as usage_date, 'gc' as issuer, 'gc' as account, "
-            f"unnest(['billed', 'effective']) as cost_measure, unnest(['invoice_csv', 'owned_gpus']) as source, "
+            f"unnest(['billed', 'effective']) as cost_measure, unnest([1, null]) as line_number, "
             f"'USD' as billing_currency, {money.format(4)} as realized_cost",
             f"create table int_gpu_resource_costs_daily as select {day} as usage_date, 'gc' as issuer, "
             f"cast(null as varchar) as account, 'accrued' as cost_measure, 'USD' as billing_currency, "

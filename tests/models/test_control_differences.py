@@ -63,7 +63,9 @@ _CHARGE = {
 SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     "int_api_charges_daily": {**_CHARGE, "is_book": pl.Boolean(), "model": pl.String(), "billed_cost": MONEY},
     "int_cloud_charges_daily": {**_CHARGE, "is_book": pl.Boolean(), "billed_cost": MONEY},
-    "int_gpu_charges_daily": {**_CHARGE, "cost_measure": pl.String(), "realized_cost": MONEY},
+    "int_gpu_charges_daily": {
+        **_CHARGE, "line_number": pl.Int64(), "cost_measure": pl.String(), "realized_cost": MONEY
+    },
     "int_estimated_charges_daily": {
         **_CHARGE, "estimating_account": pl.String(), "model": pl.String(), "rated_cost": MONEY
     },

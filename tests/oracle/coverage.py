@@ -160,6 +160,7 @@ def sources(project: Project, coverage: Coverage) -> Rows:
         rows[source, account, dataset] = {
             "issuer": _issuer(source, account),
             "role": _role(project, source, account, dataset),
+            "is_invoice": dataset == "invoice",
             "is_waited_for": states_days(dataset) and project.source(source, account)["role"] != "control",
             "first_usage_date": min(own),
             "last_usage_date": max(own),
@@ -196,6 +197,7 @@ def _endpoints_never_asked(project: Project, known: Iterable[tuple[Any, ...]]) -
                 rows[source, account, dataset] = {
                     "issuer": _issuer(source, account),
                     "role": _role(project, source, account, dataset),
+                    "is_invoice": False,
                     "is_waited_for": one["role"] != "control",
                     "first_usage_date": None,
                     "last_usage_date": None,
@@ -215,6 +217,7 @@ def _rates(project: Project) -> Rows:
         ("ecb_rates", "ecb", "reference_rates"): {
             "issuer": "ecb",
             "role": "reference",
+            "is_invoice": False,
             "is_waited_for": False,
             "first_usage_date": min(published),
             "last_usage_date": last,

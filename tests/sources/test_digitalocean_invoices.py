@@ -12,14 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.decisions.graph import shipped_graph
 from pipeline.errors import ConfigError, QuarantineError, SourceError
+from pipeline.explain.evidence import Evidence
+from pipeline.explain.explanation import Explanation
+from pipeline.explain.invoices import explain_invoice
 from pipeline.landing.fetched import Fetched
 from pipeline.sources.digitalocean_invoices import SOURCE, drop, fetch
 from pipeline.sources.digitalocean_items import charge_kind, parse
 from pipeline.sources.gpu_bill import LINES, TOTALS
 from pipeline.sources.ingest import ingest
 from pipeline.sources.recognise import recognise_bytes
-from tests.pipeline.small_project import INVOICE, SmallProject, invoice_csv, source
+from tests.pipeline.small_project import INVOICE, Answers, SmallProject, invoice_csv, source
 from tests.sources.admin_api import KEY, NOW, Answer, Sleeps, context, serving
 
 OCTOBER, PREVIEW, NOVEMBER = "22737513-0ea7", "1afe95e6-0958", "fdabb512-6faf"
@@ -354,6 +358,8 @@ def test_a_preview_goes_once_the_invoice_is_there_and_two_books_of_a_month_are_n
             {"invoice_id": "preview 2026-11", "status": "no_control_total", "allocated_cost": 12,
              "unallocated_cost": 0},
         ]  # fmt: skip
+        explained = invoice_explained(answers, project, OCTOBER)
+        assert explained.holds, explained.equalities
         api.invoices.append({"invoice_uuid": NOVEMBER, "amount": "60.00", "invoice_period": "2026-11"})
         api.items[NOVEMBER] = [
             {**GPU, "amount": "60.00", "start_time": "2026-11-01T00:00:00Z", "end_time": "2026-12-01T00:00:00Z"}
@@ -380,6 +386,14 @@ def test_a_preview_goes_once_the_invoice_is_there_and_two_books_of_a_month_are_n
     for check in ("cloud_book_of_record", "gpu_money_conserved", "gpu_time_conserved", "owner_money_conserved"):
         assert answers.rows(f"select * from check_{check}") == []
     assert answers.one("select max(usage_date) from int_gpu_charges_daily") == date(2026, 11, 30)
+
+
+def invoice_explained(answers: Answers, project: SmallProject, invoice_id: str) -> Explanation:
+    opened = project.project
+    with Evidence(
+        answers.result.snapshot, landing=opened.landing, datasets=shipped_graph().datasets, cache=opened.paths.cache
+    ) as evidence:
+        return explain_invoice(evidence, invoice_id)
 
 
 def _brought(project: SmallProject, now: datetime) -> None:

@@ -21,6 +21,7 @@ from pipeline.sources.recognise import recognise_bytes
 from pipeline.sources.vast_charges import SOURCE, drop, fetch, parse
 from tests.pipeline.small_project import SmallProject, source
 from tests.sources.admin_api import KEY, NOW, Answer, Sleeps, context, serving
+from tests.sources.test_digitalocean_invoices import invoice_explained
 
 DAY = int(datetime(2026, 11, 13, tzinfo=UTC).timestamp())
 OF_DAY = window_settings(datetime(2026, 11, 13, tzinfo=UTC), datetime(2026, 11, 14, tzinfo=UTC))
@@ -159,7 +160,7 @@ def test_hours_that_do_not_come_to_the_amount_are_no_quantity() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "period"),
     [
-        (DAY, DAY, ("2026-11-13T00:00:00Z", "2026-11-13T00:00:00Z")),
+        (DAY, DAY, ("2026-11-13T00:00:00Z", "2026-11-14T00:00:00Z")),
         (DAY, DAY + 86_400, ("2026-11-13T00:00:00Z", "2026-11-14T00:00:00Z")),
         (DAY + 3_600, DAY + 7_200, ("2026-11-13T01:00:00Z", "2026-11-13T02:00:00Z")),
         (DAY + 0.5, DAY + 7_200.25, ("2026-11-13T00:00:00Z", "2026-11-13T02:00:00Z")),
@@ -303,5 +304,7 @@ def test_a_declared_instance_has_gpu_hours_and_all_else_is_beside_it(tmp_path: P
         {"usage_date": date(2026, 11, 14), "status": "settled"},
         {"usage_date": date(2026, 11, 15), "status": "open"},
     ]
+    explained = invoice_explained(answers, project, "2026-11")
+    assert explained.holds, explained.equalities
     for check in ("cloud_book_of_record", "gpu_money_conserved", "gpu_time_conserved", "owner_money_conserved"):
         assert answers.rows(f"select * from check_{check}") == []
