@@ -29,13 +29,14 @@ _SOME_DAYS = Fraction(1, 20)
 def stated_rate(rate: Fraction, *, amount: Fraction, paid: Fraction, digits: int) -> Fraction | None:
     """What one unit of an invoice's currency is in the one it was paid in, as its issuer states the rate.
 
-    An issuer may state it either way round; which way, the two amounts say. None where it is neither: a rate that is
-    not theirs converts nothing. `digits`: minor units of what was paid.
+    An issuer may state it either way round; which way, the two amounts say: near 1 both are about right, and the nearer
+    is meant. None where it is neither: a rate that is not theirs converts nothing. `digits`: minor units of what was
+    paid.
     """
     if rate <= 0 or not amount or not paid:
         return None
-    either_way = (rate, 1 / rate)
-    return next((one for one in either_way if _is_about(amount * one, paid, digits=digits)), None)
+    nearer = min(rate, 1 / rate, key=lambda one: abs(amount * one - paid))
+    return nearer if _is_about(amount * nearer, paid, digits=digits) else None
 
 
 def _is_about(converted: Fraction, paid: Fraction, *, digits: int) -> bool:

@@ -57,6 +57,14 @@ def test_which_way_round_a_stated_rate_is_the_two_amounts_say(rate: Fraction, ce
     )
 
 
+@given(st.integers(-499, 499).filter(bool), st.integers(10**6, 10**9), st.booleans())
+def test_a_rate_near_one_is_taken_the_way_round_that_comes_nearer(off: int, cents: int, is_turned: bool) -> None:
+    """$20,000.00 at 1.0004 are 20,008.00, and the other way round 19,992.00: within what four digits leave open."""
+    rate, amount = 1 + Fraction(off, 10**4), Fraction(cents, 100)
+    paid = Fraction(round(amount * rate * 100), 100)
+    assert stated_rate(1 / rate if is_turned else rate, amount=amount, paid=paid, digits=2) == rate
+
+
 @pytest.mark.parametrize(
     ("rate", "amount", "paid"), [("0.5", 100, 86), ("0.864", 100, 0), ("0.864", 0, 86), ("-1", 1, -1)]
 )

@@ -275,7 +275,7 @@ def test_a_landed_rule_with_an_unknown_key_owns_nothing() -> None:
     assert "planet" in read.left_out[0]
 
 
-def test_a_day_on_which_a_commitment_covers_a_gpu_and_nothing_is_billed_breaks_no_law(make_project: MakeProject) -> None:
+def test_a_day_on_which_a_commitment_covers_a_gpu_and_nothing_is_billed_is_lawful(make_project: MakeProject) -> None:
     """As every day of a capacity block is, and of a reservation."""
     gpu = {"issuer": "cloudy", "resource_id": "gpu-1", "host": "node-1", "gpu_count": 8, "from": "2026-11-01"}
     made = make_project([focus(settle_lag_hours=0)])
