@@ -3,8 +3,9 @@
 -- partition: month
 -- What AWS's split view says of a server, with what it leaves over, is what the bill's lines of that server cost, to
 -- the last quantum; and in the hours that the view has, it leaves no more than AWS's own rounding: an amount is written
--- with ten decimals, so that a line is up to 10^-10 off (two amounts of a container's, each by half of that). It is of
--- the view alone: no charge and no sum depends on it.
+-- with ten decimals, so that a line is up to 10^-10 off (two amounts of a container's, each by half of that). A server
+-- of which a container's line does not say both its parts is compared with nothing. It is of the view alone: no charge
+-- and no sum depends on it.
 with
 told as (
     select
@@ -14,7 +15,9 @@ told as (
         resource_id,
         billing_currency,
         case when count(*) = count(effective_cost) then sum(effective_cost) end as effective_cost,
-        count(*) filter (where part = 'unbilled') as unbilled_count
+        count(*) filter (
+            where part = 'unbilled' or (part = 'container' and (split_cost is null or unused_cost is null))
+        ) as unknown_count
     from fct_container_costs_daily
     group by usage_date, source, account, resource_id, billing_currency
 ),
@@ -53,7 +56,7 @@ summed as (
             and told.account = charged.account
             and told.resource_id = charged.resource_id
             and told.billing_currency = charged.billing_currency
-    where told.unbilled_count = 0 and told.effective_cost is distinct from charged.effective_cost
+    where told.unknown_count = 0 and told.effective_cost is distinct from charged.effective_cost
 ),
 
 rounded as (

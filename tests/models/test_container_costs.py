@@ -144,6 +144,14 @@ def test_an_export_by_the_day_cannot_tell_which_hours_had_no_container(tmp_path:
     assert laws(answers) == []
 
 
+def test_a_container_whose_unused_part_no_line_states_is_unknown_and_breaks_no_law(tmp_path: Path) -> None:
+    """Whoever writes the export's query chooses its columns."""
+    answers = built(tmp_path, [server(10.0), pod("a", 8.0, None), pod("b", 1.0, 1.0)])
+    found = {(row["part"], row["container_id"] or ""): row["effective_cost"] for row in rows(answers)}
+    assert sorted(found.values(), key=str) == [Decimal(2), None, None]
+    assert laws(answers) == []
+
+
 @pytest.mark.parametrize(
     ("pods", "said"),
     [
