@@ -121,7 +121,7 @@ def scrapes_of(host: Host, dice: random.Random) -> Iterator[Row]:
             )
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_slice_is_its_engines_anothers_or_nobodys_and_all_of_them_are_the_gpu(cache: Path, seed: int) -> None:
     """Exact to the millisecond over the GPU; of each holder but for what rounding an interval takes. Case 6. B18."""
