@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
-from pipeline.config import PROVIDERS, parse_config
+from pipeline.config import PROVIDERS
+from pipeline.config_file import parse_config
 from pipeline.decisions import price_book
 from pipeline.errors import ConfigError
 from pipeline.landing.records import Event

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.build.config_tables import SCHEMAS, config_frames, config_left_out, config_versions
-from pipeline.config import Config, Overhead, landed_config, parse_config
+from pipeline.config import Config, Overhead
+from pipeline.config_file import parse_config
+from pipeline.config_landed import landed_config
 from pipeline.errors import ConfigError, LandingError
 from pipeline.landing.records import Event, read_record
 from pipeline.landing.times import parse_stamp

@@ -24,8 +24,8 @@ from pipeline.config import (
     PerUse,
     SourceConfig,
     Workload,
-    landed_config,
 )
+from pipeline.config_landed import landed_config
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event, canonical

@@ -86,7 +86,7 @@ def _connected(host: str, port: int, *, is_tls: bool, deadline: Deadline) -> soc
 
 def _secured(connection: socket.socket, host: str, deadline: Deadline) -> socket.socket:
     try:
-        import ssl  # OpenSSL is five megabytes, which an agent of plain addresses does without
+        import ssl  # OpenSSL is five megabytes that an agent of plain addresses does without
     except ImportError:
         raise OSError("this Python has no TLS") from None
     context = ssl.create_default_context()

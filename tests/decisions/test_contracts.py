@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.config_tables import SCHEMAS, Version, config_frames
-from pipeline.config import TOKEN_CLASSES, parse_config
+from pipeline.config import TOKEN_CLASSES
+from pipeline.config_file import parse_config
 from pipeline.decisions import api_prices, list_prices
 from pipeline.decisions.api_side import period_of
 from pipeline.decisions.price_book import _PRICE_KEYS

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.config_tables import Version, config_frames
-from pipeline.config import parse_config
+from pipeline.config_file import parse_config
 from pipeline.decisions import api_prices, list_prices, model_matches
 from pipeline.decisions.price_book import PROVIDERS, find_model
 from pipeline.errors import ConfigError

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.build.config_tables import config_frames, config_left_out, config_versions
 from pipeline.cli import group
-from pipeline.config import parse_config
+from pipeline.config_file import parse_config
 from pipeline.landing.project import CAPACITY_EVENT, CONFIG_EVENT, Project
 from pipeline.landing.records import Event
 from pipeline.landing.times import parse_stamp

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.runner import Model
-from pipeline.config import landed_config, parse_config
+from pipeline.config_file import parse_config
+from pipeline.config_landed import landed_config
 from pipeline.doctor.figures import block_findings
 from pipeline.economics.accrual import rounded_once
 from pipeline.errors import ConfigError

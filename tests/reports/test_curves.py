@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pipeline import charts
-from pipeline.config import parse_config
+from pipeline.config_file import parse_config
 from pipeline.reports.curves import curves_of
 from pipeline.reports.questions import Questions
 from tests.reports.fake_snapshot import CONFIG, HOURLY_TOKENS, snapshot_of, tables, verdict
