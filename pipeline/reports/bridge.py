@@ -68,6 +68,7 @@ _MILLISECONDS = 3_600_000
 _QUANTA = 10**18
 _NO_RATE = "a part of it has no exchange rate"
 _NO_PRICE = "a part of its GPU-hours has no price"
+_WITHOUT_HOSTED = "Models that clouds host are in neither cost: what was billed for them stands beside it, under Spend."
 
 
 class Asks(Protocol):
@@ -99,6 +100,7 @@ class MonthBridge:
     """Both lanes of two stretches of days. `why_not`: why there is no bridge; then both are empty.
 
     accrued: of the costs before and after, what no bill says yet. notes: what makes the two less alike than they look.
+    is_beside_hosted: whether clouds billed for models that they host, too: in no effect and in neither cost.
     """
 
     before: Days
@@ -106,6 +108,7 @@ class MonthBridge:
     lanes: Mapping[str, Bridge]
     accrued: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
     notes: Sequence[str] = ()
+    is_beside_hosted: bool = False
     why_not: str = ""
 
     def of(self, effect: str) -> Fraction:
@@ -134,9 +137,11 @@ def month_bridge(asks: Asks, *, first_day: date) -> MonthBridge:
         why_not = f"No day of {figures.month_name(first_day)} is settled yet: nothing is compared."
         return MonthBridge(before=before, after=after, lanes={}, why_not=why_not)
     old, new = _Costs.of(asks, before), _Costs.of(asks, after)
+    is_beside_hosted = old.has_hosted or new.has_hosted
     if not (old.api or old.gpu) or not (new.api or new.gpu):
         empty = before if not (old.api or old.gpu) else after
-        why_not = f"No cost of {empty.in_words()} is in this snapshot: nothing is compared."
+        of = "an API or a GPU in " if is_beside_hosted else ""
+        why_not = f"No cost of {of}{empty.in_words()} is in this snapshot: nothing is compared."
         return MonthBridge(before=before, after=after, lanes={}, why_not=why_not)
     return MonthBridge(
         before=before,
@@ -146,7 +151,12 @@ def month_bridge(asks: Asks, *, first_day: date) -> MonthBridge:
             GPUS: bridge(deployments=_deployments(old, new), others=_gpu_others(old, new)),
         },
         accrued=(old.accrued, new.accrued),
-        notes=(*_notes(old, new), *_unsettled_notes(asks, (before, after))),
+        notes=(
+            *_notes(old, new),
+            *_unsettled_notes(asks, (before, after)),
+            *((_WITHOUT_HOSTED,) if is_beside_hosted else ()),
+        ),
+        is_beside_hosted=is_beside_hosted,
     )
 
 
@@ -280,6 +290,7 @@ class _Costs:
     gpu: Sequence[Row]
     tokens: Mapping[str, Row]
     known_accounts: Mapping[str, int]
+    has_hosted: bool
 
     @classmethod
     def of(cls, asks: Asks, days: Days) -> "_Costs":
@@ -292,6 +303,7 @@ class _Costs:
             known_accounts={
                 row["account"]: row["known_days_count"] for row in asks.ask("bridge_accounts", **period).to_dicts()
             },
+            has_hosted=not asks.ask("spend_hosted", **period).is_empty(),
         )
 
     @property

@@ -232,6 +232,25 @@ def test_a_month_with_nothing_before_it_says_that_nothing_is_compared(tmp_path):
     assert says(document, "changes") == "No cost of September 2026 is in this snapshot: nothing is compared."
 
 
+def hosted(day, cost):
+    return {"usage_date": day, "issuer": "aws", "account": "aws", "model": "Opus", "billed_cost_rc": Decimal(cost)}
+
+
+def test_models_that_clouds_host_are_said_to_be_in_neither_month(tmp_path):
+    """The headline counts them: October 2026 cost more than its APIs and GPUs."""
+    filled = two_months(
+        api=[api_cost(**before(billed_cost=Decimal(30))), api_cost(billed_cost=Decimal(44))],
+        fct_cloud_model_costs_daily=[hosted(OCTOBER_DAY, 9)],
+    )
+    document = read(html(tmp_path / "both", filled))
+    assert says(document, "changes").startswith("Without hosted models October 2026 cost $44.00, $14.00")
+    assert "Models that clouds host are in neither cost" in str(found(tmp_path / "notes", filled).notes)
+    alone = two_months(fct_cloud_model_costs_daily=[hosted(SEPTEMBER_DAY, 8), hosted(OCTOBER_DAY, 9)])
+    assert found(tmp_path / "alone", alone).why_not == (
+        "No cost of an API or a GPU in September 2026 is in this snapshot: nothing is compared."
+    )
+
+
 def test_the_demo_is_bridged_from_and_to_what_its_marts_say(demo_folder):
     """By another route: the marts' own sums over the same days, to the last digit."""
     with Questions(current_snapshot(Project(demo_folder))) as questions:

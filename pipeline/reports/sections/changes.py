@@ -203,15 +203,17 @@ def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
 def _sentence(month: Month, found: MonthBridge, written: _Written) -> str:
     before, after = written.before[-1].written, written.after[-1].written
     change = after - before
+    without = "Without hosted models " if found.is_beside_hosted else ""
+    cost = f"{without}{found.after.in_words()} cost {month.priced(after)}"
     if not change:
-        return f"{found.after.in_words()} cost {month.priced(after)}, as much as {found.before.in_words()}."
+        return f"{cost}, as much as {found.before.in_words()}."
     share = figures.percent(abs(change), abs(before))
     by_size = sorted(found.present, key=lambda effect: (-abs(found.of(effect)), effect))[:2]
     causes = " and ".join(
         f"{_within(effect)} ({month.priced(written.effects[effect][-1].written)})" for effect in by_size
     )
     return (
-        f"{found.after.in_words()} cost {month.priced(after)}, {month.priced(abs(change))} ({share}) "
+        f"{cost}, {month.priced(abs(change))} ({share}) "
         f"{'more' if change > 0 else 'less'} than {found.before.in_words()} with {month.priced(before)}: most of it "
         f"{causes}."
     )
