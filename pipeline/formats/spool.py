@@ -166,7 +166,7 @@ class Gpu(Frozen, kw_only=True):
 
 
 class MigSlice(Frozen, kw_only=True):
-    """One slice of a GPU in MIG, written again with the others whenever the layout changes.
+    """One slice of a GPU in MIG, written again with the others whenever the layout or its GPU's description changes.
 
     Its part of the GPU is `slice_count` of `of_slice_count`; two of one `gpu_instance_id` share that part.
     """

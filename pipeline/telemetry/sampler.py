@@ -316,7 +316,7 @@ class Sampler:
             return
         described = self._described(device, memory_total_bytes=None if memory is None else int(memory.total))
         if described != device.described:
-            device.described = described
+            device.described, device.told_slices = described, None  # what it had is told with what it is
             yield described
         if device.slices is not None and device.slices != device.told_slices:
             yield from (mig.slice_record(device.uuid, one) for one in device.slices)

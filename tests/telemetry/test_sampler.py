@@ -378,6 +378,21 @@ def test_a_mig_layout_is_recorded_with_each_slices_part_and_again_when_it_change
     assert next(reading for reading in later if reading["record"] == "gpu")["mig_slice_count"] == 1
 
 
+def test_a_gpu_that_is_described_anew_still_has_its_slices(stub: Stub, reads_of: ReadsOf) -> None:
+    """Whoever reads them takes the slices after a GPU for all that it has now: see `Holdings.learn`."""
+    stub.set({**SLICES, "gpu0.ecc": 0})
+    reads = reads_of(stub)
+    before = reads.read()
+    stub.set({"gpu0.ecc": 7})
+    later = reads.read(after_ms=60_000)
+    assert [reading["record"] for reading in later if reading["record"] != "gap"] == [
+        reading["record"] for reading in before
+    ]
+    assert [one["slice_uuid"] for one in later if one["record"] == "mig_slice"] == [
+        one["slice_uuid"] for one in before if one["record"] == "mig_slice"
+    ]
+
+
 def test_a_slice_that_is_made_anew_under_the_same_number_has_no_mean_with_the_one_before(
     stub: Stub, reads_of: ReadsOf
 ) -> None:
