@@ -38,7 +38,7 @@ from pipeline.formats.values import (
     text_or_none,
 )
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import as_utc, day_start
+from pipeline.landing.times import DAY, as_utc, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of
 from pipeline.sources.asking import page_probe
 from pipeline.sources.dropped import dropped_days
@@ -100,11 +100,13 @@ class _Price:
 def fetch(context: FetchContext) -> Iterator[Fetched]:
     """Each month of the window, whole, as one delivery: the answer of a month says all of its days."""
     api = _api(context)
-    days = list(day_windows(context, source=NAME, dataset=DATASET, days=1))
+    days = day_windows(context, source=NAME, dataset=DATASET, days=1)
     for year, month in dict.fromkeys((start.year, start.month) for start, _ in days):
         first = date(year, month, 1)
-        from_at, to_at = day_start(first), min(day_start(_next_month(first)), days[-1][1])
         content, stated_at = fetch_answer(api, _asked(first), is_answer=_is_answer)
+        # It says all that was used until it was said, whatever window was wanted.
+        said_at = max(as_utc(context.now), as_utc(stated_at or context.now))
+        from_at, to_at = day_start(first), min(day_start(_next_month(first)), day_start(said_at.date()) + DAY)
         yield Fetched(
             dataset=DATASET,
             payloads=(Payload(name=f"{year}-{month:02d}.json", content=content, media_type="application/json"),),
@@ -219,7 +221,7 @@ def _price(entry: _Entry, prices: Sequence[_Price]) -> Decimal:
     fitting = {
         price.amount
         for price in prices
-        if all(entry.said.get(name, value) == value for name, value in price.fits.items())
+        if all(entry.said.get(name) in (None, value) for name, value in price.fits.items())
     }
     if len(fitting) != 1:
         named = " ".join(str(entry.said.get(name)) for name in _NAMED_BY)

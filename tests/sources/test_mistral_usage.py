@@ -41,6 +41,20 @@ def test_a_month_is_asked_for_whole_and_each_month_is_a_delivery() -> None:
     assert [asked for _, asked in december.asked] == [{"month": "12", "year": "2025"}, {"month": "1", "year": "2026"}]
 
 
+def test_a_day_that_is_fetched_by_itself_lands_its_month_until_now() -> None:
+    """A daily job asks for yesterday, and the answer says what was used today as well."""
+    entries = [entry("input", value, day=f"2026-11-{day:02d}") for day, value in ((5, 1), (14, 2), (15, 4))]
+    mistral = Mistral({("11", "2026"): month(used(input=entries))})
+    yesterday, today = datetime(2026, 11, 14, tzinfo=UTC), datetime(2026, 11, 15, tzinfo=UTC)
+    (delivery,) = fetched(mistral, from_at=yesterday, to_at=today)
+    assert (delivery.from_at, delivery.to_at) == (
+        datetime(2026, 11, 1, tzinfo=UTC),
+        datetime(2026, 11, 16, tzinfo=UTC),
+    )
+    frame = parse(next(iter(delivery.payloads)).content, delivery.settings)[LINES.name]
+    assert frame["tokens"].to_list() == [1, 2, 4]
+
+
 def test_each_lane_costs_what_is_paid_of_it_at_its_own_price() -> None:
     """By hand: 11,121 x 0.0000017, 1,115 x 0.0000051 and 200 x 0.00000017 euros; B1: lanes are disjoint."""
     rows = lines(month(used(input=[entry("input", 11_121)], output=[entry("output", 1_115)],
@@ -103,6 +117,10 @@ def test_a_price_fits_by_every_field_that_both_state() -> None:
     ]
     (row,) = lines(month(used(input=[entry("input", 10, api_zone="us")]), prices=zones))
     assert row["amount"] == "0.020"
+    (said,) = lines(month(used(input=[entry("input", 10, api_zone="us", service_tier=None)]), prices=[
+        {**zone, "service_tier": "standard"} for zone in zones
+    ]))  # fmt: skip
+    assert said["amount"] == row["amount"]  # a field of null states nothing
     with pytest.raises(QuarantineError, match="2 prices fit mistral-large-2411 input"):
         lines(month(used(input=[entry("input", 10)]), prices=zones))
 
