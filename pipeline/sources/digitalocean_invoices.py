@@ -27,7 +27,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pipeline.economics.closing import exact_sum
-from pipeline.errors import ConfigError, QuarantineError
+from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import canonical_json, csv_header, exact_json
 from pipeline.landing.dataset import Dataset
 from pipeline.landing.times import as_utc
@@ -52,6 +52,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     api = _api(context)
     start, end = context.start_of(DATASET), as_utc(context.to_at)
     pages, is_whole, _ = _pages(api, "invoices")
+    nameless = [entry for _, page in pages for entry in page["invoices"] if not is_entry(entry)]
     for period, listed in _by_month(pages):
         month_start, month_end = month_of(period)
         if month_start >= end or (start is not None and month_end <= as_utc(start)):
@@ -67,12 +68,25 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
             payloads=(Payload(name=f"{period}.json", content=content, media_type="application/json"),),
             from_at=month_start,
             to_at=min(month_end, end),
-            complete=is_whole and all(one.is_whole for one in asked),
+            complete=is_whole and _is_all_of(period, listed, nameless) and all(one.is_whole for one in asked),
             stated_at=max(said_at) if len(said_at) == len(asked) else None,
             stated_by="http_date" if len(said_at) == len(asked) else "landed_at",
             settings={**_declared(context.settings), "billing_period": period},
             request={"url": api.url, "invoices": [str(entry.get("invoice_uuid")) for entry, _ in listed]},
         )
+    if nameless:
+        raise SourceError(
+            f"{NAME} of {context.account}: {len(nameless)} of the invoices that are listed name no month or nothing by "
+            f"which they can be asked for, the first of them {str(nameless[0])[:200]!r}. Every other one is landed; "
+            "drop the CSV of such a one."
+        )
+
+
+def _is_all_of(period: str, listed: Sequence[tuple[Mapping[str, Any], bool]], nameless: Sequence[object]) -> bool:
+    """Whether a month's entries are each invoice of it once: a list that grows between two pages says one twice."""
+    names = {entry["invoice_uuid"] for entry, _ in listed}
+    of_it = [entry for entry in nameless if isinstance(entry, dict) and entry.get("invoice_period") == period]
+    return len(names) == len(listed) and not of_it
 
 
 def probe(context: FetchContext) -> tuple[Probe, ...]:

@@ -109,8 +109,12 @@ def parse(content: bytes, settings: Settings) -> Frames:
         )
     lines: list[Line] = []
     totals: list[Total] = []
+    named: set[str] = set()
     for number, invoice in enumerate(invoices, start=1):
         one = _Invoice.of(invoice, period, where=f"invoice {number}")
+        if one.invoice_id in named:
+            raise QuarantineError(f"invoice {number}: {one.invoice_id} is in it twice, and would count twice.")
+        named.add(one.invoice_id)
         own = list(one.lines(declared))
         lines += own + list(one.beside(own))
         totals += one.totals()

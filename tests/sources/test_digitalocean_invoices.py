@@ -157,6 +157,36 @@ def test_a_month_is_one_delivery_and_the_month_under_way_is_its_preview() -> Non
     assert november.to_at == NOW
 
 
+def test_a_list_that_says_an_invoice_twice_never_counts_it_twice() -> None:
+    """An invoice that is issued between two pages moves the last of the first one to the second."""
+    listed = {"invoice_uuid": OCTOBER, "amount": "833.89", "invoice_period": "2026-10"}
+    october, november = fetched(DigitalOcean(invoices=[listed, listed], most=1))
+    assert (october.complete, november.complete) == (False, True)
+    with pytest.raises(QuarantineError, match=f"{OCTOBER} is in it twice"):
+        landed(october)
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_october_whole"),
+    [
+        ({"invoice_uuid": "22737513-0ea8", "amount": "5", "invoice_period": None}, True),
+        ({"invoice_uuid": "../../account", "amount": "5", "invoice_period": "2026-10"}, False),
+        ("22737513-0ea8", True),
+    ],
+)
+def test_an_invoice_that_cannot_be_asked_for_is_said_once_every_other_is_landed(
+    entry: Any, is_october_whole: bool
+) -> None:
+    """Law 7: what is left out in silence is money that nobody misses."""
+    api = DigitalOcean()
+    api.invoices = [entry, *api.invoices]
+    with serving(api):
+        deliveries = fetch(context(api, from_at=datetime(2026, 10, 1, tzinfo=UTC)))
+        assert [next(deliveries).complete for _ in range(2)] == [is_october_whole, True]
+        with pytest.raises(SourceError, match="1 of the invoices that are listed name no month"):
+            next(deliveries)
+
+
 def test_an_issued_invoice_goes_before_the_preview_of_its_month() -> None:
     api = DigitalOcean()
     api.invoices.append({"invoice_uuid": NOVEMBER, "amount": "20.00", "invoice_period": "2026-11"})
