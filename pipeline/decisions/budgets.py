@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
-from pipeline.decisions.owner_costs import UNASSIGNED, RuleBooks, fields_of
+from pipeline.decisions.owner_costs import RuleBooks, names_now, owners_of_use, workload_of
 from pipeline.decisions.window import QUANTA, Row, status_row, valid_on, with_quanta
 from pipeline.economics.budget import DaySpend, MonthSpend, budget_status, days_of_month, month_spend
 from pipeline.economics.exact import to_places
@@ -190,12 +190,7 @@ class _Spent:
         return [part for part in self._parts[kind] if is_whole or part.whose == name]
 
     def _now(self, kind: str) -> dict[str | None, str | None]:
-        """Past name -> the one of now, of this kind of owner."""
-        return {
-            row["past_name"]: row["present_name"]
-            for row in self._inputs[_ALIASES]
-            if row["attribute"] == kind and row["valid_to_date"] is None
-        }
+        return names_now(kind, self._inputs[_ALIASES])
 
     def _by_model(self) -> Iterator[_Part]:
         for table in (_API, _HOSTED):
@@ -218,13 +213,7 @@ class _Spent:
         for day, rows in self._inputs[_API].items():
             for row in rows:
                 if row["is_unbilled"]:
-                    used = {
-                        **row,
-                        "lane": "api",
-                        "workload": None if row["workload"] == UNASSIGNED else row["workload"],
-                    }
-                    owners = {name: owner for name, (owner, _) in books.on(day).owner_of(fields_of(used), {}).items()}
-                    whose = used["workload"] if kind == "workload" else owners.get(kind)
+                    whose = workload_of(row) if kind == "workload" else owners_of_use(row, books.on(day)).get(kind)
                     yield _Part(day, "billed", _spend(row), now.get(whose, whose))
 
 

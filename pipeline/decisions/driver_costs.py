@@ -1,9 +1,9 @@
 """Node `fct_driver_costs_period`: what a task, a customer or a unit of revenue cost, by day and by month.
 
 Values are somebody's (`drivers_csv`); the cost is what APIs, models that clouds host, and GPUs cost
-(`fct_owner_costs_daily`) of the value's team or workload, or of all: of each GPU by the measure that is best known of
-it, as unit costs have it. Either side unknown, it is unknown: a day that is not settled, a charge without an amount,
-tokens on no bill, a day without a value.
+(`fct_owner_costs_daily`) of the value's team, by the names of now, or workload, or of all: of each GPU by the measure
+that is best known of it, as unit costs have it. Either side unknown, it is unknown: a day that is not settled, a charge
+without an amount, tokens on no bill, a day without a value.
 """
 
 from collections import defaultdict
@@ -16,13 +16,16 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.decisions.owner_costs import RuleBooks, names_now, owners_of_use, workload_of
 from pipeline.decisions.window import Row, Rows, status_row
 from pipeline.economics.budget import days_of_month
 from pipeline.economics.exact import to_places
 
 _VALUES, _OWNERS, _API = "stg_drivers_csv__values_daily", "fct_owner_costs_daily", "fct_api_costs_daily"
 _STATUS = "fct_day_status_daily"
-INPUTS = (_VALUES, _OWNERS, _API, _STATUS)
+_ALIASES, _OWNERSHIP, _WORKLOADS = "config_owner_aliases", "config_ownership", "config_workloads"
+_UNDATED = (_ALIASES, _OWNERSHIP, _WORKLOADS)
+INPUTS = (_VALUES, _OWNERS, _API, _STATUS, *_UNDATED)
 DATE_COLUMN = "period_from_date"
 READS: Mapping[str, str] = {
     _OWNERS: """
@@ -34,16 +37,20 @@ READS: Mapping[str, str] = {
         group by usage_date, team, workload, cost_measure, cost_status""",
     # What was used on a day of which the account has no bill has cost nobody knows how much.
     _API: """
-        select usage_date, team, nullif(workload, 'unassigned') as workload
+        select
+            usage_date, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id, workload
         from (
             select *, count(billed_cost) over (partition by usage_date, provider, account) as billed_count
             from fct_api_costs_daily
         ) as costs
         where billed_count = 0 and attribution = 'metered_only'
-        group by usage_date, team, workload""",
+        group by all""",
     _STATUS: "select usage_date, status, blocked_count from fct_day_status_daily",
 }
-PREPARE: Mapping[str, Any] = {**dict.fromkeys((_VALUES, _OWNERS, _API), pl.DataFrame.to_dicts), _STATUS: status_row}
+PREPARE: Mapping[str, Any] = {
+    **dict.fromkeys((_VALUES, _OWNERS, _API, *_UNDATED), pl.DataFrame.to_dicts),
+    _STATUS: status_row,
+}
 _MONEY = pl.Decimal(38, 18)
 GRAIN = ("period_from_date", "period", "driver", "team", "workload")
 SCHEMA: Mapping[str, pl.DataType] = {
@@ -165,21 +172,26 @@ class _Costs:
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self._inputs = inputs
+        self._books = RuleBooks(ownership=inputs[_OWNERSHIP], workloads=inputs[_WORKLOADS])
+        self._now = names_now("team", inputs[_ALIASES])
 
     def of(self, day: date, scope: tuple[str | None, str | None]) -> _Cost:
         status = self._inputs[_STATUS].get(day)
         if status is None or status["status"] != "settled" or status["blocked_count"]:
             said = "not there yet" if status is None else "blocked" if status["blocked_count"] else status["status"]
             return _Cost(Fraction(0), frozenset(), f"the day is {said}")
-        team, workload = scope
+        team, workload = self._now.get(scope[0], scope[0]), scope[1]
 
-        def is_of(row: Row) -> bool:
-            return (team is None or row["team"] == team) and (workload is None or row["workload"] == workload)
+        def is_of(whose: str | None, its_workload: str | None) -> bool:
+            return team in (None, self._now.get(whose, whose)) and workload in (None, its_workload)
 
-        rows = [row for row in self._inputs[_OWNERS].get(day, ()) if is_of(row)]
+        rows = [row for row in self._inputs[_OWNERS].get(day, ()) if is_of(row["team"], row["workload"])]
+        metered = [
+            (owners_of_use(row, self._books.on(day)).get("team"), workload_of(row))
+            for row in self._inputs[_API].get(day, ())
+        ]
         # Whose team's an unbilled token is, no rule has said.
-        metered = self._inputs[_API].get(day, ())
-        missing = [row for row in metered if is_of(row) or (team is not None and row["team"] is None)]
+        missing = [row for row in metered if is_of(*row) or (team is not None and row[0] is None)]
         unknown = sorted({row["cost_status"] for row in rows} - {"known"})
         why = None
         if unknown:

@@ -206,6 +206,27 @@ def fields_of(row: Row) -> dict[str, str | None]:
     return found
 
 
+def owners_of_use(row: Row, book: RuleBook) -> dict[str, str]:
+    """Attribute -> owner of what a row of `fct_api_costs_daily` metered and no bill charges yet: an API has no tags."""
+    known_by = {**row, "lane": "api", "workload": workload_of(row)}
+    return {name: owner for name, (owner, _) in book.owner_of(fields_of(known_by), {}).items()}
+
+
+def names_now(attribute: str, aliases: Rows) -> dict[str | None, str | None]:
+    """Past name -> the one of now, of this attribute of owners. `aliases`: rows of `config_owner_aliases`."""
+    return {
+        row["past_name"]: row["present_name"]
+        for row in aliases
+        if row["attribute"] == attribute and row["valid_to_date"] is None
+    }
+
+
+def workload_of(row: Row) -> str | None:
+    """The workload of a row of `fct_api_costs_daily`; None where it is nobody's."""
+    workload: str | None = row["workload"]
+    return None if workload == UNASSIGNED else workload
+
+
 def _rule(row: Row) -> OwnerRule:
     fields = {name: row[name] for name in FIELDS if row[name] is not None}
     tags = {} if row["tags"] is None else json.loads(row["tags"])
@@ -249,8 +270,7 @@ def _charges(
     day: date, inputs: Mapping[str, Any], rules: Sequence[OwnerRule], workloads: Rows
 ) -> Iterator[Mapping[str, Any]]:
     for row in inputs[_API].get(day, ()):
-        of = row["workload"]
-        yield {**_in_quanta(row), "lane": "api", "workload": None if of == UNASSIGNED else of}
+        yield {**_in_quanta(row), "lane": "api", "workload": workload_of(row)}
     for row in inputs[_CLOUD].get(day, ()):
         lane = "cloud_model" if row["is_hosted_model"] else "cloud"
         yield from ({**part, "lane": lane} for part in _cloud_parts(row))

@@ -5,9 +5,9 @@
     2026-11-01,customers,412,month,,
 
 `per` is day (which it is where nothing is said) or month: a value of a month stands at any day of it. `team` and
-`workload`, or neither, say whose cost it is held against: a team as `ownership` names it, a workload, or all that APIs
-and GPUs cost. A file is what it says until a file of its name, in its folder, says otherwise; where two files state one
-value differently, nobody knows it.
+`workload`, or neither, say whose cost it is held against: a team as `ownership` names it, a workload, or all that APIs,
+models that clouds host, and GPUs cost. A file is what it says until a file of its name, in its folder, says otherwise;
+where two files state one value differently, nobody knows it.
 """
 
 from collections.abc import Mapping

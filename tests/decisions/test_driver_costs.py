@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.decisions import driver_costs
+from pipeline.ownership import ATTRIBUTES, FIELDS
 
 Row = Mapping[str, Any]
+ALWAYS = {"valid_from_date": None, "valid_to_date": None}
 FIRST = date(2026, 2, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(28)]
 SCOPES: Sequence[tuple[str | None, str | None]] = [(None, None), ("support", None), (None, "chat")]
@@ -32,8 +34,18 @@ def charge(day: date, cost: str | None, team: str | None = "support", workload: 
     }  # fmt: skip
 
 
+def used(day: date, workload: str = "unassigned", **said: str) -> Row:
+    """Tokens that no bill charges yet."""
+    return {"usage_date": day, "issuer": "anthropic", "account": "main", "workload": workload, **said}
+
+
 def built(
-    values: Sequence[Row], charges: Sequence[Row] = (), *, unbilled: Sequence[Row] = (), settled: Sequence[date] = DAYS
+    values: Sequence[Row],
+    charges: Sequence[Row] = (),
+    *,
+    unbilled: Sequence[Row] = (),
+    settled: Sequence[date] = DAYS,
+    **config: Sequence[Row],
 ) -> dict[tuple[Any, ...], dict[str, Any]]:
     def by_day(rows: Sequence[Row]) -> dict[date, list[Row]]:
         found: dict[date, list[Row]] = {}
@@ -49,6 +61,7 @@ def built(
         "fct_day_status_daily": {
             day: {"status": "settled" if day in settled else "provisional", "blocked_count": 0} for day in DAYS
         },
+        **{f"config_{name}": config.get(name, ()) for name in ("owner_aliases", "ownership", "workloads")},
     }
     rows = driver_costs.build(inputs).to_dicts()
     found = {tuple(row[name] for name in driver_costs.GRAIN): row for row in rows}
@@ -132,9 +145,37 @@ def test_why_it_is_unknown_is_said() -> None:
     assert month(built([value(FIRST, "0", per="month")]))["reason"] == "nothing of it was counted"
     two = [value(FIRST, "5", per="month"), value(FIRST, "6", per="month", account="b")]
     assert month(built(two))["reason"] == "files state its value differently"
-    unbilled = [{"usage_date": DAYS[2], "team": None, "workload": None}]
+    unbilled = [used(DAYS[2])]
     for scope in ((None, None), ("support", None)):
         rows = built([value(FIRST, "5", per="month", team=scope[0])], unbilled=unbilled)
         assert month(rows, *scope)["reason"] == "2026-02-03: tokens were used that no bill charges yet"
     rows = built([value(FIRST, "5", per="month", workload="chat")], unbilled=unbilled)
     assert month(rows, None, "chat")["status"] == "known"
+
+
+def test_tokens_on_no_bill_are_their_owners_by_the_rules_that_give_him_the_bill() -> None:
+    """B12: of a workload of one team used with a key of another's, the key says whose it is, as of what is billed."""
+    rules = [
+        {**dict.fromkeys((*FIELDS, *ATTRIBUTES, "tags")), "api_key_id": "k1", "team": "labs", **ALWAYS},
+    ]
+    workloads = [{"workload": "chat", "team": "support", "deployment_id": None, **ALWAYS}]
+    aliases = [{"attribute": "team", "past_name": "labs", "present_name": "research", **ALWAYS}]
+    rows = built(
+        [value(FIRST, "5", per="month", team=team) for team in ("labs", "research", "support")],
+        [charge(DAYS[0], "10", "labs"), charge(DAYS[0], "20", "support")],
+        unbilled=[used(DAYS[2], "chat", api_key_id="k1")],
+        ownership=rules,
+        workloads=workloads,
+        owner_aliases=aliases,
+    )
+    found = {team: month(rows, team, None) for team in ("labs", "research", "support")}
+    assert {team: row["reason"] for team, row in found.items()} == {
+        "labs": "2026-02-03: tokens were used that no bill charges yet",
+        "research": "2026-02-03: tokens were used that no bill charges yet",
+        "support": None,
+    }
+    assert found["support"]["realized_rc_per_unit"] == 4.0
+    rows = built(
+        [value(FIRST, "5", per="month", team="research")], [charge(DAYS[0], "10", "labs")], owner_aliases=aliases
+    )
+    assert month(rows, "research", None)["realized_rc_per_unit"] == 2.0
