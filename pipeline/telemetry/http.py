@@ -153,8 +153,7 @@ def _headers(incoming: _Incoming) -> dict[bytes, list[bytes]]:
 
 
 def _chunked(incoming: _Incoming, most_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    body = bytearray()  # a list of chunks of two bytes would be twenty times what they say
     try:
         while True:
             line = incoming.line()
@@ -164,16 +163,15 @@ def _chunked(incoming: _Incoming, most_bytes: int) -> bytes:
             length = int(found[1], 16)
             if length == 0:
                 _headers(incoming)
-                return b"".join(chunks)
-            size += length
-            _refuse_large(size, most_bytes)
-            chunks.append(incoming.exactly(length))
+                return bytes(body)
+            _refuse_large(len(body) + length, most_bytes)
+            body += incoming.exactly(length)
             if incoming.line():
                 raise ValueError("a chunk is longer than it says")
     except CutError as error:
-        raise CutError(sum(map(len, chunks)) + error.args[0]) from None
+        raise CutError(len(body) + error.args[0]) from None
     except ConnectionError:
-        raise CutError(sum(map(len, chunks))) from None
+        raise CutError(len(body)) from None
 
 
 def _refuse_large(size: int, most_bytes: int) -> None:

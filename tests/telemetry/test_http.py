@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -142,6 +143,21 @@ def test_an_answer_that_is_cut_or_no_http_is_refused_with_the_reason(answer: byt
             return
         with pytest.raises(ScrapeError, match=words):
             scrape(url, seconds=20)
+
+
+def test_a_body_in_the_smallest_chunks_takes_no_more_memory_than_it_has_bytes() -> None:
+    """An agent is given little memory: an engine that answers so would end it, and with it all sampling."""
+    chunks = 50_000
+    parts = [OK + b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n#\n\r\n" * chunks, b"0\r\n\r\n"]
+    with answering(parts) as url:
+        tracemalloc.start()
+        try:
+            body = scrape(url, seconds=20)
+            _, most_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(body) == 2 * chunks
+    assert most_bytes < 8 * len(body) + 200_000
 
 
 def test_an_address_cannot_make_a_second_request_or_header() -> None:
