@@ -98,18 +98,8 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
 
 
 def _delivery(api: PagedApi, dimension: str, from_at: datetime, to_at: datetime) -> Fetched:
-    pages: list[bytes] = []
-    tokens: set[str] = set()
-    token, stated_at = "", None
-    while len(pages) < _MOST_PAGES and token not in tokens:
-        tokens.add(token)
-        asked = _question(dimension, from_at, to_at, page_rows=_PAGE_ROWS, token=token)
-        content, stated_at = fetch_answer(api, [], is_answer=_is_answer, body=asked)
-        pages.append(content)
-        token = exact_json(content).get("nextPageToken") or ""
-        if not token:
-            break
-    short = None if token else _short(pages)
+    pages, is_whole, stated_at = _pages(api, dimension, from_at, to_at)
+    short = _short(pages) if is_whole else None
     return Fetched(
         dataset=DATASET,
         payloads=tuple(
@@ -118,12 +108,33 @@ def _delivery(api: PagedApi, dimension: str, from_at: datetime, to_at: datetime)
         ),
         from_at=from_at,
         to_at=to_at,
-        complete=not token,
+        complete=is_whole,
         stated_at=stated_at,
         stated_by="http_date" if stated_at else "landed_at",
         settings=window_settings(from_at, to_at) | ({} if short is None else {"short": short}),
         request={"url": api.url, "body": _question(dimension, from_at, to_at, page_rows=_PAGE_ROWS).decode()},
     )
+
+
+def _pages(
+    api: PagedApi, dimension: str, from_at: datetime, to_at: datetime
+) -> tuple[list[bytes], bool, datetime | None]:
+    """The pages of a question, whether their chain closed, and when the last was said."""
+    pages: list[bytes] = []
+    tokens: set[str] = set()
+    token, stated_at = "", None
+    while len(pages) < _MOST_PAGES and token not in tokens:
+        tokens.add(token)
+        asked = _question(dimension, from_at, to_at, page_rows=_PAGE_ROWS, token=token)
+        content, stated_at = fetch_answer(api, [], is_answer=_is_answer, body=asked)
+        pages.append(content)
+        following = exact_json(content).get("nextPageToken")
+        if following in (None, ""):
+            return pages, True, stated_at
+        if not isinstance(following, str):
+            break
+        token = following
+    return pages, False, stated_at
 
 
 def _question(dimension: str, from_at: datetime, to_at: datetime, *, page_rows: int, token: str = "") -> bytes:
@@ -149,21 +160,22 @@ def _is_answer(answer: object) -> bool:
 def _short(pages: Sequence[bytes]) -> str | None:
     """What is wrong with a chain whose rows do not come to the subtotal of its question; None where they do.
 
-    A page that cannot be read says so itself, when it is parsed.
+    A page whose rows cannot be read says so itself, when it is parsed; a subtotal that cannot be read is told by none.
     """
     try:
         answers = [
             _checked(exact_json(content), where=f"page {number}") for number, content in enumerate(pages, start=1)
         ]
         rows = [_money(row.get("subtotal"), where=where) for answer in answers for where, row in _rows(answer)]
-        stated = {_money(answer.get("subtotal"), where="the subtotal") for answer in answers}
     except QuarantineError:
         return None
     come_to: dict[str, Decimal] = {}
     for amount, currency in rows:
         come_to[currency] = come_to.get(currency, Decimal(0)) + amount
-    ((whole, named), *others) = sorted(stated)
-    if not others and (come_to or {named: Decimal(0)}) == {named: whole}:
+    stated = {found for answer in answers if (found := _stated(answer)) is not None}
+    if not rows and all(not whole for whole, _ in stated):
+        return None
+    if stated == {(whole, currency) for currency, whole in come_to.items()} and len(stated) == 1:
         return None
     attribution = sorted({str(answer.get("attributionCompleteness", "not said")) for answer in answers})
     rows_told = _told((amount, name) for name, amount in come_to.items())
@@ -172,6 +184,13 @@ def _short(pages: Sequence[bytes]) -> str | None:
         "Nobody knows of which day the rest is, so that none of it counts; what was stated before does. Run again "
         "later, or group by another dimension (settings.group_by)"
     )
+
+
+def _stated(answer: Mapping[str, Any]) -> tuple[Decimal, str] | None:
+    try:
+        return _money(answer.get("subtotal"), where="the subtotal")
+    except QuarantineError:
+        return None
 
 
 def _told(amounts: Iterable[tuple[Decimal, str]]) -> str:

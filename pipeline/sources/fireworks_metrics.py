@@ -58,8 +58,8 @@ _ZONE = " UTC"
 _MOST_TOKENS = 10**15
 _MOST_SECONDS = 86_400 * 10**6
 
-# The hour, the texts, what no column is for, and whether it was paid by the second.
-_Key = tuple[datetime, tuple[str | None, ...], str | None, bool]
+# The hour, the texts, what no column is for, and whether it was paid by the second (None: it does not say).
+_Key = tuple[datetime, tuple[str | None, ...], str | None, bool | None]
 
 
 @dataclass
@@ -134,7 +134,7 @@ def _events(content: bytes) -> Iterator[tuple[str, _Key, Decimal | None, dict[st
         others = other_columns({name: text for name, text in record.items() if name not in _READ and text})
         texts = tuple(record.get(name, "").strip(BLANKS) or None for name in _TEXTS)
         seconds = _seconds(record, where=where)
-        key = _hour(record, where=where), texts, others, seconds is not None
+        key = _hour(record, where=where), texts, others, None if seconds is None else seconds > 0
         yield where, key, seconds, _counts(record, where)
 
 

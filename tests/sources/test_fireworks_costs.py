@@ -88,6 +88,13 @@ def test_a_chain_that_goes_round_is_never_current() -> None:
     assert not delivery.complete
 
 
+@pytest.mark.parametrize("token", [7, ["at-2"], {"at": 2}])
+def test_a_token_that_is_no_text_is_never_asked_with(token: Any) -> None:
+    api = Fireworks([cost_row("2026-11-03", "1")], said={"nextPageToken": token})
+    (delivery,) = fetched(api)
+    assert (delivery.complete, len(api.asked)) == (False, 1)
+
+
 def test_rows_that_come_to_less_than_the_subtotal_are_refused_with_both() -> None:
     """Law 3: what is attributed to nobody's day is not 0."""
     said = {"subtotal": money("12.5"), "attributionCompleteness": "INCOMPLETE"}
@@ -98,6 +105,13 @@ def test_rows_that_come_to_less_than_the_subtotal_are_refused_with_both() -> Non
     other = Fireworks([cost_row("2026-11-03", "8.4")], said={"subtotal": money("8.4", "EUR")})
     (delivery,) = fetched(other)
     with pytest.raises(QuarantineError, match=r"come to USD 8\.400000000, its subtotal to EUR 8\.400000000"):
+        lines(next(iter(delivery.payloads)).content, delivery.settings)
+
+
+@pytest.mark.parametrize("subtotal", [None, {}, {"units": "8"}, {"currencyCode": "USD", "units": "8.4"}])
+def test_rows_beside_a_subtotal_that_cannot_be_read_are_not_known_to_be_all(subtotal: Any) -> None:
+    (delivery,) = fetched(Fireworks([cost_row("2026-11-03", "8.4")], said={"subtotal": subtotal}))
+    with pytest.raises(QuarantineError, match=r"come to USD 8\.400000000, its subtotal to nothing"):
         lines(next(iter(delivery.payloads)).content, delivery.settings)
 
 

@@ -54,6 +54,15 @@ def test_counts_and_seconds_add_up_exactly_and_apart(seconds: list[Decimal], tok
     assert {row["prompt_tokens"] for row in found if row["accelerator_seconds"] is not None} == {None}
 
 
+def test_an_event_of_no_gpu_seconds_is_apart_from_those_that_were_paid_by_the_second() -> None:
+    """Its tokens are the API's, and would not be in a sum that has seconds."""
+    found = rows(metrics(event(accelerator_seconds="0"), event(accelerator_seconds="5.5", prompt_tokens="7")))
+    assert [(Decimal(row["accelerator_seconds"]), row["prompt_tokens"]) for row in found] == [
+        (0, 803),
+        (Decimal("5.5"), 7),
+    ]
+
+
 def test_an_older_export_has_no_cached_tokens_which_is_not_none_of_them() -> None:
     line = event().rsplit(",", 2)[0]
     (row,) = rows(metrics(line, header=OLDER))
