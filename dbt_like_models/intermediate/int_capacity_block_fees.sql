@@ -1,7 +1,9 @@
 -- One row per usage_date, source, account, fee_key, block_start_at, block_end_at.
 -- Fees that AWS bills for a capacity block when it is bought, each with the period that breakeven.yaml declares for it:
 -- the fee's line states none. A line is a block's by its reservation, which is its resource's id or the end of its ARN,
--- by its invoice, or by both. `block_count`: how many blocks claim the fee; one that several claim is nobody's.
+-- by its invoice, or by both. `block_count`: how many blocks claim the fee; one that several claim is nobody's. A period
+-- that begins before the first day that is known, or a year after the fee, is a slip of whoever declared it: on days
+-- that nobody sees the cost would be lost.
 -- partition: none
 with
 fees as (
@@ -19,6 +21,11 @@ fees as (
 
 blocks as (
     select * from config_capacity_blocks
+),
+
+known_days as (
+    select min(day_start_at) as first_day_at
+    from calendar
 ),
 
 final as (
@@ -55,6 +62,9 @@ final as (
                 or ends_with(fees.resource_id, '/' || blocks.reservation_id)
             )
             and (blocks.invoice_id is null or fees.invoice_id = blocks.invoice_id)
+            and blocks.block_start_at < fees.usage_date + interval 1 year
+    inner join known_days
+        on blocks.block_start_at >= known_days.first_day_at
 )
 
 select * from final

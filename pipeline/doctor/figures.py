@@ -199,7 +199,10 @@ def _of_block(block: CapacityBlock, rows: Iterable[Row]) -> Finding | None:
         fix = "Say in both entries of capacity_blocks which `invoice` is which"
     elif not counts:
         said = f"{name}: no fee on its bills is its, so nothing is spread"
-        fix = "Compare it with `charge_category` Purchase in fct_cloud_charges_daily: `resource_id` and `invoice_id`"
+        fix = (
+            "Compare it with `charge_category` Purchase in fct_cloud_charges_daily: `resource_id`, `invoice_id`, "
+            "and the year of its `from`"
+        )
     else:
         return None
     return _found("capacity_blocks", "note", said, subject="capacity_blocks", fix=fix, cost=Cost.FIGURE_LACKS_AN_INPUT)

@@ -113,6 +113,18 @@ def test_days_that_are_to_come_show_when_they_come(tmp_path: Path) -> None:
     assert broken_laws(answers, CHECKS) == []
 
 
+@pytest.mark.parametrize("year", ["2025", "2028"])
+def test_a_period_of_another_year_takes_no_cost_away(tmp_path: Path, year: str) -> None:
+    """A slip: on days before all that are known, or years to come, nobody would see what the block cost."""
+    slip = {**BLOCK, "from": f"{year}-10-27T11:30:00Z", "to": f"{year}-11-10T11:30:00Z"}
+    answers = built(tmp_path, [fee(), line(0.1)], slip)
+    assert sum(months(answers, "effective_cost").values()) == Fraction("13214.98")
+    assert broken_laws(answers, CHECKS) == []
+    assert findings(tmp_path / "said", slip)[0] == (
+        f"note: capacity block {RESERVATION} of aws: no fee on its bills is its, so nothing is spread"
+    )
+
+
 def test_a_block_that_is_a_gpu_resource_is_gpu_cost_of_its_days_and_hours(tmp_path: Path) -> None:
     """8 GPUs for 336 hours; the fee itself is in no GPU table, as the fee of a savings plan is not."""
     resource = {"issuer": "aws", "resource_id": ARN, "host": "node-1", "gpu_count": 8, "from": "2026-10-01"}
