@@ -1,9 +1,9 @@
 -- One row per usage_date, source, account, fee_key, block_start_at, block_end_at.
 -- Fees that AWS bills for a capacity block when it is bought, each with the period that breakeven.yaml declares for it:
 -- the fee's line states none. A line is a block's by its reservation, which is its resource's id or the end of its ARN,
--- by its invoice, or by both. `block_count`: how many blocks claim the fee; one that several claim is nobody's. A period
--- that begins before the first day that is known, or a year after the fee, is a slip of whoever declared it: on days
--- that nobody sees the cost would be lost.
+-- by its invoice, or by both. `block_count`: how many blocks claim the fee; one that several claim is nobody's. What
+-- begins before the first day that is known, or a year after the fee, is a slip of whoever declared it: on days that
+-- nobody sees the cost would be lost.
 -- partition: none
 with
 fees as (

@@ -187,17 +187,19 @@ def _unclaimed(rows: Sequence[Row]) -> list[Row]:
 
 def _of_block(block: CapacityBlock, rows: Iterable[Row]) -> Finding | None:
     its = (block.account, block.reservation, block.invoice, block.starts_at.replace(tzinfo=None))
-    counts = [
-        row["block_count"]
-        for row in rows
-        if (row["account"], row["reservation_id"], row["invoice_id"], row["block_start_at"]) == its
+    fees = [
+        row for row in rows if (row["account"], row["reservation_id"], row["invoice_id"], row["block_start_at"]) == its
     ]
+    kinds = sorted({row["fee_of"] for row in fees})
     name = f"capacity block {block.named} of {block.account}"
-    disputed = sum(count > 1 for count in counts)
+    disputed = sum(row["block_count"] > 1 for row in fees)
     if disputed:
         said = f"{name}: {counted(disputed, 'fee')} could be another declared block's too, and is not spread"
         fix = "Say in both entries of capacity_blocks which `invoice` is which"
-    elif not counts:
+    elif block.reservation is None and len(kinds) > 1:
+        said = f"{name}: fees of {len(kinds)} kinds are on it, and all are spread: {'; '.join(kinds)}"
+        fix = "Say its `reservation` too, so that it takes its own fee alone"
+    elif not fees:
         said = f"{name}: no fee on its bills is its, so nothing is spread"
         fix = (
             "Compare it with `charge_category` Purchase in fct_cloud_charges_daily: `resource_id`, `invoice_id`, "

@@ -8,7 +8,8 @@ select
     usage_date as fee_date,
     block_count,
     effective_cost as fee_cost,
-    billing_currency
+    billing_currency,
+    concat_ws(', ', service, sku_meter) as fee_of
 from int_capacity_block_fees
 union all
 select
@@ -19,7 +20,8 @@ select
     usage_date as fee_date,
     0 as block_count,
     billed_cost as fee_cost,
-    billing_currency
+    billing_currency,
+    concat_ws(', ', service, sku_meter) as fee_of
 from fct_cloud_charges_daily
 where
     source in ('aws_cur', 'aws_cur2')
@@ -33,4 +35,4 @@ where
     and regexp_matches(resource_id, '(^|/)cr-[0-9a-f]+$')
 order by
     block_count, account, reservation_id nulls last, invoice_id nulls last, block_start_at nulls last, fee_date,
-    fee_cost, billing_currency
+    fee_cost, billing_currency, fee_of

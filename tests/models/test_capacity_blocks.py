@@ -176,8 +176,8 @@ def test_the_days_of_any_block_are_its_seconds_share_and_sum_to_its_fee(
         assert abs(Fraction(row["block_cost"]) - share) < Fraction(1, 10**18)
 
 
-def findings(folder: Path, *blocks: Any) -> list[str]:
-    answers = built(folder, [fee()], *blocks)
+def findings(folder: Path, *blocks: Any, lines: Sequence[Line] = ()) -> list[str]:
+    answers = built(folder, [fee(), *lines], *blocks)
     config = parse_config((folder / "breakeven.yaml").read_text())
     with Questions(answers.result.snapshot) as questions:
         return [f"{one.state}: {one.said}" for one in block_findings(questions, config, to_date=NOW.date())]
@@ -195,6 +195,20 @@ def test_doctor_says_which_block_has_no_fee_and_which_fee_has_no_block(tmp_path:
         f"note: capacity block {name} of aws: 1 fee could be another declared block's too, and is not spread"
         for name in (RESERVATION, "invoice 9001")
     ]
+
+
+def test_doctor_says_what_else_an_invoice_has_that_is_spread_with_a_blocks_fee(tmp_path: Path) -> None:
+    """Which fee is the block's, its reservation says; a refund of the fee is its too."""
+    by_invoice = {**{key: value for key, value in BLOCK.items() if key != "reservation"}, "invoice": "9001"}
+    domain = {"line_item_product_code": "AmazonRoute53", "line_item_usage_type": "Domain"}
+    other = fee(12.0, capacity_reservation_capacity_reservation_arn=None, **domain)
+    assert findings(tmp_path / "two", by_invoice, lines=[other]) == [
+        "note: capacity block invoice 9001 of aws: fees of 2 kinds are on it, and all are spread: "
+        "AmazonEC2, USE1-CapacityBlock:p5.48xlarge; AmazonRoute53, Domain"
+    ]
+    said = ["ok: of 1 capacity block each has its fee on a bill"]
+    assert findings(tmp_path / "said", {**BLOCK, "invoice": "9001"}, lines=[other]) == said
+    assert findings(tmp_path / "refund", by_invoice, lines=[fee(-500.0, bill_bill_type="Refund")]) == said
 
 
 def declared(*blocks: Any) -> str:
