@@ -106,7 +106,8 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
         content, stated_at = fetch_answer(api, _asked(first), is_answer=_is_answer)
         # It says all that was used until it was said, whatever window was wanted.
         said_at = max(as_utc(context.now), as_utc(stated_at or context.now))
-        from_at, to_at = day_start(first), min(day_start(_next_month(first)), day_start(said_at.date()) + DAY)
+        from_at, ends_at = day_start(first), day_start(_next_month(first))
+        to_at = ends_at if said_at >= ends_at else day_start(said_at.date()) + DAY
         yield Fetched(
             dataset=DATASET,
             payloads=(Payload(name=f"{year}-{month:02d}.json", content=content, media_type="application/json"),),

@@ -1,4 +1,5 @@
 """What a prepaid account holds now, as its provider's API answers: a reading of the moment of the answer's HTTP Date.
+Where that is more than half a day ahead of this machine's own clock, it is of the moment of this clock.
 
 `settings.provider` says whom to ask; each is one small question:
   openrouter  GET /api/v1/credits, a management key (generated SDK openrouter 1.3.84): data.total_credits less
@@ -95,7 +96,11 @@ def _of_deepseek(answer: Any) -> object:
 def _deepseek_balances(figures: Any) -> Iterator[tuple[str, str, dict[str, object]]]:
     for number, info in enumerate(figures, start=1):
         where = f"balance {number}"
-        parts = {name: info[name] for name in ("granted_balance", "topped_up_balance")}
+        parts = {
+            name: amount_text(info[name], name=name, where=where)[0]
+            for name in ("granted_balance", "topped_up_balance")
+            if info[name] is not None
+        }
         yield amount_text(info["total_balance"], name="total_balance", where=where)[0], info["currency"], parts
 
 
@@ -159,6 +164,8 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The balance now, as one delivery of its figures alone."""
     provider, api = _provider(context.settings), _api(context)
     content, stated_at = fetch_answer(api, [], is_answer=partial(_is_answer, provider), body=provider.body)
+    if stated_at is not None and as_utc(stated_at) - as_utc(context.now) > _HALF_A_DAY:
+        stated_at = None  # one of a far day would be the newest until then
     read_at = as_utc(stated_at or context.now)
     said = {"format": _FORMAT, "figures": provider.figures(exact_json(content))}
     day = _day_of(read_at)

@@ -113,6 +113,17 @@ def test_a_reading_is_of_the_day_whose_end_is_nearest() -> None:
     assert (row["usage_date"], row["bucket"]) == (date(2026, 11, 15), "2026-11-15T13:00:00Z acme")
 
 
+@pytest.mark.parametrize("said", ["Fri, 31 Dec 9999 23:59:59 GMT", "Tue, 15 Jan 2030 06:00:00 GMT"])
+def test_a_server_whose_clock_is_ahead_moves_no_reading_to_a_day_to_come(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """It would be the newest until that day."""
+    monkeypatch.setattr("tests.sources.admin_api.SERVER_DATE", said)
+    delivery = fetched(Provider("runpod"))
+    assert {row["read_at"] for row in rows(delivery)} == {NOW.replace(tzinfo=None)}
+    assert (delivery.stated_at, delivery.stated_by) == (None, "landed_at")
+
+
 def test_whose_bill_it_pays_can_be_said() -> None:
     assert {row["issuer"] for row in rows(fetched(Provider("vast"), settings={"issuer": "vast-invoices"}))} == {
         "vast-invoices"
@@ -126,6 +137,19 @@ def test_whose_bill_it_pays_can_be_said() -> None:
         ("openrouter", {"data": {"total_credits": "much", "total_usage": 1}}),
         ("deepseek", {"balance_infos": [{"currency": "USD", "total_balance": None}]}),
         ("deepseek", {"balance_infos": 3}),
+        (
+            "deepseek",
+            {
+                "balance_infos": [
+                    {
+                        "currency": "USD",
+                        "total_balance": "1",
+                        "granted_balance": {"key": "sk-1"},
+                        "topped_up_balance": "1",
+                    }
+                ]
+            },
+        ),
         ("runpod", {"errors": [{"message": "not allowed"}], "data": None}),
         ("runpod", {"data": {"myself": {"clientBalance": None}}}),
         ("vast", []),
