@@ -96,7 +96,7 @@ def _of_deepseek(answer: Any) -> object:
 def _deepseek_balances(figures: Any) -> Iterator[tuple[str, str, dict[str, object]]]:
     for number, info in enumerate(figures, start=1):
         where = f"balance {number}"
-        parts = {
+        parts: dict[str, object] = {
             name: amount_text(info[name], name=name, where=where)[0]
             for name in ("granted_balance", "topped_up_balance")
             if info[name] is not None
