@@ -159,11 +159,15 @@ def _known(amount: Decimal | None) -> Decimal:
 
 @dataclass(frozen=True)
 class _Rate:
-    """Of the reporting currency for one unit of an invoice's; source: whose it is."""
+    """Of the reporting currency for one unit of an invoice's; source: whose it is.
+
+    exact: what one unit came to, where the issuer says what is paid: the rate that it states is written short.
+    """
 
     rate: Fraction
     day: date
     source: str
+    exact: Fraction | None = None
 
 
 def converted_invoices(
@@ -223,7 +227,7 @@ def converted_invoices(
 
 def _converted(row: Row, rate: _Rate, reporting_currency: str, days: Sequence[Row]) -> Converted:
     digits = minor_digits(reporting_currency)
-    units = converted_once([Fraction(row[part]) for part in PARTS], rate=rate.rate, digits=digits)
+    units = converted_once([Fraction(row[part]) for part in PARTS], rate=rate.exact or rate.rate, digits=digits)
     return Converted(
         issuer=row["issuer"],
         invoice_id=row["invoice_id"],
@@ -261,7 +265,8 @@ def _by_day(row: Row, days: Iterable[Row], *, digits: int) -> Decimal | None:
 
 def _of_aws(row: Row, stated: Sequence[Row], reporting_currency: str) -> tuple[_Rate | None, str | None]:
     """The rate that AWS states of an invoice, where its total is that invoice's and the reporting currency is what is
-    paid; and in words why one that it states is not used. Several invoices that are one row have one rate or none.
+    paid: what AWS says is paid is what it comes to. And in words why a rate that it states is not used. Several
+    invoices that are one row have one rate or none.
     """
     ids = row["invoice_id"].split(" + ")
     its = {
@@ -284,7 +289,11 @@ def _of_aws(row: Row, stated: Sequence[Row], reporting_currency: str) -> tuple[_
             "total at, or not of one day; it is not used. `breakeven close rate` enters the invoice's own."
         )
     (rate,) = rates
-    return None if rate is None else _Rate(rate, max(days), AWS), None
+    if rate is None:
+        return None, None
+    # Of several, which may be credits of one another, no one quotient is the rate.
+    whole = [Fraction(one["payment_cost"]) / Fraction(one["payable_cost"]) for one in its.values()]
+    return _Rate(rate, max(days), AWS, exact=whole[0] if len(whole) == 1 else None), None
 
 
 def _verified(one: Row) -> Fraction | None:

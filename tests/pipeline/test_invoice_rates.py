@@ -35,7 +35,7 @@ def of_day(cost: float, day: int) -> dict[str, Any]:
     return cur2.line(cost, bill_invoice_id="21", **moments)
 
 
-def paid(total: str, rate: str, **said: Any) -> dict[str, Any]:
+def paid(total: str, rate: str) -> dict[str, Any]:
     exchange = {"SourceCurrencyCode": "USD", "TargetCurrencyCode": "EUR", "Rate": rate}
     return {"PaymentCurrencyAmount": {"TotalAmount": total, "CurrencyCode": "EUR", "CurrencyExchangeDetails": exchange}}
 
@@ -105,10 +105,11 @@ def test_aws_own_rate_converts_where_nobody_entered_one(project: SmallProject) -
     ("said", "words"),
     [
         (paid("17825.20", "1.1574074074"), "€17,825.20 at 0.864 of 2026-11-03 (AWS's own)."),
+        (paid("17830.20", "0.8642"), "€17,830.20 at 0.8642 of 2026-11-03 (AWS's own)."),
         (paid("17825.20", "0.7"), "AWS states a rate of 0.7, which is not what it converted its total at"),
         (paid("20631.02", "1") | {"IssuedDate": None}, "is not what it converted"),
     ],
-    ids=["the other way round", "of neither amount", "of no day"],
+    ids=["the other way round", "written short", "of neither amount", "of no day"],
 )
 def test_a_rate_of_aws_counts_as_far_as_its_two_amounts_bear_it_out(
     project: SmallProject, said: dict[str, Any], words: str
