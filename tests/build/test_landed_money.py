@@ -210,7 +210,7 @@ def test_a_day_of_several_objects_that_is_too_much_names_its_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B7: never a wrapped sum, also if nobody refused the amounts of each object, as readers do long before."""
-    monkeypatch.setattr(parsed, "_TOO_MUCH", 10**20)
+    monkeypatch.setattr(parsed, "TOO_MUCH_MONEY", 10**20)
     project = SmallProject(tmp_path)
     most = "99999999999999999999"
     fetched = [json.dumps([{"day": "2026-11-01", "item": name, "amount": most}]).encode() for name in "ab"]
