@@ -1,5 +1,6 @@
 -- One row per usage_date, issuer, resource_id.
--- The hours each GPU resource is paid for beside the hours its GPUs were observed: what the states must add up to.
+-- The hours each GPU resource is paid for beside the hours its GPUs were observed: what the states must add up to; and
+-- until when it is committed on that day.
 -- partition: month, days apart
 with
 resource_costs as (
@@ -13,6 +14,10 @@ holdings as (
 
 observed_states as (
     select * from int_gpu_observed_states_daily
+),
+
+gpu_resources as (
+    select * from config_gpu_resources
 ),
 
 -- Two bills may pay for the same hours (a rented node and its declared power): an invoice's hours come first.
@@ -95,6 +100,23 @@ resource_days as (
     from seen
 ),
 
+commitments as (
+    select
+        resource_days.usage_date,
+        resource_days.issuer,
+        resource_days.resource_id,
+        max(gpu_resources.committed_until_date) as committed_until_date
+    from resource_days
+    inner join gpu_resources
+        on
+            resource_days.issuer = gpu_resources.issuer
+            and resource_days.resource_id = gpu_resources.resource_id
+            and resource_days.usage_date >= coalesce(gpu_resources.valid_from_date, resource_days.usage_date)
+            and resource_days.usage_date < coalesce(gpu_resources.valid_to_date, resource_days.usage_date + 1)
+    where gpu_resources.committed_until_date > resource_days.usage_date
+    group by resource_days.usage_date, resource_days.issuer, resource_days.resource_id
+),
+
 -- A resource without any sample was observed for 0 ms: that is a count, not a reading.
 final as (
     select
@@ -110,7 +132,8 @@ final as (
         cast(coalesce(observed.observed_ms, 0) as bigint) as observed_milliseconds,
         cast(coalesce(seen_host_totals.host_observed_ms, 0) as bigint) as host_observed_milliseconds,
         paid.resource_id is not null as is_paid,
-        coalesce(paid.is_accrued, false) as is_accrued
+        coalesce(paid.is_accrued, false) as is_accrued,
+        commitments.committed_until_date
     from resource_days
     left join paid
         on
@@ -132,6 +155,11 @@ final as (
             resource_days.usage_date = observed.usage_date
             and resource_days.issuer = observed.issuer
             and resource_days.resource_id = observed.resource_id
+    left join commitments
+        on
+            resource_days.usage_date = commitments.usage_date
+            and resource_days.issuer = commitments.issuer
+            and resource_days.resource_id = commitments.resource_id
 )
 
 select * from final

@@ -17,16 +17,11 @@ holdings as (
 
 resource_times as (
     select * from int_gpu_resource_time_daily
-    where is_paid
 ),
 
 idle_costs as (
     select * from int_gpu_costs_daily
     where state in ('loaded_idle', 'unallocated') and gpu_milliseconds > 0
-),
-
-gpu_resources as (
-    select * from config_gpu_resources
 ),
 
 companies as (
@@ -55,15 +50,19 @@ idle_hours as (
         hours.*,
         holdings.issuer,
         holdings.resource_id,
-        count(*) over (
-            partition by hours.usage_date, holdings.issuer, holdings.resource_id, hours.usage_hour_at
-        ) as idle_gpu_count
+        hours.idle_ms - hours.loaded_ms as free_ms,
+        count(*) over resource_hour as idle_gpu_count,
+        count(*) filter (where hours.idle_ms - hours.loaded_ms >= 3420000) over resource_hour as free_gpu_count
     from hours
     left join holdings
         on
             hours.usage_date = holdings.usage_date
             and hours.host = holdings.host
             and hours.gpu_uuid = holdings.gpu_uuid
+    window
+        resource_hour as (
+            partition by hours.usage_date, holdings.issuer, holdings.resource_id, hours.usage_hour_at
+        )
     qualify
         row_number() over (
             partition by hours.usage_date, hours.host, hours.gpu_uuid, hours.usage_hour_at
@@ -76,6 +75,9 @@ numbered as (
         idle_hours.*,
         resource_times.gpu_count is not null
         and idle_hours.idle_gpu_count >= resource_times.gpu_count as is_whole_resource,
+        resource_times.gpu_count is not null
+        and idle_hours.free_gpu_count >= resource_times.gpu_count as is_free_resource,
+        resource_times.committed_until_date,
         epoch_ms(idle_hours.usage_hour_at) // 3600000
         - row_number() over (
             partition by idle_hours.usage_date, idle_hours.host, idle_hours.gpu_uuid order by idle_hours.usage_hour_at
@@ -99,9 +101,11 @@ runs as (
         max(usage_hour_at) + to_hours(1) as to_at,
         sum(idle_ms) as idle_ms,
         sum(loaded_ms) as loaded_ms,
-        sum(case when is_whole_resource then idle_ms else 0 end) as whole_ms
+        committed_until_date,
+        sum(case when is_whole_resource then idle_ms else 0 end) as whole_ms,
+        sum(case when is_free_resource then free_ms else 0 end) as free_resource_ms
     from numbered
-    group by usage_date, host, gpu_uuid, issuer, resource_id, run_number
+    group by usage_date, host, gpu_uuid, issuer, resource_id, committed_until_date, run_number
 ),
 
 gpu_days as (
@@ -116,21 +120,6 @@ gpu_days as (
         case when count(*) = count(realized_cost) then sum(realized_cost) end as idle_cost
     from idle_costs
     group by usage_date, issuer, resource_id, gpu_uuid, cost_measure, billing_currency
-),
-
-commitments as (
-    select
-        days.usage_date,
-        gpu_resources.issuer,
-        gpu_resources.resource_id,
-        max(gpu_resources.committed_until_date) as committed_until_date
-    from gpu_resources
-    inner join calendar as days
-        on
-            days.usage_date >= coalesce(gpu_resources.valid_from_date, days.usage_date)
-            and days.usage_date < coalesce(gpu_resources.valid_to_date, days.usage_date + 1)
-    where gpu_resources.committed_until_date > days.usage_date
-    group by days.usage_date, gpu_resources.issuer, gpu_resources.resource_id
 ),
 
 -- Without a bill or an agreement there is no cost, which is not 0.
@@ -149,8 +138,7 @@ priced as (
                     gpu_days.cost_measure, gpu_days.billing_currency
             )
         ) as day_ms,
-        cast(replace(cast(abs(gpu_days.idle_cost) as varchar), '.', '') as hugeint) as quanta,
-        commitments.committed_until_date
+        cast(replace(cast(abs(gpu_days.idle_cost) as varchar), '.', '') as hugeint) as quanta
     from runs
     left join gpu_days
         on
@@ -158,11 +146,6 @@ priced as (
             and runs.issuer = gpu_days.issuer
             and runs.resource_id = gpu_days.resource_id
             and runs.gpu_uuid = gpu_days.gpu_uuid
-    left join commitments
-        on
-            runs.usage_date = commitments.usage_date
-            and runs.issuer = commitments.issuer
-            and runs.resource_id = commitments.resource_id
 ),
 
 parts as (
@@ -200,6 +183,7 @@ final as (
         cast(costs.idle_ms as bigint) as gpu_milliseconds,
         cast(costs.loaded_ms as bigint) as of_which_loaded_milliseconds,
         cast(costs.whole_ms as bigint) as of_which_whole_resource_milliseconds,
+        cast(costs.free_resource_ms as bigint) as of_which_unallocated_resource_milliseconds,
         costs.committed_until_date,
         costs.economic_cost,
         costs.cash_recoverable_cost,

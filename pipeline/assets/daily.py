@@ -22,6 +22,7 @@ from pipeline.reports.curves import curves_of
 from pipeline.reports.idle_runs import conflict_lines, run_lines
 from pipeline.reports.pools import pool_lines
 from pipeline.reports.questions import Questions
+from pipeline.reports.residuals import residual_lines
 from pipeline.sketch import sketch
 
 _MOST_PICTURED = 6
@@ -196,6 +197,7 @@ def _waste(morning: Morning) -> Metadata:
         **({f"idle {currency}": round(float(idle_cost), 2)} if rows and idle_cost is not None else {}),
         **_listed("pools", pool_lines(morning.ask("gpu_waste"), currency=currency)),
         **_listed("idle runs", run_lines(morning.ask("idle_runs"), currency=currency)),
+        **_listed("billed beside the agreed rate", residual_lines(morning.ask("billing_residuals"))),
         **_listed("feeds that disagree", conflict_lines(morning.ask("telemetry_conflicts"))),
         "proof": dg.MetadataValue.md(f"`breakeven explain waste --date {morning.day}`"),
     }

@@ -15,6 +15,7 @@ from pipeline.reports.idle_runs import conflict_lines, run_lines
 from pipeline.reports.pools import pool_lines
 from pipeline.reports.proof import Proof
 from pipeline.reports.questions import Questions
+from pipeline.reports.residuals import residual_lines
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,12 +41,13 @@ def print_conditions(verdicts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_idle_runs(questions: Questions, *, currency: str, **period: date) -> None:
-    """Below where the hours went: what ready time bought, the dearest idle runs, feeds that disagree about a GPU, and
-    engines of which nothing can be counted.
+    """Below where the hours went: what ready time bought, the dearest idle runs, bills that are not their hours at the
+    agreed rate, feeds that disagree about a GPU, and engines of which nothing can be counted.
     """
     for title, lines in (
         ("What ready GPUs bought:", pool_lines(questions.ask("gpu_waste", **period).to_dicts(), currency=currency)),
         ("Idle runs, the dearest:", run_lines(questions.ask("idle_runs", **period).to_dicts(), currency=currency)),
+        ("Billed beside the agreed rate:", residual_lines(questions.ask("billing_residuals", **period).to_dicts())),
         ("Feeds that disagree:", conflict_lines(questions.ask("telemetry_conflicts", **period).to_dicts())),
         ("Not counted:", refused_lines(questions.ask("refused_addresses", **period).to_dicts())),
     ):

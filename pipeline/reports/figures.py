@@ -53,6 +53,15 @@ def priced(amount: Number | None, currency: str) -> str:
     return "an unknown amount" if amount is None else currencies.money(amount, currency)
 
 
+def exact(amount: Decimal | None) -> str:
+    """All digits that say something, at least two."""
+    if amount is None:
+        return "unknown"
+    text = format(amount, ",f")
+    whole, _, digits = text.partition(".")
+    return Written(f"{whole}.{digits.rstrip('0').ljust(2, '0')}".replace("-", "−"), amount)
+
+
 def per_mtok(price: Number | None) -> str:
     """Money per million tokens, four decimals."""
     return fixed(price, 4)

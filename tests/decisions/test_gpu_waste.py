@@ -23,14 +23,16 @@ from tests.decisions.test_scale_downs import ALWAYS, LAST, Row, deployment
 HOUR_MS = 3_600_000
 TARGET = {"host": "host-1", "target": "http://127.0.0.1:8000/metrics"}
 COSTS, HOURS, ENGINES = "fct_gpu_costs_daily", "int_gpu_states_hourly", "int_engine_deployments_daily"
+SERVED, TIMES, FREE = "int_self_host_tokens_hourly", "int_gpu_resource_time_daily", "fct_idle_runs_daily"
 
 
 def cost(line: str = "ready", hours: float = 192, amount: str | None = "192", **changes: Any) -> Row:
-    """As `READS` adds them up: four replicas of two GPUs, a day, a dollar an hour."""
+    """As `READS` adds them up: four replicas of two GPUs, a day, a dollar an hour, all on one resource."""
     return {
         "usage_date": LAST,
         "issuer": "gpucloud",
         "account": "main",
+        "resource_id": "node-1",
         "deployment_id": "llama",
         "line": line,
         "cost_measure": "billed",
@@ -39,6 +41,16 @@ def cost(line: str = "ready", hours: float = 192, amount: str | None = "192", **
         "realized_cost": None if amount is None else Decimal(amount),
         "realized_cost_rc": None if amount is None else Decimal(amount),
         **changes,
+    }
+
+
+def resource(name: str = "node-1", gpus: int | None = 2, until: date | None = None) -> Row:
+    return {
+        "usage_date": LAST,
+        "issuer": "gpucloud",
+        "resource_id": name,
+        "gpu_count": gpus,
+        "committed_until_date": until,
     }
 
 
@@ -79,12 +91,14 @@ def waste(**tables: Sequence[Row]) -> list[dict[str, Any]]:
         COSTS: [cost()],
         HOURS: ready([8 * HOUR_MS] * 24),
         ENGINES: [{"usage_date": LAST, **TARGET, "deployment_id": "llama"}],
-        "int_self_host_tokens_hourly": served([1350] * 24),
+        SERVED: served([1350] * 24),
+        TIMES: [resource()],
+        FREE: [],
         **tables,
     }
     inputs: dict[str, Any] = {"this_partition": pl.DataFrame({"from_date": [LAST]})}
     for name, rows in given.items():
-        if name in (COSTS, HOURS, ENGINES, "int_self_host_tokens_hourly"):
+        if name in (COSTS, HOURS, ENGINES, SERVED, TIMES, FREE):
             inputs[name] = {LAST: gpu_waste.PREPARE[name](pl.DataFrame(rows))} if rows else {}
         else:
             inputs[name] = list(rows)
@@ -111,10 +125,128 @@ def test_what_is_no_ready_time_stays_what_it_is() -> None:
     unseen = cost("unobserved", 2, "2", deployment_id=None)
     tax = cost("tax", 0, "19.20", deployment_id=None, gpu_milliseconds=None)
     rows = waste(**{COSTS: [cost(), unseen, tax]})
+    beside = {"reason": None, "committed_until_date": None}
+    no_cash = {"cash_recoverable_cost": Decimal(0), "cash_recoverable_cost_rc": Decimal(0)}
     assert [row for row in rows if row["line"] in ("unobserved", "tax")] == [
-        {**unseen, "reason": None},
-        {**tax, "reason": None},
+        _whole({**unseen, **dict.fromkeys(no_cash), **beside}),
+        _whole({**tax, **no_cash, **beside}),
     ]
+
+
+def _whole(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "resource_id"}
+
+
+def cash_of(rows: Sequence[Row]) -> dict[str, Decimal | None]:
+    return {row["line"]: row["cash_recoverable_cost"] for row in rows}
+
+
+UNTIL = date(LAST.year + 1, 1, 1)
+
+
+def test_of_too_many_replicas_whole_ones_come_back_as_cash_and_nothing_of_what_is_needed() -> None:
+    """Two of four replicas are too many in each hour: all of that is whole, of nodes of two GPUs as of one of four."""
+    for gpus in (1, 2, 4):
+        rows = waste(**{TIMES: [resource(gpus=gpus)]})
+        assert cash_of(rows) == {"useful": 0, "headroom": 0, "over_provisioned": 96}
+        assert {row["committed_until_date"] for row in rows} == {None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cash"),
+    [
+        # Nobody gives back four GPUs of eight; a replica in reserve leaves one of two GPUs, no node of four.
+        ({TIMES: [resource(gpus=8)]}, 0),
+        ({TIMES: [resource(gpus=4)], "config_deployments": [deployment(spare_replicas=1)]}, 0),
+        ({TIMES: [resource(gpus=None)]}, None),
+        ({TIMES: [resource(until=UNTIL)]}, 0),
+        ({COSTS: [cost(cost_measure="effective")]}, 0),
+        ({COSTS: [cost(amount=None)]}, None),
+        ({COSTS: [cost(amount=None)], TIMES: [resource(until=UNTIL)]}, 0),
+        ({COSTS: [cost(amount="-10")]}, 0),
+    ],
+)
+def test_nothing_comes_back_of_less_than_a_unit_of_what_is_bound_or_without_a_price(changes: Any, cash: Any) -> None:
+    assert cash_of(waste(**changes))["over_provisioned"] == cash
+
+
+def test_of_a_pool_on_two_nodes_only_the_free_ones_money_comes_back_and_the_others_end_is_told() -> None:
+    """Half of the pool's 192 is too much, a quarter of all is on the free node."""
+    costs = [cost(hours=144, amount="144"), cost(hours=48, amount="48", resource_id="node-2")]
+    rows = waste(**{COSTS: costs, TIMES: [resource(until=UNTIL), resource("node-2")]})
+    assert cash_of(rows) == {"useful": 0, "headroom": 0, "over_provisioned": 24}
+    assert by_line(rows)["over_provisioned"] == (96, Decimal(96))
+    assert {row["committed_until_date"] for row in rows} == {UNTIL}
+
+
+def test_an_hour_that_was_watched_all_but_some_seconds_is_whole() -> None:
+    almost = {HOURS: ready([round(7.95 * HOUR_MS)] * 24)}
+    over = {row["line"]: row for row in waste(**almost)}["over_provisioned"]
+    assert over["cash_recoverable_cost"] == over["realized_cost"]
+    short = {HOURS: ready([round(7.8 * HOUR_MS)] * 24)}
+    half = {row["line"]: row for row in waste(**short)}["over_provisioned"]
+    assert Fraction(half["cash_recoverable_cost"]) == pytest.approx(Fraction(half["realized_cost"]) * 20 / 38)
+
+
+def test_what_could_have_been_off_comes_back_and_where_nothing_is_known_it_stays_unknown() -> None:
+    rent = {"deployment_id": "llama", "warm_up_minutes": 60, **ALWAYS}
+    rows = waste(config_rents=[rent], **{SERVED: served([0] * 6 + [1350] * 18), TIMES: [resource(gpus=8)]})
+    assert cash_of(rows) == {"useful": 0, "headroom": 0, "over_provisioned": 0, "scale_to_zero": 48}
+    assert cash_of(waste(config_deployments=[])) == {"useful_or_headroom": None}
+    assert cash_of(waste(config_deployments=[], **{TIMES: [resource(until=UNTIL)]})) == {"useful_or_headroom": 0}
+
+
+def _free(whole_hours: float, free_hours: float) -> Row:
+    return {
+        "usage_date": LAST,
+        "issuer": "gpucloud",
+        "resource_id": "node-1",
+        "free_milliseconds": round(free_hours * HOUR_MS),
+        "whole_milliseconds": round(whole_hours * HOUR_MS),
+    }
+
+
+@pytest.mark.parametrize(
+    ("free", "gpus", "cash"),
+    [
+        ([], 2, 0),
+        ([_free(0, 20)], 2, 0),
+        ([_free(6, 20)], 2, 6),
+        ([_free(20, 48)], 2, 10),
+        ([_free(6, 20)], None, None),
+    ],
+)
+def test_of_what_nobody_holds_whole_resources_come_back_as_of_idle_runs(free: Any, gpus: Any, cash: Any) -> None:
+    """24 dollars for 24 hours; where 48 were watched, they share what is billed."""
+    unheld = cost("unallocated", 24, "24", deployment_id=None)
+    assert cash_of(waste(**{COSTS: [unheld], FREE: free, TIMES: [resource(gpus=gpus)]})) == {"unallocated": cash}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_cash_is_never_more_than_a_line_and_none_of_it_where_all_is_bound(seed: int) -> None:
+    """Of any pool on any resources; in the reporting currency, at any rate, in the same proportion."""
+    dice = random.Random(seed)
+    names = [f"node-{number}" for number in range(dice.randint(1, 4))]
+    times = [resource(name, dice.choice([1, 2, 4, 8]), dice.choice([None, UNTIL])) for name in names]
+    bills = []
+    for name in names:
+        amount = Decimal(dice.randint(0, 10**25)).scaleb(-18)
+        bills.append(cost(hours=48, resource_id=name, realized_cost=amount, realized_cost_rc=amount / 2))
+        bills.append({**bills[-1], "line": "unallocated", "deployment_id": None})
+    tables: dict[str, Any] = {
+        COSTS: bills,
+        TIMES: times,
+        FREE: [{**_free(dice.randint(0, 24), 24), "resource_id": name} for name in names],
+        HOURS: ready([dice.randint(1, 16 * HOUR_MS) for _ in range(24)]),
+        SERVED: served([dice.choice([0, dice.randint(1, 4000)]) for _ in range(24)]),
+    }
+    for row in waste(**tables):
+        assert 0 <= row["cash_recoverable_cost"] <= row["realized_cost"]
+        assert 0 <= row["cash_recoverable_cost_rc"] <= row["realized_cost_rc"]
+        assert abs(row["cash_recoverable_cost"] / 2 - row["cash_recoverable_cost_rc"]) <= Decimal("2e-18")
+    bound = waste(**tables | {TIMES: [{**row, "committed_until_date": UNTIL} for row in times]})
+    assert {row["cash_recoverable_cost"] for row in bound} == {0}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ def test_a_run_is_where_a_gpu_did_nothing_for_how_long_and_what_it_cost(cache: P
     assert (waiting["economic_cost"], waiting["cash_recoverable_cost"]) == (Decimal(3), Decimal(2))
     assert (free["of_which_loaded_milliseconds"], free["economic_cost_rc"]) == (0, Decimal(2))
     assert (free["cash_recoverable_cost_rc"], free["committed_until_date"]) == (Decimal(2), None)
+    # One of them was held by an engine that waits, so never were both held by nobody.
+    assert {row["of_which_unallocated_resource_milliseconds"] for row in found.values()} == {0}
 
 
 def test_an_hour_in_which_the_host_rebooted_is_idle_as_its_halves_are(cache: Path) -> None:
@@ -165,7 +167,8 @@ def test_runs_are_those_of_an_hour_by_hour_walk(cache: Path, seed: int) -> None:
                 start = hour
             if not is_idle and start is not None:
                 both = sum(all(one[h] in (WAITS, FREE) for one in plan.values()) for h in range(start, hour))
-                expected.append((gpu, start, hour, hour - start, both))
+                held_by_nobody = sum(all(one[h] == FREE for one in plan.values()) for h in range(start, hour))
+                expected.append((gpu, start, hour, hour - start, both, held_by_nobody))
                 start = None
     per_hour = Fraction(cents, 100 * 48)
     shown = [
@@ -175,11 +178,12 @@ def test_runs_are_those_of_an_hour_by_hour_walk(cache: Path, seed: int) -> None:
             _hour(row["to_at"]),
             row["gpu_milliseconds"] // 3_600_000,
             row["of_which_whole_resource_milliseconds"] // 3_600_000,
+            row["of_which_unallocated_resource_milliseconds"] // 3_600_000,
         )
         for row in found
     ]
     assert sorted(shown) == sorted(expected)
-    for row, (_, _, _, length, both) in zip(found, shown, strict=True):
+    for row, (_, _, _, length, both, _) in zip(found, shown, strict=True):
         assert abs(Fraction(row["economic_cost"]) - per_hour * length) < Fraction(1, 10**12)
         assert abs(Fraction(row["cash_recoverable_cost"]) - per_hour * both) < Fraction(1, 10**12)
 

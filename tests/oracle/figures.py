@@ -50,6 +50,7 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
     api = api_figures(project)
     cloud_lines = cloud.cloud_lines(project)
     gpu = gpu_figures(project, seen, cloud_lines, days=days)
+    idle_runs = idle_run_rows(project, spool, claims, gpu, days=known_days)
     source_days = coverage.source_days(project, covered, days=days)
     tables = {
         "dim_gpu_holding": gpu.holdings,
@@ -64,8 +65,9 @@ def figures(state: Path, *, as_of: datetime) -> Figures:
         "fct_gpu_costs_daily": gpu.costs,
         "fct_gpu_leftovers_daily": gpu.leftovers,
         "fct_gpu_shares_interval": share_rows(project, spool.scrapes, claims, seen.engine_names, days=known_days),
-        "fct_gpu_waste_daily": waste_rows(project, spool, claims, seen.engine_names, hours, gpu.costs),
-        "fct_idle_runs_daily": idle_run_rows(project, spool, claims, gpu, days=known_days),
+        "fct_gpu_waste_daily": waste_rows(project, spool, claims, seen.engine_names, hours, gpu, idle_runs),
+        "fct_idle_runs_daily": idle_runs,
+        "fct_billing_residual_daily": gpu.residuals,
         "fct_reconciliation_invoice": gpu.reconciliation | cloud.cloud_reconciliation(cloud_lines),
         "fct_self_host_tokens_daily": served_days,
         "fct_source_coverage_daily": source_days,

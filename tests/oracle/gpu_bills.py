@@ -117,6 +117,7 @@ class GpuFigures:
     held: dict[tuple[date, GpuPlace], Held]
     idle: dict[tuple[date, str, str, str], list[IdleCost]]
     gpu_counts: dict[tuple[date, str, str], int | None]
+    residuals: Rows
 
 
 def gpu_figures(project: Project, seen: Seen, cloud_lines: list[CloudLine], *, days: list[date]) -> GpuFigures:
@@ -143,7 +144,32 @@ def gpu_figures(project: Project, seen: Seen, cloud_lines: list[CloudLine], *, d
         held=held,
         idle=ledger.idle,
         gpu_counts={place: bill.gpu_count for place, bill in by_resource.items()},
+        residuals=dict(_residuals(project, bills)),
     )
+
+
+def _residuals(project: Project, bills: list[Bill]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """fct_billing_residual_daily: what is billed, less its hours at the rate that was agreed in its currency."""
+    for bill in bills:
+        if bill.cost_measure != "billed":
+            continue
+        for agreed in in_force(project.config["gpu_resources"], bill.usage_date):
+            rate = agreed["contract_rate_per_gpu_hour"]
+            agreed_for = (agreed["issuer"], agreed["resource_id"], agreed["currency"])
+            if rate is None or agreed_for != (bill.issuer, bill.resource_id, bill.currency):
+                continue
+            rated = None if bill.gpu_ms is None else (quanta(rate) * bill.gpu_ms * 2 + HOUR_MS) // (2 * HOUR_MS)
+            is_known = rated is not None and bill.quanta is not None
+            yield (
+                (bill.usage_date, bill.issuer, bill.account, bill.resource_id, bill.currency),
+                {
+                    "gpu_milliseconds": bill.gpu_ms,
+                    "contract_rate_per_gpu_hour": money(quanta(rate)),
+                    "billed_cost": None if bill.quanta is None else money(bill.quanta),
+                    "rated_cost": None if rated is None else money(rated),
+                    "billing_residual_cost": money((bill.quanta or 0) - (rated or 0)) if is_known else None,
+                },
+            )
 
 
 # --- invoices --------------------------------------------------------------------------------------------------------

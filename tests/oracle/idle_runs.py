@@ -27,10 +27,12 @@ def idle_run_rows(
     rates = Rates(project)
     hours = _idle_hours(spool, claims, days=days)
     together: dict[tuple[str, str, int], int] = defaultdict(int)
-    for place, hour in hours:
+    unheld: dict[tuple[str, str, int], int] = defaultdict(int)
+    for (place, hour), (_, free) in hours.items():
         holder = gpu.held.get((day_of(hour * HOUR_MS), place))
         if holder is not None:
             together[holder.issuer, holder.resource_id, hour] += 1
+            unheld[holder.issuer, holder.resource_id, hour] += 100 * free >= 95 * HOUR_MS
     watched: dict[tuple[date, GpuPlace], int] = defaultdict(int)
     for (place, hour), parts in hours.items():
         watched[day_of(hour * HOUR_MS), place] += sum(parts)
@@ -46,6 +48,11 @@ def idle_run_rows(
             for hour in run
             if resource is not None and count is not None and together[(*resource, hour)] >= count
         )
+        nobodys = sum(
+            hours[place, hour][1]
+            for hour in run
+            if resource is not None and count is not None and unheld[(*resource, hour)] >= count
+        )
         row = {
             "to_at": _at(run[-1] + 1),
             "issuer": None if resource is None else resource[0],
@@ -53,6 +60,7 @@ def idle_run_rows(
             "gpu_milliseconds": idle,
             "of_which_loaded_milliseconds": sum(hours[place, hour][0] for hour in run),
             "of_which_whole_resource_milliseconds": whole,
+            "of_which_unallocated_resource_milliseconds": nobodys,
             "committed_until_date": None,
         }
         costs = [] if resource is None else gpu.idle.get((day, *resource, place.gpu_uuid), [])

@@ -63,6 +63,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "fct_anomalies_daily": dict(anomalies.SCHEMA),
     "fct_gpu_waste_daily": dict(gpu_waste.SCHEMA),
+    "fct_billing_residual_daily": {
+        "usage_date": pl.Date(),
+        **dict.fromkeys(("issuer", "account", "resource_id", "billing_currency"), pl.String()),
+        "gpu_milliseconds": pl.Int64(),
+        **dict.fromkeys(("contract_rate_per_gpu_hour", "billed_cost", "rated_cost", "billing_residual_cost"), MONEY),
+    },
     "int_gpu_charges_daily": {
         **dict.fromkeys(("issuer", "account", "cost_measure", "billing_currency"), pl.String()),
         "usage_date": pl.Date(),

@@ -1,5 +1,6 @@
 """What ready time bought, in words, in a table that adds up to the bill, and as a fall of bars."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,8 @@ from .reading import section, table
 from .test_monthly import page
 
 LINES = "The GPU bill line by line: ready time by what it bought, then all that was not ready"
+CASH = "Billed, cash-recoverable USD"
+UNTIL = date(2027, 2, 1)
 Row = dict[str, Any]
 
 
@@ -25,6 +28,9 @@ def line(name: str, gpu_hours: float | None, cost: str, **changes: Any) -> Row:
         "gpu_milliseconds": None if gpu_hours is None else hours(gpu_hours),
         "realized_cost": Decimal(cost),
         "realized_cost_rc": Decimal(cost),
+        "cash_recoverable_cost": Decimal(0),
+        "cash_recoverable_cost_rc": Decimal(0),
+        "committed_until_date": None,
         "reason": None,
         **changes,
     }
@@ -33,8 +39,8 @@ def line(name: str, gpu_hours: float | None, cost: str, **changes: Any) -> Row:
 WASTE = [
     line("useful", 10, "26.90"),
     line("headroom", 4, "10.76"),
-    line("over_provisioned", 8, "21.52"),
-    line("unobserved", 2, "5.38"),
+    line("over_provisioned", 8, "21.52", cash_recoverable_cost_rc=Decimal("10.76"), committed_until_date=UNTIL),
+    line("unobserved", 2, "5.38", cash_recoverable_cost_rc=None),
     line("tax", None, "6.45", deployment_id=None),
     line(
         "useful_or_headroom",
@@ -65,7 +71,17 @@ def test_the_bill_line_by_line_adds_up_and_says_what_stays_in_one_piece(tmp_path
     for column in ("Billed USD", "Effective USD"):
         assert sum(Decimal(found[column] or 0) for found in rows[:-1]) == Decimal(whole[column])
     assert rows[-2]["GPU-hours h"] == ""
+    assert [(found[CASH], found["Committed until"]) for found in rows] == [
+        ("0.00", ""),
+        ("0.00", ""),
+        ("10.76", "1 Feb 2027"),
+        ("", ""),
+        ("unknown", ""),
+        ("0.00", ""),
+        ("unknown", "1 Feb 2027"),
+    ]
     said = section(document, "waste").text
+    assert "Known of it: $10.76 billed." in said
     assert "Useful or headroom, not told apart: gemma: no capacity of it is declared or measured." in said
     assert "GPU-hours of the bill, line by line" in said
 
@@ -82,5 +98,5 @@ def test_pools_in_words_are_a_line_a_measure():
         "gemma, ready for 24.00 GPU-hours, effective: useful or headroom 24.00 h ($29.40); not told apart: no capacity "
         "of it is declared or measured",
         "llama, ready for 22.00 GPU-hours, billed: useful 10.00 h ($26.90), headroom 4.00 h ($10.76), too many "
-        "replicas 8.00 h ($21.52)",
+        "replicas 8.00 h ($21.52, $10.76 of it recoverable as cash); committed until 2027-02-01",
     ]

@@ -40,6 +40,7 @@ def rows_of(key, values):
             {
                 "deployment_id": deployment, key: value, "cost_measure": measure, "gpu_hours": hours,
                 "realized_cost_rc": cost, "reason": None,
+                "cash_recoverable_cost_rc": None if cost is None else cost / 2, "committed_until_date": None,
             }
             for (deployment, value, measure), (hours, cost) in found.items()
         ]

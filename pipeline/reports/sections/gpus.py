@@ -1,7 +1,6 @@
 """Waste: every GPU-hour and every dollar of the GPU bills in one state, and the bill beside the sum."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from markupsafe import Markup
 
@@ -20,6 +19,8 @@ from pipeline.explain.traced import Named
 from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Figure, Legend, Row, Section, Table
 from pipeline.reports.pools import PART_WORDS
+from pipeline.reports.residuals import residual_table
+from pipeline.reports.sections.line_money import amounts, cash_cells, cash_columns, cash_note
 from pipeline.reports.sections.month import (
     LINE_KINDS,
     OTHER_LINES,
@@ -53,6 +54,7 @@ def waste(month: Month) -> Section:
     blocks.extend(_pools(month))
     if bills:
         blocks.append(_bills_table(month, bills))
+    blocks.extend(residual_table(month.ask("billing_residuals")))
     blocks.append(
         Table(
             name="gpu_leftovers",
@@ -110,12 +112,22 @@ def _pools(month: Month) -> list[Table]:
     for deployment in dict.fromkeys(line["deployment_id"] for line in found):
         own = [line for line in found if line["deployment_id"] == deployment]
         refused = month.proof.of_time(lane="self_host", deployment_id=deployment)
-        whole = (figures.name(deployment), _hours_of(own), *_amounts(month, own, measures))
+        whole = (
+            figures.name(deployment),
+            _hours_of(own),
+            *amounts(month, own, measures),
+            *cash_cells(month, own, measures),
+        )
         rows.append(Row(whole, refused=refused))
         for part in PARTS:
             of_part = [line for line in own if line["line"] == part]
             if of_part:
-                cells = (PART_WORDS[part], _hours_of(of_part), *_amounts(month, of_part, measures))
+                cells = (
+                    PART_WORDS[part],
+                    _hours_of(of_part),
+                    *amounts(month, of_part, measures),
+                    *cash_cells(month, of_part, measures),
+                )
                 rows.append(Row(cells, kind="part", swatch=_line_colour(part)))
     if not rows:
         return []
@@ -126,6 +138,7 @@ def _pools(month: Month) -> list[Table]:
             Column("Deployment and part"),
             Column("GPU-hours", "h", is_number=True),
             *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
+            *cash_columns(month, measures),
         ),
         rows=tuple(rows),
     )
@@ -243,7 +256,7 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
     order = {state: place for place, state in enumerate((*charts.GPU_STATES, *OTHER_LINES))}
 
     def cells(label: str, lines: Sequence[Answer]) -> tuple[str, ...]:
-        return (label, _hours_of(lines), *_amounts(month, lines, measures))
+        return (label, _hours_of(lines), *amounts(month, lines, measures))
 
     rows: list[Row] = []
     for deployment in dict.fromkeys(line["deployment_id"] for line in states):
@@ -328,9 +341,10 @@ def _lines(month: Month) -> list[Block]:
     rows = []
     for line in lines:
         own = [one for one in found if one["line"] == line]
-        told = (_line_label(line), _hours_of(own), *_amounts(month, own, measures))
+        told = (_line_label(line), _hours_of(own), *amounts(month, own, measures), *cash_cells(month, own, measures))
         rows.append(Row(told, swatch=_line_colour(line)))
-    rows.append(Row(("The GPU bill", _hours_of(found), *_amounts(month, found, measures)), kind="total"))
+    whole = ("The GPU bill", _hours_of(found), *amounts(month, found, measures), *cash_cells(month, found, measures))
+    rows.append(Row(whole, kind="total"))
     table = Table(
         name="gpu_bill_lines",
         caption="The GPU bill line by line: ready time by what it bought, then all that was not ready",
@@ -338,9 +352,10 @@ def _lines(month: Month) -> list[Block]:
             Column("Line"),
             Column("GPU-hours", "h", is_number=True),
             *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
+            *cash_columns(month, measures),
         ),
         rows=tuple(rows),
-        note=_why_in_one_piece(found),
+        note=" ".join(filter(None, (cash_note(month, found), _why_in_one_piece(found)))),
     )
     steps = [
         charts.BillLine(_line_label(line), _line_colour(line), hours)
@@ -381,15 +396,6 @@ def _hours_of(lines: Sequence[Answer]) -> str:
     return figures.hours(total(lines, "gpu_hours", empty=None)) if has_hours else ""
 
 
-def _amounts(month: Month, lines: Sequence[Answer], measures: Sequence[str]) -> list[str]:
-    """What lines cost by each measure; empty where there is nothing of it, unknown where a part is."""
-    amounts = []
-    for measure in measures:
-        own = [line["realized_cost_rc"] for line in lines if line["cost_measure"] == measure]
-        amounts.append("" if not own else "unknown" if None in own else month.money(sum(own)))
-    return amounts
-
-
 def _why_in_one_piece(lines: Sequence[Answer]) -> str:
     reasons = {(line["deployment_id"], line["reason"]) for line in lines if line["reason"] is not None}
     if not reasons:
@@ -422,9 +428,9 @@ def _bills_table(month: Month, bills: Sequence[Answer]) -> Table:
                     figures.name(bill["account"]),
                     bill["cost_measure"],
                     figures.name(bill["billing_currency"]),
-                    _exact(bill["bill_cost"]),
-                    _exact(bill["states_cost"]),
-                    _exact(bill["difference_cost"]),
+                    figures.exact(bill["bill_cost"]),
+                    figures.exact(bill["states_cost"]),
+                    figures.exact(bill["difference_cost"]),
                 ),
                 refused=month.proof.of_money(lane="self_host", issuer=bill["issuer"], account=bill["account"]),
             )
@@ -432,12 +438,3 @@ def _bills_table(month: Month, bills: Sequence[Answer]) -> Table:
         ),
         note=f"{figures.counted(len(apart), 'line')} differ or cannot be compared: see Laws." if apart else "",
     )
-
-
-def _exact(amount: Decimal | None) -> str:
-    """All digits that say something, at least two."""
-    if amount is None:
-        return "unknown"
-    text = format(amount, ",f")
-    whole, _, digits = text.partition(".")
-    return figures.Written(f"{whole}.{digits.rstrip('0').ljust(2, '0')}".replace("-", "−"), amount)
