@@ -83,6 +83,10 @@ def test_models_on_a_clouds_bill_have_a_price_by_class_and_every_dollar_of_their
     assert sum(row["billed_cost_rc"] for row in spent.values()) == Decimal("20.25")
     assert answers.rows("select detail from check_cloud_models_conserved") == []
     assert answers.one("select sum(billed_cost_rc) from fct_cloud_charges_daily") == Decimal("59.00")
+    made = ["report", "--project", str(tmp_path), "--month", "2026-11", "--format", "md"]
+    assert CliRunner().invoke(group, made).exit_code == 0
+    (report,) = (tmp_path / ".breakeven" / "reports").glob("*.md")
+    assert "Money went to 1 cloud that hosts models." in report.read_text()
     shown = CliRunner().invoke(group, ["costs", "--project", str(tmp_path), "--from", "2026-11-01", "--format", "csv"])
     assert "cloud_model,Claude Opus 5,bedrock,billed,7600000,16.5" in shown.output
 

@@ -222,6 +222,7 @@ def budget(month: Month) -> Section:
 def spend(month: Month) -> Section:
     """Who was paid, for what, and by which account, model and team."""
     api, gpu, unknown = month.ask("spend_api"), month.ask("spend_gpu"), month.ask("unknown_costs")
+    hosted = month.ask("spend_hosted")
     billed = [line for line in api if line["billed_cost_rc"] is not None or line["tokens"] is not None]
     metered_only = total(api, "metered_only_tokens", empty=None)
     unpriced = total(api, "unpriced_tokens", empty=None)
@@ -333,7 +334,7 @@ def spend(month: Month) -> Section:
                 ),
             ),
         ),
-        *_hosted_spend(month),
+        *_hosted_spend(month, hosted),
     ]
     blocks.extend(_by_owner(month))
     blocks.extend(_by_driver(month))
@@ -370,7 +371,7 @@ def spend(month: Month) -> Section:
         )
     elif month.rate_notes:
         blocks.append(Note(" ".join(month.rate_notes), is_warning=True))
-    return Section("spend", "Spend", _spend_sentence(month, billed, gpu), blocks)
+    return Section("spend", "Spend", _spend_sentence(month, billed, gpu, hosted), blocks)
 
 
 def _spent_traced(month: Month, line: Answer) -> CostFigure | None:
@@ -386,9 +387,8 @@ def _spent_traced(month: Month, line: Answer) -> CostFigure | None:
     )
 
 
-def _hosted_spend(month: Month) -> tuple[Table, ...]:
+def _hosted_spend(month: Month, lines: Sequence[Answer]) -> tuple[Table, ...]:
     """What clouds bill for models that they host: a part of their bills, whose taxes and credits stand there."""
-    lines = month.ask("spend_hosted")
     if not lines:
         return ()
     uncounted = sum(line["uncounted_count"] for line in lines)
@@ -756,8 +756,8 @@ def _unknown_sentence(unknown: Sequence[Answer]) -> str:
     return f"In no total here: {in_words(parts)}. They are listed under Spend."
 
 
-def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer]) -> str:
-    if not api and not gpu:
+def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer], hosted: Sequence[Answer]) -> str:
+    if not api and not gpu and not hosted:
         return "No bill and no agreement covers a day of this month."
     parts = []
     if api:
@@ -765,6 +765,9 @@ def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer]) 
         parts.append(f"{figures.counted(accounts, 'account')} of API providers")
     if gpu:
         parts.append(f"{figures.counted(len({line['issuer'] for line in gpu}), 'GPU issuer')}")
+    if hosted:
+        clouds = len({line["issuer"] for line in hosted})
+        parts.append(f"{figures.counted(clouds, 'cloud that hosts', 'clouds that host')} models")
     models = [line for line in api if line["billed_cost_rc"] is not None]
     if not models:
         return f"Money went to {in_words(parts)}."
