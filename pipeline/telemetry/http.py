@@ -1,4 +1,4 @@
-"""One question over HTTP/1.1, all of it under one deadline.
+"""One question over HTTP/1.1, all of it under one deadline; a name is looked up first, in its resolver's own time.
 
 `http.client` waits for ever for a head that comes byte by byte, and is 2 MB of an agent with what it imports.
 

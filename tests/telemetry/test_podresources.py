@@ -1,9 +1,11 @@
 """Which pod holds which GPUs, asked of a real gRPC server on a unix socket, and of ones that are none."""
 
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -122,3 +124,31 @@ def test_whatever_bytes_a_message_has_they_are_pods_or_refused(content: bytes) -
     except (ValueError, IndexError):
         return
     assert all(isinstance(pod.pod, str) for pod in found)
+
+
+def test_a_kubelet_that_says_a_little_at_a_time_is_given_up_on_at_the_deadline(tmp_path: Path) -> None:
+    """Each byte comes in time; the answer does not."""
+    done = threading.Event()
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(tmp_path / "k.sock"))
+    server.listen()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            for _ in range(60):
+                connection.sendall(b"\x00")
+                if done.wait(0.1):
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(OSError, match=r"does not answer within 0\.5 s|timed out"):
+            pod_gpus(tmp_path / "k.sock", seconds=0.5)
+    finally:
+        done.set()
+        thread.join(30)
+        server.close()
+    assert time.monotonic() - began < 5

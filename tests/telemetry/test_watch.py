@@ -37,6 +37,10 @@ class FakeChild:
         self.code = code
         self._output.close()
 
+    def closes(self) -> None:
+        """Its output, and goes on."""
+        self._output.close()
+
     def says(self, message: dict[str, Any]) -> None:
         self._output.write(json.dumps(message).encode() + b"\n")
 
@@ -213,3 +217,17 @@ def test_a_stray_line_of_a_library_costs_a_gap_and_a_new_sampler_and_never_the_a
     reason = "something other than readings came from the sampler (process 100): it was killed"
     assert host.gaps == [(5, 6, reason), (6, 8, reason)]
     assert host.covered_seconds() == 13
+
+
+def test_samplers_that_close_their_output_and_go_on_do_not_pile_up(host: Host) -> None:
+    """Each of them may hold a call into the driver for ever."""
+    host.dies = False
+    for number in range(3):
+        host.step(number * 400)
+        host.children[-1].closes()
+        host.receive(number * 400 + 1)
+    host.step(2_000)
+    assert len(host.children) == 3
+    host.children[0].code = -9
+    host.step(2_001)
+    assert len(host.children) == 4
