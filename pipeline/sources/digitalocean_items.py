@@ -28,6 +28,7 @@ from pipeline.sources.gpu_bill import (
     TOTALS,
     Line,
     Total,
+    check_currency,
     check_length,
     check_size,
     kind_of,
@@ -147,6 +148,7 @@ class _Invoice:
     def of(cls, said: object, period: str, *, where: str) -> "_Invoice":
         if not isinstance(said, dict) or not is_entry(said.get("listed")) or not isinstance(said.get("pages"), list):
             raise QuarantineError(f"{where}: no entry of the list with its pages.")
+        check_currency(said["listed"], _CURRENCY, where=where)
         if said["listed"]["invoice_period"] != period:
             raise QuarantineError(f"{where}: it is of {said['listed']['invoice_period']}, and {period} was asked for.")
         summary = said.get("summary")
@@ -175,6 +177,7 @@ class _Invoice:
     def _line(self, item: object, number: int, declared: Mapping[str, str], *, where: str) -> Line:
         if not isinstance(item, dict):
             raise QuarantineError(f"{where}: not an object.")
+        check_currency(item, _CURRENCY, where=where)
         texts = {
             name: _text(item.get(name), name=name, where=where) for name in (*_ITEM, "resource_id", "resource_uuid")
         }

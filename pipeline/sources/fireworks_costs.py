@@ -345,6 +345,7 @@ def _of_export(content: bytes) -> Iterator[tuple[str, Charge]]:
     if absent := [name for name in _CSV_COLUMNS if name not in file.header]:
         raise QuarantineError(f"row 1: no column {', '.join(absent)}. Export Fireworks' usage costs again.")
     first: tuple[str, str] | None = None
+    grouped: set[tuple[str, ...]] = set()
     for number, record in file.records():
         where = f"row {number}"
         dimension = record["group_by_dimension"].strip()
@@ -357,6 +358,12 @@ def _of_export(content: bytes) -> Iterator[tuple[str, Charge]]:
                 f"{where}: account {of_whom[0]} by {of_whom[1]}, where row 2 is account {first[0]} by {first[1]}. One "
                 "file is one account by one dimension: what is grouped twice would be counted twice."
             )
+        group = tuple(record[name].strip() for name in ("date", "group_by_value", "currency"))
+        if group in grouped:
+            raise QuarantineError(
+                f"{where}: {' '.join(group)} stands in it twice, and would count twice. Export again."
+            )
+        grouped.add(group)
         yield where, _of_record(dimension, record, where=where)
 
 

@@ -157,6 +157,16 @@ def check_size(said: str, *, name: str, where: str, below: int = TOO_LARGE) -> s
     return said
 
 
+def check_currency(said: Mapping[str, object], currency: str, *, where: str) -> None:
+    """QuarantineError where a row of an issuer that bills in one currency names another beside its amount."""
+    named = said.get("currency")
+    if named not in (None, "") and str(named).upper() != currency:
+        raise QuarantineError(
+            f"{where}: the currency is {str(named)[:40]!r}, and its amounts are taken for {currency}. Until this "
+            "release reads it, give the invoice as CSV and declare its columns (source invoice_csv)."
+        )
+
+
 def iso(moment: datetime) -> str:
     """An instant in UTC as the tables spell it."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

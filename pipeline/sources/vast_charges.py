@@ -47,7 +47,7 @@ from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY, as_utc, day_start, stamp
 from pipeline.sources.asking import page_probe
 from pipeline.sources.dropped import dropped_days
-from pipeline.sources.gpu_bill import DATASET, LINES, Line, check_size, kind_of, lines_frame
+from pipeline.sources.gpu_bill import DATASET, LINES, Line, check_currency, check_size, kind_of, lines_frame
 from pipeline.sources.http import (
     PagedApi,
     Params,
@@ -288,6 +288,7 @@ class _Charge:
 
 def _charges(row: Mapping[str, Any], above: _Above, *, where: str) -> Iterator[_Charge]:
     """A row's items, and what its amount has beyond them; a row without items by itself."""
+    check_currency(row, _CURRENCY, where=where)
     amount, rounded = amount_text(row.get("amount"), name="amount", where=where)
     start, stop = _period(row, above, where=where)
     kind = _text(row, "type", where)
@@ -382,6 +383,7 @@ def _old_row(row: Mapping[str, Any], *, where: str) -> Iterator[_Charge]:
     kind, description = _text(row, "type", where), _text(row, "description", where)
     if kind in _PAYMENTS:
         return
+    check_currency(row, _CURRENCY, where=where)
     moment = _moment(row.get("timestamp"), name="timestamp", where=where)
     start = day_start(moment.astimezone(UTC).date())
     instance = count(row.get("instance_id"), name="instance_id", where=where)

@@ -284,6 +284,7 @@ def test_every_item_is_a_line_whatever_it_is_called(rows: list[tuple[Decimal, st
         ({"start_time": "1990-01-01T00:00:00Z"}, "longer than 20 years"),
         ({"duration": "1e16"}, "duration is .* more than any invoice says"),
         ({"product": 7}, "product is 7, not text"),
+        ({"currency": "EUR"}, "item 1: the currency is 'EUR', and its amounts are taken for USD"),
     ],
 )
 def test_an_item_that_drifted_is_refused_with_its_place(fields: dict[str, Any], words: str) -> None:

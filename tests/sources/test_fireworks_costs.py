@@ -259,6 +259,7 @@ def test_the_export_says_the_same_by_its_six_columns() -> None:
         (["a,2026-11-03,model,m,,USD"], "subtotal_usd is '', not a decimal number"),
         (["a,2026-11-03,model,m,1,dollars"], "the currency is 'dollars'"),
         (["a,03.11.2026,model,m,1,USD"], "date is '03.11.2026'"),
+        (["a,2026-11-03,model,m,1,USD"] * 2, "row 3: 2026-11-03 m USD stands in it twice"),
         (["a,2026-11-03,model,m,1"], "5 cells where the header has 6"),
     ],
 )

@@ -183,6 +183,8 @@ def test_a_time_within_the_day_is_taken_as_it_is_said(start: float, end: float, 
         ({"items": [7]}, "items is no list of objects"),
         ({"items": [part("gpu", "", 1, start=DAY - 86_400, end=DAY - 86_400)]}, "outside the window"),
         ({"source": 7}, "source is 7, not text"),
+        ({"currency": "EUR"}, "row 1: the currency is 'EUR', and its amounts are taken for USD"),
+        ({"items": [part("gpu", "", 1, currency="eur")]}, "item 1: the currency is 'eur'"),
     ],
 )
 def test_a_row_that_drifted_is_refused_with_its_place(fields: dict[str, Any], words: str) -> None:
@@ -191,7 +193,7 @@ def test_a_row_that_drifted_is_refused_with_its_place(fields: dict[str, Any], wo
 
 
 def test_a_later_field_is_kept_and_so_is_a_type_that_nobody_knows() -> None:
-    (line,) = lines_of(row(type="reserved", items=[], discount="spring"))
+    (line,) = lines_of(row(type="reserved", items=[], discount="spring", currency="usd"))
     assert line["charge_kind"] == "other"
     assert '"discount": "spring"' in line["other_columns"]
     assert '"type": "reserved"' in line["other_columns"]
