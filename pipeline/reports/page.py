@@ -9,6 +9,9 @@ from markupsafe import Markup
 
 from pipeline.explain.traced import Traced
 
+# The head of a column that says until when what a row is of is paid for.
+COMMITTED_UNTIL = "Committed until"
+
 
 @dataclass(frozen=True)
 class Column:

@@ -18,12 +18,12 @@ from pipeline.landing.project import Project
 from pipeline.landing.records import Event, digest
 from pipeline.reports import figures
 from pipeline.reports.monthly import Made, page_of
-from pipeline.reports.page import Page
+from pipeline.reports.page import COMMITTED_UNTIL, Page
 from pipeline.reports.sheets import MEASURE, NOT_PROVEN, RECEIPT, ROW_KIND, Sheet, Value, sheets_of
 
 # Facts of the snapshot itself and words; what laws, receipts and measures say of a row is no figure of it.
 _ABOUT = "about"
-_NO_FIGURES = frozenset({ROW_KIND, NOT_PROVEN, MEASURE, RECEIPT})
+_NO_FIGURES = frozenset({ROW_KIND, NOT_PROVEN, MEASURE, RECEIPT, COMMITTED_UNTIL})
 
 
 @dataclass(frozen=True)

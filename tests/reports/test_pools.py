@@ -4,9 +4,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from pipeline.reports.monthly import report_page
 from pipeline.reports.pools import pool_lines
+from pipeline.reports.receipts import all_receipted
+from pipeline.reports.since_issued import differences
 
-from .fake_snapshot import DAY, hours, tables
+from .fake_snapshot import DAY, OCTOBER, config, hours, snapshot_of, tables
 from .reading import section, table
 from .test_monthly import page
 
@@ -84,6 +87,23 @@ def test_the_bill_line_by_line_adds_up_and_says_what_stays_in_one_piece(tmp_path
     assert "Known of it: $10.76 billed." in said
     assert "Useful or headroom, not told apart: gemma: no capacity of it is declared or measured." in said
     assert "GPU-hours of the bill, line by line" in said
+
+
+def test_the_end_of_a_commitment_names_no_row_and_cash_is_no_bill(tmp_path):
+    """Else a receipt of a line would be another one each time its commitment is prolonged."""
+    later = [{**row, "committed_until_date": row["committed_until_date"] and date(2028, 2, 1)} for row in WASTE]
+    report, prolonged = (
+        report_page(
+            snapshot_of({**tables(), "fct_gpu_waste_daily": rows}, tmp_path / name),
+            config=config(),
+            quarantined=(),
+            first_day=OCTOBER,
+        )
+        for name, rows in (("before", WASTE), ("after", later))
+    )
+    assert differences(report, prolonged) == []
+    (found,) = [one for one in all_receipted(report) if one.table == LINES and one.names == ("too many replicas",)]
+    assert [(one.title, one.measure) for one in found.readings][-1] == ("Billed, cash-recoverable", "cash-recoverable")
 
 
 def test_a_line_without_a_price_makes_its_sum_unknown(tmp_path):

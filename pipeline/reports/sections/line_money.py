@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 from pipeline.reports import figures
-from pipeline.reports.page import Column
+from pipeline.reports.page import COMMITTED_UNTIL, Column
 from pipeline.reports.sections.month import Answer, Month, measures_of, total
 
 
 def cash_columns(month: Month, measures: Sequence[str]) -> tuple[Column, ...]:
     cash = (
-        Column(f"{one.capitalize()}, cash-recoverable", month.currency, is_number=True) for one in _cash_of(measures)
+        Column(f"{one.capitalize()}, cash-recoverable", month.currency, is_number=True, measure="cash-recoverable")
+        for one in _cash_of(measures)
     )
-    return (*cash, Column("Committed until"))
+    # Which row it is does not change with the end of a commitment.
+    return (*cash, Column(COMMITTED_UNTIL, is_prose=True))
 
 
 def cash_cells(month: Month, lines: Sequence[Answer], measures: Sequence[str]) -> list[str]:
