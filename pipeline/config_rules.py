@@ -21,7 +21,7 @@ from pipeline.config import (
     TokenCosts,
 )
 from pipeline.errors import ConfigError
-from pipeline.ownership import ATTRIBUTES, OwnerRule
+from pipeline.ownership import ATTRIBUTES, OwnerRule, named_now
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def contradictions(config: Config) -> Iterator[_Problem]:
     yield from _bad_intervals("gpu_resources", [((one.issuer, one.resource_id), one) for one in config.gpu_resources])
     yield from _bad_intervals("contracts", [((one.provider, one.account), one) for one in config.contracts])
     yield from _bad_intervals("models", [((one.provider, one.model.lower()), one) for one in config.models])
-    yield from _bad_intervals("budgets", [(one.scope, one) for one in config.budgets])
+    yield from _bad_intervals("budgets", [(_scope_now(one, config), one) for one in config.budgets])
     yield from _bad_intervals("per_use", [((one.service,), one) for one in config.per_use])
     yield from _bad_intervals("ownership", [((one.rule.name,), one) for one in config.ownership])
     yield from _owners_of_one_charge(config.ownership)
@@ -389,6 +389,15 @@ def _declared_twice(section: str, names: Sequence[str]) -> Iterator[_Problem]:
 
 _Dated = GpuResource | Contract | ModelWeights | Budget | PerUse | Ownership
 _Thing = tuple[str | None, ...]
+
+
+def _scope_now(budget: Budget, config: Config) -> tuple[str, str | None]:
+    """What a budget is of, under the name of now: one owner's budget is one, by whichever name."""
+    kind, name = budget.scope
+    names = named_now(
+        (now, alias.was) for alias in config.owner_aliases if (now := getattr(alias, kind, None)) is not None
+    )
+    return kind, name if name is None else names.get(name, name)
 
 
 def _bad_intervals(section: str, entries: Sequence[tuple[_Thing, _Dated]]) -> Iterator[_Problem]:

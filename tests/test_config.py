@@ -168,6 +168,14 @@ def test_a_budget_that_cannot_be_is_refused(said, words):
         assert word in str(caught.value)
 
 
+def test_one_owner_has_one_budget_a_month_by_whichever_name():
+    said = TEAMS.replace("budgets:\n", "owner_aliases: [{team: support, was: helpdesk}]\nbudgets:\n")
+    then, now = "{team: helpdesk, monthly: 9, to: 2026-11-01}", "{team: support, monthly: 8, from: 2026-11-01}"
+    assert len(parse_config(f"{said}  - {then}\n  - {now}\n").budgets) == 2
+    with pytest.raises(ConfigError, match=r"budgets\.1 is 'team/support from always'\. It overlaps"):
+        parse_config(f"{said}  - {{team: helpdesk, monthly: 9}}\n  - {{team: support, monthly: 8}}\n")
+
+
 def test_budgets_are_dated_and_what_is_of_the_organisation_has_no_name():
     said = "  - {monthly: 100, to: 2026-11-01}\n  - {monthly: 250, from: 2026-11-01}\n  - {team: support, monthly: 9}\n"
     frames = config_frames(config_versions([_event("2026-10-01T08:00:00Z", TEAMS + said)]), [])
