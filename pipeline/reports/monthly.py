@@ -31,7 +31,18 @@ from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes
 from pipeline.reports.receipts import Name, owner_mark, with_receipts
 from pipeline.reports.scores import Done, Scored, scores
-from pipeline.reports.sections import changes, close, controls, gpus, money, statement, trust, workloads
+from pipeline.reports.sections import (
+    changes,
+    close,
+    controls,
+    gpus,
+    headline,
+    money,
+    statement,
+    trust,
+    unit_costs,
+    workloads,
+)
 from pipeline.reports.sections.anomalies import anomalies
 from pipeline.reports.sections.month import Asks, Month, Recorded
 from pipeline.reports.sections.scores import saved_by_recommendations
@@ -320,10 +331,10 @@ def sections_of(
 ) -> tuple[Section, ...]:
     """In the order in which a finance reader asks. Recommendations have a section once one was carried out."""
     made: tuple[Callable[[Month], Section], ...] = (
-        money.headline,
+        headline.headline,
         changes.changes,
         money.spend,
-        money.unit_costs,
+        unit_costs.unit_costs,
         gpus.waste,
         money.commitments,
         workloads.verdicts,

@@ -1,12 +1,10 @@
-"""Headline, spend, unit costs, commitments and budgets: what was paid, by whom, and what a million tokens cost."""
+"""Spend, commitments and budgets: what was paid, to whom and by whom."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from pipeline.explain.api_costs import CostFigure
 from pipeline.explain.gpu_costs import WasteFigure
-from pipeline.explain.traced import Traced
-from pipeline.formats.currency import priced
 from pipeline.reports import figures
 from pipeline.reports.budgets import COLUMNS as BUDGET_COLUMNS
 from pipeline.reports.budgets import MEASURES as BUDGET_MEASURES
@@ -22,161 +20,27 @@ from pipeline.reports.owners import (
 )
 from pipeline.reports.owners import NOTE as OWNER_NOTE
 from pipeline.reports.owners import TITLES as OWNER_TITLES
-from pipeline.reports.page import Block, Column, Note, Row, Section, Table, Tile, Tiles
+from pipeline.reports.page import Block, Column, Note, Row, Section, Table
 from pipeline.reports.prepaid import COLUMNS as PREPAID_COLUMNS
 from pipeline.reports.prepaid import NOTE as PREPAID_NOTE
 from pipeline.reports.prepaid import WORDS as PREPAID_WORDS
 from pipeline.reports.prepaid import prepaid_cells
 from pipeline.reports.sections.month import (
     LINE_KINDS,
-    MEASURES,
     OTHER_LINES,
-    TOKEN_CLASSES,
     Answer,
     Month,
-    by_measure,
     in_words,
-    lane_name,
     marked,
     measures_of,
-    served_by,
     total,
 )
-from pipeline.reports.token_costs import splits_in_words
 
-_MOST_NAMES = 3
 _WHY_IN_NO_SUM = {
     "unconverted": "no exchange rate",
     "no_rate": "no price agreed or billed",
     "no_amount": "billed without an amount",
 }
-
-
-def headline(month: Month) -> Section:
-    """Spend by lane and measure, what a million tokens cost, what stood idle, what nobody saw."""
-    spent = month.ask("headline")
-    states = month.ask("gpu_states")
-    prices = [line for line in month.ask("unit_costs_by_class") if line["token_class"] == "blended"]
-    unknown = month.ask("unknown_costs")
-    tiles = [
-        Tile(
-            title=f"{lane_name(line['lane'])}, {line['cost_measure']}",
-            figure=month.money(line["realized_cost_rc"]),
-            unit=month.currency,
-            detail=MEASURES.get(line["cost_measure"], ""),
-            refused=month.proof.of_money(lane=line["lane"]),
-            measure=line["cost_measure"],
-            traced=_lane_traced(month, line),
-        )
-        for line in spent
-    ]
-    for title, names, words in (
-        ("GPUs, idle", ("loaded_idle", "unallocated"), "loaded and waiting, or with nothing on them"),
-        ("GPUs, unobserved", ("unobserved",), "no telemetry: not called idle, not called busy"),
-    ):
-        chosen = [line for line in states if line["state"] in names]
-        if states:
-            tiles.append(
-                Tile(
-                    title=title,
-                    figure=figures.hours(total(chosen, "gpu_hours", empty=0)),
-                    unit="GPU-hours",
-                    detail=f"{by_measure(month, chosen)}: {_deployments(chosen)}; {words}" if chosen else words,
-                    refused=month.proof.of_time(lane="self_host"),
-                )
-            )
-    tiles[len(spent) : len(spent)] = _price_tiles(month, prices)
-    tiles.extend(_saving_tile(month))
-    blocks: list[Block] = [Tiles(tuple(tiles))] if tiles else []
-    if spent:
-        blocks.append(Note("Billed, effective and accrued money are different claims: they stand apart and never add."))
-    if unknown:
-        blocks.append(Note(_unknown_sentence(unknown), is_warning=True))
-    blocks.append(
-        Table(
-            name="unit_costs_blended",
-            caption="What a million tokens cost, all token classes together",
-            columns=(
-                Column("Model"),
-                Column("Lane"),
-                Column("Served by"),
-                Column("Measure"),
-                Column("Tokens", "million", is_number=True),
-                Column("Full cost", f"{month.currency} per 1M tokens", is_number=True),
-            ),
-            rows=tuple(
-                Row(
-                    (
-                        figures.name(line["model"], "no model"),
-                        lane_name(line["lane"]),
-                        served_by(line),
-                        figures.name(line["cost_measure"]),
-                        figures.millions(line["tokens"]),
-                        _price(line, "full_rc_per_mtok"),
-                    ),
-                    refused=_unit_laws(month, line),
-                )
-                for line in prices
-            ),
-        )
-    )
-    return Section("headline", "Headline", _headline_sentence(month, spent, states), blocks)
-
-
-def _lane_traced(month: Month, line: Answer) -> Traced | None:
-    if line["lane"] == "api":
-        return CostFigure(from_date=month.from_date, to_date=month.to_date)
-    if line["lane"] == "self_host":
-        return WasteFigure(from_date=month.from_date, to_date=month.to_date, measure=line["cost_measure"])
-    return None
-
-
-def _price_tiles(month: Month, prices: Sequence[Answer]) -> list[Tile]:
-    """What a million tokens cost on each lane: of the measure that most of it is, the others beside it."""
-    tiles = []
-    for lane in dict.fromkeys(line["lane"] for line in prices):
-        sums: dict[str, tuple[float, int]] = {}
-        for line in prices:
-            if line["lane"] == lane and line["tokens"] and line["full_rc_per_mtok"] is not None:
-                measure = line["cost_measure"] or "measure unknown"
-                cost, tokens = sums.get(measure, (0.0, 0))
-                counted = int(line["tokens"])
-                sums[measure] = (cost + line["full_rc_per_mtok"] * counted, tokens + counted)
-        if not sums:
-            continue
-        first, *others = sorted(sums, key=lambda measure: (-sums[measure][0], measure))
-        price = {measure: figures.per_mtok(cost / tokens) for measure, (cost, tokens) in sums.items()}
-        beside = "".join(f"; {priced(price[measure], month.currency)} {measure}" for measure in others)
-        tiles.append(
-            Tile(
-                title=f"{lane_name(lane)}, a million tokens",
-                figure=price[first],
-                unit=month.currency,
-                detail=f"{first}{beside}; full cost over the tokens that were counted",
-                refused=month.proof.of_money(lane=lane),
-                measure=first,
-            )
-        )
-    return tiles
-
-
-def _saving_tile(month: Month) -> list[Tile]:
-    """The largest saving that advice offers. What one saves is not what it saves after another: they do not add up."""
-    offered = [line for line in month.ask("advice") if line["saving_rc_per_month"] is not None]
-    if not offered:
-        return []
-    most = max(offered, key=lambda line: (line["saving_rc_per_month"], line["advice"], str(line["workload"])))
-    names = ", ".join(figures.name(most[name]) for name in ("deployment_id", "workload") if most[name] is not None)
-    others = f"; {figures.counted(len(offered) - 1, 'other')} under Recommendations" if len(offered) > 1 else ""
-    tile = Tile(
-        title="Largest saving found",
-        figure=month.money(most["saving_rc_per_month"]),
-        unit=f"{month.currency} a month",
-        detail=f"{most['advice']}: {names}{others}",
-        refused=month.proof.of_time(lane="self_host"),
-        measure="expected",
-    )
-    return [tile]
 
 
 def commitments(month: Month) -> Section:
@@ -583,91 +447,6 @@ def _in_its_currency(line: Answer, name: str) -> str:
     return "unknown" if line[name] is None else figures.money(line[name], figures.name(line["billing_currency"]))
 
 
-def unit_costs(month: Month) -> Section:
-    """Full, active and marginal cost of a million tokens, by class and blended."""
-    lines = sorted(month.ask("unit_costs_by_class"), key=_unit_order)
-    blended = [line for line in lines if line["token_class"] == "blended"]
-    uncounted = sum(line["uncounted_days_count"] for line in blended)
-    note = (
-        "Full: the whole bill of what served, over the tokens it served. Active: its serving hours alone. Marginal: "
-        "one token more; nothing while there is room, the full price on the API. Undefined: no token was counted."
-    )
-    if uncounted:
-        note += (
-            f" {figures.counted(uncounted, 'deployment-day')} had a cost but no token count: "
-            "they are in spend and waste, and in no price here."
-        )
-    rows = [
-        Row(
-            (
-                figures.name(line["model"], "no model") if line["token_class"] == "blended" else _class(line),
-                served_by(line) if line["token_class"] == "blended" else "",
-                figures.name(line["cost_measure"]),
-                figures.millions(line["tokens"]),
-                _price(line, "full_rc_per_mtok"),
-                _price(line, "active_rc_per_mtok"),
-                _price(line, "marginal_rc_per_mtok"),
-                _split_by(line),
-            ),
-            refused=_unit_laws(month, line) if line["token_class"] == "blended" else (),
-            kind="line" if line["token_class"] == "blended" else "part",
-        )
-        for line in lines
-    ]
-    unit = f"{month.currency} per 1M tokens"
-    table = Table(
-        name="unit_costs",
-        caption="Cost of a million tokens, blended and by token class",
-        columns=(
-            Column("Model and class"),
-            Column("Served by"),
-            Column("Measure"),
-            Column("Tokens", "million", is_number=True),
-            Column("Full", unit, is_number=True),
-            Column("Active", unit, is_number=True),
-            Column("Marginal", unit, is_number=True),
-            Column("Classes split by"),
-        ),
-        rows=tuple(rows),
-        note=note,
-    )
-    splits = [Note(f"Classes of {text}") for text in splits_in_words(month.ask("token_class_weights"))]
-    return Section("unit-costs", "Unit costs", _unit_sentence(month, blended), (table, *splits))
-
-
-def _split_by(line: Answer) -> str:
-    if line["token_class"] != "blended":
-        return ""
-    return figures.name(line["class_weight_methods"]).replace("_", " ")
-
-
-def _unit_order(line: Answer) -> tuple[object, ...]:
-    """Lane, model and what serves it, as asked; then the whole before its classes, in the order of a request."""
-    names = tuple(str(line[name] or "") for name in ("lane", "model", "deployment_id", "provider", "cost_measure"))
-    token_class = line["token_class"]
-    place = TOKEN_CLASSES.index(token_class) if token_class in TOKEN_CLASSES else len(TOKEN_CLASSES)
-    return (*names, place, token_class)
-
-
-def _class(line: Answer) -> str:
-    return figures.name(line["token_class"]).replace("_", " ")
-
-
-def _price(line: Answer, column: str) -> str:
-    if not line["tokens"]:
-        return "undefined"
-    return "unknown" if line[column] is None else figures.per_mtok(line[column])
-
-
-def _unit_laws(month: Month, line: Answer) -> tuple[str, ...]:
-    if line["lane"] == "per_use":
-        issuers = [] if line["provider"] is None else line["provider"].split("+")
-        return tuple(sorted({law for issuer in issuers for law in month.proof.of_money(issuer=issuer)}))
-    if line["deployment_id"] is not None:
-        return month.proof.of_time(deployment_id=line["deployment_id"])
-    return month.proof.of_money(lane=line["lane"], provider=line["provider"], model=line["model"])
-
-
 def _money_or_unknown(month: Month, line: Answer, column: str) -> str:
     """In the reporting currency, which the column's head says, else in its own."""
     if line["unconverted_currency"] is not None:
@@ -710,52 +489,6 @@ def _unconverted_rows(
     )
 
 
-def _deployments(lines: Sequence[Answer]) -> str:
-    """The deployments with most of these GPU-hours, by name."""
-    hours: dict[str, float] = {}
-    for line in lines:
-        name = figures.name(line["deployment_id"], "no deployment")
-        hours[name] = hours.get(name, 0.0) + (line["gpu_hours"] or 0.0)
-    names = sorted(hours, key=lambda name: (-hours[name], name))
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(f"{name} {figures.hours(hours[name])} h" for name in names[:_MOST_NAMES]) + more
-
-
-def _headline_sentence(month: Month, spent: Sequence[Answer], states: Sequence[Answer]) -> str:
-    if not spent:
-        return "No money is known for this month: no source delivered a cost for any of its days."
-    parts = []
-    for line in spent:
-        lane = {"api": "the API"}.get(line["lane"], lane_name(line["lane"]))
-        claim = f"{month.priced(line['realized_cost_rc'])} {line['cost_measure']} for {lane}"
-        parts.append(marked(claim, month.proof.of_money(lane=line["lane"])))
-    says = f"{in_words(parts)}."
-    hours = total(states, "gpu_hours", empty=None)
-    idle = total([line for line in states if line["state"] in ("loaded_idle", "unallocated")], "gpu_hours", empty=0)
-    if hours:
-        says += f" GPUs stood idle for {figures.hours(idle)} of {figures.hours(hours)} GPU-hours"
-        says = marked(says, month.proof.of_time(lane="self_host"))
-        unseen = total([line for line in states if line["state"] == "unobserved"], "gpu_hours", empty=0)
-        says += f"; {figures.hours(unseen)} more went unobserved." if unseen else "; none went unobserved."
-    return says[:1].upper() + says[1:]
-
-
-def _unknown_sentence(unknown: Sequence[Answer]) -> str:
-    unconverted = [line for line in unknown if line["reason"] == "unconverted"]
-    unrated = [line for line in unknown if line["reason"] == "no_rate"]
-    without_amount = {figures.name(line["issuer"]) for line in unknown if line["reason"] == "no_amount"}
-    parts = [
-        f"{figures.priced(line['realized_cost'], figures.name(line['billing_currency'], 'of no stated currency'))} "
-        f"{line['cost_measure']} by {figures.name(line['issuer'])} (no exchange rate)"
-        for line in unconverted
-    ]
-    parts += [
-        f"{figures.hours(line['gpu_hours'])} GPU-hours of {figures.name(line['issuer'])} (no price)" for line in unrated
-    ]
-    parts += [f"charges of {issuer} without an amount" for issuer in sorted(without_amount)]
-    return f"In no total here: {in_words(parts)}. They are listed under Spend."
-
-
 def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer], hosted: Sequence[Answer]) -> str:
     if not api and not gpu and not hosted:
         return "No bill and no agreement covers a day of this month."
@@ -778,22 +511,3 @@ def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer], 
     )
     largest = marked(largest, month.proof.of_team(account=most["account"], team=most["team"]))
     return f"Money went to {in_words(parts)}. The largest API line is {largest}."
-
-
-def _unit_sentence(month: Month, blended: Sequence[Answer]) -> str:
-    defined = [line for line in blended if line["full_rc_per_mtok"] is not None]
-    if not defined:
-        return "Nothing that was paid for served a counted token: no price per token is defined."
-    low = min(defined, key=lambda line: (line["full_rc_per_mtok"], served_by(line)))
-    high = max(defined, key=lambda line: (line["full_rc_per_mtok"], served_by(line)))
-    if low is high:
-        return f"A million tokens of {figures.name(low['model'], 'no model')} cost {_full(month, low)} in full."
-    return (
-        f"A million tokens cost from {_full(month, low)} ({figures.name(low['model'], 'no model')}, {served_by(low)}) "
-        f"to {_full(month, high)} ({figures.name(high['model'], 'no model')}, {served_by(high)}) in full."
-    )
-
-
-def _full(month: Month, line: Answer) -> str:
-    text = figures.per_mtok(line["full_rc_per_mtok"])
-    return marked(priced(text, month.currency), _unit_laws(month, line))
