@@ -83,6 +83,8 @@ def test_the_bill_line_by_line_adds_up_and_says_what_stays_in_one_piece(tmp_path
         ("0.00", ""),
         ("unknown", "1 Feb 2027"),
     ]
+    free = [{**row, "committed_until_date": None} for row in WASTE]
+    assert "Committed until" not in table(page(tmp_path, {**tables(), "fct_gpu_waste_daily": free}), LINES)[0]
     said = section(document, "waste").text
     assert "Known of it: $10.76 billed." in said
     assert "Useful or headroom, not told apart: gemma: no capacity of it is declared or measured." in said

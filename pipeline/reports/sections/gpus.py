@@ -20,7 +20,7 @@ from pipeline.reports import figures
 from pipeline.reports.page import Block, Column, Figure, Legend, Row, Section, Table
 from pipeline.reports.pools import PART_WORDS
 from pipeline.reports.residuals import residual_table
-from pipeline.reports.sections.line_money import amounts, cash_cells, cash_columns, cash_note
+from pipeline.reports.sections.line_money import amounts, cash_cells, cash_columns, cash_note, is_committed
 from pipeline.reports.sections.month import (
     LINE_KINDS,
     OTHER_LINES,
@@ -107,7 +107,7 @@ def recommendations(month: Month) -> Section:
 def _pools(month: Month) -> list[Table]:
     """Of each deployment what the time bought in which it was ready: its parts sum to it."""
     found = [line for line in month.ask("gpu_waste") if line["line"] in PARTS]
-    measures = measures_of(found)
+    measures, has_ends = measures_of(found), is_committed(found)
     rows = []
     for deployment in dict.fromkeys(line["deployment_id"] for line in found):
         own = [line for line in found if line["deployment_id"] == deployment]
@@ -116,7 +116,7 @@ def _pools(month: Month) -> list[Table]:
             figures.name(deployment),
             _hours_of(own),
             *amounts(month, own, measures),
-            *cash_cells(month, own, measures),
+            *cash_cells(month, own, measures, has_ends=has_ends),
         )
         rows.append(Row(whole, refused=refused))
         for part in PARTS:
@@ -126,7 +126,7 @@ def _pools(month: Month) -> list[Table]:
                     PART_WORDS[part],
                     _hours_of(of_part),
                     *amounts(month, of_part, measures),
-                    *cash_cells(month, of_part, measures),
+                    *cash_cells(month, of_part, measures, has_ends=has_ends),
                 )
                 rows.append(Row(cells, kind="part", swatch=_line_colour(part)))
     if not rows:
@@ -138,7 +138,7 @@ def _pools(month: Month) -> list[Table]:
             Column("Deployment and part"),
             Column("GPU-hours", "h", is_number=True),
             *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
-            *cash_columns(month, measures),
+            *cash_columns(month, measures, has_ends=has_ends),
         ),
         rows=tuple(rows),
     )
@@ -337,13 +337,23 @@ def _lines(month: Month) -> list[Block]:
         return []
     order = {line: place for place, line in enumerate((*PARTS, *charts.GPU_STATES, *OTHER_LINES))}
     lines = sorted({line["line"] for line in found}, key=lambda line: (order.get(line, len(order)), line))
-    measures = measures_of(found)
+    measures, has_ends = measures_of(found), is_committed(found)
     rows = []
     for line in lines:
         own = [one for one in found if one["line"] == line]
-        told = (_line_label(line), _hours_of(own), *amounts(month, own, measures), *cash_cells(month, own, measures))
+        told = (
+            _line_label(line),
+            _hours_of(own),
+            *amounts(month, own, measures),
+            *cash_cells(month, own, measures, has_ends=has_ends),
+        )
         rows.append(Row(told, swatch=_line_colour(line)))
-    whole = ("The GPU bill", _hours_of(found), *amounts(month, found, measures), *cash_cells(month, found, measures))
+    whole = (
+        "The GPU bill",
+        _hours_of(found),
+        *amounts(month, found, measures),
+        *cash_cells(month, found, measures, has_ends=has_ends),
+    )
     rows.append(Row(whole, kind="total"))
     table = Table(
         name="gpu_bill_lines",
@@ -352,7 +362,7 @@ def _lines(month: Month) -> list[Block]:
             Column("Line"),
             Column("GPU-hours", "h", is_number=True),
             *(Column(measure.capitalize(), month.currency, is_number=True) for measure in measures),
-            *cash_columns(month, measures),
+            *cash_columns(month, measures, has_ends=has_ends),
         ),
         rows=tuple(rows),
         note=" ".join(filter(None, (cash_note(month, found), _why_in_one_piece(found)))),

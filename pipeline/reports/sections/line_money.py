@@ -7,20 +7,25 @@ from pipeline.reports.page import COMMITTED_UNTIL, Column
 from pipeline.reports.sections.month import Answer, Month, measures_of, total
 
 
-def cash_columns(month: Month, measures: Sequence[str]) -> tuple[Column, ...]:
+def is_committed(lines: Sequence[Answer]) -> bool:
+    """Whether any of them is: else a table has no column of ends."""
+    return any(line["committed_until_date"] is not None for line in lines)
+
+
+def cash_columns(month: Month, measures: Sequence[str], *, has_ends: bool) -> tuple[Column, ...]:
     cash = (
         Column(f"{one.capitalize()}, cash-recoverable", month.currency, is_number=True, measure="cash-recoverable")
         for one in _cash_of(measures)
     )
     # Which row it is does not change with the end of a commitment.
-    return (*cash, Column(COMMITTED_UNTIL, is_prose=True))
+    return (*cash, Column(COMMITTED_UNTIL, is_prose=True)) if has_ends else (*cash,)
 
 
-def cash_cells(month: Month, lines: Sequence[Answer], measures: Sequence[str]) -> list[str]:
+def cash_cells(month: Month, lines: Sequence[Answer], measures: Sequence[str], *, has_ends: bool) -> list[str]:
     """What of lines could come back as cash, and the latest end of a commitment they are under, empty where of none."""
     until = [line["committed_until_date"] for line in lines if line["committed_until_date"] is not None]
     cash = amounts(month, lines, _cash_of(measures), column="cash_recoverable_cost_rc")
-    return [*cash, figures.day(max(until)) if until else ""]
+    return [*cash, figures.day(max(until)) if until else ""] if has_ends else cash
 
 
 def _cash_of(measures: Sequence[str]) -> list[str]:
