@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
-from pipeline.decisions.owner_costs import RuleBooks, names_now, owners_of_use, workload_of
+from pipeline.decisions.owner_costs import IS_SPENT, RuleBooks, names_now, owners_of_use, workload_of
 from pipeline.decisions.window import QUANTA, Row, status_row, valid_on, with_quanta
 from pipeline.economics.budget import DaySpend, MonthSpend, budget_status, days_of_month, month_spend
 from pipeline.economics.exact import to_places
@@ -99,13 +99,13 @@ READS: Mapping[str, str] = {
                     order by workload nulls last
                 ) = 1 as is_first
             from fct_owner_costs_daily
-            where lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed')
+            where $is_spent
             group by
                 usage_date, lane, issuer, account, sub_account_id, api_key_id, gateway_key_id, gateway_team_id,
                 resource_id, deployment_id, cost_measure, billing_currency, cost_status, team, cost_centre, environment,
                 workload
         ) as charges
-        group by usage_date, team, cost_centre, environment, workload, cost_measure"""),
+        group by usage_date, team, cost_centre, environment, workload, cost_measure""").replace("$is_spent", IS_SPENT),
     _STATUS: "select usage_date, status, blocked_count from fct_day_status_daily",
     _FX: rates.READ,
 }

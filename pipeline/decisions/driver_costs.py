@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.decisions.owner_costs import RuleBooks, names_now, owners_of_use, workload_of
+from pipeline.decisions.owner_costs import IS_SPENT, RuleBooks, names_now, owners_of_use, workload_of
 from pipeline.decisions.window import Row, Rows, status_row
 from pipeline.economics.budget import days_of_month
 from pipeline.economics.exact import to_places
@@ -33,8 +33,8 @@ READS: Mapping[str, str] = {
             usage_date, team, workload, cost_measure, cost_status,
             cast(sum(realized_cost_rc) as decimal(38, 18)) as cost_rc
         from fct_owner_costs_daily
-        where lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed')
-        group by usage_date, team, workload, cost_measure, cost_status""",
+        where $is_spent
+        group by usage_date, team, workload, cost_measure, cost_status""".replace("$is_spent", IS_SPENT),
     # What was used on a day of which the account has no bill has cost nobody knows how much.
     _API: """
         select

@@ -119,6 +119,9 @@ SCHEMA: Mapping[str, pl.DataType] = {
     "realized_cost": _MONEY,
     "realized_cost_rc": _MONEY,
 }
+# Of a row of it, in SQL: what budgets and drivers call spent. GPUs and APIs are there by the one measure that is best
+# known of them; of a model that a cloud hosts only what is billed counts: a commitment stands there in both measures.
+IS_SPENT = "(lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed'))"
 UNASSIGNED = "unassigned"
 # Shares in parts of this many: they are whole numbers that a split takes, whatever money they come from.
 _SHARE_PARTS = 10**15

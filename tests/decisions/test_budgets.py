@@ -561,6 +561,8 @@ def test_of_whom_a_charge_is_says_what_a_budget_of_his_is_spent_on(cache: Path) 
         config_owner_aliases=[
             {"attribute": "team", "past_name": "labs", "present_name": "research", **ALWAYS},
             {"attribute": "cost_centre", "past_name": "search", "present_name": "0815", **ALWAYS},
+            # Taken back since.
+            {"attribute": "team", "past_name": "search", "present_name": "support", **ALWAYS, "valid_to_date": day},
         ],
         config_budgets=[
             budget(), budget("team", "research"), budget("team", "labs"), budget("team", "search"),
@@ -602,6 +604,14 @@ def test_what_a_cloud_bills_for_models_it_hosts_is_spent_and_its_other_lines_are
             hosted(day, Decimal(2), billed_cost_rc=None, sub_account_id="1"),
             hosted(day, Decimal(9), service="Amazon S3", sub_account_id="1"),
             hosted(day, Decimal(60), is_book=False),
+            hosted(
+                day,
+                Decimal(0),
+                pricing_category="Committed",
+                effective_cost=Decimal(33),
+                effective_cost_rc=Decimal(33),
+                sub_account_id="1",
+            ),
             hosted(day, Decimal(1), charge_category="Tax"),
         ],
         config_ownership=[owned({"team": "search"}, sub_account_id="1")],
