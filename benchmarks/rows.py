@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.build.parsed import Stream
+from pipeline.build.object_index import Stream
 from pipeline.build.relations import quoted
 from pipeline.landing.dataset import Table
 

@@ -19,16 +19,8 @@ from benchmarks import year_bills
 from benchmarks.rows import Rows
 from pipeline.build.closure import closure_hash
 from pipeline.build.files import written_once
-from pipeline.build.parsed import (
-    ParsedObject,
-    ParsedTable,
-    Part,
-    Stream,
-    Unread,
-    announce,
-    index_parquet,
-    remembered_object,
-)
+from pipeline.build.object_index import ParsedTable, Part, Stream, index_parquet
+from pipeline.build.parsed import ParsedObject, Unread, announce, remembered_object
 from pipeline.build.relations import duckdb_type, literal, quoted
 from pipeline.decisions.graph import shipped_graph
 from pipeline.landing.dataset import Table

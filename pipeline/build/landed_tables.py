@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.build.known import KnownObjects
+from pipeline.build.object_index import Part
 from pipeline.build.parsed import (
     ParsedObject,
-    Part,
     Unread,
     parse_objects,
     reader_key,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from pipeline.build.files import written_once
-from pipeline.build.parsed import ParsedTable, rows_of
+from pipeline.build.object_index import ParsedTable, rows_of
 from pipeline.landing.dataset import Table
 from pipeline.landing.records import digest
 from pipeline.landing.shared import SharedFiles

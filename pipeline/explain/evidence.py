@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.build.config_tables import config_frames, config_versions
 from pipeline.build.landed_tables import Landed, read_landed
-from pipeline.build.parsed import rows_of
+from pipeline.build.object_index import rows_of
 from pipeline.build.publish import open_snapshot
 from pipeline.build.relations import (
     Columns,

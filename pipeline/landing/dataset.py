@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -94,8 +95,8 @@ class Dataset:
     `parse(payload, settings)` is pure: bytes and the delivery's declared settings in, one frame per table out,
     columns exactly `Table.schema`. `issuer`: who sends the invoice; None = the configured account is the issuer.
     It raises QuarantineError when the bytes are not what they claim to be.
-    `in_place(payload, settings)`: for an object that can be read where it lies, table -> how; None for one that has to
-    be parsed. Both say the same rows in the same order.
+    `in_place(file, settings)`: for an object that can be read where it lies, table -> how; None for one that has to
+    be parsed. Both say the same rows in the same order. It is asked of objects that are named `.parquet`.
     `former_names`: under which earlier releases landed it. What they landed is read, and restated, as its own.
     """
 
@@ -106,7 +107,7 @@ class Dataset:
     measure: Measure
     tables: tuple[Table, ...]
     parse: Callable[[bytes, Settings], Frames] = field(compare=False)
-    in_place: Callable[[bytes, Settings], Mapping[str, InPlace] | None] | None = field(default=None, compare=False)
+    in_place: Callable[[Path, Settings], Mapping[str, InPlace] | None] | None = field(default=None, compare=False)
     issuer: str | None = None
     grouping: str = ""
     settle_lag: timedelta = timedelta(days=1)

@@ -1,9 +1,11 @@
 """Landing: put what arrived, list what is visible. Objects first, the record that names them last."""
 
+import hashlib
 import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -148,19 +150,36 @@ class Landing:
         """
         content = self.store.find(landed.key)
         if content is None:
-            tombstone = self.contents().redacted.get(landed.sha256)
-            if tombstone is not None:
-                raise RedactedError(f"{landed.name} ({landed.sha256[:12]}) was {redacted_words(tombstone)}")
-            raise DamagedObjectError(
-                f"{landed.key} is named by a manifest but is not in landing any more: restore it from a backup"
-            )
+            raise self._gone(landed)
         if digest(content) != landed.sha256:
-            raise DamagedObjectError(f"{landed.key} does not have the sha256 it is named by: restore it from a backup")
+            raise _altered(landed)
         return content
 
-    def file_of(self, landed: LandedObject) -> Path | None:
-        """Where an object lies as a local file, if it does."""
-        return self.store.file_of(landed.key) if isinstance(self.store, FolderStore) else None
+    def put_object(self, landed: LandedObject, target: Path) -> None:
+        """The object as a new file, checked likewise, without ever being in memory as a whole.
+
+        Linked where landing is on the same disk, so that it holds the bytes once.
+        """
+        if not self._linked(landed, target) and not self.store.copy_to(landed.key, target):
+            raise self._gone(landed)
+        with target.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != landed.sha256:
+                raise _altered(landed)
+
+    def _linked(self, landed: LandedObject, target: Path) -> bool:
+        if isinstance(self.store, FolderStore):
+            with suppress(OSError):
+                os.link(self.store.file_of(landed.key), target)
+                return True
+        return False
+
+    def _gone(self, landed: LandedObject) -> LandingError:
+        tombstone = self.contents().redacted.get(landed.sha256)
+        if tombstone is not None:
+            return RedactedError(f"{landed.name} ({landed.sha256[:12]}) was {redacted_words(tombstone)}")
+        return DamagedObjectError(
+            f"{landed.key} is named by a manifest but is not in landing any more: restore it from a backup"
+        )
 
     def record(self, *, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> Event:
         """Land an event."""
@@ -257,6 +276,10 @@ class Landing:
         aside = self.catalog.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
         aside.write_bytes(b"\n".join([_CATALOG_FORMAT.encode(), *lines, b"end"]))
         aside.replace(self.catalog)
+
+
+def _altered(landed: LandedObject) -> DamagedObjectError:
+    return DamagedObjectError(f"{landed.key} does not have the sha256 it is named by: restore it from a backup")
 
 
 def _claim_key(name: str) -> str:

@@ -174,10 +174,9 @@ class FolderStore:
     def read_all(self, keys: Sequence[str]) -> list[bytes]:
         return [self.read(key) for key in keys]
 
-    def file_of(self, key: str) -> Path | None:
-        """The file under a key, or None where nothing was put."""
-        file = self.root / check_key(key)
-        return file if file.exists() else None
+    def file_of(self, key: str) -> Path:
+        """Where the bytes under a key lie, if they do."""
+        return self.root / check_key(key)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         for key in self.keys(prefix):

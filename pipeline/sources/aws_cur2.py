@@ -17,9 +17,9 @@ null, never 0.
 18th, far below what a double can tell of an amount that an invoice shows.
 """
 
-import io
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -27,7 +27,7 @@ import polars as pl
 from pipeline.errors import QuarantineError
 from pipeline.formats.values import TOO_MUCH_MONEY
 from pipeline.landing.dataset import Dataset, Frames, InPlace, Money, Settings, Table
-from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, read_bulk, refuse_rows_beyond_bytes
+from pipeline.sources.bulk import MONEY, NULLS, Kind, bulk_header, is_parquet, read_bulk, refuse_rows_beyond_bytes
 from pipeline.sources.data_exports import export_probe, fetch_export, month_of
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Source
 
@@ -179,16 +179,17 @@ def lines_frame(frame: pl.DataFrame, listed: Listed, *, is_known: Callable[[str]
     }
 
 
-def in_place(content: bytes, settings: Settings) -> Mapping[str, InPlace] | None:
-    """A Parquet file as AWS writes it is read where it lies. None for CSV, and for types that AWS does not use."""
+def in_place(file: Path, settings: Settings) -> Mapping[str, InPlace] | None:
+    """A Parquet file as AWS writes it is read where it lies. None for another, and for types that AWS does not use."""
     period, (start, stop) = period_of(settings)
-    if not content.startswith(b"PAR1"):
+    if not is_parquet(file):
         return None
     try:
-        theirs: _Columns = dict(pl.read_parquet_schema(io.BytesIO(content)))
+        theirs: _Columns = dict(pl.read_parquet_schema(file))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise QuarantineError(f"Not a readable Parquet file ({str(error).splitlines()[0]}). Export it again.") from None
-    refuse_rows_beyond_bytes(content)
+        reason = str(error).splitlines()[0].replace(str(file), "the file")
+        raise QuarantineError(f"Not a readable Parquet file ({reason}). Export it again.") from None
+    refuse_rows_beyond_bytes(file)
     _check_header(theirs)
     if not all(_is_usual(name, kind) for name, kind in theirs.items()):
         return None

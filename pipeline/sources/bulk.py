@@ -274,16 +274,24 @@ def unpacked(content: bytes) -> bytes:
     return b"".join(parts)
 
 
-def refuse_rows_beyond_bytes(content: bytes) -> None:
+def is_parquet(file: Path) -> bool:
+    """Whether a file begins as Parquet does."""
+    with file.open("rb") as content:
+        return content.read(len(_PARQUET)) == _PARQUET
+
+
+def refuse_rows_beyond_bytes(parquet: bytes | Path) -> None:
     """QuarantineError for Parquet of more rows than bytes, and than a million: a few bytes may say billions of them."""
+    size_bytes = parquet.stat().st_size if isinstance(parquet, Path) else len(parquet)
+    source = parquet if isinstance(parquet, Path) else io.BytesIO(parquet)
     try:
-        rows: int = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
+        rows: int = pl.scan_parquet(source).select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         # Whoever reads it says what is wrong.
         return
-    if rows > max(_MOST_ROWS_OF_A_SMALL_FILE, len(content)):
+    if rows > max(_MOST_ROWS_OF_A_SMALL_FILE, size_bytes):
         raise QuarantineError(
-            f"A Parquet file of {len(content):,} bytes says that it holds {rows:,} rows: more than "
+            f"A Parquet file of {size_bytes:,} bytes says that it holds {rows:,} rows: more than "
             f"{_MOST_ROWS_OF_A_SMALL_FILE:,}, and more than it has bytes, which no export does. Export it again."
         )
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.build import parsed
+from pipeline.build import object_index
 from pipeline.build.landed_tables import Landed, read_landed
-from pipeline.build.parsed import Stated, Unread, index_parquet, parse_object
+from pipeline.build.object_index import Stated, index_parquet
+from pipeline.build.parsed import Unread, parse_object
 from pipeline.errors import BuildError, QuarantineError
 from pipeline.landing.dataset import Frames, Money, Table
 from pipeline.landing.fetched import Fetched, Payload
@@ -210,7 +211,7 @@ def test_a_day_of_several_objects_that_is_too_much_names_its_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B7: never a wrapped sum, also if nobody refused the amounts of each object, as readers do long before."""
-    monkeypatch.setattr(parsed, "TOO_MUCH_MONEY", 10**20)
+    monkeypatch.setattr(object_index, "TOO_MUCH_MONEY", 10**20)
     project = SmallProject(tmp_path)
     most = "99999999999999999999"
     fetched = [json.dumps([{"day": "2026-11-01", "item": name, "amount": most}]).encode() for name in "ab"]

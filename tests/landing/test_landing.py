@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 from pipeline.errors import LandingError
 from pipeline.landing.fetched import Fetched, Payload
-from pipeline.landing.landing import Landing
+from pipeline.landing.landing import REDACT_EVENT, DamagedObjectError, Landing, RedactedError
 from pipeline.landing.records import Delivery, read_record
 from pipeline.landing.store import FolderStore, check_key
+from tests.moto_s3 import S3Server, s3_server
 
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
 
@@ -145,6 +147,34 @@ def test_a_damaged_object_is_refused(tmp_path):
     file.write_bytes(b"other")
     with pytest.raises(LandingError, match="does not have the sha256"):
         here.read_object(written.objects[0])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with s3_server() as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_an_object_is_put_into_a_file_checked_as_it_is_when_read(tmp_path, server, kind):
+    store = FolderStore(tmp_path / "landing") if kind == "folder" else server.store()
+    landed = Landing(store)
+    (kept,) = landed.land(one_page(b"a page"), source="demo", account="acme", now=NOW).objects
+    landed.put_object(kept, tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == b"a page"
+    # On one disk the bytes lie once.
+    assert (tmp_path / "one").stat().st_nlink == (2 if kind == "folder" else 1)
+
+    store.erase(kept.key)
+    with pytest.raises(DamagedObjectError, match="not in landing any more"):
+        landed.put_object(kept, tmp_path / "two")
+    store.put_if_absent(kept.key, b"another")
+    with pytest.raises(DamagedObjectError, match="does not have the sha256"):
+        landed.put_object(kept, tmp_path / "three")
+    landed.record(kind=REDACT_EVENT, subject=kept.sha256, body={"reason": "a payroll file"}, now=NOW)
+    store.erase(kept.key)
+    with pytest.raises(RedactedError, match="a payroll file"):
+        landed.put_object(kept, tmp_path / "four")
 
 
 def test_a_full_disk_says_so_and_leaves_no_half_object(tmp_path, monkeypatch):

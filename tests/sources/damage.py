@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -386,13 +387,13 @@ def _deepseek(cost_file: bytes) -> bytes:
 
 def _read_where_it_lies(content: bytes, settings: Settings) -> Frames:
     """As a build reads an object that is Parquet itself: by the expressions of `in_place`, not by `parse`."""
-    found = aws_cur2.in_place(content, settings)
-    if found is None:
-        return aws_cur2.parse(content, settings)
-    (table,) = found.values()
     with tempfile.NamedTemporaryFile(suffix=".parquet") as file, duckdb.connect(config={"threads": 1}) as connection:
         file.write(content)
         file.flush()
+        found = aws_cur2.in_place(Path(file.name), settings)
+        if found is None:
+            return aws_cur2.parse(content, settings)
+        (table,) = found.values()
         refused = " or ".join(f"coalesce({condition}, true)" for condition in table.refused.values())
         cost = table.columns["line_item_unblended_cost"]
         query = f"select {cost} as line_item_unblended_cost, {refused} as is_refused from read_parquet('{file.name}')"

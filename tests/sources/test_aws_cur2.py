@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from pipeline.build.parsed import Unread, parse_object, remembered_object, rows_of
+from pipeline.build.object_index import rows_of
+from pipeline.build.parsed import Unread, parse_objects, remembered_object
 from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.explain.evidence import Evidence
 from pipeline.landing.landing import Landing
@@ -108,9 +109,11 @@ def read_in_place(content: bytes, folder: Path) -> pl.DataFrame:
 
 
 def kept(content: bytes, folder: Path) -> Any:
-    landed = LandedObject(sha256=digest(content), size_bytes=len(content), name="chunk", media_type="")
-    unread = remembered_object(landed, dataset=DATASET, settings=SETTINGS, cache=folder)
-    return parse_object(unread, content) if isinstance(unread, Unread) else unread
+    landing = Landing(FolderStore(folder / "landing"))
+    landed = LandedObject(sha256=digest(content), size_bytes=len(content), name="chunk.parquet", media_type="")
+    landing.store.put_if_absent(landed.key, content)
+    unread = remembered_object(landed, dataset=DATASET, settings=SETTINGS, cache=folder / "cache")
+    return parse_objects([unread], landing=landing)[0] if isinstance(unread, Unread) else unread
 
 
 def connected() -> Any:
@@ -628,7 +631,21 @@ def test_a_line_that_cannot_be_counted_quarantines_its_file(
     content = parquet([line(), {**line(), **fields}])
     with pytest.raises(QuarantineError, match=reason):
         read(content)
-    assert reason in (kept(content, tmp_path).error or "")
+    said = kept(content, tmp_path).error or ""
+    assert said.startswith("row 2: ")
+    assert reason in said
+
+
+def test_a_file_that_is_read_where_it_lies_is_never_in_memory_as_a_whole(
+    acme: Company, place: S3Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_object(landing: Landing, landed: LandedObject) -> bytes:
+        raise AssertionError(f"{landed.name} is read into memory")
+
+    refresh(place, [parquet([line(1.0)]), parquet([line(2.0)]), parquet([line(4.0)])], at=FIRST)
+    acme.fetch()
+    monkeypatch.setattr(Landing, "read_object", read_object)
+    assert total(acme.run()) == 7
 
 
 def test_a_split_line_without_a_cost_charges_nothing(acme: Company, place: S3Place) -> None:
@@ -722,7 +739,7 @@ def test_equal_rows_in_other_bytes_say_the_same_where_they_are_few(tmp_path: Pat
     assert one != other
     few = [kept(content, tmp_path).tables[LINES.name].parts for content in (one, other)]
     assert few[0] == few[1]
-    monkeypatch.setattr("pipeline.build.parsed._FEW_ROWS", 1)
+    monkeypatch.setattr("pipeline.build.object_index._FEW_ROWS", 1)
     many = [kept(content, tmp_path / "bulk").tables[LINES.name].parts for content in (one, other)]
     assert [part.content for part in many[0]] != [part.content for part in many[1]]
     assert [part.money for part in many[0]] == [part.money for part in few[0]]

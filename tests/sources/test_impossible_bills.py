@@ -143,7 +143,7 @@ def test_a_parquet_of_more_rows_than_bytes_is_refused_before_it_fills_the_memory
     content = file.read_bytes()
     assert len(content) < 10_000
     with pytest.raises(QuarantineError, match=r"says that it holds 1,000,001 rows: more than 1,000,000, and more than"):
-        read(content, {"files": "whole", "billing_period": "2026-10"})
+        read(file if read is aws_cur2.in_place else content, {"files": "whole", "billing_period": "2026-10"})
 
 
 def test_a_parquet_over_which_polars_panics_is_refused_as_any_other(
@@ -157,8 +157,10 @@ def test_a_parquet_over_which_polars_panics_is_refused_as_any_other(
     content = cur2.parquet([cur2.line()])
     monkeypatch.setattr(pl, "read_parquet_schema", panics)
     assert "a Parquet file that cannot be read" in recognise_bytes("a.parquet", content).reason
+    file = tmp_path / "chunk.parquet"
+    file.write_bytes(content)
     with pytest.raises(QuarantineError, match="Not a readable Parquet file"):
-        aws_cur2.in_place(content, {"billing_period": "2026-10"})
+        aws_cur2.in_place(file, {"billing_period": "2026-10"})
 
     spoilt = replace(prepaid_csv.SOURCE, drop=panics)
     monkeypatch.setattr(ingest, "source_named", lambda _: spoilt)
