@@ -15,35 +15,21 @@ import threading
 import time
 import traceback
 from _thread import interrupt_main
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
 from itertools import chain
-from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, NoReturn
 
 from pipeline.assets.resources import Built, BuiltTable
+from pipeline.cli.daily_order import DailyOrder
 from pipeline.cli.garbage import cycles_seldom_sought
 from pipeline.errors import BreakevenError, BuildError
-from pipeline.sources.ingest import Ingested
 
 _PATIENCE_SECONDS = 10
 # Ctrl-C reaches both processes: this one ends when its orders do, and only a job that runs is interrupted.
 _CHILD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from pipeline.cli.beside import serve; serve()"
-
-
-@dataclass(frozen=True)
-class DailyOrder:
-    """What `run_daily` is asked for, in its words. is_live: `now` is the time, and not a moment that is pretended."""
-
-    folder: Path
-    first: date
-    last: date
-    now: datetime
-    brought: Sequence[Ingested] | None
-    is_live: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from pipeline.assets.landing import FETCHED
 from pipeline.assets.resources import AS_OF_TAG, LIVE_TAG, Built, BuiltTable, ProjectResource
-from pipeline.cli.beside import DailyOrder
+from pipeline.cli.daily_order import DailyOrder
 from pipeline.definitions import DAILY_JOB, definitions_for
 from pipeline.errors import BuildError
 from pipeline.landing.project import Project

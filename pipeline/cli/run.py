@@ -15,7 +15,8 @@ from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.graph import BuildResult
 from pipeline.build.publish import publish
 from pipeline.build.relations import NodeRelation
-from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.cli.beside import DailyJob
+from pipeline.cli.daily_order import DailyOrder
 from pipeline.cli.garbage import cycles_seldom_sought
 from pipeline.cli.options import console, moment, open_project, project_option
 from pipeline.cli.summary import messages_so_far, print_answers, print_told, told_by_snapshot

@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.relations import NodeRelation
 from pipeline.cli import beside, group
-from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.cli.beside import DailyJob
+from pipeline.cli.daily_order import DailyOrder
 from pipeline.cli.in_process import opened_instance, prepare_dagster_home
 from pipeline.decisions.graph import build_project
 from pipeline.errors import BuildError
@@ -49,7 +50,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from pipeline.assets.resources import Built, BuiltTable
 from pipeline.build.relations import NodeRelation
-from pipeline.cli.beside import DailyJob, DailyOrder
+from pipeline.cli.beside import DailyJob
+from pipeline.cli.daily_order import DailyOrder
 day = date(2026, 11, 3)
 try:
     with DailyJob() as job:
