@@ -16,7 +16,8 @@ from benchmarks.demo_runs import breakeven
 from benchmarks.measure import Took, folder_gib, forget_peak_memory, peak_memory_gib, took
 from benchmarks.year import Year
 from pipeline.build.closing_tables import closing_frames, closing_of
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.graph import BuildResult
 from pipeline.build.publish import open_snapshot
 from pipeline.build.relations import FrameRelation, Relation, quoted

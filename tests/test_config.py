@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
+from pipeline.build.config_tables.frames import SCHEMAS, config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.config import PROVIDERS
 from pipeline.config_file import parse_config
 from pipeline.decisions import price_book

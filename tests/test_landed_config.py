@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import SCHEMAS, config_frames, config_left_out, config_versions
+from pipeline.build.config_tables.frames import SCHEMAS, config_frames
+from pipeline.build.config_tables.versions import config_left_out, config_versions
 from pipeline.config import Config, Overhead
 from pipeline.config_file import parse_config
 from pipeline.config_landed import landed_config

@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.build.closing_tables import closing_frames, closing_of
 from pipeline.build.closure import closure_hash
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.build.publish import published_tables
 from pipeline.build.relations import FrameRelation, NodePart, Relation
@@ -60,7 +61,7 @@ class Graph:
                 sorted((model.name, model.code_hash) for model in self.python_models),
                 sorted((d.source, d.name, d.schema_version, closure_hash(d.parse.__module__)) for d in self.datasets),
                 closure_hash("pipeline.build.landed_tables"),
-                closure_hash("pipeline.build.config_tables"),
+                closure_hash("pipeline.build.config_tables.frames"),
                 closure_hash("pipeline.build.closing_tables"),
             ]
         )

@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipeline.build.config_tables import Version, config_frames
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import Version
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.build.relations import FrameRelation, Relation, quoted
 from pipeline.build.runner import Built, Runner

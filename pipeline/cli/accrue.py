@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from pipeline.build.closing_tables import parse_month, parse_reason
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.files import swapped
 from pipeline.build.snapshot import Snapshot
 from pipeline.cli.events import who

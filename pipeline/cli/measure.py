@@ -55,7 +55,7 @@ class _Subject:
     @property
     def hardware(self) -> "Hardware | None":
         """What a replica of it is of; None where that is not declared."""
-        from pipeline.build.config_tables import served_row
+        from pipeline.build.config_tables.deployments import served_row
         from pipeline.decisions.capacities import hardware_of
         from pipeline.decisions.gpu_types import shipped_gpu_types
 
@@ -64,7 +64,7 @@ class _Subject:
 
     @property
     def name(self) -> str:
-        from pipeline.build.config_tables import measured_subject
+        from pipeline.build.config_tables.versions import measured_subject
 
         if self.deployment is not None:
             return measured_subject(deployment=self.deployment.deployment)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import ModuleType
 
-from pipeline.build.config_tables import config_versions
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.graph import BuildResult, Graph, build
 from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, TellBuilt, silent, untold

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from pipeline.build.config_tables import served_row
+from pipeline.build.config_tables.deployments import served_row
 from pipeline.config import Capacity, Config
 from pipeline.decisions.capacities import hardware_of
 from pipeline.decisions.gpu_types import shipped_gpu_types

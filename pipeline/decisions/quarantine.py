@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipeline.build.closing_tables import closing_left_out
-from pipeline.build.config_tables import config_left_out
+from pipeline.build.config_tables.versions import config_left_out
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.decisions.graph import shipped_graph
 from pipeline.landing.current import BucketKey, Current, vouched_days

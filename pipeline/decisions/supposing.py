@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline.build.config_tables import SCHEMAS
+from pipeline.build.config_tables.frames import SCHEMAS
 from pipeline.decisions.window import QUANTA, Evidence, HoursOfDay, Row, Served
 from pipeline.economics.exact import to_places
 from pipeline.economics.prices import DatedPrice, PriceList

@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.publish import open_snapshot
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot

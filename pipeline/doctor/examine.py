@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from pipeline.build.closing_tables import closing_of
-from pipeline.build.config_tables import config_versions
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.snapshot import Snapshot
 from pipeline.config import Config
 from pipeline.decisions.plausible import refuse_impossible

@@ -12,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.landed_tables import Landed, read_landed
 from pipeline.build.object_index import rows_of
 from pipeline.build.publish import open_snapshot

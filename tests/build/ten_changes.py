@@ -19,7 +19,8 @@ from typing import Any
 import duckdb
 
 from pipeline.build.closing_tables import closing_frames, closing_of
-from pipeline.build.config_tables import config_frames, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.graph import BuildResult, Graph
 from pipeline.build.relations import FrameRelation, Relation, partition_range
 from pipeline.build.runner import Model

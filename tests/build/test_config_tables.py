@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import config_frames, config_left_out, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_left_out, config_versions
 from pipeline.config import Config, GpuResource
 from pipeline.landing.project import AMEND_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event

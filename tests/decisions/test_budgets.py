@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import SCHEMAS, config_frames, config_versions
+from pipeline.build.config_tables.frames import SCHEMAS, config_frames
+from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.relations import FrameRelation
 from pipeline.build.runner import Runner
 from pipeline.decisions.graph import PYTHON_MODELS, current_snapshot

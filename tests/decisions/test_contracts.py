@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import SCHEMAS, Version, config_frames
+from pipeline.build.config_tables.frames import SCHEMAS, config_frames
+from pipeline.build.config_tables.versions import Version
 from pipeline.config import TOKEN_CLASSES
 from pipeline.config_file import parse_config
 from pipeline.decisions import api_prices, list_prices

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import Version, config_frames
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import Version
 from pipeline.config_file import parse_config
 from pipeline.decisions import api_prices, list_prices, model_matches
 from pipeline.decisions.price_book import PROVIDERS, find_model

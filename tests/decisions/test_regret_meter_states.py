@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.build.config_tables import SCHEMAS
+from pipeline.build.config_tables.frames import SCHEMAS
 from pipeline.config_file import parse_config
 from pipeline.decisions import alert_states
 from pipeline.errors import ConfigError

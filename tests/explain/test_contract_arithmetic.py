@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import SCHEMAS
+from pipeline.build.config_tables.frames import SCHEMAS
 from pipeline.decisions import api_prices
 from pipeline.explain.verdict_arithmetic import write_out
 from pipeline.explain.verdict_inputs import VerdictInputs

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.build.config_tables import config_frames, config_left_out, config_versions
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import config_left_out, config_versions
 from pipeline.cli import group
 from pipeline.config_file import parse_config
 from pipeline.landing.project import CAPACITY_EVENT, CONFIG_EVENT, Project

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
+from pipeline.build.config_tables.frames import SCHEMAS as CONFIG_SCHEMAS
 from pipeline.build.landed_tables import MONEY_SCHEMA
 from pipeline.build.relations import FrameRelation, Relation
 from pipeline.build.runner import Built, Model, Runner

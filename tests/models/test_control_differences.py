@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import SCHEMAS as CONFIG_SCHEMAS
+from pipeline.build.config_tables.frames import SCHEMAS as CONFIG_SCHEMAS
 from pipeline.build.relations import FrameRelation
 from pipeline.build.runner import Built, Runner
 from pipeline.build.sql_models import SqlModel, load_models

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.build.config_tables import Version, config_frames
+from pipeline.build.config_tables.frames import config_frames
+from pipeline.build.config_tables.versions import Version
 from pipeline.config import Config
 from pipeline.sources import SOURCES
 from tests.models.api_harness import (

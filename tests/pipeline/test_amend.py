@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.build.config_tables import config_left_out
+from pipeline.build.config_tables.versions import config_left_out
 from pipeline.cli import group
 from pipeline.errors import ConfigError
 from pipeline.landing.project import AMEND_EVENT, CONFIG_EVENT
