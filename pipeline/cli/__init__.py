@@ -42,7 +42,7 @@ _COMMANDS = {
     "alerts": "pipeline.cli.alerts:alerts",
     "ack": "pipeline.cli.events:ack",
     "snooze": "pipeline.cli.events:snooze",
-    "close": "pipeline.cli.close:close",
+    "close": "pipeline.cli.close.command:close",
     "accrue": "pipeline.cli.accrue:accrue",
     "report": "pipeline.cli.report:report",
     "explore": "pipeline.cli.explore:explore",

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from pipeline.build.closing_tables import CLOSE_EVENT, TOTAL_EVENT, closing_of
 from pipeline.build.collect import plan_collection
 from pipeline.cli import group
-from pipeline.cli.close import LAWS_OF_MONEY, how_to_enter
+from pipeline.cli.close.differences import how_to_enter
+from pipeline.cli.close.month import LAWS_OF_MONEY
 from pipeline.decisions.graph import build_project, kept_snapshot, shipped_graph
 from pipeline.errors import BreakevenError
 from pipeline.reports.monthly import write_report
@@ -405,7 +406,7 @@ def test_what_somebody_lands_while_a_month_is_looked_at_is_in_no_close_unseen(
             assert enter(project, "anthropic", "INV-77", "8", *more, now=f"2026-11-06T06:00:{second}Z").exit_code == 0
         return build_project(*given, **how)
 
-    monkeypatch.setattr("pipeline.cli.close.build_project", build_slowly)
+    monkeypatch.setattr("pipeline.cli.close.month.build_project", build_slowly)
     done = close(project, "--month", "2026-10", "--tolerance", "5")
     assert (done.exit_code, words in words_of(done)) == (1, True)
     assert len(events(project, CLOSE_EVENT)) == (1 if second == "00" else 0)
@@ -473,7 +474,7 @@ def test_a_month_is_not_closed_over_a_broken_law_of_money(
 
     entered(project)
     broken = CheckResult("api_money_conserved", "account:acme", False, "the parts say 1, the whole 2.")
-    monkeypatch.setattr("pipeline.cli.close.check_results", lambda snapshot: [broken])
+    monkeypatch.setattr("pipeline.cli.close.month.check_results", lambda snapshot: [broken])
     done = close(project, "--month", "2026-10")
     assert isinstance(done.exception, BreakevenError)
     assert "api_money_conserved is broken for account:acme" in str(done.exception)
