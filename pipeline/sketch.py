@@ -9,17 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from pipeline.charts import (
+from pipeline.charts.load import LoadCurve, thinned
+from pipeline.charts.palette import (
     API_COLOUR,
     MARK_COLOUR,
     OVERFLOW_COLOUR,
     SELF_HOST_COLOUR,
     SERVED_COLOUR,
     STABLE_BREAKEVEN_COLOUR,
-    LoadCurve,
-    Stairs,
-    thinned,
 )
+from pipeline.charts.stairs import Stairs
 
 _WIDTH, _HEIGHT = 440, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 34

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import altair
 import pytest
 
-from pipeline import charts
-from pipeline.charts import BillLine, DemandDay, StateHours
+from pipeline.charts import drawing, palette
+from pipeline.charts.demand import DemandDay, demand_chart
+from pipeline.charts.gpu_hours import BillLine, StateHours, gpu_states_chart, waterfall_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '</svg><script>alert(1)</script>" onload="x() id="clip0" url(#clip0) & \' \x00\u202e=1+1'
@@ -22,12 +23,12 @@ STATES = [
 
 
 def states(rows=STATES, chart_id="chart-1", title="GPU-hours"):
-    return charts.as_svg(charts.gpu_states_chart(rows), chart_id=chart_id, title=title, description="as described")
+    return drawing.as_svg(gpu_states_chart(rows), chart_id=chart_id, title=title, description="as described")
 
 
 def demand(days, chart_id="chart-2"):
-    drawn = charts.demand_chart(days, first_day=date(2026, 10, 1), days_count=31)
-    return charts.as_svg(drawn, chart_id=chart_id, title="Demand", description="as described")
+    drawn = demand_chart(days, first_day=date(2026, 10, 1), days_count=31)
+    return drawing.as_svg(drawn, chart_id=chart_id, title="Demand", description="as described")
 
 
 def october(days, millions=100.0):
@@ -41,7 +42,7 @@ def paths(svg, colour):
 def clipped():
     """A chart for which vl-convert makes an id of its own."""
     drawn = altair.Chart(altair.InlineData(values=[{"x": 1}])).mark_point(clip=True).encode(x="x:Q")
-    return charts.as_svg(altair.LayerChart(layer=[drawn]), chart_id="chart-3", title="Clipped", description="")
+    return drawing.as_svg(altair.LayerChart(layer=[drawn]), chart_id="chart-3", title="Clipped", description="")
 
 
 def test_a_chart_does_not_depend_on_what_was_drawn_before():
@@ -113,25 +114,25 @@ def known_tags():
 def test_states_are_stacked_in_the_order_in_which_an_hour_is_claimed():
     fills = [path.get("fill") for path in ElementTree.fromstring(states()).iter(f"{SVG}path")]
     llama = [fill for fill in fills if fill in ("#0b5fa5", "#a7adb5")]
-    assert llama == [charts.state_colour("serving"), charts.state_colour("unobserved")]
+    assert llama == [palette.state_colour("serving"), palette.state_colour("unobserved")]
 
 
 def test_an_unknown_state_keeps_its_name_and_its_hours():
     svg = states([StateHours(deployment="llama", state="dreaming", gpu_hours=3)])
-    assert charts.OTHER_STATE_COLOUR in svg
-    assert charts.state_label("dreaming") == "dreaming"
+    assert palette.OTHER_STATE_COLOUR in svg
+    assert palette.state_label("dreaming") == "dreaming"
 
 
 def test_a_day_without_demand_is_a_gap_and_not_a_zero():
     """B19: a gap is not drawn through and not drawn as nothing."""
     days = [*october(range(1, 8)), DemandDay(date(2026, 10, 8), None, 128e6, 130e6), *october(range(9, 12))]
     whole, broken = demand(october(range(1, 12))), demand(days)
-    assert len(paths(whole, charts.DEMAND_COLOUR)) == 1
-    assert len(paths(broken, charts.DEMAND_COLOUR)) == 2
+    assert len(paths(whole, palette.DEMAND_COLOUR)) == 1
+    assert len(paths(broken, palette.DEMAND_COLOUR)) == 2
 
 
 def test_a_single_known_day_is_a_dot():
-    assert len(paths(demand(october([5])), charts.DEMAND_COLOUR)) == 2
+    assert len(paths(demand(october([5])), palette.DEMAND_COLOUR)) == 2
 
 
 @pytest.mark.parametrize("days", [[], [DemandDay(date(2026, 10, 1), None, None, None)]])
@@ -139,19 +140,19 @@ def test_a_chart_of_nothing_is_still_a_chart(days):
     assert ElementTree.fromstring(demand(days)).tag == f"{SVG}svg"
 
 
-@pytest.mark.parametrize("first", list(charts.GPU_STATES))
+@pytest.mark.parametrize("first", list(palette.GPU_STATES))
 def test_no_two_states_share_a_colour(first):
-    others = {charts.state_colour(state) for state in charts.GPU_STATES if state != first}
-    assert charts.state_colour(first) not in others | {charts.OTHER_STATE_COLOUR}
+    others = {palette.state_colour(state) for state in palette.GPU_STATES if state != first}
+    assert palette.state_colour(first) not in others | {palette.OTHER_STATE_COLOUR}
 
 
 def test_a_bill_falls_line_by_line_to_its_end():
     lines = [BillLine("useful", "#0b5fa5", 10), BillLine("headroom", "#63b7e6", 4), BillLine("tax & <b>", "#d3d7dc", 2)]
-    drawn = charts.waterfall_chart(lines)
+    drawn = waterfall_chart(lines)
     said = drawn.to_dict()
     (steps,) = said["datasets"].values()
     assert [(step["from_hours"], step["to_hours"]) for step in steps] == [(0, 10), (10, 14), (14, 16)]
-    svg = charts.as_svg(drawn, chart_id="c", title="lines", description="GPU-hours")
+    svg = drawing.as_svg(drawn, chart_id="c", title="lines", description="GPU-hours")
     assert {"62%", "25%", "12%"} <= {element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")}
     fills = [path.get("fill") for path in ElementTree.fromstring(svg).iter(f"{SVG}path")]
     assert [fill for fill in fills if fill in {line.colour for line in lines}] == [line.colour for line in lines]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.assets.markdown import markdown_image
-from pipeline.charts import LoadCurve, Stair, Stairs
+from pipeline.charts.load import LoadCurve
+from pipeline.charts.stairs import Stair, Stairs
 from pipeline.sketch import sketch
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -83,7 +84,7 @@ def test_nothing_to_draw_is_drawn() -> None:
 def test_a_sketch_loads_no_drawing_library() -> None:
     """The first drawing of Altair and vl-convert takes a second or three, which no morning has."""
     code = (
-        "import sys; from pipeline.charts import LoadCurve; from pipeline.sketch import sketch; "
+        "import sys; from pipeline.charts.load import LoadCurve; from pipeline.sketch import sketch; "
         "sketch(LoadCurve([3.0, 2.0], 2.0, 1.0)); print(sorted({'altair', 'vl_convert'} & set(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline import charts
+from pipeline.charts import palette
+from pipeline.charts.money import BudgetBars, DayMoney, MoneyByDay
 from pipeline.formats.currency import money
 from pipeline.reports import figures
 from pipeline.reports.budgets import budget_name
@@ -26,7 +27,7 @@ def waste_picture(rows: Sequence[Row], *, since: date, until: date, name: str, c
     days = []
     for day in _days(since, until):
         bill, waste = (_amount(of_day.get(day), column) for column in ("bill_cost_rc", "waste_cost_rc"))
-        days.append(charts.DayMoney(usage_date=day, cost=bill, of_which=min(waste or 0.0, bill or 0.0)))
+        days.append(DayMoney(usage_date=day, cost=bill, of_which=min(waste or 0.0, bill or 0.0)))
     bill_sum, waste_sum = (
         sum(row[column] for row in of_day.values() if row[column] is not None)
         for column in ("bill_cost_rc", "waste_cost_rc")
@@ -39,8 +40,8 @@ def waste_picture(rows: Sequence[Row], *, since: date, until: date, name: str, c
         name="waste",
         title=f"{figures.name(name)}: what its GPUs cost, and what of it bought nothing",
         says=says,
-        legend=(("needed", charts.SERVED_COLOUR), ("bought nothing", charts.OVERFLOW_COLOUR)),
-        drawn=charts.MoneyByDay(days=days, currency=currency),
+        legend=(("needed", palette.SERVED_COLOUR), ("bought nothing", palette.OVERFLOW_COLOUR)),
+        drawn=MoneyByDay(days=days, currency=currency),
     )
 
 
@@ -60,7 +61,7 @@ def budget_picture(row: Row, *, currency: str) -> Drawing:
         title=f"{whose}, {row['month_from_date']:%Y-%m}: budget and spend",
         says=f"{says[:1].upper()}{says[1:]}",
         legend=(),
-        drawn=charts.BudgetBars(
+        drawn=BudgetBars(
             spent=float(spent),
             forecast=None if forecast is None else float(forecast),
             budget=float(budget),
@@ -83,7 +84,7 @@ def anomaly_picture(rows: Sequence[Row], *, since: date, until: date, currency: 
     if not costs:
         return None
     days = [
-        charts.DayMoney(
+        DayMoney(
             usage_date=day,
             cost=float(costs[day]) if day in costs else None,
             expected=float(expected[day]) if day in costs else None,
@@ -99,8 +100,8 @@ def anomaly_picture(rows: Sequence[Row], *, since: date, until: date, currency: 
         name="anomaly",
         title=f"{_whose(rows[-1])}: unusual days",
         says=f"{says[:1].upper()}{says[1:]}",
-        legend=(("what an unusual day cost; the tick: what was expected", charts.MORE_COLOUR),),
-        drawn=charts.MoneyByDay(days=days, currency=currency),
+        legend=(("what an unusual day cost; the tick: what was expected", palette.MORE_COLOUR),),
+        drawn=MoneyByDay(days=days, currency=currency),
     )
 
 
@@ -114,8 +115,7 @@ def runway_picture(rows: Sequence[Row], *, since: date, until: date) -> Drawing 
     last = of_day[max(of_day)]
     currency = last["billing_currency"]
     days = [
-        charts.DayMoney(usage_date=day, cost=_amount(of_day.get(day), "closing_balance_cost"))
-        for day in _days(since, until)
+        DayMoney(usage_date=day, cost=_amount(of_day.get(day), "closing_balance_cost")) for day in _days(since, until)
     ]
     return Drawing(
         name="runway",
@@ -123,7 +123,7 @@ def runway_picture(rows: Sequence[Row], *, since: date, until: date) -> Drawing 
         says=f"{money(last['closing_balance_cost'], currency)} were left after {last['usage_date']} UTC. "
         "The balance of a day without a bar is not known.",
         legend=(),
-        drawn=charts.MoneyByDay(days=days, currency=currency, measure="left"),
+        drawn=MoneyByDay(days=days, currency=currency, measure="left"),
     )
 
 

@@ -9,7 +9,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline import charts
+from pipeline.charts import drawing, palette
+from pipeline.charts.curves import Drawable, curve_chart
+from pipeline.charts.load import LoadCurve
+from pipeline.charts.stairs import Stair, Stairs
 from pipeline.config import Config
 from pipeline.economics.breakeven import Staircase, breakeven_volumes
 from pipeline.economics.screening import screening
@@ -37,14 +40,14 @@ class Drawing:
     title: str
     says: str
     legend: tuple[tuple[str, str], ...]
-    drawn: charts.Drawable
+    drawn: Drawable
 
     def svg(self, chart_id: str) -> str:
-        return charts.as_svg(charts.curve_chart(self.drawn), chart_id=chart_id, title=self.title, description=self.says)
+        return drawing.as_svg(curve_chart(self.drawn), chart_id=chart_id, title=self.title, description=self.says)
 
     def png(self, *, scale: float = 2) -> bytes:
-        return charts.as_png(
-            charts.curve_chart(self.drawn), title=self.title, says=self.says, legend=self.legend, scale=scale
+        return drawing.as_png(
+            curve_chart(self.drawn), title=self.title, says=self.says, legend=self.legend, scale=scale
         )
 
 
@@ -52,7 +55,7 @@ class Drawing:
 class Curve(Drawing):
     """A curve of a verdict."""
 
-    drawn: charts.LoadCurve | charts.Stairs
+    drawn: LoadCurve | Stairs
 
 
 def curves_of(line: Answer, curve: Answer | None, config: Config) -> tuple[Curve, ...]:
@@ -96,15 +99,15 @@ def _load(line: Answer, curve: Answer) -> Curve | None:
         says += f" In whole steps {counted} {'is' if replicas == 1 else 'are'} best and {does} {share} of the tokens."
     elif pays is not None and pays <= len(hours):
         says += " In whole steps, and with what it costs besides, none is best."
-    legend = [(f"served by {counted}", charts.SERVED_COLOUR)] if replicas else []
+    legend = [(f"served by {counted}", palette.SERVED_COLOUR)] if replicas else []
     if served < sum(hours):
-        legend.append(("taken by the API", charts.OVERFLOW_COLOUR))
+        legend.append(("taken by the API", palette.OVERFLOW_COLOUR))
     return Curve(
         name="load",
         title=f"{figures.name(line['workload'])}: which load pays a replica",
         says=says,
         legend=tuple(legend),
-        drawn=charts.LoadCurve(
+        drawn=LoadCurve(
             hourly_tokens=[float(tokens) for tokens in cut.duration],
             capacity_tokens=float(ready),
             hours_that_pay=None if pays is None else float(pays),
@@ -141,7 +144,7 @@ def _stairs(line: Answer, curve: Answer, config: Config) -> Curve | None:
     capacity = Fraction(stairs.capacity_tokens)
     count = min(_MOST_STAIRS, max(2, *(int(-(-volume // capacity)) for volume in wanted or [capacity])))
     drawn = [
-        charts.Stair(
+        Stair(
             from_tokens=float((number - 1) * capacity / days),
             to_tokens=float(number * capacity / days),
             from_cost=float(stairs.self_host_cost(number * capacity)),
@@ -155,11 +158,11 @@ def _stairs(line: Answer, curve: Answer, config: Config) -> Curve | None:
         title=f"{figures.name(line['workload'])}: where self-hosting is cheaper",
         says=_said_of_stairs(line, config.reporting_currency, days),
         legend=(
-            ("own replicas", charts.SELF_HOST_COLOUR),
-            ("the API", charts.API_COLOUR),
-            *([("the cheaper one changes", charts.STABLE_BREAKEVEN_COLOUR)] if marks else []),
+            ("own replicas", palette.SELF_HOST_COLOUR),
+            ("the API", palette.API_COLOUR),
+            *([("the cheaper one changes", palette.STABLE_BREAKEVEN_COLOUR)] if marks else []),
         ),
-        drawn=charts.Stairs(
+        drawn=Stairs(
             stairs=drawn,
             api=[(0.0, 0.0), (float(count * capacity / days), float(stairs.api_cost(count * capacity)))],
             crossings=[(float(volume) / days, float(stairs.api_cost(volume))) for volume in marks[:_MOST_MARKS]],

@@ -16,8 +16,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import charts
 from pipeline.build.snapshot import Snapshot
+from pipeline.charts import palette
 from pipeline.config import Config
 from pipeline.formats import currency as currencies
 from pipeline.reports import figures
@@ -163,7 +163,7 @@ def encoded(view: View, rows: Sequence[Row], *, from_date: date) -> dict[str, An
             for column, title, kind in view.values
         ],
         "unknown": _unless_all_zero([unknown[key] for key in keys]),
-        "colours": [charts.state_colour(name) for name in kept["state"] if name is not None]
+        "colours": [palette.state_colour(name) for name in kept["state"] if name is not None]
         if view.name == "waste"
         else [],
     }
@@ -193,7 +193,7 @@ def _title(name: str | None, column: str, none: str) -> str:
     if name is None:
         return none
     if column == "state":
-        return LINE_KINDS.get(name) or charts.state_label(figures.visible(name))
+        return LINE_KINDS.get(name) or palette.state_label(figures.visible(name))
     return _LANES.get(name) or lane_name(figures.visible(name)) if column == "lane" else figures.visible(name)
 
 

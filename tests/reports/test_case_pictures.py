@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.charts import BudgetBars
+from pipeline.charts.money import BudgetBars
 from pipeline.reports.case_pictures import anomaly_picture, budget_picture, runway_picture, waste_picture
 
 SINCE = date(2026, 10, 1)

@@ -41,7 +41,7 @@ def snapshot(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(snapshot):
     """Without its charts, which take most of the time."""
-    with patch("pipeline.charts.as_svg", return_value=SVG):
+    with patch("pipeline.charts.drawing.as_svg", return_value=SVG):
         return report_page(snapshot, config=config(), quarantined=(), first_day=OCTOBER)
 
 
@@ -289,7 +289,7 @@ def test_the_monthly_asset_makes_the_statements_that_are_named_once_the_month_is
 
 def test_a_month_is_settled_once_it_is_over_and_final_once_it_is_closed(page, snapshot):
     assert (page.is_settled, page.is_final) == (True, False)
-    with patch("pipeline.charts.as_svg", return_value=SVG):
+    with patch("pipeline.charts.drawing.as_svg", return_value=SVG):
         under_way = report_page(snapshot, config=config(), quarantined=(), first_day=date(2026, 11, 1))
     assert (under_way.is_settled, under_way.is_final) == (False, False)
 

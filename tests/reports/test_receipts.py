@@ -110,7 +110,7 @@ def test_a_receipt_names_its_snapshot_and_month_and_what_is_none_is_refused():
 def november(demo_folder):
     """Without its charts, which have no receipts and take most of the time."""
     project = Project(demo_folder)
-    with patch("pipeline.charts.as_svg", return_value=""):
+    with patch("pipeline.charts.drawing.as_svg", return_value=""):
         return page_of(project, current_snapshot(project), first_day=date(2026, 11, 1))
 
 

@@ -165,7 +165,7 @@ def test_a_teams_statement_has_its_workloads_and_no_others_and_its_receipts_say_
     filled = {**tables(), "fct_owner_costs_daily": owners, "fct_verdicts_daily": verdicts}
     snapshot = snapshot_of(filled, tmp_path)
     pages = {}
-    with patch("pipeline.charts.as_svg", return_value=""):
+    with patch("pipeline.charts.drawing.as_svg", return_value=""):
         for name in ("support", "nobody's", None):
             owned = Owned("team", name)
             pages[name] = report_page(snapshot, config=SUPPORT, quarantined=(), first_day=OCTOBER, owned=owned)
@@ -189,7 +189,7 @@ def test_workloads_and_budgets_declared_under_a_name_that_the_team_had_are_in_it
     }  # fmt: skip
     snapshot = snapshot_of({**tables(), **filled}, tmp_path)
     renamed = SUPPORT.model_copy(update={"owner_aliases": (OwnerAlias(team="care", was=("support",)),)})
-    with patch("pipeline.charts.as_svg", return_value=""):
+    with patch("pipeline.charts.drawing.as_svg", return_value=""):
         page = report_page(snapshot, config=renamed, quarantined=(), first_day=OCTOBER, owned=Owned("team", "care"))
     said = {section.anchor: section for section in page.sections}
     assert [block.title for block in said["verdicts"].blocks if isinstance(block, Card)] == ["chat"]
@@ -205,7 +205,7 @@ def test_the_demos_statements_are_the_reports_table_of_owners(demo_folder, by):
     project = Project(demo_folder)
     snapshot = current_snapshot(project)
     owners = owners_in(project, snapshot, month="2026-10", by=by)
-    with Questions(snapshot) as questions, patch("pipeline.charts.as_svg", return_value=""):
+    with Questions(snapshot) as questions, patch("pipeline.charts.drawing.as_svg", return_value=""):
         said = questions.select(
             "select cost_measure, sum(realized_cost_rc) as cost from fct_owner_costs_daily "
             "where usage_date >= '2026-10-01' and usage_date < '2026-11-01' group by 1"
@@ -221,7 +221,7 @@ def test_the_demos_statements_are_the_reports_table_of_owners(demo_folder, by):
 
 
 def test_the_command_writes_a_statement_and_names_whom_it_knows(demo_folder, tmp_path, monkeypatch):
-    with patch("pipeline.charts.as_svg", return_value=""):
+    with patch("pipeline.charts.drawing.as_svg", return_value=""):
         asked = ["report", "--project", str(demo_folder), "--month", "2026-11", "--format", "csv"]
         done = CliRunner().invoke(group, [*asked, "--team", "demo-labs"])
         assert done.exit_code == 0, done.output

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.charts import GPU_STATES
+from pipeline.charts.palette import GPU_STATES
 from pipeline.economics.idle_breakdown import PARTS
 from pipeline.reports.figures import Written
 from pipeline.reports.page import Table
@@ -88,7 +88,7 @@ def same(one, other):
 @settings(max_examples=25)
 @given(rows_of("state", [*GPU_STATES, *OTHER_LINES]), rows_of("line", [*PARTS, *GPU_STATES, *OTHER_LINES]))
 def test_parts_sum_to_their_deployment_deployments_to_the_whole_and_lines_to_the_bill(states, lines):
-    with patch("pipeline.charts.as_svg", return_value=""):
+    with patch("pipeline.charts.drawing.as_svg", return_value=""):
         found = waste(month(states, lines))
     tables = {block.name: block for block in found.blocks if isinstance(block, Table)}
     rows = tables["gpu_states"].rows

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 from markupsafe import Markup
 
-from pipeline import charts
+from pipeline.charts import drawing, palette
+from pipeline.charts.changes import ChangeStep, changes_chart
 from pipeline.economics.bridge import Bridge
 from pipeline.formats.currency import minor_digits
 from pipeline.reports import figures
@@ -178,14 +179,14 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
 
 
 def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
-    steps = [charts.ChangeStep(WORDS[effect], float(found.of(effect))) for effect in written.present]
+    steps = [ChangeStep(WORDS[effect], float(found.of(effect))) for effect in written.present]
     described = ", ".join(
         f"{WORDS[effect]} {month.priced(written.effects[effect][-1].written)}" for effect in written.present
     )
     return Figure(
         svg=Markup(
-            charts.as_svg(
-                charts.changes_chart(steps, currency=month.currency),
+            drawing.as_svg(
+                changes_chart(steps, currency=month.currency),
                 chart_id="chart-changes",
                 title="What changed, cause by cause",
                 description=f"{described}.",
@@ -193,9 +194,9 @@ def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
         ),
         caption="Each cause begins where the one above it ends; the last bar is the change.",
         legend=(
-            Legend("costs more", charts.MORE_COLOUR),
-            Legend("costs less", charts.LESS_COLOUR),
-            Legend("the change", charts.CHANGE_COLOUR),
+            Legend("costs more", palette.MORE_COLOUR),
+            Legend("costs less", palette.LESS_COLOUR),
+            Legend("the change", palette.CHANGE_COLOUR),
         ),
     )
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from pipeline import charts
+from pipeline.charts import drawing, palette
+from pipeline.charts.gpu_hours import BillLine, StateHours, gpu_states_chart, waterfall_chart
 from pipeline.economics.idle_breakdown import (
     FAILOVER_RESERVE,
     HEADROOM,
@@ -220,23 +221,23 @@ def _states_figure(month: Month, states: Sequence[Answer]) -> Figure:
         key = (_deployment(line), figures.visible(line["state"]))
         hours[key] = hours.get(key, 0.0) + line["gpu_hours"]
     rows = [
-        charts.StateHours(deployment=name, state=state, gpu_hours=hours[name, state])
+        StateHours(deployment=name, state=state, gpu_hours=hours[name, state])
         for name in shown
         for found, state in hours
         if found == name
     ]
     present = {row.state for row in rows}
-    known = [state for state in charts.GPU_STATES if state in present]
+    known = [state for state in palette.GPU_STATES if state in present]
     described = "; ".join(
         f"{name}: "
-        + ", ".join(f"{charts.state_label(row.state)} {row.gpu_hours:,.1f}" for row in rows if row.deployment == name)
+        + ", ".join(f"{palette.state_label(row.state)} {row.gpu_hours:,.1f}" for row in rows if row.deployment == name)
         for name in shown
     )
     left_out = len(totals) - len(shown)
     return Figure(
         svg=Markup(
-            charts.as_svg(
-                charts.gpu_states_chart(rows),
+            drawing.as_svg(
+                gpu_states_chart(rows),
                 chart_id="chart-gpu-states",
                 title="GPU-hours of each deployment by state",
                 description=f"GPU-hours. {described}.",
@@ -245,7 +246,7 @@ def _states_figure(month: Month, states: Sequence[Answer]) -> Figure:
         caption="GPU-hours of each deployment by state. The share of its hours is written where there is room."
         + (f" {figures.counted(left_out, 'smaller deployment')} only in the table." if left_out else ""),
         legend=tuple(
-            Legend(charts.state_label(state), charts.state_colour(state))
+            Legend(palette.state_label(state), palette.state_colour(state))
             for state in (*known, *sorted(present - set(known)))
         ),
     )
@@ -253,7 +254,7 @@ def _states_figure(month: Month, states: Sequence[Answer]) -> Figure:
 
 def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer]) -> Table:
     measures = measures_of([*states, *bills])
-    order = {state: place for place, state in enumerate((*charts.GPU_STATES, *OTHER_LINES))}
+    order = {state: place for place, state in enumerate((*palette.GPU_STATES, *OTHER_LINES))}
 
     def cells(label: str, lines: Sequence[Answer]) -> tuple[str, ...]:
         return (label, _hours_of(lines), *amounts(month, lines, measures))
@@ -273,11 +274,11 @@ def _states_table(month: Month, states: Sequence[Answer], bills: Sequence[Answer
             rows.append(
                 Row(
                     cells(
-                        LINE_KINDS[state] if is_line else charts.state_label(figures.visible(state)),
+                        LINE_KINDS[state] if is_line else palette.state_label(figures.visible(state)),
                         [line for line in own if line["state"] == state],
                     ),
                     kind="part",
-                    swatch="" if is_line else charts.state_colour(state),
+                    swatch="" if is_line else palette.state_colour(state),
                     traced=_states_traced(month, deployment, state),
                 )
             )
@@ -321,12 +322,12 @@ def _states_traced(month: Month, deployment: str | None, state: str | None) -> W
 
 # The parts of ready time, in the colour of the state that they are most like.
 _PART_COLOURS: Mapping[str, str] = {
-    USEFUL: charts.state_colour("serving"),
-    HEADROOM: charts.state_colour("starting"),
-    FAILOVER_RESERVE: charts.state_colour("starting"),
-    OVER_PROVISIONED: charts.state_colour("loaded_idle"),
-    SCALE_TO_ZERO: charts.state_colour("loaded_idle"),
-    USEFUL_OR_HEADROOM: charts.OTHER_STATE_COLOUR,
+    USEFUL: palette.state_colour("serving"),
+    HEADROOM: palette.state_colour("starting"),
+    FAILOVER_RESERVE: palette.state_colour("starting"),
+    OVER_PROVISIONED: palette.state_colour("loaded_idle"),
+    SCALE_TO_ZERO: palette.state_colour("loaded_idle"),
+    USEFUL_OR_HEADROOM: palette.OTHER_STATE_COLOUR,
 }
 
 
@@ -335,7 +336,7 @@ def _lines(month: Month) -> list[Block]:
     found = month.ask("gpu_waste")
     if not found:
         return []
-    order = {line: place for place, line in enumerate((*PARTS, *charts.GPU_STATES, *OTHER_LINES))}
+    order = {line: place for place, line in enumerate((*PARTS, *palette.GPU_STATES, *OTHER_LINES))}
     lines = sorted({line["line"] for line in found}, key=lambda line: (order.get(line, len(order)), line))
     measures, has_ends = measures_of(found), is_committed(found)
     rows = []
@@ -368,19 +369,19 @@ def _lines(month: Month) -> list[Block]:
         note=" ".join(filter(None, (cash_note(month, found), _why_in_one_piece(found)))),
     )
     steps = [
-        charts.BillLine(_line_label(line), _line_colour(line), hours)
+        BillLine(_line_label(line), _line_colour(line), hours)
         for line in lines
         if (hours := sum(one["gpu_hours"] or 0 for one in found if one["line"] == line)) > 0
     ]
     return [_waterfall(steps), table] if steps else [table]
 
 
-def _waterfall(steps: Sequence[charts.BillLine]) -> Figure:
+def _waterfall(steps: Sequence[BillLine]) -> Figure:
     described = ", ".join(f"{step.label} {step.gpu_hours:,.1f}" for step in steps)
     return Figure(
         svg=Markup(
-            charts.as_svg(
-                charts.waterfall_chart(steps),
+            drawing.as_svg(
+                waterfall_chart(steps),
                 chart_id="chart-gpu-lines",
                 title="GPU-hours of the bill, line by line",
                 description=f"GPU-hours. {described}.",
@@ -393,11 +394,11 @@ def _waterfall(steps: Sequence[charts.BillLine]) -> Figure:
 def _line_label(line: str) -> str:
     if line in PART_WORDS:
         return PART_WORDS[line]
-    return LINE_KINDS[line] if line in OTHER_LINES else charts.state_label(figures.visible(line))
+    return LINE_KINDS[line] if line in OTHER_LINES else palette.state_label(figures.visible(line))
 
 
 def _line_colour(line: str) -> str:
-    return "" if line in OTHER_LINES else _PART_COLOURS.get(line) or charts.state_colour(line)
+    return "" if line in OTHER_LINES else _PART_COLOURS.get(line) or palette.state_colour(line)
 
 
 def _hours_of(lines: Sequence[Answer]) -> str:

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from markupsafe import Markup
 
-from pipeline import charts
+from pipeline.charts import drawing, palette
+from pipeline.charts.demand import DemandDay, demand_chart
 from pipeline.explain.traced import Named
 from pipeline.formats.currency import priced
 from pipeline.reports import certainty, figures, matches
@@ -298,7 +299,7 @@ def _capacity(line: Answer) -> str:
 
 def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, number: int) -> tuple[Figure, ...]:
     days = [
-        charts.DemandDay(
+        DemandDay(
             usage_date=day["usage_date"],
             demand_tokens=_float(day["demand_tokens_per_day"]),
             breakeven_first_tokens=_float(day["breakeven_first_tokens_per_day"]),
@@ -313,16 +314,16 @@ def _demand_figure(month: Month, line: Answer, history: Sequence[Answer], *, num
     has_stable = any(day.breakeven_stable_tokens not in (None, day.breakeven_first_tokens) for day in days)
     if not has_stable:
         days = [replace(day, breakeven_stable_tokens=None) for day in days]
-    legend = [Legend("demand, trailing mean", charts.DEMAND_COLOUR)]
+    legend = [Legend("demand, trailing mean", palette.DEMAND_COLOUR)]
     if has_first:
-        legend.append(Legend("first break-even", charts.FIRST_BREAKEVEN_COLOUR))
+        legend.append(Legend("first break-even", palette.FIRST_BREAKEVEN_COLOUR))
     if has_stable:
-        legend.append(Legend("self-hosting stays cheaper", charts.STABLE_BREAKEVEN_COLOUR))
+        legend.append(Legend("self-hosting stays cheaper", palette.STABLE_BREAKEVEN_COLOUR))
     name = figures.name(line["workload"])
     found = Figure(
         svg=Markup(
-            charts.as_svg(
-                charts.demand_chart(days, first_day=month.from_date, days_count=month.days_count),
+            drawing.as_svg(
+                demand_chart(days, first_day=month.from_date, days_count=month.days_count),
                 chart_id=f"chart-workload-{number}",
                 title=f"Demand of {name} against its break-even",
                 description=(
