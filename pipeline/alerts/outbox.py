@@ -5,20 +5,29 @@ A claim that was neither confirmed nor refused is *uncertain*: Slack may have ta
 history can be read it is looked up by its metadata and adopted; where it surely is not there, the next attempt is
 claimed. Where history cannot be read, the outlet's `on_uncertain` decides. Promise: never lost silently, and at most
 one post where history can be read, as long as no worker is suspended between claim and send for longer than `GRACE`.
-
-Pictures of a case follow its post, in its thread, once: they are claimed before they are drawn and never tried again,
-so that whatever becomes of them, no message is lost or said twice for them.
 """
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
-from urllib.parse import quote
+from typing import Any, Literal
 
+from pipeline.alerts.attempts import (
+    ABSENT,
+    GRACE,
+    HELD,
+    REFUSED,
+    UNCERTAIN,
+    UPDATE_REFUSED,
+    UPDATED,
+    Attempt,
+    Attempts,
+    attempt_name,
+    last_of,
+    look_up,
+)
 from pipeline.alerts.case import (
     NOTHING_RANKED,
     AlertRow,
@@ -29,58 +38,23 @@ from pipeline.alerts.case import (
     cases_to_update,
 )
 from pipeline.alerts.finding import Finding
-from pipeline.alerts.manners import QuietHours, plan, week_of
+from pipeline.alerts.manners import QuietHours
 from pipeline.alerts.message import Message, message_for, utc_text
-from pipeline.alerts.sending import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
-from pipeline.alerts.told import (
-    ACKNOWLEDGED,
-    CLOSED,
-    DIGESTED,
-    DONE,
-    KEPT_QUIET,
-    OPENED,
-    POSTED,
-    PRINTED,
-    SNOOZED,
-    WRONG,
-    EventLike,
-    events_by_subject,
-)
+from pipeline.alerts.pictures import Pictures, no_pictures
+from pipeline.alerts.sending import Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain
+from pipeline.alerts.told import CLOSED, DONE, KEPT_QUIET, OPENED, POSTED, PRINTED, EventLike, Events
+from pipeline.alerts.week_posts import WeekPosts
 from pipeline.economics.worth_saying import NO_FLOOR, Floor
 
-REFUSED = "message.refused"
-UNCERTAIN = "message.uncertain"
-ABSENT = "message.absent"
-HELD = "message.held"
-UPDATED = "message.updated"
-UPDATE_REFUSED = "message.update_refused"
-PICTURED = "picture.posted"
-PICTURE_REFUSED = "picture.refused"
-
-# Longer than any HTTP timeout and clock difference: within it another worker may still be sending.
-GRACE = timedelta(minutes=10)
-# History is read from a little before the claim: the two clocks are not the same.
-HISTORY_MARGIN = timedelta(hours=1)
 # A webhook that drops every connection must not fill the channel, even where a repost is wished for.
 UNCERTAIN_REPOST_LIMIT = 3
 ATTEMPTS_PER_RUN = 3
-
-_TELLING = (OPENED, PRINTED, POSTED, DIGESTED)
 
 OnUncertain = Literal["hold", "repost"]
 Result = Literal[
     "posted", "adopted", "printed", "updated", "unchanged", "in_flight", "waiting", "uncertain", "held", "refused",
     "deferred",
 ]  # fmt: skip
-
-
-class Events(Protocol):
-    """The part of landing's events that the outbox needs (pipeline/landing/events.py)."""
-
-    def claim(self, *, name: str, body: Mapping[str, Any], now: datetime) -> bool: ...
-    def claimed(self, name: str) -> Mapping[str, Any] | None: ...
-    def record(self, *, kind: str, subject: str, body: Mapping[str, Any], now: datetime) -> EventLike: ...
-    def events(self, kind: str | None = None) -> Sequence[EventLike]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,38 +67,8 @@ class Outcome:
     message: Message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A case that somebody should know is not, or not surely, in the channel. `to`: an outlet's name; None is Slack."""
-
-    case_key: str
-    kind: str
-    code: str
-    detail: str
-    at: str
-    to: str | None = None
-
-    @property
-    def in_words(self) -> str:
-        return f"{self.case_key}{'' if self.to is None else f' to {self.to}'}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    number: int
-    claim: Mapping[str, Any]
-
-    @property
-    def at(self) -> datetime:
-        return datetime.fromisoformat(self.claim["claimed_at"])
-
-
 def _new_claim_id() -> str:
     return uuid.uuid4().hex
-
-
-def _no_pictures(_: Case) -> Sequence[Picture]:
-    return ()
 
 
 class Outbox:
@@ -159,9 +103,10 @@ class Outbox:
         posts_per_week: int | None = None,
         channels: Mapping[str, str] = MappingProxyType({}),
         quiet: QuietHours | None = None,
-        pictures: Callable[[Case], Sequence[Picture]] = _no_pictures,
+        pictures: Callable[[Case], Sequence[Picture]] = no_pictures,
     ) -> None:
         self._events = events
+        self._attempts = Attempts(events, clock)
         self._outlet = outlet
         self._clock = clock
         self._sleep = sleep
@@ -177,7 +122,7 @@ class Outbox:
         self._posts_per_week = posts_per_week
         self._channels = channels
         self._quiet = quiet
-        self._pictures = pictures
+        self._pictures = Pictures(events, clock, drawn=pictures, snapshot_id=snapshot_id)
         # By channel; None: of all of them.
         self._refusals: dict[str | None, Refused] = {}
 
@@ -227,31 +172,15 @@ class Outbox:
     def _post_within_the_week(self, cases: Sequence[Case], channel: str | None) -> list[Outcome]:
         if self._posts_per_week is None:
             return [self.deliver(case) for case in cases]
-        now = self._clock()
-        names = {number: _slot_name(channel, week_of(now), number) for number in range(1, self._posts_per_week + 1)}
-        claims = {number: self._events.claimed(name) for number, name in names.items()}
-        slots = {number: None if claim is None else str(claim["case_key"]) for number, claim in claims.items()}
-        digest = _digest_subject(channel)
-        key = f"{digest}#{week_of(now)}"
-        is_told = any(event.body["case_key"] == key for event in self._events.events(POSTED))
-        week = plan(cases, slots=slots, digest_key=key, is_digest_open=not is_told)
+        posts = WeekPosts(self._events, self._clock, channel=channel, posts_per_week=self._posts_per_week)
+        week = posts.planned(cases)
         outcomes = [self._wait(case, "The week's posts are used up: a run of the next week") for case in week.waiting]
-        for case in (*week.alone, *([_digest_of(week.digest, digest, week_of(now))] if week.digest else ())):
-            if self._has_slot(case, names):
+        for case in (*week.alone, *([posts.digest_of(week.digest)] if week.digest else ())):
+            if posts.has_slot(case):
                 outcomes.append(self.deliver(case))
             else:
                 outcomes.append(self._wait(case, "Another worker has taken the week's last post: a later run"))
         return outcomes
-
-    def _has_slot(self, case: Case, names: Mapping[int, str]) -> bool:
-        """Whether one of the week's posts is this case's; a free one is taken for it, by one worker of all."""
-        for name in names.values():
-            claim = self._events.claimed(name)
-            if claim is None and self._events.claim(name=name, body={"case_key": case.key}, now=self._clock()):
-                return True
-            if (claim or self._events.claimed(name) or {}).get("case_key") == case.key:
-                return True
-        return False
 
     def _wait(self, case: Case, why: str) -> Outcome:
         message = self._message(case)
@@ -276,7 +205,7 @@ class Outbox:
 
     def _follow(self, case: Case, events: Sequence[EventLike]) -> Outcome | None:
         """Edit what was posted of a case, and end it where it is over. None: nothing to say."""
-        shown = _last([event for event in events if event.body.get("case_key") == case.key], UPDATED, POSTED)
+        shown = last_of([event for event in events if event.body.get("case_key") == case.key], UPDATED, POSTED)
         if shown is not None and case.usage_date < date.fromisoformat(shown.body["usage_date"]):
             return None  # An older snapshot than the one that spoke last.
         if case.done_by and _was_edited_since_done(case.key, events):
@@ -308,73 +237,28 @@ class Outbox:
     def _message(self, case: Case) -> Message:
         return message_for(case, currency=self._currency, company=self._company, has_buttons=self._has_buttons)
 
-    def acknowledge(self, case: str, *, by: str) -> EventLike:
-        """Record that somebody took note of a subject's newest case: it is not announced (again)."""
-        return self._say(ACKNOWLEDGED, case, {"by": by})
-
-    def call_wrong(self, case: str, *, by: str, why: str) -> EventLike:
-        """Record that somebody does not believe the figure: a case of its own, until that is done."""
-        return self._say(WRONG, case, {"by": by, "why": why, "said_at": utc_text(self._clock())})
-
-    def done(self, case: str, *, by: str) -> EventLike:
-        """Record that what it recommends was carried out: it is over, and from now on what it saves is measured."""
-        return self._say(DONE, case, {"by": by, "done_at": utc_text(self._clock())})
-
-    def _say(self, kind: str, case: str, body: Mapping[str, Any]) -> EventLike:
-        newest = self._newest_of(case)
-        names = ("case_key", "ordinal", "state", "previous_state", "usage_date")
-        facts = {name: newest.body[name] for name in names}
-        facts |= {name: newest.body.get(name) for name in ("saving_rc_per_month", "pool", "team")}
-        return self._events.record(kind=kind, subject=newest.subject, body={**facts, **body}, now=self._clock())
-
-    def _newest_of(self, case: str) -> EventLike:
-        """What was told last of a subject, by its name or its case's."""
-        by_subject = events_by_subject(self._events.events())
-        subject = _subject_of(case, by_subject)
-        newest: EventLike | None = None
-        for event in by_subject.get(subject, ()):
-            if event.kind in _TELLING:
-                newest = event if newest is None or event.body["ordinal"] >= newest.body["ordinal"] else newest
-        if newest is None:
-            told = [name for name, of_one in by_subject.items() if any(event.kind in _TELLING for event in of_one)]
-            raise AlertError(
-                f"There is no case {case!r}: no message about it was posted or printed yet. "
-                f"Cases: {', '.join(sorted(told)) or 'none'}."
-            )
-        return newest
-
-    def snooze(self, subject: str, *, until: datetime, by: str) -> EventLike:
-        """Keep quiet about the subject until then. What still differs after that is announced."""
-        if until.tzinfo is None:
-            raise AlertError(f"Snooze until {until.isoformat()} has no time zone. Give one, for instance +00:00.")
-        if until <= self._clock():
-            raise AlertError(f"Snooze until {utc_text(until)} keeps nothing quiet: it is over. Name a later moment.")
-        subject = self._newest_of(subject).subject
-        body = {"until": utc_text(until), "by": by}
-        return self._events.record(kind=SNOOZED, subject=subject, body=body, now=self._clock())
-
     # One step of the protocol
 
     def _step(self, case: Case, message: Message, outlet: Outlet) -> tuple[Outcome, int | None]:
         """The outcome, and how long to wait for another try in this run (None: no other try)."""
         now = self._clock()
-        if self._events.claimed(_attempt_name(case.key, 1)) is None:
+        if self._events.claimed(attempt_name(case.key, 1)) is None:
             # Recorded before the claim, so that a worker killed right after it leaves a trace to follow.
             self._events.record(kind=OPENED, subject=case.subject, body=self._facts(case, message), now=now)
             return self._send(case, message, outlet, number=1)
-        journal = self._journal(case.key)
-        if _last(journal, POSTED) is not None:
+        journal = self._attempts.journal(case.key)
+        if last_of(journal, POSTED) is not None:
             return _outcome(message, "unchanged", "Posted before."), None
-        attempt = self._newest_attempt(case.key, journal)
+        attempt = self._attempts.newest(case.key, journal)
         if attempt is None:
             return _outcome(message, "in_flight", "Another worker is sending it."), None
-        verdict = _last(journal, REFUSED, ABSENT, attempt=attempt.number)
+        verdict = last_of(journal, REFUSED, ABSENT, attempt=attempt.number)
         if verdict is not None:
             not_before = verdict.body.get("not_before")
             if not_before is not None and now < datetime.fromisoformat(not_before):
                 return _outcome(message, "waiting", f"The other side asked to wait until {not_before}."), None
             return self._send(case, message, outlet, number=attempt.number + 1)
-        gave_up = _last(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
+        gave_up = last_of(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
         is_old = now - attempt.at >= GRACE
         if not gave_up and not is_old:
             return _outcome(message, "in_flight", "Another worker is sending it."), None
@@ -386,19 +270,21 @@ class Outbox:
         message: Message,
         outlet: Outlet,
         *,
-        attempt: _Attempt,
+        attempt: Attempt,
         journal: Sequence[EventLike],
         is_old: bool,
     ) -> tuple[Outcome, int | None]:
-        found = _look_up(outlet, attempt)
+        found = look_up(outlet, attempt)
         if isinstance(found, Found):
-            self._confirm(case.subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted")
-            shown = self._show(case, outlet, channel=found.channel, timestamp=found.timestamp)
+            self._attempts.confirm(
+                case.subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted"
+            )
+            shown = self._pictures.show(case, outlet, channel=found.channel, timestamp=found.timestamp)
             return _outcome(message, "adopted", f"Slack had taken it: found in the channel's history.{shown}"), None
         if isinstance(found, NotFound):
             if not is_old:
                 return _outcome(message, "uncertain", "Not in the channel's history yet; looked up again later."), None
-            self._note(ABSENT, case.subject, attempt, {"detail": "Not in the channel's history."})
+            self._attempts.note(ABSENT, case.subject, attempt, {"detail": "Not in the channel's history."})
             return self._send(case, message, outlet, number=attempt.number + 1)
         if found.is_passing:
             return _outcome(message, "uncertain", found.detail), None
@@ -406,15 +292,17 @@ class Outbox:
         if self._on_uncertain == "repost" and uncertain_count < UNCERTAIN_REPOST_LIMIT:
             if not is_old:
                 return _outcome(message, "uncertain", f"{found.detail} It is sent again after {GRACE}."), None
-            if _last(journal, UNCERTAIN, attempt=attempt.number) is None:
-                self._note(UNCERTAIN, case.subject, attempt, {"code": "no_confirm", "detail": "The worker stopped."})
+            if last_of(journal, UNCERTAIN, attempt=attempt.number) is None:
+                self._attempts.note(
+                    UNCERTAIN, case.subject, attempt, {"code": "no_confirm", "detail": "The worker stopped."}
+                )
             return self._send(case, message, outlet, number=attempt.number + 1)
         setting = "slack.on_uncertain: repost"
         if not outlet.kind.startswith("slack"):
             setting = "on_uncertain: repost on that outlet of breakeven.yaml"
         detail = f"{found.detail} Look there. If it did not arrive, set {setting} and run again."
-        if _last(journal, HELD, attempt=attempt.number) is None:
-            self._note(HELD, case.subject, attempt, {"code": found.code, "detail": detail})
+        if last_of(journal, HELD, attempt=attempt.number) is None:
+            self._attempts.note(HELD, case.subject, attempt, {"code": found.code, "detail": detail})
         return _outcome(message, "held", detail), None
 
     def _send(self, case: Case, message: Message, outlet: Outlet, *, number: int) -> tuple[Outcome, int | None]:
@@ -427,69 +315,49 @@ class Outbox:
             "outlet": outlet.kind,
             "channel": self._channel_of(case, outlet),
         }
-        if not self._events.claim(name=_attempt_name(case.key, number), body=claim, now=now):
+        if not self._events.claim(name=attempt_name(case.key, number), body=claim, now=now):
             return _outcome(message, "in_flight", "Another worker is sending it."), None
-        attempt = _Attempt(number=number, claim=claim)
+        attempt = Attempt(number=number, claim=claim)
         if self._clock() - now >= GRACE / 2:
             detail = "This worker was suspended after its claim and did not send."
-            self._note(REFUSED, case.subject, attempt, {"code": "suspended", "detail": detail})
+            self._attempts.note(REFUSED, case.subject, attempt, {"code": "suspended", "detail": detail})
             return _outcome(message, "refused", detail), 0
         answer = outlet.post(message=message, claim_id=claim["claim_id"], channel=claim["channel"])
         if isinstance(answer, Posted):
-            self._confirm(case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted")
-            shown = self._show(case, outlet, channel=answer.channel, timestamp=answer.timestamp)
+            self._attempts.confirm(
+                case.subject, attempt, channel=answer.channel, timestamp=answer.timestamp, how="posted"
+            )
+            shown = self._pictures.show(case, outlet, channel=answer.channel, timestamp=answer.timestamp)
             return _outcome(message, "posted", f"Posted.{shown} {answer.detail}".rstrip()), None
         if isinstance(answer, Uncertain):
-            self._note(UNCERTAIN, case.subject, attempt, {"code": answer.code, "detail": answer.detail})
-            journal = self._journal(case.key)
+            self._attempts.note(UNCERTAIN, case.subject, attempt, {"code": answer.code, "detail": answer.detail})
+            journal = self._attempts.journal(case.key)
             return self._reconcile(case, message, outlet, attempt=attempt, journal=journal, is_old=False)
         body: dict[str, Any] = {"code": answer.code, "detail": answer.detail}
         wait_seconds = answer.retry_after_seconds
         if wait_seconds is not None:
             body["not_before"] = utc_text(self._clock() + timedelta(seconds=wait_seconds))
-        self._note(REFUSED, case.subject, attempt, body)
+        self._attempts.note(REFUSED, case.subject, attempt, body)
         if answer.is_channel_wide:
             self._refusals[claim["channel"]] = answer
         elif answer.is_outlet_wide or (wait_seconds is not None and wait_seconds > self._wait_left):
             self._refusals[None] = answer
         return _outcome(message, "refused", answer.detail), wait_seconds
 
-    def _show(self, case: Case, outlet: Outlet, *, channel: str | None, timestamp: str | None) -> str:
-        """Put a posted case's pictures into its thread, once for all runs; says what became of them."""
-        if not outlet.can_show_pictures or channel is None or timestamp is None:
-            return ""
-        now, facts = self._clock(), {"case_key": case.key, "channel": channel, "timestamp": timestamp}
-        if not self._events.claim(name=f"slack.{_name_of(case.key)}.pictures", body=facts, now=now):
-            return ""
-        try:
-            pictures = self._pictures(case)
-            if not pictures:
-                return ""
-            answer = outlet.show(pictures=pictures, channel=channel, timestamp=timestamp)
-        except AlertError as error:
-            answer = Refused(code="not_drawn", detail=str(error))
-        if isinstance(answer, Posted):
-            said = {"pictures": [picture.name for picture in pictures], "snapshot_id": self._snapshot_id}
-            self._events.record(kind=PICTURED, subject=case.subject, body={**facts, **said}, now=self._clock())
-            return " Its pictures are in its thread."
-        body = {**facts, "code": answer.code, "detail": answer.detail}
-        self._events.record(kind=PICTURE_REFUSED, subject=case.subject, body=body, now=self._clock())
-        return f" Without its pictures: {answer.detail}"
-
     def _update(self, case: Case, outlet: Outlet, events: Sequence[EventLike]) -> Outcome | None:
         """Edit the case's post where its text moved on. None: nothing to say."""
         journal = [event for event in events if event.body.get("case_key") == case.key]
-        posted = _last(journal, POSTED)
+        posted = last_of(journal, POSTED)
         if posted is None or posted.body["timestamp"] is None or posted.body["outlet"] != outlet.kind:
             return None
         message = self._message(case)
-        shown = _last(journal, UPDATED) or posted
+        shown = last_of(journal, UPDATED) or posted
         if shown.body["text_hash"] == message.text_hash:
             return None
         known = self._refusal_of(posted.body["channel"])
         if known is not None:
             return _outcome(message, "deferred", f"Not edited: {known.detail}")
-        refusal = _last(journal, UPDATE_REFUSED)
+        refusal = last_of(journal, UPDATE_REFUSED)
         if refusal is not None and refusal.body["is_final"]:
             return None
         channel, timestamp = posted.body["channel"], posted.body["timestamp"]
@@ -509,7 +377,7 @@ class Outbox:
         return _outcome(message, "refused", answer.detail)
 
     def _print(self, case: Case, message: Message) -> Outcome:
-        printed = [event.body for event in self._journal(case.key) if event.kind == PRINTED]
+        printed = [event.body for event in self._attempts.journal(case.key) if event.kind == PRINTED]
         # Figures move every day; who reads them each morning is told again when something else is to be done.
         last = printed[-1] if printed else {}
         if last.get("gist") != case.gist and last.get("text_hash") != message.text_hash:
@@ -531,31 +399,22 @@ class Outbox:
             if case_key in posted:
                 continue
             journal = [event for event in events if event.body.get("case_key") == case_key]
-            attempt = self._newest_attempt(case_key, journal)
+            attempt = self._attempts.newest(case_key, journal)
             if attempt is None:
                 continue
-            if _last(journal, REFUSED, ABSENT, attempt=attempt.number) is not None:
+            if last_of(journal, REFUSED, ABSENT, attempt=attempt.number) is not None:
                 continue
-            gave_up = _last(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
+            gave_up = last_of(journal, UNCERTAIN, HELD, attempt=attempt.number) is not None
             is_old = self._clock() - attempt.at >= GRACE
             if not gave_up and not is_old:
                 continue
-            found = _look_up(outlet, attempt)
+            found = look_up(outlet, attempt)
             if isinstance(found, Found):
-                self._confirm(subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted")
+                self._attempts.confirm(
+                    subject, attempt, channel=found.channel, timestamp=found.timestamp, how="adopted"
+                )
             elif isinstance(found, NotFound) and is_old:
-                self._note(ABSENT, subject, attempt, {"detail": "Not in the channel's history."})
-
-    def _newest_attempt(self, case_key: str, journal: Sequence[EventLike]) -> _Attempt | None:
-        newest: _Attempt | None = None
-        number = max((event.body["attempt"] for event in journal if "attempt" in event.body), default=1)
-        while (claim := self._events.claimed(_attempt_name(case_key, number))) is not None:
-            newest = _Attempt(number=number, claim=claim)
-            number += 1
-        return newest
-
-    def _journal(self, case_key: str) -> list[EventLike]:
-        return [event for event in self._events.events() if event.body.get("case_key") == case_key]
+                self._attempts.note(ABSENT, subject, attempt, {"detail": "Not in the channel's history."})
 
     def _facts(self, case: Case, message: Message) -> dict[str, Any]:
         """What every event of a sending says of it; of a digest also what it says of each case."""
@@ -574,53 +433,6 @@ class Outbox:
             "snapshot_id": self._snapshot_id,
         }
 
-    def _confirm(
-        self, subject: str, attempt: _Attempt, *, channel: str | None, timestamp: str | None, how: str
-    ) -> None:
-        body = {**attempt.claim, "channel": channel, "timestamp": timestamp, "how": how}
-        self._events.record(kind=POSTED, subject=subject, body=body, now=self._clock())
-
-    def _note(self, kind: str, subject: str, attempt: _Attempt, body: Mapping[str, Any]) -> None:
-        facts = {"case_key": attempt.claim["case_key"], "attempt": attempt.number}
-        self._events.record(kind=kind, subject=subject, body={**facts, **body}, now=self._clock())
-
-
-def open_problems(events: Sequence[EventLike]) -> list[Problem]:
-    """What `breakeven status` shows: cases refused, uncertain or held, and posts that could not be edited."""
-    posted = {_where(event) for event in events if event.kind == POSTED}
-    settled = {event.body["case_key"] for event in events if event.kind == ACKNOWLEDGED}
-    problems: dict[tuple[str, str], Problem] = {}
-    for event in events:
-        case_key = event.body.get("case_key")
-        if case_key is None:
-            continue
-        key = _where(event)
-        is_send = event.kind in (REFUSED, UNCERTAIN, HELD) and key not in posted and case_key not in settled
-        if is_send or event.kind == UPDATE_REFUSED:
-            at = getattr(event, "at", None)
-            problems[key] = Problem(
-                case_key=case_key,
-                to=event.body.get("to"),
-                kind=event.kind,
-                code=event.body.get("code", ""),
-                detail=event.body.get("detail", ""),
-                at=at.astimezone(UTC).isoformat() if isinstance(at, datetime) else "",
-            )
-        elif event.kind == UPDATED or (event.kind == ABSENT and key not in posted):
-            problems.pop(key, None)
-    return [problem for _, problem in sorted(problems.items())]
-
-
-def _where(event: EventLike) -> tuple[str, str]:
-    """A case, and the outlet that it is told to: "" is Slack."""
-    return event.body["case_key"], event.body.get("to") or ""
-
-
-def _subject_of(case: str, by_subject: Mapping[str, Sequence[EventLike]]) -> str:
-    """The subject that a person means by its name, or by the name of one of its cases (`...#2`)."""
-    without = case.rpartition("#")[0]
-    return without if case not in by_subject and without in by_subject else case
-
 
 def _was_edited_since_done(case_key: str, events: Sequence[EventLike]) -> bool:
     """Whether the post says that it is done: then its figures stay as they were."""
@@ -628,51 +440,6 @@ def _was_edited_since_done(case_key: str, events: Sequence[EventLike]) -> bool:
         if event.body.get("case_key") == case_key and event.kind in (DONE, UPDATED):
             return event.kind == UPDATED
     return False
-
-
-def _digest_subject(channel: str | None) -> str:
-    return f"digest:{channel or 'webhook'}"
-
-
-def _digest_of(cases: Sequence[Case], subject: str, week: int) -> Case:
-    """Several cases as one, of the week."""
-    day = max(case.usage_date for case in cases)
-    about = Finding.of_several(subject=subject, usage_date=day, team=cases[0].team)
-    return Case(subject=subject, ordinal=week, state="told", previous_state=None, about=about, holds=tuple(cases))
-
-
-def _slot_name(channel: str | None, week: int, number: int) -> str:
-    return f"slack.{_name_of(channel or 'webhook')}.week.{week}.{number}"
-
-
-def _attempt_name(case_key: str, number: int) -> str:
-    return f"slack.{_name_of(case_key)}.attempt.{number}"
-
-
-def _name_of(case_key: str) -> str:
-    """The case key as a name without separators, whatever the workload is called."""
-    name = quote(case_key, safe="")
-    return name if len(name) <= 150 else hashlib.sha256(case_key.encode()).hexdigest()
-
-
-def _look_up(outlet: Outlet, attempt: _Attempt) -> Found | NotFound | Unreadable:
-    # A message that went through a webhook carries no metadata: not finding it would prove nothing.
-    if outlet.can_read_history and attempt.claim["outlet"] != outlet.kind:
-        detail = "The message may or may not have been taken: it went another way, of which no history can be read."
-        return Unreadable(code="no_history", detail=detail, is_passing=False)
-    return outlet.find(
-        case_key=attempt.claim["case_key"],
-        claim_id=attempt.claim["claim_id"],
-        channel=attempt.claim["channel"],
-        oldest=attempt.at - HISTORY_MARGIN,
-    )
-
-
-def _last(events: Sequence[EventLike], *kinds: str, attempt: int | None = None) -> EventLike | None:
-    for event in reversed(events):
-        if event.kind in kinds and (attempt is None or event.body.get("attempt") == attempt):
-            return event
-    return None
 
 
 def _outcome(message: Message, result: Result, detail: str) -> Outcome:

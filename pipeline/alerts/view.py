@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pipeline.alerts.outbox import Events
-from pipeline.alerts.told import ACKNOWLEDGED, DONE, SNOOZED, WRONG, EventLike
+from pipeline.alerts.told import ACKNOWLEDGED, DONE, SNOOZED, WRONG, EventLike, Events
 
 _SAID_BY_PEOPLE = frozenset({ACKNOWLEDGED, DONE, SNOOZED, WRONG})
 

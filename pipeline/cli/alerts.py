@@ -22,7 +22,7 @@ from pipeline.alerts.slack import app_token_of, outlet_from_config
 from pipeline.alerts.slack import listen as listen_to_slack
 from pipeline.alerts.told import Standing, standing
 from pipeline.cli.cases import print_cases
-from pipeline.cli.events import ack, done, outbox_of, snooze, who, wrong
+from pipeline.cli.events import ack, answers_of, done, snooze, who, wrong
 from pipeline.cli.options import console, emit, format_option, open_project, print_table, project_option, snapshot_for
 from pipeline.decisions.graph import config_of
 from pipeline.errors import BreakevenError
@@ -140,16 +140,16 @@ def listen(folder: Path | None) -> None:
 
 def apply_pressed(project: Project, one: Pressed) -> str:
     """Land what a button says, and what became of it in a sentence."""
-    outbox = outbox_of(project)
+    answers = answers_of(project)
     try:
         if one.verb == SNOOZE and one.until is not None:
-            outbox.snooze(one.case_key, until=one.until, by=one.by)
+            answers.snooze(one.case_key, until=one.until, by=one.by)
         elif one.verb == WRONG:
-            outbox.call_wrong(one.case_key, by=one.by, why=one.why or "pressed in Slack; ask what it should be")
+            answers.call_wrong(one.case_key, by=one.by, why=one.why or "pressed in Slack; ask what it should be")
         elif one.verb == DONE:
-            outbox.done(one.case_key, by=one.by)
+            answers.done(one.case_key, by=one.by)
         else:
-            outbox.acknowledge(one.case_key, by=one.by)
+            answers.acknowledge(one.case_key, by=one.by)
     except AlertError as error:
         return f"{one.verb} of {one.case_key} by {one.by}: {error}"
     return f"{one.verb} of {one.case_key} by {one.by}: landed."

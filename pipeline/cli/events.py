@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import polars as pl
 
-from pipeline.alerts.outbox import Outbox
+from pipeline.alerts.answers import Answers
 from pipeline.build.landed_tables import ACCEPT_EVENT
 from pipeline.cli.options import console, emit, format_option, open_project, project_option
 from pipeline.decisions.quarantine import DISMISS_EVENT, QuarantineEntry, quarantine_history, quarantine_list
@@ -98,7 +98,7 @@ def ack(folder: Path | None, case: str) -> None:
     Example:
       breakeven ack workload:support-chat
     """
-    outbox_of(open_project(folder)).acknowledge(case, by=who())
+    answers_of(open_project(folder)).acknowledge(case, by=who())
     console().print(printable(f"Acknowledged: {case}."), markup=False)
 
 
@@ -115,7 +115,7 @@ def wrong(folder: Path | None, case: str, why: str) -> None:
     Example:
       breakeven alerts wrong workload:support-chat --why "half of this traffic moved on the 3rd"
     """
-    outbox_of(open_project(folder)).call_wrong(case, by=who(), why=why)
+    answers_of(open_project(folder)).call_wrong(case, by=who(), why=why)
     console().print(printable(f"Called wrong: {case}. The next run asks for a comparison."), markup=False)
 
 
@@ -131,7 +131,7 @@ def done(folder: Path | None, case: str) -> None:
     Example:
       breakeven alerts done workload:support-chat
     """
-    outbox_of(open_project(folder)).done(case, by=who())
+    answers_of(open_project(folder)).done(case, by=who())
     said = f"Done: {case}. The report says what it saves once a week of it is settled."
     console().print(printable(said), markup=False)
 
@@ -157,20 +157,13 @@ def snooze(folder: Path | None, subject: str, days: int | None, until: str | Non
         raise click.BadParameter(
             f"{until!r} is not an instant with a time zone. Write it like 2026-12-01T08:00Z."
         ) from error
-    outbox_of(open_project(folder)).snooze(subject, until=moment, by=who())
+    answers_of(open_project(folder)).snooze(subject, until=moment, by=who())
     console().print(printable(f"Snoozed: {subject} until {moment:%Y-%m-%d %H:%M} UTC."), markup=False)
 
 
-def outbox_of(project: Project) -> Outbox:
-    """What people say of cases goes through the outbox, which knows what was told; it sends nothing by this."""
-    return Outbox(
-        events=project.landing,
-        outlet=None,
-        clock=lambda: datetime.now(UTC),
-        sleep=lambda seconds: None,
-        company=project.config.company,
-        currency=project.config.reporting_currency,
-    )
+def answers_of(project: Project) -> Answers:
+    """Where what people say of the project's cases is recorded."""
+    return Answers(project.landing, lambda: datetime.now(UTC))
 
 
 def who() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import duckdb
 
-from pipeline.alerts.outbox import open_problems
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.told import standing
 from pipeline.build.closing_tables import closing_of
 from pipeline.cli.bridge import print_bridge

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.alerts.outbox import open_problems
 from pipeline.alerts.outlets import outlets_set
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import outlet_from_config

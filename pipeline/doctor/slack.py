@@ -5,8 +5,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pipeline.alerts.outbox import open_problems
 from pipeline.alerts.outlets import outlet_of
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alerts.anomaly_findings import anomaly_findings
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.case import Case
 from pipeline.alerts.findings import ended_findings
 from pipeline.alerts.message import message_for
@@ -18,7 +19,7 @@ from pipeline.economics.worth_saying import Floor
 from .fake_slack import error_in
 from .rows import DAY, NOW
 from .test_findings import HOSTILE, announce
-from .test_outbox import bot, outbox, results
+from .test_outbox import bot, results
 
 FLOOR = Floor(absolute=Decimal(100), share=Decimal("0.05"))
 
@@ -113,7 +114,7 @@ def test_what_was_done_about_is_told_again_by_an_unusual_day_after_it_alone(slac
     rise = row(0, "400")
     assert told(0, rise) == ["posted"]
     clock.now = NOW + timedelta(hours=3)
-    outbox(events, None, clock).done(KEY, by="ana")
+    Answers(events, clock).done(KEY, by="ana")
     on_that_day = row(-1, "300")  # NOW is the day after DAY
     assert told(1, rise) == ["updated"]
     assert told(2, rise, on_that_day) == []

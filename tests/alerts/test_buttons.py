@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import config
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.buttons import Pressed, answered, buttons_of, form_asked, pressed
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.slack import app_token_of, listen
 
 from .fake_slack import FakeSlack, error_in, serving
 from .fake_socket import serving_socket
-from .test_outbox import SUBJECT, announce, bot, outbox, results
+from .test_outbox import SUBJECT, announce, bot, results
 
 CASE = f"{SUBJECT}#1"
 BLOCK = buttons_of(CASE)
@@ -49,7 +50,7 @@ def test_a_post_has_no_buttons_where_nobody_listens_and_none_once_it_is_done(sla
     assert "actions" not in [one["type"] for one in slack.messages[0]["blocks"]]
     assert results(announce(events, bot(slack), clock, has_buttons=True)) == ["updated"]
     assert "actions" in [one["type"] for one in slack.messages[0]["blocks"]]
-    outbox(events, None, clock).done(SUBJECT, by="ana")
+    Answers(events, clock).done(SUBJECT, by="ana")
     announce(events, bot(slack), clock, has_buttons=True)
     assert "actions" not in [one["type"] for one in slack.messages[0]["blocks"]]
 

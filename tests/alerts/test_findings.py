@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alerts.anomaly_findings import anomaly_findings
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.case import Case
 from pipeline.alerts.findings import (
     budget_findings,
@@ -388,7 +389,7 @@ def test_what_is_declared_no_more_is_ended_and_what_only_is_silent_is_not(slack,
 
 def test_what_is_about_to_run_out_is_told_though_its_low_balance_was_snoozed(slack, events, clock):
     announce(events, bot(slack), clock, runway(12))
-    outbox(events, None, clock).snooze("runway:openrouter/router/USD", until=clock() + timedelta(days=30), by="ana")
+    Answers(events, clock).snooze("runway:openrouter/router/USD", until=clock() + timedelta(days=30), by="ana")
     assert "posted" not in results(announce(events, bot(slack), clock, runway(11, 1)))
     assert results(announce(events, bot(slack), clock, runway(3, 9))) == ["posted"]
     assert "posted" not in results(announce(events, bot(slack), clock, runway(2, 10)))
@@ -398,7 +399,7 @@ def test_what_was_done_is_not_asked_for_again_by_a_balance_from_before(slack, ev
     """The newest known balance is of the day before: the next run cannot know that somebody topped it up."""
     announce(events, bot(slack), clock, runway(2))
     clock.pass_time(hours=2)
-    outbox(events, None, clock).done("runway:openrouter/router/USD", by="ana")
+    Answers(events, clock).done("runway:openrouter/router/USD", by="ana")
     assert results(announce(events, bot(slack), clock, runway(2))) == ["updated"]
     clock.pass_time(days=1)
     assert results(announce(events, bot(slack), clock, runway(2, 1))) == ["posted"]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import config
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.manners import DIGEST_LIMIT, QuietHours, week_of
-from pipeline.alerts.outbox import open_problems
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import Found, Posted, Uncertain
 from pipeline.doctor.slack import slack_findings
 from pipeline.landing.landing import Contents
@@ -73,7 +74,7 @@ def test_more_cases_than_posts_are_one_post_and_a_digest_of_the_rest(slack, even
 
 def test_a_case_told_by_a_digest_can_be_acknowledged_and_its_next_state_is_a_next_case(slack, events, clock):
     announce(events, bot(slack), clock, rows("a", "b", "c"))
-    outbox(events, bot(slack), clock).acknowledge("workload:c", by="ana")
+    Answers(events, clock).acknowledge("workload:c", by="ana")
     clock.pass_time(days=7)
     back = rows("c", day=DAY + timedelta(days=7), state="below")
     assert [one.case_key for one in announce(events, bot(slack), clock, back)] == ["workload:c#2"]

@@ -9,8 +9,12 @@ from datetime import timedelta
 import pytest
 
 from pipeline import config
-from pipeline.alerts import outbox as outbox_module
-from pipeline.alerts.outbox import GRACE, Outbox, open_problems
+from pipeline.alerts.answers import Answers
+from pipeline.alerts.attempts import GRACE
+from pipeline.alerts.case import Case
+from pipeline.alerts.message import message_for
+from pipeline.alerts.outbox import Outbox
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError, Picture, Uncertain
 from pipeline.alerts.slack import SlackOutlet, WebhookOutlet, outlet_from_config
 
@@ -144,7 +148,7 @@ def test_rebuild_from_events_sends_nothing_and_keeps_the_acknowledgement(slack, 
     """B27: no restart amnesia."""
     folder = tmp_path / "events"
     announce(FolderEvents(folder), bot(slack), clock)
-    outbox(FolderEvents(folder), bot(slack), clock).acknowledge(SUBJECT, by="ana")
+    Answers(FolderEvents(folder), clock).acknowledge(SUBJECT, by="ana")
     announce(FolderEvents(folder), bot(slack), clock)
     assert "acknowledged by ana" in slack.messages[0]["blocks"][-1]["elements"][0]["text"]
     sent = list(slack.requests)
@@ -583,7 +587,7 @@ def test_printed_message_is_posted_once_a_token_is_there(slack, events, clock):
 
 def test_acknowledged_print_is_not_posted_later(slack, events, clock):
     announce(events, None, clock)
-    outbox(events, None, clock).acknowledge(SUBJECT, by="ana")
+    Answers(events, clock).acknowledge(SUBJECT, by="ana")
     assert announce(events, bot(slack), clock) == []
     assert slack.requests == []
 
@@ -593,12 +597,12 @@ def test_acknowledged_print_is_not_posted_later(slack, events, clock):
 
 def test_nothing_said_cannot_be_acknowledged(events, clock):
     with pytest.raises(AlertError, match="There is no case 'workload:nobody'"):
-        outbox(events, None, clock).acknowledge("workload:nobody", by="ana")
+        Answers(events, clock).acknowledge("workload:nobody", by="ana")
 
 
 def test_snoozed_subject_is_quiet_until_then_and_speaks_after(slack, events, clock):
     announce(events, None, clock)
-    outbox(events, None, clock).snooze(SUBJECT, until=NOW + timedelta(days=7), by="ana")
+    Answers(events, clock).snooze(SUBJECT, until=NOW + timedelta(days=7), by="ana")
     assert announce(events, bot(slack), clock) == []
     clock.pass_time(days=6)
     assert announce(events, bot(slack), clock) == []
@@ -608,13 +612,13 @@ def test_snoozed_subject_is_quiet_until_then_and_speaks_after(slack, events, clo
 
 def test_snooze_without_a_time_zone_is_refused(events, clock):
     with pytest.raises(AlertError, match="time zone"):
-        outbox(events, None, clock).snooze(SUBJECT, until=NOW.replace(tzinfo=None), by="ana")
+        Answers(events, clock).snooze(SUBJECT, until=NOW.replace(tzinfo=None), by="ana")
 
 
 def test_snooze_until_what_is_over_is_refused_and_lands_nothing(events, clock):
     """A day that is chosen in Slack is its first moment: today's is over."""
     with pytest.raises(AlertError, match="Name a later moment"):
-        outbox(events, None, clock).snooze(SUBJECT, until=NOW.replace(hour=0), by="ana")
+        Answers(events, clock).snooze(SUBJECT, until=NOW.replace(hour=0), by="ana")
     assert events.events() == []
 
 
@@ -622,7 +626,7 @@ def test_a_snooze_of_what_nobody_was_told_is_refused_and_lands_nothing(slack, ev
     announce(events, bot(slack), clock)
     known = events.events()
     with pytest.raises(AlertError, match=r"There is no case 'workload:suport-chat'.* Cases: workload:support-chat\."):
-        outbox(events, None, clock).snooze("workload:suport-chat", until=NOW + timedelta(days=7), by="ana")
+        Answers(events, clock).snooze("workload:suport-chat", until=NOW + timedelta(days=7), by="ana")
     assert events.events() == known
 
 
@@ -725,5 +729,5 @@ def test_outlet_that_answers_ok_without_a_timestamp_is_uncertain(slack, events, 
 
 
 def _message():
-    case = outbox_module.Case(subject=SUBJECT, ordinal=1, state="above", previous_state="below", about=verdict())
-    return outbox_module.message_for(case, currency="USD", company="Acme")
+    case = Case(subject=SUBJECT, ordinal=1, state="above", previous_state="below", about=verdict())
+    return message_for(case, currency="USD", company="Acme")

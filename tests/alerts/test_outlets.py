@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.alerts.answers import Answers
+from pipeline.alerts.attempts import GRACE
 from pipeline.alerts.case import Case
 from pipeline.alerts.finding import Finding
 from pipeline.alerts.message import message_for
-from pipeline.alerts.outbox import GRACE, open_problems
 from pipeline.alerts.outlets import (
     DiscordOutlet,
     JsonOutlet,
@@ -23,6 +24,7 @@ from pipeline.alerts.outlets import (
     discord_text,
     outlet_of,
 )
+from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.text import utf16_units
 from pipeline.alerts.view import OutletEvents
@@ -204,7 +206,7 @@ def test_each_outlet_is_told_each_case_once_by_itself_and_what_people_say_holds_
         assert open_problems(events.events()) == []
         assert run() == {None: [], "finance": [], "ops": []}
         assert (len(slack.messages), len(hook.messages)) == (1, 2)
-        outbox(events, None, clock).snooze(SUBJECT, until=clock() + timedelta(days=3), by="ana")
+        Answers(events, clock).snooze(SUBJECT, until=clock() + timedelta(days=3), by="ana")
         below = {"verdicts": [verdict(usage_date=DAY + timedelta(days=1))],
                  "alerts": [alert(usage_date=DAY + timedelta(days=1), state="below")]}  # fmt: skip
         assert run(**below) == {None: [], "finance": [], "ops": []}
@@ -333,7 +335,7 @@ def test_what_somebody_took_note_of_is_no_message_that_may_not_have_arrived(hook
     hook.answers = [Answer(404)]
     announce(events, outlet(hook), clock)
     assert len(open_problems(events.events())) == 1
-    outbox(events, None, clock).acknowledge(SUBJECT, by="ana")
+    Answers(events, clock).acknowledge(SUBJECT, by="ana")
     assert open_problems(events.events()) == []
 
 

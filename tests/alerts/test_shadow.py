@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts import outbox as outbox_module
 from pipeline.alerts.rehearsal import rehearse
+from pipeline.alerts.sending import Posted
 from pipeline.alerts.shadow import DISABLED, ENABLED, speaking
 
 from .fake_events import MemoryEvents
@@ -86,10 +86,10 @@ def test_the_posts_are_those_that_a_run_a_day_makes(states):
 
         def post(self, *, message, claim_id, channel=None):
             live.append(message.plain)
-            return outbox_module.Posted(channel="C0", timestamp=str(len(live)))
+            return Posted(channel="C0", timestamp=str(len(live)))
 
         def update(self, **_):
-            return outbox_module.Posted(channel="C0", timestamp="1")
+            return Posted(channel="C0", timestamp="1")
 
     for number in range(1, len(states)):
         days = [DAY + timedelta(days=offset - 1) for offset in range(number + 1)]

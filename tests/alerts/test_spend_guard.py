@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.spend_guard import guard_findings
 from pipeline.alerts.told import standing
 from pipeline.config_file import parse_config
@@ -23,7 +24,7 @@ from pipeline.reports.questions import Questions
 
 from .rows import NOW
 from .test_findings import announce
-from .test_outbox import bot, outbox, results
+from .test_outbox import bot, results
 
 HOUR = datetime(2026, 1, 9, 7, tzinfo=UTC).replace(tzinfo=None)
 MULTIPLE, FLOOR = Fraction(3), Fraction(50)
@@ -132,7 +133,7 @@ def test_it_is_told_once_in_quiet_hours_too_and_corrected_when_it_is_billed(slac
 def test_acknowledged_it_is_quiet_until_it_is_billed(slack, events, clock):
     rows = [*weeks(20), hour(HOUR, 300)]
     announce(events, bot(slack), clock, of(rows))
-    outbox(events, None, clock).acknowledge(SUBJECT, by="ana")
+    Answers(events, clock).acknowledge(SUBJECT, by="ana")
     clock.now = NOW + timedelta(hours=3)
     assert "posted" not in results(announce(events, bot(slack), clock, of(rows, (), events.events())))
 
@@ -144,7 +145,7 @@ def test_what_somebody_said_is_done_is_told_again_by_hours_that_began_later_alon
     clock.now = HOUR.replace(tzinfo=UTC) + timedelta(minutes=70)
     rows = [*weeks(20), hour(HOUR, 300)]
     assert run(rows) == ["posted"]
-    outbox(events, None, clock).done(SUBJECT, by="ana")
+    Answers(events, clock).done(SUBJECT, by="ana")
     this_hour, next_hour = HOUR + timedelta(hours=1), HOUR + timedelta(hours=2)
     rows += [*weeks(20, this_hour), hour(this_hour, 400)]
     assert [run(rows), run(rows)] == [["updated"], []]

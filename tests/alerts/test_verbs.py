@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.alerts.answers import Answers
 from pipeline.alerts.findings import dispute_findings
 from pipeline.alerts.sending import AlertError, Posted
 from pipeline.alerts.told import RESTS_FOR, last_settled, standing
@@ -35,7 +36,7 @@ def stands(events, clock):
 
 def test_done_says_so_in_the_post_once_and_its_figures_stay_as_they_were(slack, events, clock):
     told(events, slack, clock)
-    outbox(events, None, clock).done(f"{SUBJECT}#1", by="ana")
+    Answers(events, clock).done(f"{SUBJECT}#1", by="ana")
     assert told(events, slack, clock, number=1, demand_tokens_per_day=71_000_000) == ["updated"]
     assert slack.messages[0]["blocks"][0]["text"]["text"].startswith("Done: support-chat: ")
     assert "done, says ana" in footer(slack.messages[0])
@@ -46,7 +47,7 @@ def test_done_says_so_in_the_post_once_and_its_figures_stay_as_they_were(slack, 
 
 def test_what_was_done_is_not_asked_for_again_until_figures_can_show_it(slack, events, clock):
     told(events, slack, clock)
-    outbox(events, None, clock).done(SUBJECT, by="ana")
+    Answers(events, clock).done(SUBJECT, by="ana")
     told(events, slack, clock, number=1)
     clock.now = NOW + RESTS_FOR - timedelta(minutes=1)
     assert told(events, slack, clock, number=2) == []
@@ -59,7 +60,7 @@ def test_what_was_done_is_not_asked_for_again_until_figures_can_show_it(slack, e
 
 def test_while_one_rests_nothing_else_about_the_same_gpus_is_posted(slack, events, clock):
     told(events, slack, clock)
-    outbox(events, None, clock).done(SUBJECT, by="ana")
+    Answers(events, clock).done(SUBJECT, by="ana")
     rows = {
         "verdicts": [verdict(workload=name, deployment_id="chat") for name in ("support-chat", "other")],
         "alerts": [alert(workload=name) for name in ("support-chat", "other")],
@@ -70,7 +71,7 @@ def test_while_one_rests_nothing_else_about_the_same_gpus_is_posted(slack, event
 
 def test_wrong_opens_a_case_of_its_own_that_ends_when_it_is_done(slack, events, clock):
     told(events, slack, clock)
-    outbox(events, None, clock).call_wrong(SUBJECT, by="<!here> bo", why="half of it moved *away*")
+    Answers(events, clock).call_wrong(SUBJECT, by="<!here> bo", why="half of it moved *away*")
     disputed = dispute_findings(events.events())
     assert told(events, slack, clock, findings=disputed) == ["posted", "updated"]
     assert "called wrong by" in footer(slack.messages[0])
@@ -84,18 +85,18 @@ def test_wrong_opens_a_case_of_its_own_that_ends_when_it_is_done(slack, events, 
         (f"{SUBJECT}#1", "above", "called wrong by <!here> bo"),
     ]
     clock.pass_time(hours=1)
-    outbox(events, None, clock).done(f"dispute:{SUBJECT}", by="cy")
+    Answers(events, clock).done(f"dispute:{SUBJECT}", by="cy")
     assert told(events, slack, clock, findings=dispute_findings(events.events())) == ["updated"]
     assert [found.opens for found in dispute_findings(events.events())] == [False]
     clock.pass_time(hours=1)
-    outbox(events, None, clock).call_wrong(SUBJECT, by="bo", why="still")
+    Answers(events, clock).call_wrong(SUBJECT, by="bo", why="still")
     assert told(events, slack, clock, findings=dispute_findings(events.events())) == ["posted", "updated"]
     assert slack.rejections == []
 
 
 def test_snoozed_is_said_in_the_post_and_ends_by_itself(slack, events, clock):
     told(events, slack, clock)
-    outbox(events, None, clock).snooze(f"{SUBJECT}#1", until=NOW + timedelta(days=7), by="ana")
+    Answers(events, clock).snooze(f"{SUBJECT}#1", until=NOW + timedelta(days=7), by="ana")
     assert told(events, slack, clock) == ["updated"]
     assert "snoozed until 2026-01-16 08:00 UTC" in footer(slack.messages[0])
     assert stands(events, clock) == [(f"{SUBJECT}#1", "above", "snoozed until 2026-01-16 08:00 UTC")]
@@ -106,7 +107,7 @@ def test_snoozed_is_said_in_the_post_and_ends_by_itself(slack, events, clock):
 
 def test_all_that_was_said_stands_side_by_side(slack, events, clock):
     told(events, slack, clock)
-    box = outbox(events, None, clock)
+    box = Answers(events, clock)
     box.acknowledge(SUBJECT, by="ana")
     box.call_wrong(SUBJECT, by="bo", why="no")
     assert stands(events, clock) == [(f"{SUBJECT}#1", "above", "called wrong by bo, acknowledged by ana")]
@@ -117,7 +118,7 @@ def test_of_what_nobody_was_told_nothing_can_be_said(slack, events, clock, verb)
     told(events, slack, clock)
     more = {"why": "no"} if verb == "call_wrong" else {}
     with pytest.raises(AlertError, match=r"There is no case 'workload:nobody'.* Cases: workload:support-chat\."):
-        getattr(outbox(events, None, clock), verb)("workload:nobody", by="ana", **more)
+        getattr(Answers(events, clock), verb)("workload:nobody", by="ana", **more)
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,7 +146,7 @@ def test_whatever_people_say_a_case_is_posted_once_and_no_word_is_lost(said):
             box.announce(verdicts=[verdict(usage_date=day)], alerts=[alert(usage_date=day, state=word)])
             number += 1
         else:
-            getattr(box, word)(SUBJECT, by="ana", **({"why": "no"} if word == "call_wrong" else {}))
+            getattr(Answers(events, clock), word)(SUBJECT, by="ana", **({"why": "no"} if word == "call_wrong" else {}))
             words += 1
             if word == "done":
                 assert last_settled(events.events()).done_by == "ana"

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.alerts.outbox import UNCERTAIN
+from pipeline.alerts.attempts import UNCERTAIN
 from pipeline.alerts.shadow import ENABLED
 from pipeline.build.publish import publish
 from pipeline.cli.in_process import prepare_dagster_home
