@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.project import CONFIG_FILE

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Took, took
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
 from pipeline.demo import AS_OF, generate
 from pipeline.landing.dataset import Settings
 from pipeline.landing.project import CONFIG_FILE

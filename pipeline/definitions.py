@@ -15,7 +15,7 @@ from pipeline.assets.landing import daily_partitions, first_day, landing_assets,
 from pipeline.assets.reports import monthly_report
 from pipeline.assets.resources import ProjectResource
 from pipeline.assets.sql_models import model_key, sql_graph
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.errors import BreakevenError
 from pipeline.landing.project import Project
 from pipeline.landing.records import digest

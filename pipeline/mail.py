@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Literal
 
-from pipeline.config import Mail
+from pipeline.config.mail import Mail
 from pipeline.errors import BreakevenError
 from pipeline.formats.masking import masked
 

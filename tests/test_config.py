@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.build.config_tables.frames import SCHEMAS, config_frames
 from pipeline.build.config_tables.versions import config_versions
-from pipeline.config import PROVIDERS
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.vocabulary import PROVIDERS
 from pipeline.decisions import price_book
 from pipeline.errors import ConfigError
 from pipeline.landing.records import Event

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import group
-from pipeline.config_file import load_config, parse_config
-from pipeline.config_schema import config_schema
+from pipeline.config.file import load_config, parse_config
+from pipeline.config.schema import config_schema
 from pipeline.demo.settings import breakeven_yaml
 from pipeline.errors import ConfigError
 from pipeline.sources import SOURCES

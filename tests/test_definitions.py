@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
 from pipeline.decisions.graph import shipped_graph
 from pipeline.definitions import DAILY_JOB, PROJECT_VARIABLE, REPORT_JOB, definitions_for
 from pipeline.demo.settings import breakeven_yaml

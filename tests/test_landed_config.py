@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables.frames import SCHEMAS, config_frames
 from pipeline.build.config_tables.versions import config_left_out, config_versions
-from pipeline.config import Config, Overhead
-from pipeline.config_file import parse_config
-from pipeline.config_landed import landed_config
+from pipeline.config.file import parse_config
+from pipeline.config.landed import landed_config
+from pipeline.config.money import Overhead
+from pipeline.config.whole import Config
 from pipeline.errors import ConfigError, LandingError
 from pipeline.landing.records import Event, read_record
 from pipeline.landing.times import parse_stamp

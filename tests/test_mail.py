@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.config import Mail
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.mail import Mail
 from pipeline.errors import ConfigError
 from pipeline.mail import Attachment, Letter, MailError, MailServer, UncertainMailError, as_message, send, server_of
 

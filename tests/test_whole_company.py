@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import Config
-from pipeline.config_file import load_config, parse_config
+from pipeline.config.file import load_config, parse_config
+from pipeline.config.whole import Config
 from pipeline.errors import ConfigError
 from pipeline.landing.records import canonical
 from pipeline.sources.ingest import check_sources

@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline import config
 from pipeline.alerts.message import Message
 from pipeline.alerts.sending import AlertError, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import cut, utf16_units
+from pipeline.config.alerts import OutletConfig
+from pipeline.config.mail import Mail
+from pipeline.config.whole import Config
 from pipeline.mail import Letter, MailError, MailServer, UncertainMailError, send, server_of
 
 TIMEOUT_SECONDS = 30
@@ -318,8 +320,8 @@ _KINDS: Mapping[str, type[_Webhook]] = {"webhook": JsonOutlet, "teams": TeamsOut
 
 
 def outlet_of(
-    said: config.OutletConfig,
-    mail: config.Mail | None,
+    said: OutletConfig,
+    mail: Mail | None,
     *,
     environment: Mapping[str, str],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -343,7 +345,7 @@ def outlet_of(
     return _KINDS[said.kind](url=url)
 
 
-def outlets_set(said: config.Config, *, environment: Mapping[str, str]) -> list[str]:
+def outlets_set(said: Config, *, environment: Mapping[str, str]) -> list[str]:
     """Names of the outlets beside Slack that are told something; one that is of no use is doctor's to tell."""
     found = []
     for outlet in said.outlets:

@@ -25,11 +25,11 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.webhook import WebhookClient
 
-from pipeline import config
 from pipeline.alerts.buttons import WRONG, FormAsked, Pressed, answered, form_asked, pressed
 from pipeline.alerts.message import EVENT_TYPE, HEADER_LIMIT, Message
 from pipeline.alerts.sending import AlertError, Found, NotFound, Outlet, Picture, Posted, Refused, Uncertain, Unreadable
 from pipeline.alerts.text import inert
+from pipeline.config.alerts import Slack
 
 TIMEOUT_SECONDS = 30
 # After three seconds Slack opens no form for a press.
@@ -82,7 +82,7 @@ _NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificati
 _NETWORK = (OSError, http.client.HTTPException, SlackClientError, json.JSONDecodeError, UnicodeDecodeError)
 
 
-def outlet_from_config(slack: config.Slack, *, environment: Mapping[str, str]) -> Outlet | None:
+def outlet_from_config(slack: Slack, *, environment: Mapping[str, str]) -> Outlet | None:
     """The outlet that config and environment allow: bot token before webhook, None when neither is there."""
     token = environment.get(slack.token_env, "").strip() if slack.token_env else ""
     if token and slack.channel:
@@ -100,7 +100,7 @@ def outlet_from_config(slack: config.Slack, *, environment: Mapping[str, str]) -
     return None
 
 
-def app_token_of(slack: config.Slack, *, environment: Mapping[str, str]) -> str | None:
+def app_token_of(slack: Slack, *, environment: Mapping[str, str]) -> str | None:
     """The app token by which buttons are heard, where one is set beside a bot token and a channel."""
     token = environment.get(slack.app_token_env, "").strip() if slack.app_token_env else ""
     bot = environment.get(slack.token_env, "").strip() if slack.token_env else ""
@@ -108,7 +108,7 @@ def app_token_of(slack: config.Slack, *, environment: Mapping[str, str]) -> str 
 
 
 def listen(
-    slack: config.Slack,
+    slack: Slack,
     *,
     app_token: str,
     bot_token: str,
@@ -191,7 +191,7 @@ class TokenTried:
     missing_scopes: tuple[str, ...] | None = None
 
 
-def try_token(slack: config.Slack, *, token: str, timeout_seconds: float) -> TokenTried:
+def try_token(slack: Slack, *, token: str, timeout_seconds: float) -> TokenTried:
     """`auth.test`: whether the token is one, and what it may do. Sends nothing to any channel."""
     client = WebClient(
         token=token,

@@ -41,7 +41,7 @@ from pipeline.alerts.view import OutletEvents
 from pipeline.assets.markdown import plain_text
 from pipeline.assets.resources import ProjectResource, clock_of
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.doctor.sources import last_day_due, late_days

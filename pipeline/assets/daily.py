@@ -13,7 +13,7 @@ import dagster as dg
 from pipeline.assets.landing import MOST_DAYS_A_RUN
 from pipeline.assets.markdown import markdown_image, markdown_table, plain_text
 from pipeline.assets.resources import ProjectResource
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.check_results import check_results, refused_scopes
 from pipeline.decisions.graph import config_of, current_snapshot
 from pipeline.landing.project import Project

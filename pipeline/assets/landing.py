@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from pipeline.assets.resources import ProjectResource, moment_of
-from pipeline.config import Config, SourceConfig
+from pipeline.config.sources import SourceConfig
+from pipeline.config.whole import Config
 from pipeline.decisions.plausible import land_config
 from pipeline.landing.times import DAY, day_start, stamp
 from pipeline.reports.figures import visible

@@ -10,7 +10,7 @@ from pipeline.assets.landing import first_day
 from pipeline.assets.markdown import markdown_table
 from pipeline.assets.resources import ProjectResource, moment_of
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.landing.project import Project
 from pipeline.mail import MailError

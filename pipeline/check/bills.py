@@ -25,7 +25,8 @@ from pipeline.build.seeds import load_seeds
 from pipeline.build.sql_models import load_needed
 from pipeline.check.invoice_mapping import guessed_mapping
 from pipeline.check.same_lines import same_lines
-from pipeline.config import Config, SourceConfig
+from pipeline.config.sources import SourceConfig
+from pipeline.config.whole import Config
 from pipeline.decisions.graph import PYTHON_MODELS
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import UNFORESEEN, Dataset

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.config_schema import SCHEMA_COMMENT, config_schema
+from pipeline.config.schema import SCHEMA_COMMENT, config_schema
 from pipeline.sources import SOURCES
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from pipeline.cli.options import console
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.formats.writing import printable
 from pipeline.reports.questions import Questions
 from pipeline.reports.rates import rate_notes

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import click
 
 from pipeline.cli.options import console, moment
-from pipeline.config_file import parse_config
-from pipeline.config_schema import SCHEMA_FILE, config_schema
+from pipeline.config.file import parse_config
+from pipeline.config.schema import SCHEMA_FILE, config_schema
 from pipeline.doctor.discover import Found, discover
 from pipeline.doctor.examine import secrets_of
 from pipeline.doctor.first_look import FirstLook, look_at, put_into, seen_since

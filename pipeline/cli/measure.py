@@ -13,7 +13,9 @@ import click
 
 from pipeline.cli.events import who
 from pipeline.cli.options import console, open_project, project_option, snapshot_for
-from pipeline.config import Config, Deployment, Workload
+from pipeline.config.deployments import Deployment
+from pipeline.config.whole import Config
+from pipeline.config.workloads import Workload
 from pipeline.errors import BreakevenError, ConfigError
 from pipeline.formats.writing import printable
 from pipeline.reports.words import money

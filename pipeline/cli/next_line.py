@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from pipeline.cli.options import console, print_table
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.doctor.findings import Finding
 from pipeline.doctor.inputs import in_words, next_input
 from pipeline.formats import currency as currencies

@@ -19,7 +19,7 @@ from pipeline.cli.options import (
     snapshot_for,
 )
 from pipeline.cli.whatif import answer_of, newest_settled
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.price_view import (
     ClassPrice,

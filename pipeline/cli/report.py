@@ -10,7 +10,7 @@ import click
 
 from pipeline.build.snapshot import Snapshot
 from pipeline.cli.options import as_of_option, console, open_project, project_option, snapshot_for
-from pipeline.config import ADDRESS
+from pipeline.config.mail import ADDRESS
 from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
 from pipeline.landing.project import Project

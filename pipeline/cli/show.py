@@ -43,7 +43,7 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.owners import CHOICES, DRIVER, answer_by_owner
 from pipeline.cli.taxes import answer_taxes
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import REDACTED, quarantine_history

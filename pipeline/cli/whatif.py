@@ -20,7 +20,7 @@ from pipeline.cli.options import (
     project_option,
     snapshot_for,
 )
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.counterfactual_bill import BillLine, CounterfactualBill, counterfactual_bill, no_such_workload
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.offers import Compared, Offers, compare, daily_history, read_offers

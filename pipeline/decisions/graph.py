@@ -10,7 +10,7 @@ from pipeline.build.redactions import finish_redactions
 from pipeline.build.runner import Progress, PythonModel, TellBuilt, silent, untold
 from pipeline.build.snapshot import Snapshot, Snapshots
 from pipeline.build.sql_models import PartitionBy
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions import (
     adapter_tokens,
     alert_states,

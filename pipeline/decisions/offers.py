@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.build.publish import open_snapshot
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Money
+from pipeline.config.values import Money
 from pipeline.decisions.supposing import WhatIfError
 from pipeline.decisions.verdicts import Grounds
 from pipeline.economics.breakeven_interval import nearest_rank_of

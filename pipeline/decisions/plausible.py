@@ -9,7 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from pipeline.build.config_tables.deployments import served_row
-from pipeline.config import Capacity, Config
+from pipeline.config.deployments import Capacity
+from pipeline.config.whole import Config
 from pipeline.decisions.capacities import hardware_of
 from pipeline.decisions.gpu_types import shipped_gpu_types
 from pipeline.economics.plausibility import Hardware, why_it_does_not_fit, why_it_is_too_fast

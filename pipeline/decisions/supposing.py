@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline.build.config_tables.frames import SCHEMAS
+from pipeline.build.config_tables.columns import CANDIDATE_COLUMNS, DEPLOYMENT_COLUMNS
 from pipeline.decisions.window import QUANTA, Evidence, HoursOfDay, Row, Served
 from pipeline.economics.exact import to_places
 from pipeline.economics.prices import DatedPrice, PriceList
@@ -300,7 +300,7 @@ def _candidate(workload: Row, deployment: Row | None, evidence: Evidence, suppos
     name = str(workload["workload"])
     known = evidence.candidates.get(name)
     row: dict[str, Any] = {
-        **dict.fromkeys(SCHEMAS["config_candidates"]),
+        **dict.fromkeys(CANDIDATE_COLUMNS),
         **_HARDWARE,
         "peak_allowance": Decimal("0.85"),
         "currency": evidence.reporting_currency,
@@ -346,9 +346,9 @@ def _supposed_deployment(workload: Row, evidence: Evidence, supposed: Supposed) 
         for day in evidence.window.settled
     ]
     deployment = {
-        **dict.fromkeys(SCHEMAS["config_deployments"]),
+        **dict.fromkeys(DEPLOYMENT_COLUMNS),
         **_HARDWARE,
-        **{name: value for name, value in candidate.items() if name in SCHEMAS["config_deployments"]},
+        **{name: value for name, value in candidate.items() if name in DEPLOYMENT_COLUMNS},
         **dict.fromkeys(_RATES),
         "deployment_id": SUPPOSED_DEPLOYMENT,
         "gpus_per_replica": gpus,

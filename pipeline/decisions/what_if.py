@@ -17,7 +17,7 @@ from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.publish import open_snapshot
 from pipeline.build.seeds import load_seeds
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import TOKEN_CLASSES
+from pipeline.config.vocabulary import TOKEN_CLASSES
 from pipeline.decisions.gpu_types import gpu_type_named, gpu_types
 from pipeline.decisions.supposing import Supposed, WhatIfError, with_supposed
 from pipeline.decisions.verdicts import verdict_of

@@ -17,7 +17,7 @@ import duckdb
 from pipeline.build.closing_tables import closing_of
 from pipeline.build.config_tables.versions import config_versions
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.plausible import refuse_impossible
 from pipeline.doctor import figures, landing, state
 from pipeline.doctor.findings import Cost, Finding

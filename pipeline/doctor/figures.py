@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import CapacityBlock, Config
+from pipeline.config.gpus import CapacityBlock
+from pipeline.config.whole import Config
 from pipeline.decisions.check_results import check_results
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.formats import currency as currencies

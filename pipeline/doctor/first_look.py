@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.config import BOTH_OF_AN_API
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.sources import BOTH_OF_AN_API
 from pipeline.decisions.graph import build_project
 from pipeline.decisions.plausible import land_config
 from pipeline.decisions.quarantine import quarantine_list

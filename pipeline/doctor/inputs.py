@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.model_matches import sellers_of
 from pipeline.doctor.figures import AREA, DAYS, as_yaml, mapping_findings
 from pipeline.doctor.findings import Cost, Finding, next_step

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 
 Policy = dict[str, Any]
 

@@ -13,7 +13,7 @@ from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
-from pipeline.config_schema import SCHEMA_COMMENT
+from pipeline.config.schema import SCHEMA_COMMENT
 from pipeline.doctor.discover import Found, FoundFiles
 from pipeline.doctor.figures import DAYS, as_yaml
 from pipeline.doctor.seen import MOST_PROPOSED, deployments_seen, milliseconds_of, slug, unique

@@ -11,7 +11,8 @@ from pipeline.alerts.sending import AlertError
 from pipeline.alerts.shadow import speaking
 from pipeline.alerts.slack import TokenTried, outlet_from_config, try_token
 from pipeline.alerts.told import kept_quiet
-from pipeline.config import Config, Slack
+from pipeline.config.alerts import Slack
+from pipeline.config.whole import Config
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.side_by_side import Asked, NoAnswerError
 from pipeline.landing.landing import Contents

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from pipeline.config import SourceConfig
+from pipeline.config.sources import SourceConfig
 from pipeline.decisions.quarantine import QuarantineEntry
 from pipeline.doctor.findings import Cost, Finding
 from pipeline.doctor.side_by_side import Asked, NoAnswerError

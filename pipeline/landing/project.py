@@ -5,8 +5,8 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.config import Config
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
+from pipeline.config.whole import Config
 from pipeline.landing.landing import Landing, as_event
 from pipeline.landing.records import Event, canonical
 from pipeline.landing.shared import SharedFiles

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.api_side import key_of
 from pipeline.decisions.owner_costs import UNASSIGNED, RuleBooks, fields_of
 from pipeline.economics.accrual import (

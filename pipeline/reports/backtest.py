@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.economics.alerts import AlertRule
 from pipeline.economics.backtest import (
     Backtest,

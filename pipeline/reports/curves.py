@@ -13,7 +13,7 @@ from pipeline.charts import drawing, palette
 from pipeline.charts.curves import Drawable, curve_chart
 from pipeline.charts.load import LoadCurve
 from pipeline.charts.stairs import Stair, Stairs
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.economics.breakeven import Staircase, breakeven_volumes
 from pipeline.economics.screening import screening
 from pipeline.reports import figures

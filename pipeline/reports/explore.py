@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from pipeline.build.snapshot import Snapshot
 from pipeline.charts import palette
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.formats import currency as currencies
 from pipeline.reports import figures
 from pipeline.reports.sections.month import LINE_KINDS, Asks, lane_name

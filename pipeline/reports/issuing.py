@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from pipeline import mail
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.errors import BreakevenError
 from pipeline.landing.landing import REPORT_MAILED_EVENT, REPORT_PUBLISHED_EVENT, REPORT_UNMAILED_EVENT
 from pipeline.landing.project import Project

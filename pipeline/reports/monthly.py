@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.build.closing_tables import Closing, closing_of
 from pipeline.build.files import swapped
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.check_results import CheckResult, check_results
 from pipeline.decisions.graph import config_of
 from pipeline.decisions.quarantine import QuarantineEntry, quarantine_list

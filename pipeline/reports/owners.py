@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.formats import currency as currencies
 from pipeline.ownership import named_now
 from pipeline.reports import figures

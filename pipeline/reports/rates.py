@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.reports import figures
 from pipeline.sources.ecb_rates import NAME, RATE_SERVES_DAYS
 

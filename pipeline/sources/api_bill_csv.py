@@ -37,7 +37,7 @@ from pathlib import PurePath
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline.config import TOKEN_CLASSES
+from pipeline.config.vocabulary import TOKEN_CLASSES
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import BLANKS, FRACTION_DIGITS, JsonNumber, count, decimal_text, read_csv
 from pipeline.landing.dataset import Dataset, Frames, Settings

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from pipeline.config import SourceConfig
+from pipeline.config.sources import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.landing.project import Project
 from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client

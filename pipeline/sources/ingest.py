@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build.files import swapped
-from pipeline.config import BOTH_OF_AN_API, Config, SourceConfig
+from pipeline.config.sources import BOTH_OF_AN_API, SourceConfig
+from pipeline.config.whole import Config
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
 from pipeline.landing.dataset import UNFORESEEN
 from pipeline.landing.fetched import Fetched, Payload

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import config
 from pipeline.alerts.answers import Answers
 from pipeline.alerts.buttons import Pressed, answered, buttons_of, form_asked, pressed
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.slack import app_token_of, listen
+from pipeline.config.alerts import Slack
 
 from .fake_slack import FakeSlack, error_in, serving
 from .fake_socket import serving_socket
@@ -121,7 +121,7 @@ def test_a_press_over_the_socket_is_handled_and_then_confirmed():
     with serving_socket() as link, serving(FakeSlack(socket_url=link.url)) as slack:
         listener = threading.Thread(
             target=listen,
-            args=(config.Slack(channel="C0COSTS00", api_url=slack.api_url),),
+            args=(Slack(channel="C0COSTS00", api_url=slack.api_url),),
             kwargs={
                 "app_token": slack.app_token,
                 "bot_token": slack.token,
@@ -163,16 +163,16 @@ def test_a_press_over_the_socket_is_handled_and_then_confirmed():
 
 def test_a_token_that_slack_does_not_know_is_said_without_showing_it():
     with serving(FakeSlack()) as slack:
-        settings = config.Slack(channel="C0COSTS00", api_url=slack.api_url)
+        settings = Slack(channel="C0COSTS00", api_url=slack.api_url)
         with pytest.raises(AlertError, match="invalid_auth") as raised:
             listen(settings, app_token="xapp-secret", bot_token="", handle=print, is_over=lambda _: True)
     assert "secret" not in str(raised.value)
 
 
 def test_buttons_need_an_app_token_a_bot_token_and_a_channel():
-    settings = config.Slack(channel="C0COSTS00")
+    settings = Slack(channel="C0COSTS00")
     both = {"SLACK_APP_TOKEN": "xapp-1", "SLACK_BOT_TOKEN": "xoxb-1"}
     assert app_token_of(settings, environment=both) == "xapp-1"
-    assert app_token_of(config.Slack(), environment=both) is None
+    assert app_token_of(Slack(), environment=both) is None
     for missing in both:
         assert app_token_of(settings, environment={k: v for k, v in both.items() if k != missing}) is None

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import config
 from pipeline.alerts.answers import Answers
 from pipeline.alerts.manners import DIGEST_LIMIT, QuietHours, week_of
 from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import Found, Posted, Uncertain
+from pipeline.config.alerts import Slack
 from pipeline.doctor.slack import slack_findings
 from pipeline.landing.landing import Contents
 
@@ -245,7 +245,7 @@ def test_in_quiet_hours_only_what_runs_out_is_posted_and_the_rest_after_them(sla
 
 def test_a_run_that_always_falls_in_quiet_hours_is_seen_by_doctor_and_one_after_them_ends_that(slack, events, clock):
     quiet = QuietHours(from_minute=0, to_minute=12 * 60, zone=ZoneInfo("UTC"))
-    said = config.Slack(channel="#x", quiet_hours={"from": "00:00", "to": "12:00"})
+    said = Slack(channel="#x", quiet_hours={"from": "00:00", "to": "12:00"})
 
     def seen():
         contents = Contents(deliveries=(), events=tuple(events.events()))

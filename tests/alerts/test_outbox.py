@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline import config
 from pipeline.alerts.answers import Answers
 from pipeline.alerts.attempts import GRACE
 from pipeline.alerts.case import Case
@@ -17,6 +16,7 @@ from pipeline.alerts.outbox import Outbox
 from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError, Picture, Uncertain
 from pipeline.alerts.slack import SlackOutlet, WebhookOutlet, outlet_from_config
+from pipeline.config.alerts import Slack
 
 from .fake_events import FolderEvents, MemoryEvents
 from .fake_slack import DROP_AFTER_ACCEPTING, DROP_BEFORE_ACCEPTING, Failure, FakeSlack, serving
@@ -697,12 +697,12 @@ def test_token_and_webhook_url_are_in_no_event_log_or_outcome(slack, events, clo
 
 
 def test_without_token_or_channel_there_is_no_outlet():
-    assert outlet_from_config(config.Slack(channel="C0COSTS00"), environment={}) is None
-    assert outlet_from_config(config.Slack(), environment={"SLACK_BOT_TOKEN": "xoxb-1"}) is None
+    assert outlet_from_config(Slack(channel="C0COSTS00"), environment={}) is None
+    assert outlet_from_config(Slack(), environment={"SLACK_BOT_TOKEN": "xoxb-1"}) is None
 
 
 def test_token_goes_before_webhook(slack):
-    settings = config.Slack(channel="C0COSTS00", webhook_env="HOOK", api_url=slack.api_url)
+    settings = Slack(channel="C0COSTS00", webhook_env="HOOK", api_url=slack.api_url)
     both = {"SLACK_BOT_TOKEN": slack.token, "HOOK": slack.webhook_url}
     assert isinstance(outlet_from_config(settings, environment=both), SlackOutlet)
     assert isinstance(outlet_from_config(settings, environment={"HOOK": slack.webhook_url}), WebhookOutlet)
@@ -711,14 +711,14 @@ def test_token_goes_before_webhook(slack):
 @pytest.mark.parametrize("value", ["xoxb-secret\nX-Header: 1", "xoxb-secret more", "xoxb-sécret"])
 def test_token_that_is_none_is_refused_without_being_shown(value):
     with pytest.raises(AlertError, match="SLACK_BOT_TOKEN") as raised:
-        outlet_from_config(config.Slack(channel="C0COSTS00"), environment={"SLACK_BOT_TOKEN": value})
+        outlet_from_config(Slack(channel="C0COSTS00"), environment={"SLACK_BOT_TOKEN": value})
     assert "xoxb" not in str(raised.value)
 
 
 @pytest.mark.parametrize("value", ["hooks.slack.example/secret", "file:///secret", "https://a/\nsecret"])
 def test_webhook_url_that_is_none_is_refused_without_being_shown(value):
     with pytest.raises(AlertError, match="HOOK") as raised:
-        outlet_from_config(config.Slack(webhook_env="HOOK"), environment={"HOOK": value})
+        outlet_from_config(Slack(webhook_env="HOOK"), environment={"HOOK": value})
     assert "secret" not in str(raised.value)
 
 

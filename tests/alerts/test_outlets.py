@@ -28,7 +28,7 @@ from pipeline.alerts.problems import open_problems
 from pipeline.alerts.sending import AlertError
 from pipeline.alerts.text import utf16_units
 from pipeline.alerts.view import OutletEvents
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.doctor.slack import outlet_findings
 from pipeline.errors import ConfigError
 from pipeline.mail import MailServer

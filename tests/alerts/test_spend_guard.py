@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.alerts.answers import Answers
 from pipeline.alerts.spend_guard import guard_findings
 from pipeline.alerts.told import standing
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.economics.hourly_guard import burst
 from pipeline.errors import ConfigError

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from benchmarks.cuts import MisreadCutError, cut_everything, read_cut, rows_of
 from benchmarks.soak import LAWS_PROFILE, ROOT, BrokenLawError, same
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
 from pipeline.landing.project import CONFIG_FILE

@@ -7,6 +7,7 @@ import pytest
 
 import pipeline
 from pipeline.build.closure import closure_hash, import_closure, imported_by
+from pipeline.decisions.graph import shipped_graph
 
 PACKAGE = Path(pipeline.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -55,3 +56,15 @@ def test_a_closure_reaches_through_imports_and_a_hash_is_of_texts() -> None:
     assert {"pipeline.economics.exact", "pipeline.economics.quantiles", "pipeline.decisions.rates"} <= set(reached)
     assert "pipeline.cli" not in reached
     assert closure_hash("pipeline.decisions.verdicts") != closure_hash("pipeline.decisions.alert_states")
+
+
+def test_an_edit_of_how_the_configuration_is_read_parses_and_decides_nothing_anew() -> None:
+    """Words that a price is named by are all that parsers may take from there."""
+    graph = shipped_graph()
+    parsers = {dataset.parse.__module__ for dataset in graph.datasets}
+    nodes = {kept.__module__ for model in graph.python_models for kept in (model.build, *model.prepare.values())}
+    read = {name for module in parsers | nodes for name in import_closure(module)}
+    assert {name for name in read if name.startswith("pipeline.config")} == {"pipeline.config.vocabulary"}
+    assert not any(
+        name.startswith(("pipeline.landing.project", "pipeline.build.config_tables.frames")) for name in read
+    )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables.frames import config_frames
 from pipeline.build.config_tables.versions import config_left_out, config_versions
-from pipeline.config import Config, GpuResource
+from pipeline.config.gpus import GpuResource
+from pipeline.config.whole import Config
 from pipeline.landing.project import AMEND_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
 

@@ -220,7 +220,7 @@ def test_a_server_that_never_ends_is_left_after_the_agreed_time(speech: Speech, 
 
 def chosen_of(base_url: str) -> dict[str, Any]:
     """Doctor's own answer about one server, within half a second."""
-    from pipeline.config import SourceConfig
+    from pipeline.config.sources import SourceConfig
     from pipeline.doctor.side_by_side import Asked
     from pipeline.doctor.sources import AskedSource, access_findings
 

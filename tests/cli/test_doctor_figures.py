@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.doctor.figures import api_lines, budget_findings, gpu_lines
 from pipeline.doctor.findings import Cost, Finding, next_step
 from pipeline.doctor.sources import last_day_due

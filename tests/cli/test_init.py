@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import group
-from pipeline.config_file import load_config, parse_config
+from pipeline.config.file import load_config, parse_config
 from pipeline.doctor.discover import discover
 from pipeline.doctor.proposal import Entry, Proposals, proposals_of, yaml_text
 from pipeline.landing.project import Project

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.build.collect import collect, plan_collection
 from pipeline.cli import group
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.graph import build_project, shipped_graph
 from pipeline.doctor.policy import S3Place, aws_places, aws_policy
 from pipeline.landing.s3 import missing_permission

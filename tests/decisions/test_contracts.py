@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables.frames import SCHEMAS, config_frames
 from pipeline.build.config_tables.versions import Version
-from pipeline.config import TOKEN_CLASSES
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.vocabulary import TOKEN_CLASSES
 from pipeline.decisions import api_prices, list_prices
 from pipeline.decisions.api_side import period_of
 from pipeline.decisions.price_book import _PRICE_KEYS

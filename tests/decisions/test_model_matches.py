@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables.frames import config_frames
 from pipeline.build.config_tables.versions import Version
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.decisions import api_prices, list_prices, model_matches
 from pipeline.decisions.price_book import PROVIDERS, find_model
 from pipeline.errors import ConfigError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.decisions.plausible import refuse_impossible
 from pipeline.errors import ConfigError
 

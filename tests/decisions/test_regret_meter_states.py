@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.build.config_tables.frames import SCHEMAS
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.decisions import alert_states
 from pipeline.errors import ConfigError
 

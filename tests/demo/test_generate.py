@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config_file import load_config
+from pipeline.config.file import load_config
 from pipeline.demo import AS_OF, Truth, company, expected, generate, openai_traffic
 from pipeline.errors import ConfigError
 

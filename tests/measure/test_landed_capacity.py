@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from pipeline.build.config_tables.frames import config_frames
 from pipeline.build.config_tables.versions import config_left_out, config_versions
 from pipeline.cli import group
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.landing.project import CAPACITY_EVENT, CONFIG_EVENT, Project
 from pipeline.landing.records import Event
 from pipeline.landing.times import parse_stamp

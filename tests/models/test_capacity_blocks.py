@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.build.runner import Model
-from pipeline.config_file import parse_config
-from pipeline.config_landed import landed_config
+from pipeline.config.file import parse_config
+from pipeline.config.landed import landed_config
 from pipeline.doctor.figures import block_findings
 from pipeline.economics.accrual import rounded_once
 from pipeline.errors import ConfigError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.build.config_tables.frames import config_frames
 from pipeline.build.config_tables.versions import Version
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.sources import SOURCES
 from tests.models.api_harness import (
     API_CHECKS,

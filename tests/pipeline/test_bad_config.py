@@ -10,7 +10,7 @@ import pytest
 
 import pipeline
 from pipeline.cli.run import bring_up_to_date
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.errors import ConfigError
 from pipeline.landing.landing import Contents
 from pipeline.landing.project import Project

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli import group
-from pipeline.config_file import parse_config
-from pipeline.config_landed import landed_config
+from pipeline.config.file import parse_config
+from pipeline.config.landed import landed_config
 from pipeline.errors import ConfigError
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, narrowest_first, owner_of, rule_name
 from tests.models.cloud_harness import FOCUS, focus, focus_csv, line

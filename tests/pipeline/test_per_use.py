@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline.cli import group
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.errors import ConfigError
 from pipeline.formats.spool import Header, Scrape, encode_record
 from tests.models.cloud_harness import focus_csv, line

@@ -10,8 +10,8 @@ import polars as pl
 
 from pipeline.build.relations import NodePart, NodeRelation, duckdb_type
 from pipeline.build.snapshot import Snapshot
-from pipeline.config import Config
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.whole import Config
 from pipeline.decisions import (
     anomalies,
     budgets,

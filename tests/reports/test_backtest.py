@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import group
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.errors import BreakevenError
 from pipeline.landing.project import Project

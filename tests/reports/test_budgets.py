@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.reports.budgets import budget_cells, how_forecast
 from pipeline.reports.monthly import report_text
 from pipeline.reports.words import money

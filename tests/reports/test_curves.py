@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.config_file import parse_config
+from pipeline.charts.load import LoadCurve
+from pipeline.charts.stairs import Stairs
+from pipeline.config.file import parse_config
 from pipeline.reports.curves import curves_of
 from pipeline.reports.questions import Questions
 from tests.reports.fake_snapshot import CONFIG, HOURLY_TOKENS, snapshot_of, tables, verdict
@@ -42,7 +44,7 @@ def line(**changes: Any) -> dict[str, Any]:
 def test_the_cut_is_where_the_rent_is_what_a_full_replica_displaces() -> None:
     load, stairs = curves_of(line(), CURVE, CONFIG)
     assert (load.name, stairs.name) == ("load", "breakeven")
-    assert isinstance(load.drawn, load.LoadCurve)
+    assert isinstance(load.drawn, LoadCurve)
     # 400 / (4M tokens x 1 per 1M) = 100 hours; the busy 8 hours of 20 days are 160, the others bear it too.
     assert load.drawn.hours_that_pay == 100
     assert list(load.drawn.hourly_tokens) == sorted(map(float, HOURS), reverse=True)
@@ -74,7 +76,7 @@ def test_the_curve_says_what_it_shows(changes: dict[str, Any], said: str) -> Non
 def test_stairs_and_line_cross_where_the_costs_are_equal() -> None:
     *_, stairs = curves_of(line(), CURVE, CONFIG)
     drawn = stairs.drawn
-    assert isinstance(drawn, stairs.Stairs)
+    assert isinstance(drawn, Stairs)
     # A stair is 4M x 24 h = 96M tokens a day; stair n costs 100 + 400 n over 20 days, the API 20 a million a day.
     assert [(step.to_tokens, step.to_cost) for step in drawn.stairs] == [(96e6, 500), (192e6, 900), (288e6, 1300)]
     assert drawn.api == [(0, 0), (288e6, 288 * 20)]
@@ -97,7 +99,7 @@ def test_a_declaration_that_the_verdict_was_not_made_of_is_not_drawn_over_it() -
     assert [curve.name for curve in curves_of(line(), CURVE, SPARE)] == ["load"]
     agreeing = line(breakeven_first_tokens_per_day=45e6, breakeven_stable_tokens_per_day=45e6)
     *_, stairs = curves_of(agreeing, CURVE, SPARE)
-    assert isinstance(stairs.drawn, stairs.Stairs)
+    assert isinstance(stairs.drawn, Stairs)
     assert stairs.drawn.stairs[0].to_cost == 900
     assert [curve.name for curve in curves_of(line(deployment_id="gone"), CURVE, CONFIG)] == ["load"]
 

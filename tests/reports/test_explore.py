@@ -10,7 +10,7 @@ from html import escape
 
 import pytest
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.decisions.graph import current_snapshot
 from pipeline.landing.project import Project
 from pipeline.reports.explore import MOST_NAMES, VIEWS, encoded, explore_page

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.config import OwnerAlias
+from pipeline.config.ownership import OwnerAlias
 from pipeline.reports.monthly import report_text
 from pipeline.reports.owners import ownership_line
 

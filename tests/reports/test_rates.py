@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import group
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
 from pipeline.reports.rates import declared_currencies, rate_notes
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, SmallProject, source, three_days
 

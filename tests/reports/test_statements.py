@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import group
-from pipeline.config import OwnerAlias
-from pipeline.config_file import parse_config
+from pipeline.config.file import parse_config
+from pipeline.config.ownership import OwnerAlias
 from pipeline.decisions.graph import current_snapshot
 from pipeline.decisions.owner_costs import SCHEMA
 from pipeline.landing.project import Project

@@ -5,20 +5,11 @@ from decimal import Decimal
 
 import polars as pl
 
-from pipeline.build.config_tables.table import MONEY, VALID, ConfigTable, Row
-from pipeline.config import ASSUMED_PEAK_ALLOWANCE, Candidate, Config, Deployment
-
-# What a replica is of, declared of a deployment or a candidate.
-SERVED: dict[str, pl.DataType] = {
-    "gpu_type": pl.String(),
-    "parameters_billions": MONEY,
-    "active_parameters_billions": MONEY,
-    "bytes_per_parameter": MONEY,
-    "kv_bytes_per_token": MONEY,
-    "context_tokens": MONEY,
-    "requests_at_once_count": pl.Int64(),
-    "tokens_per_step": MONEY,
-}
+from pipeline.build.config_tables.columns import DEPLOYMENT_COLUMNS, MONEY, VALID
+from pipeline.build.config_tables.table import ConfigTable, Row
+from pipeline.config.deployments import ASSUMED_PEAK_ALLOWANCE, Deployment
+from pipeline.config.whole import Config
+from pipeline.config.workloads import Candidate
 
 
 def served_row(said: Deployment | Candidate) -> Row:
@@ -122,28 +113,7 @@ def _deployment_adapters(config: Config) -> Iterator[Row]:
 DEPLOYMENTS = ConfigTable(
     "config_deployments",
     _deployments,
-    {
-        "deployment_id": pl.String(),
-        "model": pl.String(),
-        "gpus_per_replica": pl.Int64(),
-        "minimum_replicas": pl.Int64(),
-        "spare_replicas": pl.Int64(),
-        "tokens_per_second": MONEY,
-        "prefill_tokens_per_second": MONEY,
-        "cached_tokens_per_second": MONEY,
-        "decode_tokens_per_second": MONEY,
-        "peak_allowance": MONEY,
-        "is_peak_allowance_declared": pl.Boolean(),
-        "measured_on": pl.Date(),
-        "capacity_source": pl.String(),
-        **SERVED,
-        "token_cost_split": pl.String(),
-        "token_cost_api_model": pl.String(),
-        "input_uncached_weight_ratio": MONEY,
-        "input_cache_read_weight_ratio": MONEY,
-        "output_weight_ratio": MONEY,
-        **VALID,
-    },
+    DEPLOYMENT_COLUMNS,
     owner=("deployment_id",),
 )
 

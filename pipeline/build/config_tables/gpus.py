@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.build.config_tables.table import MONEY, VALID, ConfigTable, Row
-from pipeline.config import Config
+from pipeline.build.config_tables.columns import MONEY, VALID
+from pipeline.build.config_tables.table import ConfigTable, Row
+from pipeline.config.whole import Config
 
 CAPACITY_BLOCKS: dict[str, pl.DataType] = {
     "account": pl.String(),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline.build.config_tables.ownership import matched
 from pipeline.build.config_tables.table import ConfigTable, Row
 from pipeline.build.config_tables.versions import Version
-from pipeline.config import Config
+from pipeline.config.whole import Config
 
 
 class _Span(NamedTuple):

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.build.config_tables.table import VALID, ConfigTable, Row
-from pipeline.config import Config
+from pipeline.build.config_tables.columns import VALID
+from pipeline.build.config_tables.table import ConfigTable, Row
+from pipeline.config.whole import Config
 
 
 def _models(config: Config) -> Iterator[Row]:

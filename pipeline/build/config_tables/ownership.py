@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.build.config_tables.table import VALID, ConfigTable, Row, days_of
-from pipeline.config import Config, Ownership
+from pipeline.build.config_tables.columns import VALID
+from pipeline.build.config_tables.table import ConfigTable, Row, days_of
+from pipeline.config.ownership import Ownership
+from pipeline.config.whole import Config
 from pipeline.landing.records import canonical
 from pipeline.ownership import ATTRIBUTES, FIELDS
 

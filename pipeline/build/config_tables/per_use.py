@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.build.config_tables.table import VALID, ConfigTable, Row, days_of
-from pipeline.config import Config
+from pipeline.build.config_tables.columns import VALID
+from pipeline.build.config_tables.table import ConfigTable, Row, days_of
+from pipeline.config.whole import Config
 
 
 def _per_use(config: Config) -> Iterator[Row]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from pipeline.build.config_tables.table import Row
-from pipeline.config import Config, SourceConfig
+from pipeline.config.sources import SourceConfig
+from pipeline.config.whole import Config
 from pipeline.landing.dataset import Dataset
 
 SOURCES: dict[str, pl.DataType] = {

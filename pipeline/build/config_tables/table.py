@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.config import Config, Ownership, PerUse
+from pipeline.config.ownership import Ownership
+from pipeline.config.per_use import PerUse
+from pipeline.config.whole import Config
 
 Row = dict[str, Any]
-MONEY = pl.Decimal(38, 18)
-VALID = {"valid_from_date": pl.Date(), "valid_to_date": pl.Date()}
 
 
 @dataclass(frozen=True)

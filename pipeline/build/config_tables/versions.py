@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from pipeline.config import Capacity, Config, Workload
-from pipeline.config_landed import landed_config
+from pipeline.config.deployments import Capacity
+from pipeline.config.landed import landed_config
+from pipeline.config.whole import Config
+from pipeline.config.workloads import Workload
 from pipeline.landing.project import AMEND_EVENT, CAPACITY_EVENT, CONFIG_EVENT
 from pipeline.landing.records import Event
 

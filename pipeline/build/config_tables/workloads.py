@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.build.config_tables.deployments import SERVED, peak_allowance, served_row
-from pipeline.build.config_tables.table import MONEY, VALID, ConfigTable, Row
-from pipeline.config import Config
+from pipeline.build.config_tables.columns import CANDIDATE_COLUMNS, MONEY, VALID
+from pipeline.build.config_tables.deployments import peak_allowance, served_row
+from pipeline.build.config_tables.table import ConfigTable, Row
+from pipeline.config.whole import Config
 
 
 def _workloads(config: Config) -> Iterator[Row]:
@@ -89,19 +90,7 @@ WORKLOADS = ConfigTable(
 CANDIDATES = ConfigTable(
     "config_candidates",
     _candidates,
-    {
-        "workload": pl.String(),
-        **SERVED,
-        "gpus_per_replica": pl.Int64(),
-        "gpu_hour_rate": MONEY,
-        "tokens_per_second": MONEY,
-        "tokens_per_api_token": MONEY,
-        "engineering_hours_per_month": MONEY,
-        "engineering_hour_rate": MONEY,
-        "peak_allowance": MONEY,
-        "currency": pl.String(),
-        **VALID,
-    },
+    CANDIDATE_COLUMNS,
 )
 
 WORKLOAD_RULES = ConfigTable(

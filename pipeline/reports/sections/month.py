@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from pipeline.build.closing_tables import Closing
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.reports import figures
 from pipeline.reports.proof import Proof
 

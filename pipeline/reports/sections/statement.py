@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from pipeline.config import Config
+from pipeline.config.whole import Config
 from pipeline.ownership import named_now
 from pipeline.reports import figures
 from pipeline.reports.owners import MEASURES, NOTE, TITLES, WITHOUT

@@ -7,7 +7,8 @@ What one entry must not say beside another (a name declared twice, a deployment 
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.config import BOTH_OF_AN_API, Config, SourceConfig
+from pipeline.config.sources import BOTH_OF_AN_API, SourceConfig
+from pipeline.config.whole import Config
 
 SCHEMA_FILE = ".breakeven.schema.json"
 # As editors with the YAML language server read it; the path is relative to the file, so nothing is fetched.

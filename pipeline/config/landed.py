@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Config, OwnerMatch, WorkloadMatch, fields_of, section_of
-from pipeline.config_rules import contradictions
+from pipeline.config.ownership import OwnerMatch
+from pipeline.config.rules import contradictions
+from pipeline.config.whole import Config, fields_of, section_of
+from pipeline.config.workloads import WorkloadMatch
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from pipeline.config import (
-    BUDGET_SCOPES,
-    PRICE_MODES,
-    PROVIDERS,
-    TOKEN_CLASSES,
-    Budget,
-    CapacityBlock,
-    Config,
-    Contract,
-    GpuResource,
-    ModelWeights,
-    Ownership,
-    PerUse,
-    Served,
-    TokenCosts,
-)
+from pipeline.config.deployments import Served, TokenCosts
+from pipeline.config.gpus import CapacityBlock, GpuResource
+from pipeline.config.models import ModelWeights
+from pipeline.config.money import BUDGET_SCOPES, Budget, Contract
+from pipeline.config.ownership import Ownership
+from pipeline.config.per_use import PerUse
+from pipeline.config.vocabulary import PRICE_MODES, PROVIDERS, TOKEN_CLASSES
+from pipeline.config.whole import Config
 from pipeline.errors import ConfigError
 from pipeline.ownership import ATTRIBUTES, OwnerRule, named_now
 

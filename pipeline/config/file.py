@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config import BOTH_OF_AN_API, Config, fields_of, section_of
-from pipeline.config_rules import check_references
+from pipeline.config.rules import check_references
+from pipeline.config.sources import BOTH_OF_AN_API
+from pipeline.config.whole import Config, fields_of, section_of
 from pipeline.errors import ConfigError
 
 
