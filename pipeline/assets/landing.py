@@ -93,7 +93,7 @@ def _told(brought: Ingested) -> dict[str, Any]:
         "incomplete deliveries": sum(not delivery.is_complete for delivery in deliveries),
     }
     if deliveries:
-        told["newest statement"] = stamp(max(delivery.stated_at for delivery in deliveries))
+        told["newest statement"] = stamp(max(delivery.said_at for delivery in deliveries))
     return told
 
 

@@ -358,7 +358,7 @@ def _replace_coverage(
         if by_name[key.source, key.dataset].measure == "reference":
             continue
         is_part = "part" in chosen.delivery.settings
-        stated_at = last_part[key.source, key.account, key.dataset] if is_part else chosen.delivery.stated_at
+        stated_at = last_part[key.source, key.account, key.dataset] if is_part else chosen.delivery.said_at
         per_day = rows.get((key.source, key.account, key.dataset, key.bucket), {})
         if by_name[key.source, key.dataset].bucket == "utc_day":
             per_day = {date.fromisoformat(key.bucket): sum(per_day.values())}
@@ -388,7 +388,7 @@ def _last_part(current: Mapping[BucketKey, Current]) -> dict[tuple[str, str, str
     for key, chosen in current.items():
         if "part" in chosen.delivery.settings:
             whose = key.source, key.account, key.dataset
-            last[whose] = max(last.get(whose, chosen.delivery.stated_at), chosen.delivery.stated_at)
+            last[whose] = max(last.get(whose, chosen.delivery.said_at), chosen.delivery.said_at)
     return last
 
 
@@ -424,7 +424,7 @@ def _append_coverage(
         for account, per_day in rows.items():
             stated = max(
                 (
-                    delivery.stated_at
+                    delivery.said_at
                     for delivery in deliveries
                     if dataset.is_called(delivery.source, delivery.dataset) and delivery.account == account
                 ),

@@ -135,7 +135,7 @@ def _is_counted_anew(broken: Delivery, current: Mapping[BucketKey, Current]) -> 
 
 
 def _stated(delivery: Delivery) -> tuple[datetime, datetime]:
-    return delivery.stated_at, delivery.landed_at
+    return delivery.said_at, delivery.landed_at
 
 
 def _is_mended(broken: Delivery, usable: Iterable[Delivery]) -> bool:

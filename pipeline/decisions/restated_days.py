@@ -70,9 +70,9 @@ def restated_days(project: Project, *, as_of: datetime, from_date: date, to_date
             continue
         parsed = landed.parsed.get(delivery.delivery_id, {})
         for (bucket, day), amounts in _days_of(delivery, parsed, is_by_day=is_by_day).items():
-            if from_date <= day < to_date and delivery.stated_at >= day_start(day) + DAY:
+            if from_date <= day < to_date and delivery.said_at >= day_start(day) + DAY:
                 key = delivery.source, delivery.account, delivery.dataset, bucket, day
-                said = (delivery.stated_at, delivery.landed_at, delivery.delivery_id, amounts)
+                said = (delivery.said_at, delivery.landed_at, delivery.delivery_id, amounts)
                 statements.setdefault(key, []).append(said)
     found = [one for key, said in statements.items() for one in _changes(key, sorted(said, key=lambda one: one[:3]))]
     return sorted(found, key=lambda one: (-abs(one.difference), one.usage_date, one.source, one.account))

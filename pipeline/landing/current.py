@@ -89,20 +89,20 @@ def unknown_dataset(delivery: Delivery, datasets: Mapping[tuple[str, str], Datas
 
 
 def vouched_days(delivery: Delivery) -> tuple[list[date], date | None]:
-    """UTC days wholly inside [max(from, horizon), min(to, stated_at)), and the open day it speaks for, if any."""
+    """UTC days wholly inside [max(from, horizon), min(to, said_at)), and the open day it speaks for, if any."""
     if delivery.from_at is None or delivery.to_at is None:
         return [], None
     start = max(delivery.from_at, delivery.horizon_at or delivery.from_at)
     first = start.date() if start == day_start(start.date()) else start.date() + DAY
-    end = min(delivery.to_at, delivery.stated_at)
+    end = min(delivery.to_at, delivery.said_at)
     last = end.date()
     closed = days_between(first, last) if last > first else []
-    speaks_for_open_day = first <= last and delivery.stated_at < delivery.to_at and end > day_start(last)
+    speaks_for_open_day = first <= last and delivery.said_at < delivery.to_at and end > day_start(last)
     return closed, last if speaks_for_open_day else None
 
 
 def _newness(delivery: Delivery) -> tuple[datetime, datetime, str]:
-    return delivery.stated_at, delivery.landed_at, delivery.delivery_id
+    return delivery.said_at, delivery.landed_at, delivery.delivery_id
 
 
 def current_buckets(
@@ -112,7 +112,7 @@ def current_buckets(
     rows_per_bucket: Mapping[str, Mapping[str, int]],
     unreadable: Mapping[str, str],
 ) -> tuple[dict[BucketKey, Current], list[NotCounted]]:
-    """Per (source, account, dataset, bucket) the delivery with the greatest (stated_at, landed_at, sha256).
+    """Per (source, account, dataset, bucket) the delivery with the greatest (said_at, landed_at, sha256).
 
     `rows_per_bucket`: delivery id -> bucket -> rows, from parsing. `unreadable`: delivery id -> reason.
     `datasets`: by every name that a delivery of theirs may carry; a bucket is of the name that it has now.

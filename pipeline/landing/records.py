@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.errors import LandingError
-from pipeline.landing.times import compact, parse_stamp, stamp
+from pipeline.landing.times import believed, compact, parse_stamp, stamp
 
 DELIVERY_FORMAT = "breakeven.delivery/1"
 EVENT_FORMAT = "breakeven.event/1"
@@ -50,7 +50,10 @@ class LandedObject:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one fetch or one drop brought. `stated_at` decides which is newer, `landed_at` what is visible."""
+    """What one fetch or one drop brought. `said_at` decides which is newer, `landed_at` what is visible.
+
+    `stated_at`: when it was said by the issuer's own clock, or by a file's name, as it came.
+    """
 
     source: str
     account: str
@@ -66,6 +69,11 @@ class Delivery:
     grouping: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def said_at(self) -> datetime:
+        """When it was said, as far as that can be: a statement from the future is of the moment at which it landed."""
+        return believed(self.stated_at, landed_at=self.landed_at)
 
     @cached_property
     def content_id(self) -> str:

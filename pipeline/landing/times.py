@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 DAY = timedelta(days=1)
+# Clocks differ, and what a run fetches for hours lands as of its beginning.
+_MOST_AHEAD = timedelta(hours=12)
 
 
 def as_utc(moment: datetime) -> datetime:
@@ -10,6 +12,15 @@ def as_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone. Pass an aware datetime.")
     return moment.astimezone(UTC)
+
+
+def believed(stated_at: datetime, *, landed_at: datetime) -> datetime:
+    """When it was said: as it states; where that is more than half a day after it had come, when it came.
+
+    Nobody has said yet what came already: a clock is wrong, or a name. Taken at its word it would be the newest until
+    then, and nothing that is said after it would count.
+    """
+    return stated_at if stated_at - landed_at <= _MOST_AHEAD else landed_at
 
 
 def stamp(moment: datetime) -> str:

@@ -35,9 +35,7 @@ def spool_lengths(landing: Landing, engines: Collection[Engine]) -> FromHistogra
     its first. None where no scrape of theirs has histograms.
     """
     deliveries = [one for one in landing.contents().deliveries if one.source == "nvml_spool"]
-    files = (
-        landed for one in sorted(deliveries, key=lambda one: one.stated_at, reverse=True) for landed in one.objects
-    )
+    files = (landed for one in sorted(deliveries, key=lambda one: one.said_at, reverse=True) for landed in one.objects)
     found: list[Pair] = []
     seen: set[str] = set()
     for landed in files:

@@ -212,6 +212,9 @@ def _csv_columns(content: bytes, *, last_line_end_required: bool) -> dict[str, p
         # Its checksum says that nothing was cut.
         content, last_line_end_required = unpacked(content), False
     header = csv_header(content[:_HEAD_BYTES])
+    if content.partition(b"\n")[0].count(b'"') % 2:
+        # The reader would take the rows below it for the rest of a name, and hand over none.
+        raise QuarantineError("row 1: a quotation mark in the header that does not close. Export the file again.")
     # What is wrong with these the reader of small files says, with the row.
     if not header or len(set(header)) != len(header) or (last_line_end_required and not content.endswith(b"\n")):
         read_csv(content, last_line_end_required=last_line_end_required)

@@ -12,14 +12,15 @@ from pipeline.build.files import swapped
 from pipeline.config.sources import BOTH_OF_AN_API, SourceConfig
 from pipeline.config.whole import Config
 from pipeline.errors import BreakevenError, ConfigError, QuarantineError, SourceError
-from pipeline.landing.dataset import UNFORESEEN
+from pipeline.landing.dataset import UNFORESEEN, Dataset
 from pipeline.landing.fetched import Fetched, Payload
 from pipeline.landing.landing import Contents, RedactedError, as_delivery
 from pipeline.landing.project import Project
 from pipeline.landing.records import Delivery, digest
-from pipeline.landing.times import day_start
+from pipeline.landing.times import DAY, day_start
 from pipeline.sources import SOURCES, source_named
 from pipeline.sources.inbox import Waiting, links_leading_out, waiting_files
+from pipeline.sources.owned_gpus import DECLARED_FILE
 from pipeline.sources.source import FetchContext, Source
 
 # In a delivery's request: it was an inbox that it came from.
@@ -202,7 +203,7 @@ def _pull(
     end = min(to_at, now) if to_at else now
     starts: dict[str, datetime] = {}
     for dataset in source.datasets:
-        start = _watermark(contents, configured, source, dataset.name)
+        start = _watermark(contents, configured, source, dataset)
         if from_at is not None and start is not None:
             start = max(min(start, from_at), _horizon(configured) or from_at)
         if start is not None:
@@ -244,24 +245,42 @@ def _settings(configured: SourceConfig) -> dict[str, Any]:
     return {**configured.settings, **{name: value for name, value in named.items() if value is not None}}
 
 
-def _watermark(contents: Contents, configured: SourceConfig, source: Source, dataset: str) -> datetime | None:
+def _watermark(contents: Contents, configured: SourceConfig, source: Source, dataset: Dataset) -> datetime | None:
     """Where a dataset's last complete fetch ended, less what the provider may have restated; at first, the horizon.
 
     A dropped file says nothing of what was fetched: the days before it were not, and its own may lie anywhere.
     """
+    of_it = configured.source, configured.account, dataset.name
     ends = [
-        delivery.to_at
+        _spoke_until(delivery, delivery.to_at, dataset)
         for delivery in contents.deliveries
-        if (delivery.source, delivery.account, delivery.dataset) == (configured.source, configured.account, dataset)
+        if (delivery.source, delivery.account, delivery.dataset) == of_it
         and delivery.is_complete
         and delivery.to_at is not None
-        and not delivery.request.get(_DROPPED)
+        and not _was_dropped(delivery)
     ]
     horizon = _horizon(configured)
     if not ends:
         return horizon
     start = day_start(max(ends).date()) - timedelta(days=source.trailing_days)
     return max(start, horizon) if horizon else start
+
+
+def _spoke_until(delivery: Delivery, to_at: datetime, dataset: Dataset) -> datetime:
+    """The end of the days that a fetch spoke for. Of days after the one on which it was said it did not, however far it
+    was asked for: a server whose clock is behind, or a memory between, would else be asked for none of them again.
+    """
+    return to_at if dataset.bucket != "utc_day" else min(to_at, day_start(delivery.said_at.date()) + DAY)
+
+
+def _was_dropped(delivery: Delivery) -> bool:
+    """Whether it came from an inbox. Earlier releases marked none of those. But every fetch there ever was has said in
+    `request` what it asked for, and a drop had nothing to say there. Only what is declared was asked of nobody: it has
+    the one name that such a delivery has had.
+    """
+    if delivery.request:
+        return bool(delivery.request.get(_DROPPED))
+    return [landed.name for landed in delivery.objects] != [DECLARED_FILE]
 
 
 def _horizon(configured: SourceConfig) -> datetime | None:

@@ -17,17 +17,19 @@ the month is refused. `vibe_usage` is a legacy of 0 and anything else is refused
 **The lanes are billed each at its own price**, so they are disjoint: input is input that was not cached. Tokens are
 those of completion, chat and vibe_code's completion; of all else (pages, seconds, characters, training, storage) the
 count is kept beside the cost. Days are the entries' own. An answer is all of its month: a later one replaces its days.
+What it says of itself, start_date and end_date, is what it is taken for, not what was asked: another month's is
+refused, and of a day after its end nothing is said.
 """
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from pipeline.errors import QuarantineError
+from pipeline.errors import QuarantineError, SourceError
 from pipeline.formats.values import (
     count,
     decimal_text,
@@ -38,7 +40,7 @@ from pipeline.formats.values import (
     text_or_none,
 )
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import DAY, as_utc, day_start
+from pipeline.landing.times import DAY, as_utc, believed, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of
 from pipeline.sources.asking import page_probe
 from pipeline.sources.dropped import dropped_days
@@ -98,16 +100,22 @@ class _Price:
 
 
 def fetch(context: FetchContext) -> Iterator[Fetched]:
-    """Each month of the window, whole, as one delivery: the answer of a month says all of its days."""
-    api = _api(context)
+    """Each month of the window, whole, as one delivery: the answer of a month says all of its days. Where the answer is
+    another month's it is none, and SourceError says so when all have been asked for.
+    """
+    api, now = _api(context), as_utc(context.now)
     days = day_windows(context, source=NAME, dataset=DATASET, days=1)
+    others = []
     for year, month in dict.fromkeys((start.year, start.month) for start, _ in days):
         first = date(year, month, 1)
         content, stated_at = fetch_answer(api, _asked(first), is_answer=_is_answer)
+        said = _said_days(content)
+        if said is None or said[0] != first:
+            others.append(f"{year}-{month:02d}, and that of {said[0] if said else 'no month'} came")
+            continue
         # It says all that was used until it was said, whatever window was wanted.
-        said_at = max(as_utc(context.now), as_utc(stated_at or context.now))
-        from_at, ends_at = day_start(first), day_start(_next_month(first))
-        to_at = ends_at if said_at >= ends_at else day_start(said_at.date()) + DAY
+        said_at = max(now, believed(as_utc(stated_at or now), landed_at=now))
+        from_at, to_at = day_start(first), day_start(min(said[1], said_at.date())) + DAY
         yield Fetched(
             dataset=DATASET,
             payloads=(Payload(name=f"{year}-{month:02d}.json", content=content, media_type="application/json"),),
@@ -117,6 +125,11 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
             stated_by="http_date" if stated_at else "landed_at",
             settings=window_settings(from_at, to_at),
             request={"url": api.url, "params": [list(pair) for pair in _asked(first)]},
+        )
+    if others:
+        raise SourceError(
+            f"{NAME} of {context.account}: asked for the usage of {'; of '.join(others)}. Nothing of it is counted. "
+            "Every other month is landed; these are asked for again by the next run."
         )
 
 
@@ -130,8 +143,12 @@ def _asked(day: date) -> Params:
     return [("month", str(day.month)), ("year", str(day.year))]
 
 
-def _next_month(first: date) -> date:
-    return date(first.year + first.month // 12, first.month % 12 + 1, 1)
+def _said_days(content: bytes) -> tuple[date, date] | None:
+    """The first and the last day that an answer says it is of; None where it does not say."""
+    try:
+        return _days_of(_checked(exact_json(content)))
+    except QuarantineError:
+        return None
 
 
 def _is_answer(answer: object) -> bool:
@@ -163,7 +180,7 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
         name=name,
         content=content,
         media_type="application/json",
-        days=lambda: _month_of(_checked(exact_json(content))),
+        days=lambda: _days_of(_checked(exact_json(content))),
         settings={},
         is_window=True,
     )
@@ -177,6 +194,7 @@ def parse(content: bytes, settings: Settings) -> Frames:
 def _charges(content: bytes, settings: Settings) -> Iterator[tuple[str, Charge]]:
     answer = _checked(exact_json(content))
     prices, currency = _prices(answer), answer.get("currency")
+    check_in_window(_days_of(answer)[0], settings=settings, where="start_date")
     for entry in _entries(answer):
         day = _day(entry.said.get("timestamp"), where=entry.where)
         check_in_window(day, settings=settings, where=entry.where)
@@ -304,9 +322,13 @@ def _day(timestamp: object, *, where: str) -> date:
     return iso_date(timestamp, name="timestamp", where=where)
 
 
-def _month_of(answer: Mapping[str, Any]) -> tuple[date, date]:
-    start: datetime = instant(answer["start_date"], name="start_date", where="answer")
-    return start.date().replace(day=1), start.date().replace(day=monthrange(start.year, start.month)[1])
+def _days_of(answer: Mapping[str, Any]) -> tuple[date, date]:
+    """The first and the last day of it, of one month. Where its end is the first moment of a day is not documented."""
+    start, end = (_day(answer[name], where=name) for name in ("start_date", "end_date"))
+    last = min(end, start.replace(day=monthrange(start.year, start.month)[1]))
+    if last < start:
+        raise QuarantineError(f"It is of {start} to {end}, which is no time.")
+    return start, last
 
 
 SOURCE = Source(

@@ -35,7 +35,7 @@ from pipeline.formats.values import (
     text_or_none,
 )
 from pipeline.landing.dataset import Dataset, Frames, Settings
-from pipeline.landing.times import DAY, as_utc, day_start
+from pipeline.landing.times import DAY, as_utc, believed, day_start
 from pipeline.sources.api_bill import DATASET, LINES, Charge, frame_of, of_prompt
 from pipeline.sources.asking import page_probe
 from pipeline.sources.dropped import dropped_days
@@ -77,7 +77,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     api = _api(context)
     content, stated_at = fetch_answer(api, [_BY_WORKSPACE])
     # The server's own day: a clock that is off here would take one of its days for another.
-    today = as_utc(stated_at or context.now).date()
+    today = believed(as_utc(stated_at or context.now), landed_at=as_utc(context.now)).date()
     start, stop = map(day_start, _window(content, today=today))
     yield Fetched(
         dataset=DATASET,

@@ -11,7 +11,7 @@ Source of the method: FOCUS for Data Center and the worked examples of FinOps pr
 import json
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal, Inexact
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Probe
 
 NAME = "owned_gpus"
 SCHEMA = "breakeven.owned_gpus/1"
+DECLARED_FILE = "owned_gpus.json"
 _QUANTUM_DIGITS = 18
 _EXACT = Context(prec=80, traps=[Inexact])
 _EXACT_TO_WHOLE = Context(prec=80)
@@ -82,7 +83,7 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
         "assets": sorted(assets, key=lambda asset: str(asset["asset_id"])),
     }
     content = (canonical_json(body) + "\n").encode()
-    yield _delivery("owned_gpus.json", content, start, end)
+    yield replace(_delivery(DECLARED_FILE, content, start, end), request={"declared": NAME})
 
 
 def probe(context: FetchContext) -> tuple[Probe, ...]:

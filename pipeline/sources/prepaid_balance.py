@@ -35,7 +35,7 @@ import polars as pl
 from pipeline.errors import ConfigError, QuarantineError
 from pipeline.formats.values import TOO_MUCH_MONEY, canonical_json, exact_json, instant, other_columns
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
-from pipeline.landing.times import DAY, as_utc, day_start, stamp
+from pipeline.landing.times import DAY, as_utc, believed, day_start, stamp
 from pipeline.sources.asking import page_probe
 from pipeline.sources.http import PagedApi, fetch_answer, paged_api, stamp_in_name
 from pipeline.sources.openai_costs_api import amount_text
@@ -164,9 +164,9 @@ def fetch(context: FetchContext) -> Iterator[Fetched]:
     """The balance now, as one delivery of its figures alone."""
     provider, api = _provider(context.settings), _api(context)
     content, stated_at = fetch_answer(api, [], is_answer=partial(_is_answer, provider), body=provider.body)
-    if stated_at is not None and as_utc(stated_at) - as_utc(context.now) > _HALF_A_DAY:
-        stated_at = None  # one of a far day would be the newest until then
-    read_at = as_utc(stated_at or context.now)
+    read_at = believed(as_utc(stated_at or context.now), landed_at=as_utc(context.now))
+    if read_at != stated_at:
+        stated_at = None
     said = {"format": _FORMAT, "figures": provider.figures(exact_json(content))}
     day = _day_of(read_at)
     yield Fetched(

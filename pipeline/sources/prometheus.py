@@ -390,7 +390,7 @@ def _is_final(context: FetchContext, series: _Series, day: datetime) -> bool:
     asked, labels = _question(series, context.settings), labels_named(context.settings).landed
     return any(
         delivery.from_at == day
-        and delivery.stated_at >= day + DAY + _SETTLE_LAG
+        and delivery.said_at >= day + DAY + _SETTLE_LAG
         and {name: delivery.request.get(name) for name in asked} == asked
         and {name: delivery.settings.get(name) for name in labels} == labels
         for delivery in _landed(context, series)

@@ -73,7 +73,8 @@ def deliveries(draw: st.DrawFn) -> list[Delivery]:
                 from_day=from_day,
                 to_day=to_day,
                 stated=stated,
-                landed=stated + timedelta(hours=draw(st.integers(0, 100))),
+                # A clock that is wrong by hours or by years, ours or theirs.
+                landed=stated + timedelta(hours=draw(st.integers(-14, 100) | st.integers(-(10**5), 0))),
                 horizon=draw(st.none() | st.integers(0, 6).map(at)),
                 complete=draw(st.booleans() | st.just(True)),
                 grouping=draw(st.sampled_from(["", "", "", "workspace"])),
@@ -89,14 +90,20 @@ def brute_force(found: list[Delivery], day: date) -> Delivery | None:
     for item in found:
         if not item.is_complete or item.grouping:
             continue
+        said_at = said(item)
         start = max(item.from_at, item.horizon_at or item.from_at)
-        end = min(item.to_at, item.stated_at)
+        end = min(item.to_at, said_at)
         whole = start <= day_start(day) and day_start(day) + DAY <= end
-        is_open = day_start(day) < item.stated_at < day_start(day) + DAY
-        provisional = is_open and start <= day_start(day) and item.to_at > item.stated_at
+        is_open = day_start(day) < said_at < day_start(day) + DAY
+        provisional = is_open and start <= day_start(day) and item.to_at > said_at
         if whole or provisional:
             candidates.append(item)
-    return max(candidates, key=lambda item: (item.stated_at, item.landed_at, item.delivery_id), default=None)
+    return max(candidates, key=lambda item: (said(item), item.landed_at, item.delivery_id), default=None)
+
+
+def said(item: Delivery) -> datetime:
+    """What had come cannot have been said half a day later."""
+    return item.landed_at if item.stated_at > item.landed_at + timedelta(hours=12) else item.stated_at
 
 
 def chosen(found: list[Delivery]) -> dict[BucketKey, Delivery]:
@@ -155,6 +162,24 @@ def test_a_late_old_file_does_not_undo_a_restatement():
     restated = delivery(from_day=0, to_day=1, stated=at(5), landed=at(5), content="new")
     late = delivery(from_day=0, to_day=1, stated=at(2), landed=at(9), content="old")
     assert list(chosen([restated, late]).values()) == [restated]
+
+
+@pytest.mark.parametrize("hours", [13, 24 * 400, 24 * 365 * 1000])
+def test_a_statement_from_the_future_is_not_the_newest_until_then(hours: int) -> None:
+    """B10: a server whose clock was ahead once, and a name with a stamp of a year to come."""
+    wrong = delivery(from_day=0, to_day=5, stated=at(9, hours), landed=at(9), content="100")
+    right = delivery(from_day=0, to_day=5, stated=at(10), content="200")
+    again = delivery(from_day=0, to_day=5, stated=at(11, hours), landed=at(11), content="300")
+    for found, last in (([wrong, right], right), ([right, wrong], right), ([again, wrong, right], again)):
+        assert list(chosen(found).values()) == [last] * 5
+
+
+def test_a_server_that_is_a_little_ahead_is_taken_at_its_word() -> None:
+    """Clocks differ, and a run that lasts for hours lands as of its beginning."""
+    earlier, later = (
+        delivery(from_day=0, to_day=5, stated=at(9, hours), landed=at(9), content=f"{hours}") for hours in (3, 12)
+    )
+    assert list(chosen([later, earlier]).values()) == [later] * 5
 
 
 def test_days_before_the_horizon_are_not_vouched_for_as_empty():

@@ -18,9 +18,12 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 COUNT = 1000
 
 
+WRONG_CLOCK = timedelta(days=4000)
+
+
 def delivered(chooser: random.Random) -> tuple[list[Fetched], dict[date, Decimal]]:
     """Statements of forty pages, of one to four days each, every one at a second of its own; and what is said last of
-    each day.
+    each day. In twenty of them the server's clock is years ahead.
     """
     reader = source_named(COST_API)
     assert reader is not None
@@ -34,6 +37,7 @@ def delivered(chooser: random.Random) -> tuple[list[Fetched], dict[date, Decimal
     for second in chooser.sample(range(40 * 86_400, 60 * 86_400), COUNT):
         page, days, amount = chooser.choice(pages)
         stated_at = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(seconds=second)
+        stated_at += WRONG_CLOCK if len(found) % 50 == 0 else timedelta()
         found.append(replace(page, stated_at=stated_at, stated_by="http_date"))
         last |= {day: max(last.get(day, (0, amount)), (second, amount)) for day in days}
     return found, {day: amount for day, (_, amount) in last.items()}
@@ -44,7 +48,9 @@ def state_of(folder: Path, deliveries: list[Fetched], warm_cache: Path) -> tuple
     project: Project = made.project
     project.land_config(NOW)
     for place, one in enumerate(deliveries):
-        now = NOW + timedelta(seconds=place)
+        assert one.stated_at is not None
+        # What a wrong clock says is of when it came.
+        now = NOW + timedelta(seconds=place) if one.stated_at < NOW else one.stated_at - WRONG_CLOCK
         project.landing.land(one, source=COST_API, account="main", now=now)
     answers = made.build(now=NOW + timedelta(days=1), graph=cloud_graph([STAGED]))
     return made, answers.rows(f"select * from {STAGED} order by all")

@@ -1,6 +1,7 @@
 """Mistral's usage of a month, generated as its console answers it, and the Admin API that gives it."""
 
 import json
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,13 @@ def month(models: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] | None
     }
 
 
+def days(year: int, number: int) -> dict[str, str]:
+    """Of which month an answer says that it is."""
+    start = f"{year}-{number:02d}"
+    end = f"{start}-{monthrange(year, number)[1]}T23:59:59.999Z"
+    return {"start_date": f"{start}-01T00:00:00Z", "end_date": end}
+
+
 def used(**lanes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {f"mistral-large-latest::{LARGE}": lanes}
 
@@ -70,5 +78,6 @@ class Mistral:
             return self.faults.pop(0)
         if headers.get("x-api-key") != KEY:
             return Answer(status=401, body=b'{"error": {"message": "unauthorized"}}')
-        said = self.answers.get((asked["month"], asked["year"]), month(prices=[], currency=None))
+        year, number = int(asked["year"]), int(asked["month"])
+        said = self.answers.get((asked["month"], asked["year"]), month(prices=[], currency=None, **days(year, number)))
         return Answer(body=json.dumps(said).encode())

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames, Settings
 from pipeline.sources import SOURCES
+from pipeline.sources.bulk import read_bulk
 from tests.sources.damage import Format, MisreadError, damage_files, formats
 
 FORMATS = formats()
@@ -33,6 +34,15 @@ def test_every_format_is_damaged() -> None:
     """Also what is no vendor's export: the agent's spool, declared machines, and answers to questions of ours."""
     damaged = {name.partition(",")[0] for name in FORMATS}
     assert damaged == {"kube_api", *(source.name for source in SOURCES)}
+
+
+@pytest.mark.parametrize("header", [b'a,b "c,d', b'a,"b,d', b'"a,b,d'])
+def test_a_quotation_mark_that_does_not_close_in_the_header_takes_no_row_with_it(header: bytes) -> None:
+    """B7: the rows below were taken for the rest of a name, and the file for one without a row."""
+    with pytest.raises(QuarantineError, match="quotation mark in the header that does not close"):
+        read_bulk(header + b"\n1,2,3\n4,5,6\n", kind_of=lambda name: "text")
+    read = read_bulk(b'a,"b ""c""",d\n1,2,3\n4,5,6\n', kind_of=lambda name: "text")
+    assert read.frame['b "c"'].to_list() == ["2", "5"]
 
 
 def _loses_a_row(export: Format) -> Format:

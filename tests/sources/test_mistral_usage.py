@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -154,6 +154,43 @@ def test_an_entry_of_another_month_is_refused() -> None:
     november = {"window_from": "2026-11-01T00:00:00Z", "window_to": "2026-12-01T00:00:00Z"}
     with pytest.raises(QuarantineError, match="outside the window"):
         lines(month(used(input=[entry("input", 1, day="2026-10-31")])), november)
+
+
+NOVEMBER = month(used(input=[entry("input", 1)]))
+
+
+def test_an_answer_of_another_month_than_the_one_that_was_asked_for_is_none() -> None:
+    """B9: `month=` ignored. Asked for October it would be November twice, or an October without a cent."""
+    for ignored in (NOVEMBER, month()):
+        mistral = Mistral({("10", "2026"): ignored, ("11", "2026"): ignored})
+        with serving(mistral) as api:
+            asking = fetch(context(api, from_at=datetime(2026, 10, 20, tzinfo=UTC)))
+            assert next(asking).from_at == datetime(2026, 11, 1, tzinfo=UTC)
+            with pytest.raises(SourceError, match="of 2026-10, and that of 2026-11-01 came"):
+                next(asking)
+        october = {"window_from": "2026-10-01T00:00:00Z", "window_to": "2026-11-01T00:00:00Z"}
+        with pytest.raises(QuarantineError, match="start_date: dated 2026-11-01, outside the window"):
+            lines(ignored, october)  # as an earlier release landed it
+
+
+@pytest.mark.parametrize(("end", "last"), [("2026-10-20T12:00:00Z", 20), ("2026-12-31", 31), ("2026-11-01", 31)])
+def test_of_days_after_its_end_an_answer_says_nothing(end: str, last: int) -> None:
+    answer = month(prices=[], start_date="2026-10-01", end_date=end)
+    earlier, _ = fetched(Mistral({("10", "2026"): answer}), from_at=datetime(2026, 10, 20, tzinfo=UTC))
+    assert earlier.to_at == datetime(2026, 10, last, tzinfo=UTC) + timedelta(days=1)
+    saved = drop("usage.json", json.dumps(answer).encode(), {})
+    assert (saved.from_at, saved.to_at) == (earlier.from_at, earlier.to_at)
+    later = drop("usage.json", json.dumps({**answer, "start_date": "2026-10-09"}).encode(), {})
+    assert later.from_at == datetime(2026, 10, 9, tzinfo=UTC)
+    assert lines(json.loads(json.dumps({**answer, "start_date": "2026-10-09"})), later.settings) == []
+
+
+@pytest.mark.parametrize("said", [{"start_date": None}, {"start_date": "2026-11-03", "end_date": "2026-11-02"}])
+def test_an_answer_that_does_not_say_of_which_days_it_is_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(SourceError, match="and that of no month came"):
+        fetched(Mistral({("11", "2026"): month(**said)}))
+    with pytest.raises(QuarantineError, match=r"start_date|which is no time"):
+        lines(month(**said))
 
 
 def test_a_saved_answer_speaks_for_its_month() -> None:

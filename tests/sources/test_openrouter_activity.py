@@ -63,6 +63,11 @@ def test_all_completed_days_are_one_delivery_by_workspace() -> None:
     assert days(fetched(Router([]))) == (NOW.date() - timedelta(days=29), NOW.date())
 
 
+def test_a_server_whose_clock_is_ahead_speaks_for_no_day_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.sources.admin_api.SERVER_DATE", "Fri, 31 Dec 9999 23:59:59 GMT")
+    assert days(fetched(Router([openrouter_row()])))[1] == NOW.date()
+
+
 def test_credits_are_dollars_and_one_amount_is_split_by_count() -> None:
     """B1, B3, B7: cached tokens are part of the prompt, reasoning of the completion."""
     rows = lines(openrouter_answer(openrouter_row()))
