@@ -118,7 +118,8 @@ def _api(context: FetchContext) -> PagedApi:
 
 def _pages(api: PagedApi, named: str) -> tuple[list[tuple[bytes, Mapping[str, Any]]], bool, datetime | None]:
     """The pages of a list, whether they are all of it, and when the last was said. The next is asked for by its number:
-    the address that an answer gives for it may be anybody's, and the token goes with the question.
+    the address that an answer gives for it may be anybody's, and the token goes with the question. Where the number is
+    not heeded, and the same page comes again, they are not.
     """
     pages: list[tuple[bytes, Mapping[str, Any]]] = []
     count, said_at = 0, None
@@ -126,6 +127,8 @@ def _pages(api: PagedApi, named: str) -> tuple[list[tuple[bytes, Mapping[str, An
         asked = [("page", str(len(pages) + 1)), ("per_page", str(_PAGE))]
         content, said_at = fetch_answer(api, asked, is_answer=partial(_has_list, named))
         page = exact_json(content)
+        if page[named] and pages and page[named] == pages[-1][1][named]:
+            break
         pages.append((content, page))
         count += len(page[named])
         if not _says_next(page) or not page[named]:

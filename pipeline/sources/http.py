@@ -293,11 +293,12 @@ def results_in(
     """(where, UTC day, bucket, result) of every result of every bucket, in the file's order."""
     for place, bucket in buckets_in(content, times):
         day = times.read(bucket[times.start], name=times.start, where=place).date()
+        # Also where nothing is in it: other days' nothing is not that of these.
+        check_in_window(day, settings=settings, where=place)
         for number, result in enumerate(bucket["results"], start=1):
             where = f"{place}, result {number}"
             if not isinstance(result, dict):
                 raise QuarantineError(f"{where}: not an object.")
-            check_in_window(day, settings=settings, where=where)
             yield where, day, bucket, result
 
 

@@ -104,8 +104,9 @@ def _pages(api: PagedApi, asked: list[tuple[str, str]]) -> tuple[list[bytes], da
         content, stated_at = fetch_answer(api, params, is_answer=_is_answer)
         pages.append(content)
         said = exact_json(content)["metadata"]
-        # A proxy between that answers from its memory would have a page there twice, and add it up.
-        if said.get("page", len(pages)) != len(pages):
+        # A proxy between that answers from its memory would have a page there twice, and add it up. What does not say
+        # which page it is may be the first.
+        if said.get("page", 1) != len(pages):
             raise SourceError(
                 f"{api.source}: page {len(pages)} of {asked[0][1]} to {asked[1][1]} was asked for, and another "
                 "answered. Ask the gateway itself: what stands before it must not keep its answers."
