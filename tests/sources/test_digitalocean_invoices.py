@@ -160,7 +160,8 @@ def test_a_month_is_one_delivery_and_the_month_under_way_is_its_preview() -> Non
 def test_a_list_that_says_an_invoice_twice_never_counts_it_twice() -> None:
     """An invoice that is issued between two pages moves the last of the first one to the second."""
     listed = {"invoice_uuid": OCTOBER, "amount": "833.89", "invoice_period": "2026-10"}
-    october, november = fetched(DigitalOcean(invoices=[listed, listed], most=1))
+    before = {"invoice_uuid": "b1afe95e-0958", "amount": "1.00", "invoice_period": "2026-09"}
+    october, november = fetched(DigitalOcean(invoices=[before, listed, listed], most=2))
     assert (october.complete, november.complete) == (False, True)
     with pytest.raises(QuarantineError, match=f"{OCTOBER} is in it twice"):
         landed(october)
