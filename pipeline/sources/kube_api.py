@@ -24,7 +24,8 @@ from pipeline.formats.masking import masked
 from pipeline.sources.kube_sign_in import SignIn, program_of, signed_in
 
 _PAGE = 500
-_MOST_PAGES = 40
+# More than a cluster may have: 150,000 pods.
+_MOST_PAGES = 400
 _MOST_BYTES = 64 * 1024**2
 _GPU = re.compile(r"(?:^|[./])gpu$")
 _PRODUCT = "nvidia.com/gpu.product"
@@ -160,14 +161,14 @@ def _file(said: Mapping[str, Any], name: str, folder: Path, made: Path) -> Path 
 
 
 def _listed(pool: urllib3.PoolManager, url: str) -> Iterator[Mapping[str, Any]]:
-    following = url
+    following, tokens = url, set[str]()
+    what = url.partition("/api/v1/")[2].partition("?")[0]
     for _ in range(_MOST_PAGES):
         response = pool.request("GET", following, redirect=False, preload_content=False)
         try:
             content = response.read(_MOST_BYTES + 1)
         finally:
             response.close()
-        what = url.partition("/api/v1/")[2].partition("?")[0]
         if response.status in (401, 403):
             raise SourceError(f"the Kubernetes API does not let this context list {what} (HTTP {response.status})")
         try:
@@ -178,7 +179,11 @@ def _listed(pool: urllib3.PoolManager, url: str) -> Iterator[Mapping[str, Any]]:
             raise SourceError(f"the Kubernetes API answers with no list of {what} (HTTP {response.status})") from None
         if not more:
             return
+        if str(more) in tokens:
+            break
+        tokens.add(str(more))
         following = f"{url}&continue={quote(str(more), safe='')}"
+    raise SourceError(f"the Kubernetes API answers with a list of {what} that does not end: its GPUs are not counted")
 
 
 def _nodes(items: Sequence[Mapping[str, Any]]) -> Iterator[GpuNode]:

@@ -31,11 +31,12 @@ def node(name: str, gpus: int) -> dict[str, Any]:
 
 @dataclass
 class KubeApi:
-    """Two items a page, whatever was asked for."""
+    """Two items a page, whatever was asked for; `goes_round`: the first two for ever."""
 
     nodes: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
     refuses: str | None = None
+    goes_round: bool = False
     asked: list[str] = field(default_factory=list)
     base_url: str = ""
 
@@ -47,7 +48,7 @@ class KubeApi:
         if what == self.refuses:
             return Answer(status=403, body=json.dumps({"kind": "Status", "message": "forbidden"}).encode())
         items = {"nodes": self.nodes, "pods": self.pods}[what]
-        first = int(dict(params).get("continue", "0"))
+        first = 0 if self.goes_round else int(dict(params).get("continue", "0"))
         more = {"continue": str(first + 2)} if first + 2 < len(items) else {}
         return Answer(body=json.dumps({"items": items[first : first + 2], "metadata": more}).encode())
 

@@ -75,6 +75,17 @@ def test_a_token_in_a_file_signs_in_and_what_may_not_be_listed_is_said(tmp_path:
             gpu_cluster(config, folder=tmp_path, seconds=5)
 
 
+def test_a_list_that_goes_round_counts_no_machine_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B9: nor is a list that is longer than anybody's taken for its beginning."""
+    endless = KubeApi(nodes=API.nodes, goes_round=True)
+    with serving(endless), pytest.raises(SourceError, match="a list of nodes that does not end"):
+        gpu_cluster(endless.kubeconfig, folder=tmp_path, seconds=5)
+    assert len(endless.asked) == 2
+    monkeypatch.setattr("pipeline.sources.kube_api._MOST_PAGES", 1)
+    with serving(API) as api, pytest.raises(SourceError, match="a list of nodes that does not end"):
+        gpu_cluster(api.kubeconfig, folder=tmp_path, seconds=5)
+
+
 # --- AWS --------------------------------------------------------------------------------------------------------------
 
 
