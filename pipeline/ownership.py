@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 # What a charge may be known by, the narrowest first: of a server the part that served a workload, the engine's, its
-# namespace's, its deployment's, the server, and all that are tagged alike. `tags` stand there for any number of them.
+# namespace's, its deployment's, the server, all that are tagged alike, its cluster. `tags` stand there for any number.
 TAGS = "tags"
 NARROWEST_FIRST = (
     "api_key_id", "gateway_key_id", "workload", "replica_id", "namespace", "deployment_id", "resource_id", TAGS,
-    "gateway_team_id", "sub_account_id", "account",
+    "cluster", "gateway_team_id", "sub_account_id", "account",
 )  # fmt: skip
 FIELDS = tuple(name for name in NARROWEST_FIRST if name != TAGS)
 # What a rule says of a charge, each by itself: of which team it is does not say in which environment.

@@ -21,7 +21,9 @@ _COLUMNS = ("cluster", "namespace", "servers", "containers", "used", "unused", "
 _AMOUNTS = ("split_cost_rc", "unused_cost_rc", "effective_cost_rc")
 _NOTE = (
     "Used: what containers used or reserved of their server; unused: what nobody used, as AWS lays it on them. It is "
-    "the servers' cost once more, which `breakeven costs` and the bills have: never add the two."
+    "the servers' cost once more, which `breakeven costs` and the bills have: never add the two. Whose a namespace is: "
+    "`- {team: NAME, match: {namespace: X, cluster: Y}}` under `ownership:` in breakeven.yaml, and `breakeven costs "
+    "--by team` has what it cost."
 )
 _LEFT = {
     "outside_view": "in hours in which AWS names no container on them",

@@ -12,6 +12,8 @@ class OwnerMatch(Section):
     """What a charge is known by: all that is named must match. `workspace` and `project` are one vendor's or the
     other's word for the same thing. `resource` is what a bill charges for, `tags` what it is tagged with there.
     `replica` is an engine on a GPU, `namespace` what its name has before the last slash (`cluster/namespace`, maybe).
+    Of other servers `namespace` is that of the pods that ran on it, and `cluster` of any server what it was a node of,
+    where the bill has AWS's split cost allocation data.
     """
 
     account: str | None = None
@@ -23,6 +25,7 @@ class OwnerMatch(Section):
     workload: Name | None = None
     deployment: Name | None = None
     resource: str | None = None
+    cluster: str | None = None
     namespace: str | None = None
     replica: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
@@ -39,6 +42,7 @@ class OwnerMatch(Section):
             "workload": self.workload,
             "deployment_id": self.deployment,
             "resource_id": self.resource,
+            "cluster": self.cluster,
             "namespace": self.namespace,
             "replica_id": self.replica,
         }

@@ -11,25 +11,40 @@ those of the day; `owner_aliases` are for who asks.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from decimal import Context, Decimal
-from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
+from pipeline.decisions.charge_parts import (
+    CLASSES,
+    CONTAINERS,
+    ENGINES,
+    STATES,
+    TOKENS,
+    UNASSIGNED,
+    Containers,
+    Engines,
+    Workloads,
+    in_quanta,
+    money_of,
+)
 from pipeline.decisions.cloud_model_costs import IS_HOSTED
 from pipeline.decisions.window import Row, Rows, valid_on
-from pipeline.economics.split import split_exactly
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, rule_name
 
 _API, _CLOUD, _GPUS = "fct_api_costs_daily", "fct_cloud_charges_daily", "fct_gpu_costs_daily"
-_TOKENS, _CLASSES = "fct_self_host_tokens_daily", "fct_unit_costs_daily"
-_ENGINES, _STATES, _TAGS = "fct_gpu_shares_interval", "int_gpu_states_daily", "int_owner_tags_daily"
-_DATED = (_API, _CLOUD, _GPUS, _TOKENS, _CLASSES, _ENGINES, _STATES, _TAGS)
+_TAGS = "int_owner_tags_daily"
+_DATED = (_API, _CLOUD, _GPUS, TOKENS, CLASSES, ENGINES, STATES, CONTAINERS, _TAGS)
 _UNDATED = ("config_ownership", "config_workloads")
 INPUTS = (*_UNDATED, *_DATED)
+# Of a charge of `fct_cloud_charges_daily`: that it is for AWS's server itself, and not for its disks, its network or a
+# commitment that nobody used. It is what AWS's split view splits.
+IS_SERVER_USAGE = (
+    "charge_category = 'Usage' and commitment_discount_status is distinct from 'Unused' "
+    "and regexp_matches(sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')"
+)
 READS: Mapping[str, str] = {
     _API: """
         select
@@ -53,6 +68,7 @@ READS: Mapping[str, str] = {
             usage_date, issuer, account, sub_account_id, resource_id, billing_currency,
             coalesce($is_hosted, false) as is_hosted_model,
             is_gpu_resource, pricing_category is not distinct from 'Committed' as is_committed,
+            coalesce($is_server_usage, false) as is_server_usage,
             billed_cost_rc is null as is_unconverted, effective_cost is null as is_effective_unknown,
             cast(sum(billed_cost) as decimal(38, 18)) as billed_cost,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc,
@@ -66,7 +82,9 @@ READS: Mapping[str, str] = {
             and (not is_gpu_resource or (pricing_category is not distinct from 'Committed' and billed_cost != 0))
         group by
             usage_date, issuer, account, sub_account_id, resource_id, billing_currency, is_hosted_model,
-            is_gpu_resource, is_committed, is_unconverted, is_effective_unknown""".replace("$is_hosted", IS_HOSTED),
+            is_gpu_resource, is_committed, is_server_usage, is_unconverted, is_effective_unknown""".replace(
+        "$is_hosted", IS_HOSTED
+    ).replace("$is_server_usage", IS_SERVER_USAGE),
     _GPUS: """
         select
             usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
@@ -83,34 +101,46 @@ READS: Mapping[str, str] = {
         group by
             usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
             cost_status""",
-    _TOKENS: """
+    TOKENS: """
         select usage_date, deployment_id, workload, token_class, cast(sum(tokens) as bigint) as tokens
         from fct_self_host_tokens_daily
         where deployment_id is not null and tokens > 0
         group by usage_date, deployment_id, workload, token_class""",
-    _CLASSES: """
+    CLASSES: """
         select usage_date, deployment_id, token_class, full_cost_rc
         from fct_unit_costs_daily
         where lane = 'self_host' and token_class != 'blended'""",
-    _ENGINES: """
+    ENGINES: """
         select
             usage_date, gpu_uuid, deployment_id, state, replica_id,
             cast(sum(gpu_milliseconds) as bigint) as gpu_milliseconds
         from fct_gpu_shares_interval
         where deployment_id is not null and replica_id is not null and gpu_milliseconds > 0
         group by usage_date, gpu_uuid, deployment_id, state, replica_id""",
-    _STATES: """
+    STATES: """
         select distinct usage_date, issuer, resource_id, gpu_uuid
         from int_gpu_states_daily
         where gpu_uuid is not null""",
+    CONTAINERS: """
+        select
+            usage_date, issuer, account, resource_id, billing_currency, part, cluster, namespace,
+            case
+                when count(*) = count(effective_cost) then cast(sum(effective_cost) as decimal(38, 18))
+            end as effective_cost,
+            cast(sum(line_count) as bigint) as line_count
+        from fct_container_costs_daily
+        where is_book
+        group by usage_date, issuer, account, resource_id, billing_currency, part, cluster, namespace""",
 }
 PREPARE: Mapping[str, Any] = dict.fromkeys((*_UNDATED, *_DATED), pl.DataFrame.to_dicts)
 _MONEY = pl.Decimal(38, 18)
 GRAIN = (
     "usage_date", "lane", "issuer", "account", "sub_account_id", "api_key_id", "gateway_key_id", "gateway_team_id",
-    "resource_id", "deployment_id", "workload", "namespace", "replica_id", "cost_measure", "billing_currency",
-    "cost_status",
+    "resource_id", "deployment_id", "workload", "cluster", "namespace", "replica_id", "cost_measure",
+    "billing_currency", "cost_status",
 )  # fmt: skip
+# What a charge is known by stands before it.
+_MEASURE_PLACE = GRAIN.index("cost_measure")
 SCHEMA: Mapping[str, pl.DataType] = {
     **{name: pl.Date() if name == "usage_date" else pl.String() for name in GRAIN},
     **{name: pl.String() for attribute in ATTRIBUTES for name in (attribute, f"{attribute}_matched_by")},
@@ -122,11 +152,6 @@ SCHEMA: Mapping[str, pl.DataType] = {
 # Of a row of it, in SQL: what budgets and drivers call spent. GPUs and APIs are there by the one measure that is best
 # known of them; of a model that a cloud hosts only what is billed counts: a commitment stands there in both measures.
 IS_SPENT = "(lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed'))"
-UNASSIGNED = "unassigned"
-# Shares in parts of this many: they are whole numbers that a split takes, whatever money they come from.
-_SHARE_PARTS = 10**15
-# As many digits as a DECIMAL(38, 18) has.
-_WIDE = Context(prec=38)
 _Key = tuple[Any, ...]
 
 
@@ -163,7 +188,7 @@ def _rows_of(day: date, inputs: Mapping[str, Any], book: RuleBook) -> Iterator[d
                 held[place] = charge[name] + (held[place] or 0)
     owners: dict[_Key, dict[str, tuple[str, str]]] = {}
     for key, (count, credit_count, quanta, quanta_rc) in sums.items():
-        known_by = key[1:13]
+        known_by = key[1:_MEASURE_PLACE]
         if known_by not in owners:
             row = dict(zip(GRAIN, key, strict=True))
             owners[known_by] = book.owner_of(fields_of(row), tags.get((row["account"], row["resource_id"]), {}))
@@ -173,8 +198,8 @@ def _rows_of(day: date, inputs: Mapping[str, Any], book: RuleBook) -> Iterator[d
         yield row | {
             "charge_count": count,
             "unknown_credit_count": credit_count,
-            "realized_cost": _money(quanta),
-            "realized_cost_rc": _money(quanta_rc),
+            "realized_cost": money_of(quanta),
+            "realized_cost_rc": money_of(quanta_rc),
         }
 
 
@@ -273,15 +298,18 @@ def _charges(
     day: date, inputs: Mapping[str, Any], rules: Sequence[OwnerRule], workloads: Rows
 ) -> Iterator[Mapping[str, Any]]:
     for row in inputs[_API].get(day, ()):
-        yield {**_in_quanta(row), "lane": "api", "workload": workload_of(row)}
+        yield {**in_quanta(row), "lane": "api", "workload": workload_of(row)}
+    named = {name for rule in rules for name in rule.fields}
+    containers = Containers(inputs, day) if named & {"cluster", "namespace"} else None
     for row in inputs[_CLOUD].get(day, ()):
         lane = "cloud_model" if row["is_hosted_model"] else "cloud"
-        yield from ({**part, "lane": lane} for part in _cloud_parts(row))
-    names_engines = any(rule.fields.keys() & {"replica_id", "namespace"} for rule in rules)
-    engines = _Engines(inputs, day) if names_engines else None
-    split = _Workloads(inputs, day, workloads)
+        for whole in _cloud_parts(row):
+            parts = [whole] if containers is None else containers.parts(whole)
+            yield from ({**part, "lane": lane} for part in parts)
+    engines = Engines(inputs, day) if named & {"replica_id", "namespace"} else None
+    split = Workloads(inputs, day, workloads)
     for row in inputs[_GPUS].get(day, ()):
-        whole = _in_quanta(row)
+        whole = in_quanta(row) if containers is None else containers.of_cluster(in_quanta(row))
         for of_engine in [whole] if engines is None else engines.parts(whole):
             yield from ({**part, "lane": "gpu"} for part in split.parts(of_engine))
 
@@ -292,113 +320,4 @@ def _cloud_parts(row: Row) -> Iterator[Row]:
     for measure in measures:
         cost, cost_rc = row[f"{measure}_cost"], row[f"{measure}_cost_rc"]
         status = "unknown" if cost is None else "unconverted" if cost_rc is None else "known"
-        yield _in_quanta({**row, "cost_measure": measure, "cost": cost, "cost_rc": cost_rc, "cost_status": status})
-
-
-class _Engines:
-    """Which replicas held which part of a resource's GPU time, by deployment and state."""
-
-    def __init__(self, inputs: Mapping[str, Any], day: date) -> None:
-        gpus: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        for row in inputs[_STATES].get(day, ()):
-            gpus[row["gpu_uuid"]].add((row["issuer"], row["resource_id"]))
-        self._weights: dict[_Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for row in inputs[_ENGINES].get(day, ()):
-            for resource in gpus.get(row["gpu_uuid"], ()):
-                weights = self._weights[(*resource, row["deployment_id"], row["state"])]
-                weights[row["replica_id"]] += row["gpu_milliseconds"]
-
-    def parts(self, row: Row) -> Iterator[Row]:
-        """What of a charge is whose. Time that no engine held is of none."""
-        of = (row["issuer"], row["resource_id"], row["deployment_id"], row["state"])
-        weights = self._weights.get(of)
-        if weights is None:
-            yield row
-            return
-        for name, part in _split(row, weights):
-            namespace, slash, _ = name.rpartition("/")
-            yield {**part, "replica_id": name, "namespace": namespace if slash else None}
-
-
-class _Workloads:
-    """What a deployment served that day, over which all that it cost is split."""
-
-    def __init__(self, inputs: Mapping[str, Any], day: date, workloads: Rows) -> None:
-        tokens = _by_deployment(inputs[_TOKENS].get(day, ()))
-        # What each class costs matters only where several were served.
-        is_shared = any(len({row["workload"] for row in rows}) > 1 for rows in tokens.values())
-        classes = _by_deployment(inputs[_CLASSES].get(day, ())) if is_shared else {}
-        self._weights = {name: _shares(rows, classes.get(name, ())) for name, rows in tokens.items()}
-        naming: dict[str | None, set[str]] = defaultdict(set)
-        for row in workloads:
-            naming[row["deployment_id"]].add(row["workload"])
-        self._only = {name: next(iter(of)) for name, of in naming.items() if name is not None and len(of) == 1}
-
-    def parts(self, row: Row) -> Iterator[Row]:
-        name = row["deployment_id"]
-        weights = {} if name is None else self._weights.get(name, {})
-        if not weights:
-            yield {**row, "workload": None if name is None else self._only.get(name)}
-            return
-        for workload, part in _split(row, weights):
-            yield {**part, "workload": None if workload == UNASSIGNED else workload}
-
-
-def _shares(tokens: Rows, class_costs: Rows) -> dict[str, int]:
-    """Workload -> its share of what a deployment cost on a day, in parts of 10^15; empty where nothing was served.
-
-    `tokens`: of each workload and token class. `class_costs`: what the day's split has each class cost. Where that is
-    not known of every class that was served, or is nothing, every token weighs the same.
-    """
-    workloads = {row["workload"] for row in tokens}
-    if len(workloads) < 2:
-        return dict.fromkeys(workloads, _SHARE_PARTS)
-    served: dict[str, int] = defaultdict(int)
-    for row in tokens:
-        served[row["token_class"]] += row["tokens"]
-    costs = {row["token_class"]: row["full_cost_rc"] for row in class_costs}
-    known = [costs.get(name) for name in served]
-    has_costs = all(cost is not None and cost >= 0 for cost in known) and any(known)
-    weights: dict[str, Fraction] = defaultdict(Fraction)
-    for row in tokens:
-        of_class = Fraction(costs[row["token_class"]]) / served[row["token_class"]] if has_costs else Fraction(1)
-        weights[row["workload"]] += row["tokens"] * of_class
-    total = sum(weights.values())
-    return {workload: round(weight / total * _SHARE_PARTS) for workload, weight in weights.items()}
-
-
-def _split(row: Row, weights: Mapping[str, int]) -> Iterator[tuple[str, Row]]:
-    """A charge's amounts over names, exactly. Where nothing is split, nothing is worked out."""
-    names = sorted(weights)
-    if len(names) == 1:
-        yield names[0], row
-        return
-    parts = {
-        column: [None] * len(names)
-        if row[column] is None
-        else split_exactly(row[column], [weights[name] for name in names], names)
-        for column in ("quanta", "quanta_rc")
-    }
-    for number, name in enumerate(names):
-        yield name, {**row, **{column: of[number] for column, of in parts.items()}}
-
-
-def _by_deployment(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row["deployment_id"]].append(row)
-    return found
-
-
-def _in_quanta(row: Row) -> Row:
-    """With its amounts as whole numbers of 10^-18."""
-    return {**row, "quanta": _quanta(row["cost"]), "quanta_rc": _quanta(row["cost_rc"])}
-
-
-def _quanta(amount: Decimal | None) -> int | None:
-    # A decimal has always 18 digits after its point: without it, it counts quanta.
-    return None if amount is None else int(format(amount, "f").replace(".", ""))
-
-
-def _money(quanta: int | None) -> Decimal | None:
-    return None if quanta is None else Decimal(quanta).scaleb(-18, _WIDE)
+        yield in_quanta({**row, "cost_measure": measure, "cost": cost, "cost_rc": cost_rc, "cost_status": status})

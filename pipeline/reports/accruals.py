@@ -20,7 +20,8 @@ import polars as pl
 
 from pipeline.config.whole import Config
 from pipeline.decisions.api_side import key_of
-from pipeline.decisions.owner_costs import UNASSIGNED, RuleBooks, fields_of
+from pipeline.decisions.charge_parts import UNASSIGNED
+from pipeline.decisions.owner_costs import RuleBooks, fields_of
 from pipeline.economics.accrual import (
     ACCRUAL,
     BILLED,

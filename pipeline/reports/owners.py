@@ -25,7 +25,10 @@ NOTE = (
     "billed yet: the three never add. A deployment's cost is split over the workloads that it served."
 )
 # What a match calls what a charge is known by; a vendor's own word where it has one.
-_WORDS = {"deployment_id": "deployment", "resource_id": "resource", "api_key_id": "api_key", "account": "account"}
+_WORDS = {
+    "deployment_id": "deployment", "namespace": "namespace", "resource_id": "resource", "api_key_id": "api_key",
+    "account": "account",
+}  # fmt: skip
 _WORKSPACES = frozenset({"anthropic"})
 
 
@@ -106,6 +109,9 @@ def ownership_line(row: Mapping[str, Any], *, by: str) -> str | None:
     if known_by == "api_key_id":
         # What the key used elsewhere stands under that workspace or project.
         match[division] = "Default"
+    if known_by == "namespace":
+        # One name in two clusters is two namespaces.
+        match["cluster"] = row["cluster"]
     said = ", ".join(f"{key}: {_yaml(value)}" for key, value in match.items() if value is not None)
     return f"- {{{by}: NAME, match: {{{said}}}}}"
 

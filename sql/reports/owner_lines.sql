@@ -8,6 +8,8 @@ charges as (
         case $attribute when 'team' then team when 'cost_centre' then cost_centre else environment end as stated_owner,
         case
             when lane = 'gpu' and deployment_id is not null then deployment_id
+            -- Of servers split by their pods one line a namespace, and not one a server.
+            when lane = 'cloud' and namespace is not null then concat_ws('/', cluster, namespace)
             when lane != 'api' and resource_id is not null then resource_id
             when sub_account_id is not null then sub_account_id
             when api_key_id is not null then api_key_id

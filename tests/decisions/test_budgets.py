@@ -47,8 +47,14 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
         "usage_date": pl.Date(), "issuer": _TEXT, "account": _TEXT, "sub_account_id": _TEXT, "resource_id": _TEXT,
         "service": _TEXT, "sku_meter": _TEXT, "consumed_unit": _TEXT, "consumed_quantity": _MONEY,
         "charge_category": _TEXT, "pricing_category": _TEXT, "is_book": pl.Boolean(), "is_gpu_resource": pl.Boolean(),
+        "commitment_discount_status": _TEXT,
         "billing_currency": _TEXT, "billed_cost": _MONEY, "billed_cost_rc": _MONEY, "effective_cost": _MONEY,
         "effective_cost_rc": _MONEY, "list_cost_rc": _MONEY,
+    },
+    "fct_container_costs_daily": {
+        "usage_date": pl.Date(), "issuer": _TEXT, "account": _TEXT, "is_book": pl.Boolean(), "resource_id": _TEXT,
+        "part": _TEXT, "cluster": _TEXT, "namespace": _TEXT, "billing_currency": _TEXT, "effective_cost": _MONEY,
+        "line_count": pl.Int64(),
     },
     "fct_gpu_shares_interval": {
         "usage_date": pl.Date(), "gpu_uuid": _TEXT, "deployment_id": _TEXT, "state": _TEXT, "replica_id": _TEXT,
