@@ -234,7 +234,10 @@ owned as (
 ),
 
 cloud_charges as (
-    select * from int_cloud_charges_daily
+    select
+        *,
+        source = 'gcp_billing_export' or starts_with(lower(service_provider), 'google') as is_of_google
+    from int_cloud_charges_daily
     where is_book and is_gpu_resource
 ),
 
@@ -265,23 +268,28 @@ cloud_lines as (
             when cloud_charges.pricing_category = 'Committed' then cloud_charges.effective_cost
             else cloud_charges.billed_cost
         end as realized_cost,
-        -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours.
-        regexp_full_match(lower(cloud_charges.consumed_unit), '(1 )?(h|hrs?|hours?)')
-        and (
-            cloud_charges.source not in ('aws_cur', 'aws_cur2')
-            or regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
-        ) as is_in_hours,
+        -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours. In
+        -- FOCUS's columns a meter may be spelled in other words, or not be said.
+        regexp_full_match(lower(cloud_charges.consumed_unit), '([0-9]{1,4} )?(h|hrs?|hours?)')
+        and case
+            when cloud_charges.source in ('aws_cur', 'aws_cur2')
+                then regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+            else cloud_charges.sku_meter is null or not contains(cloud_charges.sku_meter, 'EBSOptimized')
+        end as is_in_hours,
+        -- An old agreement of Microsoft's counts tens or hundreds of them ("100 Hours").
+        3600000 * coalesce(try_cast(regexp_extract(cloud_charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1)
+            as ms_per_unit,
         -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and
         -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was.
         case
             when regexp_full_match(lower(cloud_charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
             when
-                cloud_charges.source = 'gcp_billing_export'
+                cloud_charges.is_of_google
                 and lower(cloud_charges.consumed_unit) = 'seconds'
                 and regexp_matches(cloud_charges.sku_meter, '\bGPUs?\b')
                 then 1000
         end as gpu_ms_per_unit,
-        cloud_charges.source = 'gcp_billing_export'
+        cloud_charges.is_of_google
         and lower(cloud_charges.consumed_unit) in ('seconds', 'byte-seconds')
         and cloud_charges.service = 'Compute Engine' as is_part_of_server
     from cloud_charges
@@ -336,9 +344,10 @@ cloud_sums as (
                 when charge_kind = 'gpu_instance' and realized_cost > 0 and gpu_ms_per_unit is not null
                     then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
                 when charge_kind = 'gpu_instance' and realized_cost > 0 and is_in_hours
-                    then cast(round(consumed_quantity * 3600000) as bigint) * gpu_count
+                    then cast(round(consumed_quantity * ms_per_unit) as bigint) * gpu_count
             end
         ) as charge_gpu_ms,
+        bool_and(coalesce(is_part_of_server, false)) as is_part_of_server,
         case when count(realized_cost) = count(*) then sum(realized_cost) end as realized_cost
     from cloud_kinds
     group by all
@@ -348,9 +357,16 @@ cloud_sums as (
 -- several measures are otherwise taken for the same hours said twice.
 cloud_days as (
     select
-        * exclude (charge_gpu_ms),
+        * exclude (charge_gpu_ms, is_part_of_server),
         case
-            when charge_gpu_ms is null then null
+            -- Cores and memory have no hours of their own: those of the server are its GPUs', where these are billed.
+            when
+                charge_gpu_ms is null
+                and not (
+                    is_part_of_server
+                    and count(charge_gpu_ms) over (partition by day_start_at, issuer, resource_id) > 0
+                )
+                then null
             when
                 row_number() over (
                     partition by day_start_at, issuer, resource_id

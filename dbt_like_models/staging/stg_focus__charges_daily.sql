@@ -3,7 +3,7 @@
 -- region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency, consumed_unit,
 -- pricing_unit.
 -- FOCUS charges by the UTC day on which their period starts: a monthly fee, a tax or a purchase stands on its first
--- day. The four costs stay apart; one that any line of a row leaves out is unknown for the row. So is a quantity, whose
+-- day. What Google's FOCUS view meters it says as the description (its BigQuery view: sku.description). The four costs stay apart; one that any line of a row leaves out is unknown for the row. So is a quantity, whose
 -- whole part is added up by itself: it may come to more than a decimal holds, and is unknown then too.
 -- partition: month
 with
@@ -24,7 +24,11 @@ named as (
         sub_account_id,
         service_name as service,
         sku_id as sku,
-        sku_meter,
+        case
+            when sku_meter is null and starts_with(lower(coalesce(service_provider_name, provider_name)), 'google')
+                then charge_description
+            else sku_meter
+        end as sku_meter,
         case lower(charge_category)
             when 'usage' then 'Usage'
             when 'purchase' then 'Purchase'

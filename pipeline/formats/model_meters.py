@@ -34,7 +34,11 @@ class ModelMeter:
 
 
 # A SQL pattern over the service's name, in lower case: what may be a model's. The rest is left to `model_meter`.
-SERVICES = r"bedrock|openai|foundry models|cognitive services|vertex ai|gemini|generative language"
+SERVICES = r"bedrock|openai|foundry models|cognitive services|azure ai services|vertex ai|gemini|generative language"
+# Microsoft's meter categories, and what its FOCUS export calls their service (microsoft/finops-toolkit, Services.csv).
+_OF_AZURE = frozenset(
+    {"cognitive services", "azure openai", "azure openai service", "azure ai services", "foundry models"}
+)
 _LISTING = re.compile(r"^(?P<model>.+?) *\(Amazon Bedrock Edition\)", re.IGNORECASE)
 
 
@@ -44,7 +48,7 @@ def model_meter(*, service: str | None, meter: str | None, unit: str | None) -> 
     lowered = name.lower()
     if "bedrock" in lowered:
         return _bedrock(name, meter or "", unit)
-    if lowered in ("cognitive services", "azure openai", "foundry models"):
+    if lowered in _OF_AZURE:
         return _azure(meter or "", unit)
     if lowered in ("vertex ai", "gemini api", "generative language api"):
         return _google(meter or "", unit)

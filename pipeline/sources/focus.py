@@ -1,10 +1,12 @@
 """FOCUS Cost and Usage, 1.0 to 1.4, of any provider: CSV (gzipped or not) or Parquet, from an inbox or a Data Export.
 With `settings.columns` any other table of charges, whose columns somebody says in FOCUS's words.
 
-Columns in any order and casing. What FOCUS does not name (`x_...`, a vendor's own) is kept in `other_columns`. The four
-costs are kept apart; a column the file lacks is null, never 0. Amounts are exact: CSV text as spelled, Parquet decimals
-as they are, doubles as the shortest text that reads as them. A double that reaches beyond 10^-18 is rounded there and
-its spelling kept in `other_columns`.
+Columns in any order and casing. What FOCUS does not name (`x_...`, a vendor's own) is kept in `other_columns`. FOCUS
+1.0 has no SkuMeter, which says what was metered: AWS's export has it as x_UsageType (its "FOCUS 1.0 with AWS columns"),
+Microsoft's as x_SkuMeterName (microsoft/finops-toolkit); where a file has no SkuMeter, that is it. The four costs are
+kept apart; a column the file lacks is null, never 0. Amounts are exact: CSV text as spelled, Parquet decimals as they
+are, doubles as the shortest text that reads as them. A double that reaches beyond 10^-18 is rounded there and its
+spelling kept in `other_columns`.
 
 **What a file restates.** The bucket is provider, billing account and billing period: a newer file that has a row of
 them replaces all that an older one said of them. The provider is ProviderName, or ServiceProviderName where 1.4 dropped
@@ -74,6 +76,8 @@ _AS_A_CONTROL = (
 
 
 _KNOWN = {folded(name): name for name in NAMES}
+# FOCUS's name -> what vendors call it where they have no column of that name.
+_ELSE: Mapping[str, tuple[str, ...]] = {"SkuMeter": (folded("x_UsageType"), folded("x_SkuMeterName"))}
 
 
 def recognise(name: str, head: bytes) -> str | None:
@@ -176,6 +180,10 @@ def _headers_by_name(headers: list[str], declared: Mapping[str, str]) -> dict[st
         if name in found:
             raise QuarantineError(f"row 1: {found[name]!r} and {header!r} are both {name}. Keep one of them.")
         found[name] = header
+    for name, others in _ELSE.items():
+        theirs = [one for other in others for one in headers if folded(one) == other and one not in declared]
+        if name not in found and theirs:
+            found[name] = theirs[0]
     return found
 
 

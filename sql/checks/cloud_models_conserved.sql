@@ -15,7 +15,8 @@ bills as (
     where
         is_book and not is_gpu_resource and charge_category = 'Usage'
         and regexp_matches(
-            lower(service), 'bedrock|openai|foundry models|cognitive services|vertex ai|gemini|generative language'
+            lower(service),
+            'bedrock|openai|foundry models|cognitive services|azure ai services|vertex ai|gemini|generative language'
         )
     group by usage_date, issuer, account, billing_currency
 ),

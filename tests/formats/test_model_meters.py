@@ -60,6 +60,11 @@ METERS: list[tuple[str, str, str | None, tuple[str | None, str | None, str, str 
      ("gpt-4o-0806", "input_uncached", "standard", "global", None, 1_000)),
     ("Azure OpenAI", "gpt-4o-mini-0718-cached-Inp-Data-Zone Tokens", "1K",
      ("gpt-4o-mini-0718", "input_cache_read", "standard", "data_zone", None, 1_000)),
+    # What Microsoft's FOCUS export calls the service.
+    ("Azure AI Services", "gpt 4o 1120 cached Inp glbl Tokens", "1K",
+     ("gpt 4o 1120", "input_cache_read", "standard", "global", None, 1_000)),
+    ("Azure OpenAI Service", "GPT 5 outpt Glbl 1M Tokens", "Units",
+     ("GPT 5", "output", "standard", "global", None, None)),
     ("Cognitive Services", "S1 Text Translation input characters", "1M", (None, None, "standard", None, None, None)),
     ("Cognitive Services", "Standard Input Images", "1K", (None, None, "standard", None, None, None)),
     ("Azure OpenAI", "GPT 5 Inp glbl Tokens", "0", ("GPT 5", "input_uncached", "standard", "global", None, None)),

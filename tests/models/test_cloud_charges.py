@@ -520,6 +520,39 @@ def test_hours_of_a_gpu_resource_are_not_lost_when_nobody_bills_it_on_demand(tmp
     assert answers.one("select sum(gpu_hours) from fct_gpu_costs_daily where cost_measure = 'effective'") == 112
 
 
+def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path: Path) -> None:
+    """B18: AWS's options of an instance that cost something; Google's GPUs, cores and memory in seconds; hundreds."""
+    google = {"ProviderName": "Google Cloud", "ServiceName": "Compute Engine", "ConsumedUnit": "seconds"}
+    exports = {
+        "aws": (
+            gpu_line("1", ProviderName="AWS", x_UsageType="USE1-BoxUsage:p5.48xlarge", BilledCost="90"),
+            gpu_line("1", ProviderName="AWS", x_UsageType="USE1-EBSOptimized:p5.48xlarge", BilledCost="2"),
+        ),
+        "google": (
+            gpu_line("28800", **google, ChargeDescription="Nvidia H100 80GB GPU running in Americas", BilledCost="80"),
+            gpu_line("3600", **google, ChargeDescription="A3 Instance Core running in Americas", BilledCost="6"),
+            gpu_line("1", **google, ChargeDescription="Licensing Fee", BilledCost="1"),
+        ),
+        "hundreds": (gpu_line("0.01", ConsumedUnit="100 Hours", BilledCost="90"),),
+    }
+    found = {}
+    for name, lines in exports.items():
+        answers = gpu_charged(tmp_path / name, lines)
+        found[name] = {
+            (row["charge_kind"], row["hours"]): row["cost"]
+            for row in answers.rows(
+                "select charge_kind, sum(realized_cost) as cost, sum(gpu_milliseconds) / 3600000 as hours "
+                "from int_gpu_charges_daily where cost_measure = 'billed' group by all"
+            )
+        }
+        assert broken_laws(answers, (*GPU_TABLES[2:], *CLOUD_CHECKS)) == []
+    assert found == {
+        "aws": {("gpu_instance", 8): 90, ("other", None): 2},
+        "google": {("gpu_instance", 8): 87},
+        "hundreds": {("gpu_instance", 8): 90},
+    }
+
+
 def test_a_gpu_resource_of_another_issuer_or_time_is_a_cloud_charge(tmp_path: Path) -> None:
     """Class B12: what is not declared is never taken for GPU time."""
     nodes = (NODE | {"issuer": "elsewhere"}, NODE | {"from": "2026-11-03"}, NODE | {"to": "2026-11-02"})

@@ -91,6 +91,44 @@ def test_models_on_a_clouds_bill_have_a_price_by_class_and_every_dollar_of_their
     assert "cloud_model,Claude Opus 5,bedrock,billed,7600000,16.5" in shown.output
 
 
+def test_a_focus_export_of_each_cloud_names_models_by_its_own_meters(tmp_path: Path, warm_cache: Path) -> None:
+    """B24: of 1.0, which has no SkuMeter: AWS's usage type, Microsoft's meter name, Google's SKU as the description."""
+    aws = [
+        {**one, "x_UsageType": one["SkuMeter"], "ServiceName": "Amazon Bedrock"}
+        for one in (
+            used("", "USE1-Nova2.0Lite-output-tokens-flex", "1K tokens", "2000", "3.00"),
+            used("", "USE1-Llama3-ProvisionedThroughput-ModelUnits", "Hrs", "2", "40.00"),
+        )
+    ]
+    azure = {
+        **used("Azure AI Services", "", "Units", "3", "0.75"), "x_SkuMeterName": "5.4 opt Gl 1M Tokens",
+        "ProviderName": "Microsoft",
+    }  # fmt: skip
+    google = {
+        **used("Vertex AI", "", "count", "1000000", "2.50"), "ProviderName": "Google Cloud",
+        "ChargeDescription": "Gemini 2.5 Pro Thinking Text Output - Predictions",
+    }  # fmt: skip
+    sources = [source("focus", name) for name in ("aws", "azure", "gcp")]
+    project = SmallProject(tmp_path, sources, {}, warm_cache=warm_cache)
+    for name, lines in (("aws", aws), ("azure", [azure]), ("gcp", [google])):
+        told = [{column: said for column, said in one.items() if column != "SkuMeter"} for one in lines]
+        project.drop("focus", name, "november.csv", focus_csv(told))
+    answers = project.run()
+    assert project.quarantine() == []
+    rows = answers.rows(
+        "select provider, model, token_class, service_tier, status, tokens from fct_cloud_model_costs_daily "
+        "order by billed_cost desc"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("bedrock", None, None, "standard", "not_tokens", None),
+        ("bedrock", "Nova2.0Lite", "output", "flex", "known", 2_000_000),
+        ("vertex_ai", "Gemini 2.5 Pro", "output", "standard", "known", 1_000_000),
+        # Its quantity counts blocks of a unit that its FOCUS export does not say: never guessed.
+        ("azure", "5.4", "output", "standard", "no_unit", None),
+    ]
+    assert answers.rows("select detail from check_cloud_models_conserved") == []
+
+
 def test_a_listing_of_the_marketplace_names_the_model_that_its_usage_type_leaves_out(tmp_path: Path) -> None:
     bedrock = {
         "line_item_product_code": "AmazonBedrockFoundationModels",

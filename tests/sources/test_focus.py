@@ -122,6 +122,17 @@ def test_what_focus_does_not_name_is_kept() -> None:
     ]
 
 
+@pytest.mark.parametrize("theirs", ["x_UsageType", "x_SkuMeterName"])
+def test_what_is_metered_is_found_where_focus_1_0_has_no_column_for_it(theirs: str) -> None:
+    """AWS's usage type, Microsoft's meter name. Where a file has a SkuMeter, that is the meter and both are kept."""
+    (found,) = parsed(focus_csv([line(**{theirs: "BoxUsage:g6.xlarge", "x_Note": "1"})])).to_dicts()
+    assert (found["sku_meter"], json.loads(found["other_columns"])) == ("BoxUsage:g6.xlarge", {"x_Note": "1"})
+    (both,) = parsed(focus_csv([line(**{theirs: "one", "SkuMeter": "other"})])).to_dicts()
+    assert (both["sku_meter"], json.loads(both["other_columns"])) == ("other", {theirs: "one"})
+    declared = {"columns": {"ResourceId": theirs}}
+    assert parsed(focus_csv([line(**{theirs: "i-1"})]), **declared)["sku_meter"].to_list() == [None]
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     content = focus_csv([line(billed_cost="2.00")])
     assert refused(content) == "row 1: 'BilledCost' and 'billed_cost' are both BilledCost. Keep one of them."

@@ -21,6 +21,7 @@ from tests.sources.gcp import ACCOUNT, BILLING_ACCOUNT, NAME, NODE, ROW, credit,
 
 NOW = datetime(2026, 12, 9, 6, tzinfo=UTC)
 WHOLE = {"files": "whole"}
+LAWS_OF_TIME = ("check_gpu_hours_are_known", "check_gpu_time_conserved", "check_gpu_money_conserved")
 SPELLINGS: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], bytes]] = {
     "json": json_lines,
     "json.gz": lambda rows: gzip.compress(json_lines(rows)),
@@ -174,7 +175,7 @@ def test_a_whole_month_replaces_itself_and_parts_add_up(tmp_path: Path) -> None:
 
 
 def test_a_gpu_server_s_time_is_that_of_its_gpus_and_its_cost_all_of_its_parts(tmp_path: Path) -> None:
-    """B18: GPUs, cores and memory are three rows in seconds, a disk is none of the server's time."""
+    """B18: GPUs, cores and memory are three rows in seconds, of which the GPUs say the time; every law holds."""
     node = {"issuer": ACCOUNT, "resource_id": NODE, "host": "a3-1", "gpu_count": 8, "from": "2026-01-01"}
     made = project(tmp_path, gpu_resources=[node])
     parts = [
@@ -185,7 +186,8 @@ def test_a_gpu_server_s_time_is_that_of_its_gpus_and_its_cost_all_of_its_parts(t
             usage={"amount": 7.2e15, "unit": "byte-seconds", "amount_in_pricing_units": 1.0, "pricing_unit": "x"}),
     ]  # fmt: skip
     made.drop(NAME, ACCOUNT, "november.json", json_lines(parts))
-    answers = built(made, now=NOW, graph=cloud_graph(["int_gpu_charges_daily"]))
+    answers = built(made, now=NOW, graph=cloud_graph(["int_gpu_charges_daily", *LAWS_OF_TIME]))
+    assert broken_laws(answers, LAWS_OF_TIME) == []
     asked = """
     select usage_date, sum(gpu_milliseconds) as ms, sum(realized_cost) as cost, bool_and(is_gpu_charge) as is_gpu
     from int_gpu_charges_daily group by 1
