@@ -140,6 +140,15 @@ def test_every_balance_is_the_last_one_stated_and_all_that_moved_since(
     assert days == [days[0] + timedelta(days=number) for number in range(len(days))] if days else True
 
 
+def test_each_kind_of_entry_moves_the_balance_its_own_way() -> None:
+    """By hand: 100 + 50 bought + 5 given - 7 used - 2 ended - 10 given back = 136; what was paid moves nothing."""
+    moved = {"purchase": "50", "grant": "5", "expiry": "2", "refund": "10", "receipt": "60"}
+    rows = built([entry(0, "balance", "100"), *(entry(1, *one) for one in moved.items())], [spent(1, "7")])
+    assert rows[1]["closing_balance_cost"] == 136
+    said = ("purchased_cost", "granted_cost", "expired_cost", "refunded_cost", "receipt_cost", "used_cost")
+    assert [rows[1][name] for name in said] == [50, 5, 2, 10, 60, 7]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     entries=ENTRIES,

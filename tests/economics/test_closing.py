@@ -180,6 +180,14 @@ def test_a_filtered_export_ties_to_itself_and_says_so() -> None:
     assert (row.status, row.residual) == ("ties_to_export", None)
 
 
+def test_what_two_invoices_were_rounded_by_together_is_rounding() -> None:
+    """Each of them a cent at most, where no line says which of the two it is on; beyond that somebody has to look."""
+    (row,) = invoices_of([line("20")], [total("10.01", invoice_id="INV-1"), total("10.01", invoice_id="INV-2")], [])
+    assert (row.invoice_id, row.residual, row.residual_name) == ("INV-1 + INV-2", Decimal("0.02"), "rounding")
+    (row,) = invoices_of([line("20")], [total("10.01", invoice_id="INV-1"), total("10.02", invoice_id="INV-2")], [])
+    assert row.residual_name == "unexplained"
+
+
 def test_the_tolerance_is_per_invoice_and_its_edge_is_within() -> None:
     cent = Decimal("0.01")
     assert is_within(Decimal("-0.01"), tolerance=cent, invoice_count=1)
