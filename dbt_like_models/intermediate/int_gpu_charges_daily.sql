@@ -233,89 +233,6 @@ owned as (
     where sources.role is distinct from 'control'
 ),
 
-cloud_charges as (
-    select
-        *,
-        source = 'gcp_billing_export' or starts_with(lower(service_provider), 'google') as is_of_google
-    from int_cloud_charges_daily
-    where is_book and is_gpu_resource
-),
-
-cloud_counts as (
-    select
-        cloud_charges.usage_date,
-        cloud_charges.issuer,
-        cloud_charges.resource_id,
-        max(gpu_resources.gpu_count) as gpu_count
-    from cloud_charges
-    inner join gpu_resources
-        on
-            cloud_charges.issuer = gpu_resources.issuer
-            and cloud_charges.resource_id = gpu_resources.resource_id
-            and cloud_charges.usage_date >= coalesce(gpu_resources.valid_from_date, cloud_charges.usage_date)
-            and cloud_charges.usage_date < coalesce(gpu_resources.valid_to_date, cloud_charges.usage_date + 1)
-    group by cloud_charges.usage_date, cloud_charges.issuer, cloud_charges.resource_id
-),
-
--- What a commitment covers is billed as 0: its cost is the commitment's, amortised. Only what costs something is hours
--- of the resource: an option of an instance is metered in hours of it as well, at no charge.
-cloud_lines as (
-    select
-        cloud_charges.*,
-        cloud_counts.gpu_count,
-        case when cloud_charges.pricing_category = 'Committed' then 'effective' else 'billed' end as cost_measure,
-        case
-            when cloud_charges.pricing_category = 'Committed' then cloud_charges.effective_cost
-            else cloud_charges.billed_cost
-        end as realized_cost,
-        -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours. In
-        -- FOCUS's columns a meter may be spelled in other words, or not be said.
-        regexp_full_match(lower(cloud_charges.consumed_unit), '([0-9]{1,4} )?(h|hrs?|hours?)')
-        and case
-            when cloud_charges.source in ('aws_cur', 'aws_cur2')
-                then regexp_matches(cloud_charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
-            else cloud_charges.sku_meter is null or not contains(cloud_charges.sku_meter, 'EBSOptimized')
-        end as is_in_hours,
-        -- An old agreement of Microsoft's counts tens or hundreds of them ("100 Hours").
-        3600000 * coalesce(try_cast(regexp_extract(cloud_charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1)
-            as ms_per_unit,
-        -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and
-        -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was.
-        case
-            when regexp_full_match(lower(cloud_charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
-            when
-                cloud_charges.is_of_google
-                and lower(cloud_charges.consumed_unit) = 'seconds'
-                and regexp_matches(cloud_charges.sku_meter, '\bGPUs?\b')
-                then 1000
-        end as gpu_ms_per_unit,
-        cloud_charges.is_of_google
-        and lower(cloud_charges.consumed_unit) in ('seconds', 'byte-seconds')
-        and cloud_charges.service = 'Compute Engine' as is_part_of_server
-    from cloud_charges
-    inner join cloud_counts
-        on
-            cloud_charges.usage_date = cloud_counts.usage_date
-            and cloud_charges.issuer = cloud_counts.issuer
-            and cloud_charges.resource_id = cloud_counts.resource_id
-),
-
-cloud_kinds as (
-    select
-        *,
-        case
-            when
-                charge_category = 'Usage'
-                and (is_in_hours or gpu_ms_per_unit is not null or coalesce(is_part_of_server, false))
-                then 'gpu_instance'
-            when charge_category = 'Tax' then 'tax'
-            when charge_category = 'Credit' then 'credit'
-            when charge_category = 'Adjustment' then 'discount'
-            else 'other'
-        end as charge_kind
-    from cloud_lines
-),
-
 cloud_sums as (
     select
         cast(usage_date as timestamp) as day_start_at,
@@ -324,12 +241,7 @@ cloud_sums as (
         account,
         invoice_id,
         cast(null as bigint) as line_number,
-        cast(
-            to_json([
-                resource_id, charge_category, charge_class, sku, sku_meter, consumed_unit, cost_measure,
-                billing_currency, invoice_id
-            ]) as varchar
-        ) as charge_id,
+        charge_id,
         charge_kind,
         charge_kind in ('gpu_instance', 'discount', 'credit') as is_gpu_charge,
         resource_id,
@@ -337,20 +249,11 @@ cloud_sums as (
         gpu_count,
         cost_measure,
         billing_currency,
-        -- A quantity that is no resource's time (a thousand years in hours) leaves it unknown.
-        sum(
-            case
-                when abs(consumed_quantity) >= case when is_in_hours then 10000000 else 1000000000 end then null
-                when charge_kind = 'gpu_instance' and realized_cost > 0 and gpu_ms_per_unit is not null
-                    then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
-                when charge_kind = 'gpu_instance' and realized_cost > 0 and is_in_hours
-                    then cast(round(consumed_quantity * ms_per_unit) as bigint) * gpu_count
-            end
-        ) as charge_gpu_ms,
-        bool_and(coalesce(is_part_of_server, false)) as is_part_of_server,
-        case when count(realized_cost) = count(*) then sum(realized_cost) end as realized_cost
-    from cloud_kinds
-    group by all
+        gpu_milliseconds as charge_gpu_ms,
+        is_part_of_server,
+        realized_cost
+    from int_cloud_gpu_charges_daily
+    where is_declared
 ),
 
 -- A day's hours of a resource, on demand and committed, are counted together, on one of its charges: the hours of

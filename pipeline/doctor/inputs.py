@@ -21,6 +21,8 @@ from pipeline.reports.questions import Questions
 _METERS = {"anthropic": "anthropic_usage_api", "openai": "openai_usage_api"}
 _BILLS = {"anthropic": "anthropic_cost_api", "openai": "openai_costs_api"}
 
+_MS_PER_HOUR = 3_600_000
+
 Row = Mapping[str, Any]
 
 
@@ -43,7 +45,13 @@ def input_findings(questions: Questions, config: Config, *, from_date: date, to_
     (has,) = questions.ask("inputs", **days).to_dicts()
     hosts = questions.ask("hosts_seen", **days).to_dicts()
     billed = [row for row in questions.ask("unassigned_gpu", **days).to_dicts() if row["host"] is None]
-    found = [*_of_gpus(has, hosts, billed, config), *_of_apis(has, config), *_of_engines(has, hosts, config)]
+    on_clouds = questions.ask("undeclared_gpus", **days).to_dicts()
+    found = [
+        *_of_gpus(has, hosts, billed, config),
+        *_of_clouds(on_clouds),
+        *_of_apis(has, config),
+        *_of_engines(has, hosts, config),
+    ]
     if not found:
         found = list(
             _of_the_other_lane(has, hosts, config, day=to_date) if _is_something(has) or hosts else _of_nothing()
@@ -94,6 +102,34 @@ def _of_gpus(has: Row, hosts: Sequence[Row], billed: Sequence[Row], config: Conf
             "Scrapes of the engines on these GPUs (nvml_spool or prometheus) -> realized cost per million tokens",
             has["gpu_cost_rc"],
         )
+
+
+def _of_clouds(rows: Sequence[Row]) -> Iterator[Finding]:
+    """GPU instances on a cloud's bill that nobody declares, and those declared with another number of GPUs."""
+    unknown = [row for row in rows if not row["is_declared"]]
+    if unknown:
+        hours = f"{sum(row['gpu_milliseconds'] for row in unknown) / _MS_PER_HOUR:,.1f}"
+        longest = unknown[0]
+        said = {"issuer": longest["issuer"], "resource_id": longest["resource_id"],
+                "gpu_count": longest["type_gpu_count"], "from": longest["first_date"]}  # fmt: skip
+        yield _lacks(
+            f"{hours} GPU-hours of {counted(len(unknown), 'instance')} on cloud bills, which nobody declares"
+            f" ({_called(longest)})",
+            "Under gpu_resources, each of them, the longest first -> what served and what bought nothing, in money",
+            cost=Cost.BELONGS_TO_NOBODY,
+            line="" if said["gpu_count"] is None else f"- {as_yaml(said)}",
+        )
+    for row in rows:
+        if row["is_declared"]:
+            yield _lacks(
+                f"{row['resource_id']} of {row['issuer']} is a {row['instance_type']}, which has "
+                f"{counted(row['type_gpu_count'], 'GPU')}, and gpu_resources says {row['declared_gpu_count']}",
+                "Correct gpu_count, where the line is of one such instance: its GPU-hours are counted by it",
+            )
+
+
+def _called(row: Row) -> str:
+    return " ".join(said for said in (row["resource_id"], row["instance_type"]) if said is not None)
 
 
 def _link(unpaid: Sequence[Row], billed: Sequence[Row]) -> str:

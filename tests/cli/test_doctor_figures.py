@@ -19,6 +19,7 @@ from pipeline.doctor.findings import Cost, Finding, next_step
 from pipeline.doctor.sources import last_day_due
 from tests.cli import examined
 from tests.cli.examined import chosen, of
+from tests.models import cloud_harness as cloud
 from tests.pipeline.conftest import MakeProject
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -250,6 +251,28 @@ def test_a_host_of_no_deployment_is_proposed_with_its_hours_and_its_cost(make_pr
 @pytest.fixture
 def demo_rows(demo_folder: Any) -> list[dict[str, Any]]:
     return examined.rows(demo_folder, "--offline", as_of="2026-11-15T06:00:00+00:00")
+
+
+def test_gpus_on_a_cloud_bill_that_nobody_declares_are_named_with_the_line_that_does(make_project: MakeProject) -> None:
+    """A p5.48xlarge for 2 hours is 16 GPU-hours; another is declared with 4 GPUs, and has 8."""
+
+    def used(resource: str, meter: str, hours: str) -> dict[str, str]:
+        when = {"ChargePeriodStart": "2026-11-02T04:00:00Z", "ChargePeriodEnd": "2026-11-02T06:00:00Z"}
+        return cloud.line(ProviderName="AWS", ResourceId=resource, SkuMeter=meter, ConsumedUnit="Hours",
+                    ConsumedQuantity=hours, BilledCost="90", **when)  # fmt: skip
+
+    node = {"issuer": "aws", "resource_id": "i-1", "gpu_count": 4, "from": "2026-10-01"}
+    made = make_project([source("focus", "aws")], gpu_resources=[node])
+    lines = [used(name, "USE1-BoxUsage:p5.48xlarge", "2") for name in ("i-1", "i-2")]
+    made.drop("focus", "aws", "november.csv", cloud.focus_csv([*lines, used("i-3", "BoxUsage:m7i.large", "2")]))
+    made.run(now=BUILT)
+    found = {row["said"]: row for row in of(rows(made.folder), "inputs")}
+    (said,) = [text for text in found if "nobody declares" in text]
+    assert said == "16.0 GPU-hours of 1 instance on cloud bills, which nobody declares (i-2 p5.48xlarge)"
+    assert yaml.safe_load(found[said]["line"]) == [
+        {"issuer": "aws", "resource_id": "i-2", "gpu_count": 8, "from": date(2026, 11, 2)}
+    ]
+    assert "i-1 of aws is a p5.48xlarge, which has 8 GPUs, and gpu_resources says 4" in found
 
 
 def test_the_demo_is_well(demo_rows: list[dict[str, Any]]) -> None:

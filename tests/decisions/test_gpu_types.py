@@ -50,3 +50,19 @@ def test_a_name_without_its_variant_is_the_fastest_of_them(name: str, found: str
 def test_the_build_reads_the_same_types(tmp_path: Path) -> None:
     seeds = {seed.name: seed for seed in load_seeds(models_root() / "seeds", cache=tmp_path)}
     assert gpu_types(seeds["gpu_types"].frame.to_dicts()) == TYPES
+
+
+def test_each_instance_type_says_how_many_gpus_it_has_and_where_that_was_read(tmp_path: Path) -> None:
+    """By hand: 8 of a p5.48xlarge, 1 of a g6.xlarge, 2 of an NC80adis."""
+    seeds = {seed.name: seed for seed in load_seeds(models_root() / "seeds", cache=tmp_path)}
+    rows = seeds["gpu_instance_types"].frame.to_dicts()
+    counts = {row["instance_type"]: row["gpu_count"] for row in rows}
+    assert len(counts) == len(rows)
+    assert [counts[name] for name in ("p5.48xlarge", "g6.xlarge", "g5.12xlarge", "Standard_NC80adis_H100_v5")] == [
+        8, 1, 4, 2,
+    ]  # fmt: skip
+    for row in rows:
+        assert row["cloud"] in ("aws", "azure")
+        assert row["gpu_count"] in (1, 2, 4, 8)
+        assert row["source"].startswith("https://")
+        assert row["read_on_date"] >= date(2026, 11, 1)

@@ -15,6 +15,7 @@ from pipeline.build.config_tables.frames import SCHEMAS as CONFIG_SCHEMAS
 from pipeline.build.landed_tables import MONEY_SCHEMA
 from pipeline.build.relations import FrameRelation, Relation
 from pipeline.build.runner import Built, Model, Runner
+from pipeline.build.seeds import load_seeds
 from pipeline.build.sql_models import SqlModel, load_models
 from pipeline.decisions.token_class_weights import SCHEMA as TOKEN_CLASS_WEIGHTS
 from pipeline.paths import models_root, sql_root
@@ -354,7 +355,8 @@ def _needed(targets: Iterable[str]) -> list[Model]:
 
 def _relations(tables: Mapping[str, Sequence[Row]], cache: Path) -> dict[str, Relation]:
     schemas = {**_SCHEMAS, **CONFIG_SCHEMAS}
-    relations: dict[str, Relation] = {}
+    seeds = load_seeds(models_root() / "seeds", cache=cache)
+    relations: dict[str, Relation] = {seed.name: seed for seed in seeds}
     for name, rows in tables.items():
         stray = {column for row in rows for column in row} - set(schemas[name])
         if stray:

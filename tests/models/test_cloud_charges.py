@@ -520,6 +520,36 @@ def test_hours_of_a_gpu_resource_are_not_lost_when_nobody_bills_it_on_demand(tmp
     assert answers.one("select sum(gpu_hours) from fct_gpu_costs_daily where cost_measure = 'effective'") == 112
 
 
+def test_gpu_time_that_nobody_declares_is_told_by_the_type_of_its_instance(tmp_path: Path) -> None:
+    """Which rows are GPU time and how many GPU-hours: by what is metered and a dated table; it costs GPUs nothing."""
+    lines = (
+        gpu_line("2", ResourceId="i-2", ProviderName="AWS", SkuMeter="USE1-BoxUsage:p5.48xlarge", BilledCost="180"),
+        gpu_line("2", ResourceId="i-2", ProviderName="AWS", SkuMeter="EBSOptimized:p5.48xlarge", BilledCost="3"),
+        gpu_line("3", ResourceId="i-3", ProviderName="AWS", SkuMeter="SpotUsage:m7i.large", BilledCost="5"),
+        gpu_line("4", ResourceId="vm-1", ProviderName="Microsoft", SkuMeter="NC80adis H100 v5 Spot", BilledCost="20"),
+        gpu_line("7200", ResourceId="a3", ProviderName="Google Cloud", ConsumedUnit="seconds", BilledCost="9",
+                 SkuMeter="Nvidia H100 80GB GPU running in Americas"),
+        gpu_line("5", ResourceId="ocid", ConsumedUnit="GPU Per Hour", BilledCost="50"),
+        gpu_line("1", ProviderName="AWS", SkuMeter="BoxUsage:p4d.24xlarge", BilledCost="30"),
+    )  # fmt: skip
+    table = "int_cloud_gpu_charges_daily"
+    answers = charged(tmp_path, lines, graph=cloud_graph((table, "int_gpu_charges_daily")), gpu_resources=[NODE])
+    rows = answers.rows(
+        "select resource_id, instance_type, gpu_type, gpu_count, is_declared, gpu_milliseconds / 3600000 as hours, "
+        f"realized_cost from {table} order by is_declared desc, resource_id"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("i-1", "p4d.24xlarge", "A100-40GB", 8, True, 8, 30),
+        ("a3", None, None, None, False, 2, 9),
+        ("i-2", "p5.48xlarge", "H100", 8, False, 16, 180),
+        ("ocid", None, None, None, False, 5, 50),
+        ("vm-1", "Standard_NC80adis_H100_v5", "H100", 2, False, 8, 20),
+    ]
+    assert answers.rows("select resource_id, realized_cost from int_gpu_charges_daily") == [
+        {"resource_id": "i-1", "realized_cost": Decimal(30)}
+    ]
+
+
 def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path: Path) -> None:
     """B18: AWS's options of an instance that cost something; Google's GPUs, cores and memory in seconds; hundreds."""
     google = {"ProviderName": "Google Cloud", "ServiceName": "Compute Engine", "ConsumedUnit": "seconds"}
