@@ -1,10 +1,8 @@
-"""Exports of every format that charges or counts, damaged at random; and what each says, read by its text alone.
-
-Nothing here is shared with the readers: text is read by `csv` and `json`, Parquet by another engine than theirs (which
-sees what of a damaged file is told differently, not a byte that both read alike).
+"""Exports of every format that charges or counts, damaged at random. What each says is read by its text alone
+(`damage_says`): nothing is shared with the readers. Parquet is read by another engine than theirs, which sees what of a
+damaged file is told differently, not a byte that both read alike.
 """
 
-import csv
 import gzip
 import io
 import json
@@ -12,21 +10,16 @@ import random
 import re
 import tempfile
 import zipfile
-from calendar import monthrange
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, localcontext
-from fractions import Fraction
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
-from urllib3 import HTTPResponse
 
-from pipeline.errors import QuarantineError, SourceError
+from pipeline.errors import QuarantineError
 from pipeline.landing.dataset import Frames, Settings
 from pipeline.sources import (
     anthropic_console_csv,
@@ -41,31 +34,24 @@ from pipeline.sources import (
     deepseek_usage,
     digitalocean_items,
     drivers_csv,
-    ecb_rates,
     fireworks_costs,
     fireworks_metrics,
     focus,
     gcp_billing_export,
     gcp_cost_table,
     invoice_csv,
-    kube_api,
     litellm_activity,
     litellm_focus,
     litellm_spend_logs,
     mistral_usage,
     modal_billing_csv,
-    nvml_spool,
     oci_cost_report,
     openai_costs_api,
     openai_dashboard_csv,
-    openai_usage_api,
     openrouter_activity,
     openrouter_generations,
-    owned_gpus,
     prepaid_balance,
     prepaid_csv,
-    prometheus,
-    prometheus_tables,
     runpod_billing,
     vast_charges,
 )
@@ -81,7 +67,6 @@ from tests.sources import (
     mistral,
     oci,
     openai_admin_api,
-    prometheus_fleet,
     small_bills,
     test_anthropic_enterprise_costs,
     test_aws_invoices,
@@ -89,14 +74,26 @@ from tests.sources import (
     test_litellm_activity,
     test_vast_charges,
 )
-from tests.sources.prometheus_api import PrometheusApi
+from tests.sources.damage_own import own_formats
+from tests.sources.damage_says import (
+    Format,
+    MisreadError,
+    activity_says,
+    charges,
+    column_read,
+    csv_says,
+    dollars_say,
+    google_csv_says,
+    google_says,
+    google_table_says,
+    json_says,
+    lines,
+    mistral_says,
+    money_says,
+    parquet_says,
+    total,
+)
 
-Says = Callable[[bytes], Decimal]
-Parse = Callable[[bytes, Settings], Frames]
-
-# A text that says money at 10^-18 may be rounded there, line by line.
-TOLERANCE = Decimal("1e-15")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NASTY = (
     b"", b"-0", b"NaN", b"Infinity", b"1e400", b"-1e-400", b"0x10", b"1_000", b"1,5", b"1.5.5", b"99999999999999999999",
     b"9223372036854775808", b"null", b"true", b"\xef\xbc\x91", b"\x00", b'"', b"=1+1", b"2026-13-40", b"0001-01-01",
@@ -104,246 +101,6 @@ _NASTY = (
 )  # fmt: skip
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|[^\s,;:{}\[\]"]+')
 _RECORD = re.compile(rb"\{[^{}]*\},?")
-
-
-class UnsaidError(Exception):
-    """The text does not say an amount where one has to stand: nobody may read one there."""
-
-
-class AmbiguousError(Exception):
-    """The text can be read in several ways (quotes that do not close, pages of Parquet that another engine refuses)."""
-
-
-class MisreadError(Exception):
-    """A damaged file was read as something that its text does not say, or ended the reader."""
-
-
-def number(text: Any) -> Decimal:
-    if not isinstance(text, str) or _NUMBER.fullmatch(text.strip(" \t\r\n\u00a0")) is None:
-        raise UnsaidError(repr(text))
-    return Decimal(text.strip())
-
-
-def total(amounts: Iterator[Decimal]) -> Decimal:
-    with localcontext() as context:
-        context.prec = 2_000
-        return sum(amounts, Decimal(0))
-
-
-# --- what a text says, by itself --------------------------------------------------------------------------------------
-
-
-def _records(content: bytes) -> Iterator[dict[str, Any]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnsaidError(str(error)) from None
-    if re.search(r"\r(?!\n)", text) is not None:
-        raise AmbiguousError("a carriage return that some take for the end of a line")
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise AmbiguousError(str(error)) from None
-    if not rows:
-        raise UnsaidError("nothing")
-    header = [_plain(name) for name in rows[0]]
-    if len({*header}) < len(header):
-        raise AmbiguousError("two columns of one name, blanks and marks aside")
-    for row in rows[1:]:
-        if any(row):
-            yield dict(zip(header, row, strict=False))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def csv_says(
-    column: str, *, optional: bool = False, leaves_out: Callable[[Mapping[str, str]], bool] | None = None
-) -> Says:
-    """The sum of a column. optional: an empty cell says nothing."""
-
-    def says(content: bytes) -> Decimal:
-        kept = (row for row in _records(content) if leaves_out is None or not leaves_out(row))
-        cells = (row.get(_plain(column)) for row in kept)
-        return total(number(cell) for cell in cells if not (optional and cell == ""))
-
-    return says
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
-        raise UnsaidError(str(error)) from None
-
-
-def _text(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnsaidError(str(error)) from None
-
-
-def json_says(*path: str) -> Says:
-    """The sum of what stands at a path; `*` is every item of a list, `?` before a name says that it may be missing."""
-
-    def found(value: Any, rest: Sequence[str]) -> Iterator[Decimal]:
-        if not rest:
-            yield number(value)
-            return
-        name, *after = rest
-        if name == "*":
-            if not isinstance(value, list):
-                raise UnsaidError("no list")
-            for item in value:
-                yield from found(item, after)
-        elif isinstance(value, dict):
-            optional = name.startswith("?")
-            inner = value.get(name.removeprefix("?"))
-            if not (optional and inner is None):
-                yield from found(inner, after)
-        else:
-            raise UnsaidError("no object")
-
-    def says(content: bytes) -> Decimal:
-        return total(found(_json(_text(content)), path))
-
-    return says
-
-
-def _dollars_say(content: bytes) -> Decimal:
-    """A column of `$1,234.56` and `-$5.00`."""
-    return total(number(re.sub(r"^(-?)\$", r"\1", row["usd"].strip()).replace(",", "")) for row in _records(content))
-
-
-def _google_says(content: bytes) -> Decimal:
-    """Lines of JSON: cost and credits."""
-
-    def amounts() -> Iterator[Decimal]:
-        for line in _text(content).split("\n"):
-            if line.strip():
-                row = _json(line)
-                if not isinstance(row, dict):
-                    raise UnsaidError("no object")
-                yield number(row.get("cost"))
-                for credit in row.get("credits") or ():
-                    if not isinstance(credit, dict):
-                        raise UnsaidError("no credit")
-                    yield number(credit.get("amount"))
-
-    return total(amounts())
-
-
-def _money_says(content: bytes) -> Decimal:
-    """Units and billionths of each row; what JSON leaves out of an amount is 0."""
-
-    def amounts() -> Iterator[Decimal]:
-        for row in _json(_text(content)).get("rows", ()):
-            money = row["subtotal"]
-            yield number(str(money.get("units", "0"))) + number(money.get("nanos", "0")).scaleb(-9)
-
-    try:
-        return total(amounts())
-    except (AttributeError, TypeError, KeyError) as error:
-        raise UnsaidError(str(error)) from None
-
-
-def _mistral_says(content: bytes) -> Decimal:
-    """What was used, whoever paid. Of a damaged price or name nothing is said here."""
-    try:
-        models = _json(_text(content))["completion"]["models"]
-        lanes = [lane for model in models.values() for lane in model.values()]
-        return total(number(entry["value"]) for lane in lanes for entry in lane or ())
-    except (AttributeError, TypeError, KeyError) as error:
-        raise UnsaidError(str(error)) from None
-
-
-def _google_csv_says(content: bytes) -> Decimal:
-    def amounts() -> Iterator[Decimal]:
-        for row in _records(content):
-            yield number(row.get("cost"))
-            for credit in _json(row.get("credits") or "[]") or ():
-                yield number(credit.get("amount") if isinstance(credit, dict) else None)
-
-    return total(amounts())
-
-
-def _google_table_says(content: bytes) -> Decimal:
-    at = content.find(b"\n", content.find(b"Currency"))
-    headers = list(re.finditer(rb"^.*SKU description.*Unrounded cost.*$", content, re.MULTILINE))
-    if at < 0 or not headers:
-        raise UnsaidError("no header")
-    if len(headers) > 1:
-        raise AmbiguousError("two headers: what is above the second is above the table")
-    return csv_says("Unrounded cost ($)")(content[headers[0].start() :])
-
-
-def _parquet_says(column: str) -> Says:
-    """As another engine reads it: doubles as the shortest decimals that read as them."""
-
-    def says(content: bytes) -> Decimal:
-        try:
-            values = pl.read_parquet(io.BytesIO(content), columns=[column])[column].drop_nulls().to_list()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise AmbiguousError(str(error)) from None
-        return total(number(repr(value)) for value in values)
-
-    return says
-
-
-# --- what a reader makes of it ----------------------------------------------------------------------------------------
-
-
-def column_read(table: str, column: str) -> Callable[[Frames], Decimal]:
-    def read(frames: Frames) -> Decimal:
-        values = frames[table][column].drop_nulls().cast(pl.String)
-        return total(Decimal(value) for value in values)
-
-    return read
-
-
-@dataclass(frozen=True)
-class Format:
-    """An export as it should be, its reader, what the reader makes of it and what its text says.
-
-    `pack`: what is around the text when it lands (gzip, ZIP): damage is done inside and outside.
-    """
-
-    text: bytes
-    parse: Parse
-    settings: Mapping[str, Any]
-    read: Callable[[Frames], Decimal]
-    says: Says
-    pack: Callable[[bytes], bytes] = bytes
-    is_text: bool = True
-
-    def check(self, content: bytes) -> bool:
-        """Whether it was read. MisreadError where it was, and not as what it says, or where another error came."""
-        try:
-            frames = self.parse(content, self.settings)
-        except QuarantineError:
-            return False
-        except (Exception, pl.exceptions.PanicException) as error:
-            raise MisreadError(f"{type(error).__name__}: {error}") from error
-        found = self.read(frames)
-        try:
-            expected = self.says(content if self.pack is bytes else self.text)
-        except AmbiguousError:
-            return True
-        except UnsaidError as error:
-            raise MisreadError(f"read as {found}, and its text says no amount: {error}") from error
-        if abs(found - expected) > TOLERANCE:
-            raise MisreadError(f"read as {found}, and its text says {expected}")
-        return True
-
-
-def _charges(column: str = "billed_cost") -> Callable[[Frames], Decimal]:
-    return column_read("charges", column)
-
-
-def _lines(column: str = "amount") -> Callable[[Frames], Decimal]:
-    return column_read("lines", column)
 
 
 _NOVEMBER = {"window_from": "2026-11-01T00:00:00Z", "window_to": "2026-12-01T00:00:00Z"}
@@ -419,21 +176,21 @@ def formats() -> dict[str, Format]:
     return {
         "focus": Format(
             cloud_harness.focus_csv([cloud_harness.line(), cloud_harness.line(BilledCost="-2.5", Tags='{"a":"b"}')]),
-            focus.parse, {}, _charges(), csv_says("BilledCost"),
+            focus.parse, {}, charges(), csv_says("BilledCost"),
         ),
         "oci_cost_report": Format(
             oci.report([oci.row("1.25"), oci.row("-0.5", isCorrection="true"), oci.row("2E-9")]),
-            oci_cost_report.parse, {"part": "0001000000000001"}, _charges(), csv_says("cost/myCost"),
+            oci_cost_report.parse, {"part": "0001000000000001"}, charges(), csv_says("cost/myCost"),
         ),
         "azure_cost_details": Format(
             azure.details([azure.row("1.25"), azure.row("3.5", Date="11/2/2026"), azure.bought("480")]),
-            azure_cost_details.parse, {}, _charges(), csv_says("CostInBillingCurrency"),
+            azure_cost_details.parse, {}, charges(), csv_says("CostInBillingCurrency"),
         ),
         "gcp_billing_export, CSV": Format(
-            gcp.flat_csv(_GOOGLE), gcp_billing_export.parse, google, _charges(), _google_csv_says
+            gcp.flat_csv(_GOOGLE), gcp_billing_export.parse, google, charges(), google_csv_says
         ),
         "gcp_billing_export, JSON": Format(
-            gcp.json_lines(_GOOGLE), gcp_billing_export.parse, google, _charges(), _google_says
+            gcp.json_lines(_GOOGLE), gcp_billing_export.parse, google, charges(), google_says
         ),
         "gcp_billing_export, Parquet": Format(
             gcp.parquet(_GOOGLE), gcp_billing_export.parse, google,
@@ -441,7 +198,7 @@ def formats() -> dict[str, Format]:
                 Decimal(str(row["billed_cost"])) for row in frames["charges"].to_dicts()
                 if row["charge_category"] != "Credit"
             ),
-            _parquet_says("cost"), is_text=False,
+            parquet_says("cost"), is_text=False,
         ),
         "gcp_cost_table": Format(
             b"Invoice number,5123456789\nCurrency,AUD\nBilling account ID,0X0X0X\n\n"
@@ -449,27 +206,27 @@ def formats() -> dict[str, Format]:
             b"Usage end date,Usage amount,Usage unit,Unrounded cost ($)\n"
             b"acme,Gemini API,tokens,A1,,Usage,2026-11-01,2026-11-30,624,count,270.123456789\n"
             b"acme,Gemini API,tokens,A1,PROMOTION,Usage,2026-11-01,2026-11-30,,,-20.5\n",
-            gcp_cost_table.parse, {}, _charges(), _google_table_says,
+            gcp_cost_table.parse, {}, charges(), google_table_says,
         ),
         "aws_cur": Format(
             gzip.decompress(cur_legacy.csv_gz(_CUR)), aws_cur.parse, {"billing_period": cur2.PERIOD},
-            _lines("line_item_unblended_cost"), csv_says("lineItem/UnblendedCost"),
+            lines("line_item_unblended_cost"), csv_says("lineItem/UnblendedCost"),
         ),
         "aws_cur2, CSV": Format(
-            unpacked_cur2, aws_cur2.parse, {"billing_period": cur2.PERIOD}, _lines("line_item_unblended_cost"),
+            unpacked_cur2, aws_cur2.parse, {"billing_period": cur2.PERIOD}, lines("line_item_unblended_cost"),
             csv_says("line_item_unblended_cost"),
         ),
         "aws_cur2, gzip": Format(
-            unpacked_cur2, aws_cur2.parse, {"billing_period": cur2.PERIOD}, _lines("line_item_unblended_cost"),
+            unpacked_cur2, aws_cur2.parse, {"billing_period": cur2.PERIOD}, lines("line_item_unblended_cost"),
             csv_says("line_item_unblended_cost"), pack=gzipped,
         ),
         "aws_cur2, Parquet": Format(
-            cur2.parquet(_CUR), aws_cur2.parse, {"billing_period": cur2.PERIOD}, _lines("line_item_unblended_cost"),
-            _parquet_says("line_item_unblended_cost"), is_text=False,
+            cur2.parquet(_CUR), aws_cur2.parse, {"billing_period": cur2.PERIOD}, lines("line_item_unblended_cost"),
+            parquet_says("line_item_unblended_cost"), is_text=False,
         ),
         "aws_cur2, Parquet where it lies": Format(
             cur2.parquet(_CUR), _read_where_it_lies, {"billing_period": cur2.PERIOD},
-            _lines("line_item_unblended_cost"), _parquet_says("line_item_unblended_cost"), is_text=False,
+            lines("line_item_unblended_cost"), parquet_says("line_item_unblended_cost"), is_text=False,
         ),
         "aws_invoices": Format(
             test_aws_invoices.answered(
@@ -480,53 +237,53 @@ def formats() -> dict[str, Format]:
         ),
         "api_bill_csv": Format(
             b"Day,Model,Cost,Prompt,Completion\n2026-11-03,llama,0.10,600,50\n2026-11-04,qwen,2.25,1000,7\n",
-            api_bill_csv.parse, _WIDE, _lines(), csv_says("Cost"),
+            api_bill_csv.parse, _WIDE, lines(), csv_says("Cost"),
         ),
         "deepseek_usage": Format(
-            cost_file, deepseek_usage.parse, {"month": "2026-11", **_NOVEMBER}, _lines(), csv_says("cost"),
+            cost_file, deepseek_usage.parse, {"month": "2026-11", **_NOVEMBER}, lines(), csv_says("cost"),
             pack=_deepseek,
         ),
         "fireworks_costs, JSON": Format(
             json.dumps(fireworks.answer(
                 fireworks.cost_row("2026-11-03", "8.400000001"), fireworks.cost_row("2026-11-04", "12", user="u"),
             )).encode(),
-            fireworks_costs.parse, _NOVEMBER, _lines(), _money_says,
+            fireworks_costs.parse, _NOVEMBER, lines(), money_says,
         ),
         "fireworks_costs, CSV": Format(
             fireworks.costs_csv("a,2026-11-03,model,m,8.4,USD", "a,2026-11-04,model,n,0.000000001,USD"),
-            fireworks_costs.parse, _NOVEMBER, _lines(), csv_says("subtotal_usd"),
+            fireworks_costs.parse, _NOVEMBER, lines(), csv_says("subtotal_usd"),
         ),
         "fireworks_costs, metrics": Format(
             fireworks.metrics(fireworks.event(), fireworks.event(prompt_tokens=7), fireworks.event(prompt_tokens="")),
             fireworks_metrics.parse, _NOVEMBER, column_read(fireworks_metrics.USAGE.name, "prompt_tokens"),
-            csv_says("prompt_tokens", optional=True),
+            csv_says("prompt_tokens", optional=True), dataset=fireworks_metrics.DATASET,
         ),
         "mistral_usage": Format(
             json.dumps(mistral.month(mistral.used(
                 input=[mistral.entry("input", 11_121), mistral.entry("input", 7, value_paid=3)],
                 output=[mistral.entry("output", 1_115, day="2026-11-04")],
             ))).encode(),
-            mistral_usage.parse, _NOVEMBER, column_read(mistral_usage.LINES.name, "tokens"), _mistral_says,
+            mistral_usage.parse, _NOVEMBER, column_read(mistral_usage.LINES.name, "tokens"), mistral_says,
         ),
         "openrouter_activity, JSON": Format(
             small_bills.openrouter_answer(small_bills.openrouter_row(), small_bills.openrouter_row(usage=1.5)),
-            openrouter_activity.parse, _NOVEMBER, _lines(), json_says("data", "*", "usage"),
+            openrouter_activity.parse, _NOVEMBER, lines(), json_says("data", "*", "usage"),
         ),
         "openrouter_activity, CSV": Format(
             f"{small_bills.OPENROUTER_HEADER}\n2026-11-02,m/x,0.35,0,12,600,100,40\n2026-11-03,m/x,1.5,0,1,6,1,0\n".encode(),
-            openrouter_activity.parse, _NOVEMBER, _lines(), csv_says("Usage"),
+            openrouter_activity.parse, _NOVEMBER, lines(), csv_says("Usage"),
         ),
         "runpod_billing": Format(
             json.dumps([
                 {"amount": 47.52, "podId": "pod-1", "time": "2026-11-03T00:00:00Z", "timeBilledMs": 86_400_000},
                 {"amount": 1.25, "podId": "pod-2", "time": "2026-11-04T00:00:00Z", "timeBilledMs": 1_234_567},
             ]).encode(),
-            runpod_billing.parse, _NOVEMBER, _charges(), json_says("*", "amount"),
+            runpod_billing.parse, _NOVEMBER, charges(), json_says("*", "amount"),
         ),
         "modal_billing_csv": Format(
             b"Object ID,Description,Environment,Interval Start,Resource,Cost,Tags\n"
             b"ap-1,embed,main,2026-11-02,,1.25,\nap-2,train,dev,2026-11-03,A100,10.0,\n",
-            modal_billing_csv.parse, _NOVEMBER, _charges(), csv_says("Cost"),
+            modal_billing_csv.parse, _NOVEMBER, charges(), csv_says("Cost"),
         ),
         "prepaid_balance": Format(
             b'{"figures": {"clientBalance": 12.5}, "format": "breakeven.prepaid_balance/1"}', prepaid_balance.parse,
@@ -549,18 +306,18 @@ def formats() -> dict[str, Format]:
         ),
         "digitalocean_invoices, JSON": Format(
             test_digitalocean_invoices.month(*test_digitalocean_invoices.IN_OCTOBER), digitalocean_items.parse, {},
-            _lines(), json_says("invoices", "*", "pages", "*", "invoice_items", "*", "amount"),
+            lines(), json_says("invoices", "*", "pages", "*", "invoice_items", "*", "amount"),
         ),
         "digitalocean_invoices, CSV": Format(
-            test_digitalocean_invoices.CSV, digitalocean_items.parse, {}, _lines(), _dollars_say,
+            test_digitalocean_invoices.CSV, digitalocean_items.parse, {}, lines(), dollars_say,
         ),
         "vast_charges": Format(
             json.dumps([test_vast_charges.page(test_vast_charges.row(1), test_vast_charges.row(2))]).encode(),
-            vast_charges.parse, test_vast_charges.OF_DAY, _lines(), json_says("*", "results", "*", "amount"),
+            vast_charges.parse, test_vast_charges.OF_DAY, lines(), json_says("*", "results", "*", "amount"),
         ),
         "vast_charges, older": Format(
             json.dumps(test_vast_charges.OLD[:2]).encode(),
-            vast_charges.parse, test_vast_charges.OF_DAY, _lines(), json_says("*", "amount"),
+            vast_charges.parse, test_vast_charges.OF_DAY, lines(), json_says("*", "amount"),
         ),
         "anthropic_console_csv": Format(
             small.three_days("1.00", "2.50", "3.00"), anthropic_console_csv.parse, {},
@@ -575,7 +332,7 @@ def formats() -> dict[str, Format]:
             test_anthropic_enterprise_costs.page(
                 test_anthropic_enterprise_costs.result("169138.75"), test_anthropic_enterprise_costs.result("-5.25")
             ),
-            anthropic_enterprise_costs.parse, {}, lambda frames: 100 * _lines()(frames),
+            anthropic_enterprise_costs.parse, {}, lambda frames: 100 * lines()(frames),
             json_says("data", "*", "results", "*", "amount"),
         ),
         "anthropic_usage_api": Format(
@@ -596,7 +353,7 @@ def formats() -> dict[str, Format]:
                 test_litellm_activity.day("2026-11-03", openai=0.25, anthropic=1.5),
                 test_litellm_activity.day("2026-11-04", anthropic=2e-7),
             ),
-            litellm_activity.parse, {}, column_read(litellm_activity.TABLE.name, "spend"), _activity_says,
+            litellm_activity.parse, {}, column_read(litellm_activity.TABLE.name, "spend"), activity_says,
         ),
         "litellm_focus": Format(
             litellm.export_csv([litellm.row("2026-11-03", "0.25"), litellm.row("2026-11-04", "1.5", team="team-2")]),
@@ -622,154 +379,8 @@ def formats() -> dict[str, Format]:
             column_read(openrouter_generations.GENERATIONS.name, "tokens_completion"),
             csv_says("tokens_completion", optional=True),
         ),
-        "nvml_spool": Format(
-            small.spool_file("2026-11-01"), nvml_spool.parse, {}, _spool_rows, _spool_lines,
-        ),
-        "owned_gpus": Format(
-            json.dumps(_OWNED).encode(), owned_gpus.parse, {}, column_read(owned_gpus.CHARGES.name, "amount"),
-            _owned_says,
-        ),
-        "openai_usage_api": Format(
-            openai_admin_api.page(*(openai_admin_api.bucket(f"2026-11-0{day}", _USED, _USED) for day in (1, 2))),
-            openai_usage_api.SOURCE.datasets[0].parse, {},
-            column_read(openai_usage_api.SOURCE.datasets[0].tables[0].name, "input_tokens"),
-            json_says("data", "*", "results", "*", "?input_tokens"),
-        ),
-        "prometheus": Format(
-            _SCRAPED, prometheus_tables.parse_gpus, {},
-            column_read(prometheus_tables.GPU_SAMPLES.name, "util_gpu_pct"), _scrapes_say,
-        ),
-        "kube_api": Format(_NODES, _cluster, {}, column_read("nodes", "gpu_count"), _cluster_says),
-        "ecb_rates": Format(
-            b"Date,USD,JPY,\n2026-11-19,1.1201,175.1,\n2026-11-18,1.1190,N/A,\n",
-            ecb_rates.parse, {}, column_read("rates", "rate"), _ecb_says,
-        ),
+        **own_formats(),
     }  # fmt: skip
-
-
-# --- what is no vendor's export: our own records and declarations, and answers to questions of ours -------------------
-
-
-def _spool_lines(content: bytes) -> Decimal:
-    """Whatever becomes of a line, it is in a table, refused by name or read."""
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return Decimal(sum(1 for line in lines if line.strip()))
-
-
-def _spool_rows(frames: Frames) -> Decimal:
-    return Decimal(frames[nvml_spool.GPU_SAMPLES.name].height + frames[nvml_spool.AGENT_RECORDS.name].height)
-
-
-_OWNED = {
-    "schema": owned_gpus.SCHEMA, "from": "2026-10-01", "to": "2026-11-15",
-    "assets": [
-        {"asset_id": f"node-{number}", "host": f"h-{number}", "gpu_count": 4, "capex": "100", "residual": "100",
-         "months": 48, "in_service": day, "currency": "USD", "hosting_monthly": hosting}
-        for number, day, hosting in ((1, "2026-01-01", "450.00"), (2, "2026-10-20", "93"))
-    ],
-}  # fmt: skip
-
-
-def _owned_says(content: bytes) -> Decimal:
-    """What hosting comes to, by days of the calendar. What wears out is added up elsewhere: of it nothing is said."""
-    said = _json(_text(content))
-    try:
-        start, stop = date.fromisoformat(said["from"]), date.fromisoformat(said["to"])
-        found = Fraction(0)
-        for asset in said["assets"]:
-            if Decimal(asset["capex"]) != Decimal(asset["residual"]) or asset.get("power_watts") is not None:
-                raise AmbiguousError("it wears out, or takes power")
-            day = max(start, date.fromisoformat(asset["in_service"]))
-            end = min(stop, date.fromisoformat(asset["out_of_service"])) if asset.get("out_of_service") else stop
-            while day < end and asset.get("hosting_monthly") is not None:
-                found += Fraction(asset["hosting_monthly"].strip()) / monthrange(day.year, day.month)[1]
-                day += timedelta(days=1)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise AmbiguousError(f"spelled as nobody does: {error}") from None
-    return Decimal(found.numerator) / Decimal(found.denominator)
-
-
-_USED = {"object": "organization.usage.completions.result", "input_tokens": 1200, "output_tokens": 40,
-         "num_model_requests": 3, "model": "gpt-5", "project_id": "p"}  # fmt: skip
-
-
-def _scraped() -> bytes:
-    """An answer to the question for dcgm-exporter's series, as it lands: twenty minutes of one GPU."""
-    start, stop = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
-    fleet = prometheus_fleet.Fleet(start=start, stop=stop, gpus=[prometheus_fleet.Gpu("GPU-1")], every_ms=60_000)
-    asked = {"query": f"{prometheus.DCGM.selector({}, jobs=[])}[1200000ms]", "time": f"{stop.timestamp() - 0.001:.3f}"}
-    answer = PrometheusApi(series=fleet.series()).answer("/api/v1/query", list(asked.items()), {})
-    return prometheus.payload_of(
-        prometheus.DCGM, prometheus.DCGM.selector({}, jobs=[]), start, stop, gzip.decompress(answer.body)
-    ).content
-
-
-def _scrapes_say(content: bytes) -> Decimal:
-    """Of what another number, label or moment would be read as, nothing is said: it is another scrape."""
-    if content != _SCRAPED:
-        raise AmbiguousError("another answer")
-    return Decimal(20 * 80)
-
-
-_SCRAPED = _scraped()
-
-
-def _cluster(content: bytes, settings: Settings) -> Frames:
-    """A list of nodes as the API of Kubernetes answers."""
-
-    class Pool:
-        def request(self, *_: Any, **__: Any) -> Any:
-            return HTTPResponse(body=io.BytesIO(content), status=200, preload_content=False)
-
-    try:
-        nodes = list(kube_api._nodes(list(kube_api._listed(Pool(), "https://x/api/v1/nodes"))))  # type: ignore[arg-type]
-    except SourceError as error:
-        raise QuarantineError(str(error)) from None
-    return {
-        "nodes": pl.DataFrame({"gpu_count": [str(node.gpu_count) for node in nodes]}, schema={"gpu_count": pl.String()})
-    }
-
-
-def _cluster_says(content: bytes) -> Decimal:
-    found = json.loads(content, object_pairs_hook=dict)
-    counts: list[Decimal] = []
-    for item in found["items"]:
-        capacity = (item.get("status") or {}) if isinstance(item, dict) else {}
-        capacity = (capacity.get("capacity") or {}) if isinstance(capacity, dict) else {}
-        for name, value in capacity.items() if isinstance(capacity, dict) else ():
-            if re.search(r"(?:^|[./])gpu$", name) and re.fullmatch("[0-9]+", str(value), re.ASCII):
-                counts.append(Decimal(str(value)))
-    return total(iter(counts))
-
-
-_NODES = json.dumps({
-    "kind": "NodeList", "metadata": {}, "items": [
-        {"metadata": {"name": f"node-{number}", "labels": {"nvidia.com/gpu.product": "H100"}},
-         "status": {"capacity": {"cpu": "64", "nvidia.com/gpu": str(number)}}}
-        for number in (8, 4)
-    ],
-}).encode()  # fmt: skip
-
-
-def _activity_says(content: bytes) -> Decimal:
-    """What each day's providers, or the day beyond them, come to. Sums of floats differ by less than is told here."""
-    said = _json(_text(content))
-    found = []
-    for result in said["results"]:
-        whole = number(result["metrics"].get("spend"))
-        parts = [number(one["metrics"].get("spend")) for one in result["breakdown"].get("providers", {}).values()]
-        left = whole - sum(parts, Decimal(0))
-        found += [*parts, *([left] if abs(left) > Decimal("1e-9") * max(1, len(parts)) else [])]
-    return total(iter(found))
-
-
-def _ecb_says(content: bytes) -> Decimal:
-    return total(
-        number(cell)
-        for row in _records(content)
-        for name, cell in row.items()
-        if name not in ("date", "") and cell not in ("N/A", "")
-    )
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
