@@ -249,7 +249,8 @@ def _calls() -> dict[str, dict[str, float]]:
     all of a reading but the first, which is the slow one, takes of a core; under `library` what it holds of memory.
     """
     from pipeline.telemetry.clock import steady_clock
-    from pipeline.telemetry.sampler import Sampler, load_nvml
+    from pipeline.telemetry.nvml import load_nvml
+    from pipeline.telemetry.sampler import Sampler
 
     timed = _Timed(load_nvml())
     before = alone_mb(os.getpid())

@@ -178,7 +178,8 @@ def check() -> None:
     """
     from pipeline.formats.spool import Sample
     from pipeline.telemetry.clock import steady_clock
-    from pipeline.telemetry.sampler import Sampler, load_nvml
+    from pipeline.telemetry.nvml import load_nvml
+    from pipeline.telemetry.sampler import Sampler
 
     clock = steady_clock()
     sampler = Sampler(load_nvml(), cadence_ms=1000, clock=clock)

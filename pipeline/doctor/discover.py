@@ -22,7 +22,7 @@ from pipeline.sources.prometheus import selector_of
 from pipeline.sources.prometheus_http import prometheus_at, series_in
 from pipeline.sources.prometheus_tables import KNOWN_BY
 from pipeline.sources.recognise import HEAD_BYTES, recognise_file
-from pipeline.telemetry.sampler import gpu_names
+from pipeline.telemetry.nvml import gpu_names
 
 _ADMIN_KEY = re.compile(r"^(ANTHROPIC|OPENAI)(?:_([A-Z0-9_]+?))?_ADMIN(?:_API)?_KEY(?:_([A-Z0-9_]+))?$", re.ASCII)
 _INFERENCE_KEY = re.compile(r"^(ANTHROPIC|OPENAI)_API_KEY$", re.ASCII)

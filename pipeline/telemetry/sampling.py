@@ -16,7 +16,8 @@ from contextlib import suppress
 
 from pipeline.formats.frozen import fields_of
 from pipeline.telemetry.clock import Clock, steady_clock
-from pipeline.telemetry.sampler import DriverError, Reading, Sampler, load_nvml
+from pipeline.telemetry.nvml import DriverError, load_nvml
+from pipeline.telemetry.sampler import Reading, Sampler
 
 
 def main() -> int:

@@ -18,18 +18,19 @@ UUIDS = tuple(f"GPU-00000000-0000-0000-0000-{index:012d}" for index in range(64)
 _READS = """
 import json, sys
 from pipeline.formats.frozen import fields_of
-from pipeline.telemetry import sampler
+from pipeline.telemetry.nvml import DriverError, load_nvml
+from pipeline.telemetry.sampler import Sampler
 from pipeline.telemetry.clock import Instant
 times = [1_800_000_000_000, 1_000]
 clock = lambda: Instant(*times)
 try:
-    gpus = sampler.Sampler(sampler.load_nvml(), cadence_ms=5000, clock=clock)
+    gpus = Sampler(load_nvml(), cadence_ms=5000, clock=clock)
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         times = [time + int(line) for time in times]
         print(json.dumps([{"record": reading.record.record, "at_ms": reading.instant.at_ms, **fields_of(reading.record)}
             for reading in gpus.read()]), flush=True)
-except sampler.DriverError as error:
+except DriverError as error:
     print(json.dumps(str(error)), flush=True)
 """
 

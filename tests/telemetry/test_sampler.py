@@ -217,7 +217,7 @@ def test_a_pause_of_the_sampler_is_a_gap_and_no_long_sample(stub: Stub, reads_of
 def test_a_package_that_hides_nvidia_ml_py_is_refused_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "pynvml").mkdir()
     (tmp_path / "pynvml" / "__init__.py").write_text("class NVMLError(Exception): ...\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.telemetry.sampler import load_nvml; load_nvml()"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.telemetry.nvml import load_nvml; load_nvml()"
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py" in ran.stderr
 
@@ -540,7 +540,7 @@ def test_the_activity_of_a_gpu_in_mig_is_within_what_its_slices_can_do(data: st.
 def test_a_pynvml_that_looks_for_a_library_finds_it_although_the_search_is_not_imported_before() -> None:
     code = (
         "import sys\n"
-        "from pipeline.telemetry.sampler import load_nvml\n"
+        "from pipeline.telemetry.nvml import load_nvml\n"
         "nvml = load_nvml()\n"
         "print('ctypes.util' in sys.modules, nvml.find_library('c'), 'ctypes.util' in sys.modules)\n"
     )
