@@ -1,7 +1,8 @@
 -- One row per usage_date, issuer, resource_id, gpu_uuid, deployment_id, state.
 -- Every paid GPU-millisecond of a resource in exactly one state. What was paid for and not observed is not_present
 -- while the host was watched and showed fewer GPUs than are paid for, else unobserved; never idle. Where more was seen
--- than is paid for, the states are cut in proportion to what is paid, and fct_gpu_leftovers_daily shows the rest.
+-- than is paid for, the states are cut in proportion to what is paid, and fct_gpu_leftovers_daily shows the rest. On a
+-- resource whose declared scope is training, time that no engine claims is `training`, whatever was seen of it.
 -- partition: month, days apart
 with
 resource_times as (
@@ -220,6 +221,45 @@ states as (
     cross join (select unnest(['not_present', 'unobserved']) as state) as unseen_states
 ),
 
+training_resources as (
+    select distinct
+        resources.usage_date,
+        resources.issuer,
+        resources.resource_id
+    from resources
+    inner join config_gpu_resources as gpu_resources
+        on
+            resources.issuer = gpu_resources.issuer
+            and resources.resource_id = gpu_resources.resource_id
+            and resources.usage_date >= coalesce(gpu_resources.valid_from_date, resources.usage_date)
+            and resources.usage_date < coalesce(gpu_resources.valid_to_date, resources.usage_date + 1)
+    where gpu_resources.scope = 'training'
+),
+
+scoped as (
+    select
+        states.usage_date,
+        states.issuer,
+        states.resource_id,
+        states.gpu_uuid,
+        states.deployment_id,
+        case
+            when
+                training_resources.resource_id is not null
+                and states.state in ('held_other', 'unallocated', 'unobserved')
+                then 'training'
+            else states.state
+        end as state,
+        states.state_ms
+    from states
+    left join training_resources
+        on
+            states.usage_date = training_resources.usage_date
+            and states.issuer = training_resources.issuer
+            and states.resource_id = training_resources.resource_id
+    where states.state_ms > 0
+),
+
 final as (
     select
         usage_date,
@@ -228,9 +268,9 @@ final as (
         gpu_uuid,
         deployment_id,
         state,
-        cast(state_ms as bigint) as gpu_milliseconds
-    from states
-    where state_ms > 0
+        cast(sum(state_ms) as bigint) as gpu_milliseconds
+    from scoped
+    group by usage_date, issuer, resource_id, gpu_uuid, deployment_id, state
 )
 
 select * from final

@@ -1,8 +1,8 @@
 -- One row per usage_date, host, gpu_uuid, from_at, cost_measure, billing_currency.
 -- Runs of whole hours, within a day, in which a GPU was watched and did nothing: loaded without a request, or held by
--- nobody, for 95% of each hour. What such an hour cost is its part of what the GPU's idle time of that day cost. What
--- of it could come back as cash is of the hours in which all GPUs that are billed as one were idle together, and none
--- of it while they are committed, or owned.
+-- nobody, for 95% of each hour; of resources whose declared scope is training there are none. What such an hour cost is
+-- its part of what the GPU's idle time of that day cost. What of it could come back as cash is of the hours in which
+-- all GPUs that are billed as one were idle together, and none of it while they are committed, or owned.
 -- partition: month, days apart
 with
 hourly_states as (
@@ -13,6 +13,21 @@ hourly_states as (
 holdings as (
     select * from int_gpu_holdings_daily
     where resource_id is not null
+),
+
+training_gpus as (
+    select distinct
+        holdings.usage_date,
+        holdings.host,
+        holdings.gpu_uuid
+    from holdings
+    inner join config_gpu_resources as gpu_resources
+        on
+            holdings.issuer = gpu_resources.issuer
+            and holdings.resource_id = gpu_resources.resource_id
+            and holdings.usage_date >= coalesce(gpu_resources.valid_from_date, holdings.usage_date)
+            and holdings.usage_date < coalesce(gpu_resources.valid_to_date, holdings.usage_date + 1)
+    where gpu_resources.scope = 'training'
 ),
 
 resource_times as (
@@ -34,15 +49,21 @@ rates as (
 
 hours as (
     select
-        usage_date,
-        host,
-        gpu_uuid,
-        usage_hour_at,
-        sum(gpu_milliseconds) as idle_ms,
-        sum(case when state = 'loaded_idle' then gpu_milliseconds else 0 end) as loaded_ms
+        hourly_states.usage_date,
+        hourly_states.host,
+        hourly_states.gpu_uuid,
+        hourly_states.usage_hour_at,
+        sum(hourly_states.gpu_milliseconds) as idle_ms,
+        sum(case when hourly_states.state = 'loaded_idle' then hourly_states.gpu_milliseconds else 0 end) as loaded_ms
     from hourly_states
-    group by usage_date, host, gpu_uuid, usage_hour_at
-    having sum(gpu_milliseconds) >= 3420000
+    left join training_gpus
+        on
+            hourly_states.usage_date = training_gpus.usage_date
+            and hourly_states.host = training_gpus.host
+            and hourly_states.gpu_uuid = training_gpus.gpu_uuid
+    where training_gpus.gpu_uuid is null
+    group by hourly_states.usage_date, hourly_states.host, hourly_states.gpu_uuid, hourly_states.usage_hour_at
+    having sum(hourly_states.gpu_milliseconds) >= 3420000
 ),
 
 idle_hours as (

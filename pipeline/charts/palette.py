@@ -8,6 +8,7 @@ GPU_STATES: Mapping[str, tuple[str, str]] = {
     "loaded_idle": ("loaded, idle", "#e8a33d"),
     "starting": ("starting", "#63b7e6"),
     "held_other": ("held by other work", "#2f8f6f"),
+    "training": ("training", "#7a8f2f"),
     "unallocated": ("unallocated", "#c4511a"),
     "unhealthy": ("unhealthy", "#b5679a"),
     "conflict": ("feeds disagree", "#e0d03c"),

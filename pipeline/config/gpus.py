@@ -1,5 +1,7 @@
 """GPUs that are paid for, and what was agreed about them."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.config.values import Day, Instant, InvoiceNumber, Money, Name, Names, Section
@@ -10,6 +12,7 @@ class GpuResource(Section):
 
     `committed_until`: the first day on which it could be given back; until then it is paid for, used or not.
     `pool`: the hosts of one that is billed for several; a GPU on one of them that nothing else tells is its own.
+    `scope`: `training` where it is there to train models: its time on which no engine is is training, and no waste.
     """
 
     issuer: Name
@@ -20,6 +23,7 @@ class GpuResource(Section):
     contract_rate_per_gpu_hour: Money | None = Field(default=None, ge=0)
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     committed_until: Day | None = None
+    scope: Literal["serving", "training"] = "serving"
     valid_from: Day = Field(alias="from")
     valid_to: Day | None = Field(default=None, alias="to")
 

@@ -26,7 +26,7 @@ _BY_UNITS = frozenset({OVER_PROVISIONED, SCALE_TO_ZERO, UNALLOCATED})
 # What is needed, what serves or holds a GPU for something else, and what is no GPU's time at all.
 _NOT_GIVEN_BACK = frozenset(
     {
-        *(USEFUL, HEADROOM, FAILOVER_RESERVE, "starting", "held_other"),
+        *(USEFUL, HEADROOM, FAILOVER_RESERVE, "starting", "held_other", "training"),
         *("tax", "credit", "overhead", "per_use"),
     }
 )

@@ -168,6 +168,7 @@ _STATES = {
     "loaded_idle": "an engine answered and had no request",
     "starting": "a declared engine did not answer while a process held the GPU",
     "held_other": "a process that is no known engine held the GPU",
+    "training": "of a resource whose declared scope is training, and no engine was on the GPU",
     "unallocated": "healthy, observed, and nothing held it",
     "unhealthy": "the driver reported an error",
     "conflict": "two feeds about the GPU cannot both be right: neither idle nor useful (`breakeven waste` names them)",

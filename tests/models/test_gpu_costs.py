@@ -165,6 +165,33 @@ def test_unobserved_hours_are_not_idle(cache: Path) -> None:
     assert sum(found.values()) == Decimal("6.00")
 
 
+@pytest.mark.parametrize("scope", ["training", "serving"])
+def test_on_what_is_there_to_train_models_no_time_that_no_engine_has_is_waste(cache: Path, scope: str) -> None:
+    """By hand, 6 of 24 hours each: an engine, other work, nothing, unseen. Every law holds; it sums to the bill."""
+    tables = {
+        SAMPLES: [
+            *watched(0, 6), *watched(6, 12, compute_process_count=1), *watched(12, 18, compute_process_count=0),
+        ],
+        SCRAPES: busy_engine(0, 6),
+        INVOICE_LINES: [invoice_line("48.00")],
+        "config_gpu_resources": [NODE | {"scope": scope}],
+        **SERVED,
+    }  # fmt: skip
+    built = build_tables(cache, tables, ("fct_gpu_costs_daily", "fct_idle_runs_daily", *GPU_CHECKS))
+    assert broken_laws(built) == []
+    found = states(rows_of(built, "fct_gpu_costs_daily"))
+    idle_hours = sum(row["gpu_milliseconds"] for row in rows_of(built, "fct_idle_runs_daily")) // 3_600_000
+    engines = {("chat", "serving"): Decimal("11.5"), ("chat", "loaded_idle"): Decimal("0.5")}
+    if scope == "training":
+        assert found == {**engines, (None, "training"): 24, ("chat", "training"): 12}
+        assert idle_hours == 0
+    else:
+        assert found == {
+            **engines, (None, "held_other"): 12, (None, "unallocated"): 12, ("chat", "unobserved"): 12,
+        }  # fmt: skip
+        assert idle_hours == 6
+
+
 def test_a_resource_without_telemetry_is_wholly_unobserved_and_a_leftover(cache: Path) -> None:
     """Billed, never seen. B19."""
     tables = {INVOICE_LINES: [invoice_line("98.32", gpu_count="8")]}

@@ -24,6 +24,8 @@ def idle_run_rows(
     """fct_idle_runs_daily. No resource of the demo is under a commitment."""
     if any(resource.get("committed_until") for resource in project.config["gpu_resources"]):
         raise ValueError("a commitment: tests/models/test_idle_runs.py has those")
+    if any(resource.get("scope", "serving") != "serving" for resource in project.config["gpu_resources"]):
+        raise ValueError("a scope: tests/models/test_gpu_costs.py has those")
     rates = Rates(project)
     hours = _idle_hours(spool, claims, days=days)
     together: dict[tuple[str, str, int], int] = defaultdict(int)

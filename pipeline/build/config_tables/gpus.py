@@ -39,6 +39,7 @@ def _gpu_resources(config: Config) -> Iterator[Row]:
             "contract_rate_per_gpu_hour": resource.contract_rate_per_gpu_hour,
             "currency": resource.currency,
             "committed_until_date": resource.committed_until,
+            "scope": resource.scope,
             "valid_from_date": resource.valid_from,
             "valid_to_date": resource.valid_to,
         }
@@ -67,6 +68,7 @@ GPU_RESOURCES = ConfigTable(
         "contract_rate_per_gpu_hour": MONEY,
         "currency": pl.String(),
         "committed_until_date": pl.Date(),
+        "scope": pl.String(),
         **VALID,
     },
     owner=("issuer", "resource_id"),
