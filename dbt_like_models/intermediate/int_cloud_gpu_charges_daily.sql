@@ -8,6 +8,8 @@ charges as (
     select
         *,
         source = 'gcp_billing_export' or starts_with(lower(service_provider), 'google') as is_of_google,
+        regexp_full_match(lower(consumed_unit), '([0-9]{1,4} )?(h|hrs?|hours?)') as is_hourly,
+        sku_meter is not null and regexp_matches(lower(sku_meter), '\blicen[cs]e') as is_licence,
         -- AWS meters an instance as what runs and its type, Microsoft by the type without Standard_ and underscores.
         case
             when service_provider = 'AWS'
@@ -64,7 +66,8 @@ lines as (
         end as realized_cost,
         -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours. In
         -- FOCUS's columns a meter may be spelled in other words, or not be said.
-        regexp_full_match(lower(charges.consumed_unit), '([0-9]{1,4} )?(h|hrs?|hours?)')
+        charges.is_hourly
+        and not charges.is_licence
         and case
             when charges.source in ('aws_cur', 'aws_cur2')
                 then regexp_matches(charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
@@ -83,10 +86,14 @@ lines as (
                 and regexp_matches(charges.sku_meter, '\bGPUs?\b')
                 then 1000
         end as gpu_ms_per_unit,
+        -- So does what its software costs by the hour, which Microsoft meters apart ("4 vCPU VM License").
         coalesce(
-            charges.is_of_google
-            and lower(charges.consumed_unit) in ('seconds', 'byte-seconds')
-            and charges.service = 'Compute Engine',
+            (
+                charges.is_of_google
+                and lower(charges.consumed_unit) in ('seconds', 'byte-seconds')
+                and charges.service = 'Compute Engine'
+            )
+            or (charges.is_hourly and charges.is_licence),
             false
         ) as is_part_of_server
     from charges

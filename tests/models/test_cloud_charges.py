@@ -551,7 +551,7 @@ def test_gpu_time_that_nobody_declares_is_told_by_the_type_of_its_instance(tmp_p
 
 
 def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path: Path) -> None:
-    """B18: AWS's options of an instance that cost something; Google's GPUs, cores and memory in seconds; hundreds."""
+    """B18: AWS's options that cost something; Google's GPUs, cores and memory in seconds; hundreds; software."""
     google = {"ProviderName": "Google Cloud", "ServiceName": "Compute Engine", "ConsumedUnit": "seconds"}
     exports = {
         "aws": (
@@ -564,6 +564,10 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
             gpu_line("1", **google, ChargeDescription="Licensing Fee", BilledCost="1"),
         ),
         "hundreds": (gpu_line("0.01", ConsumedUnit="100 Hours", BilledCost="90"),),
+        "software": (
+            gpu_line("1", ProviderName="Microsoft", SkuMeter="ND96isr H100 v5", BilledCost="90"),
+            gpu_line("1", ProviderName="Microsoft", SkuMeter="96 vCPU VM License", BilledCost="4"),
+        ),
     }
     found = {}
     for name, lines in exports.items():
@@ -580,6 +584,7 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
         "aws": {("gpu_instance", 8): 90, ("other", None): 2},
         "google": {("gpu_instance", 8): 87},
         "hundreds": {("gpu_instance", 8): 90},
+        "software": {("gpu_instance", 8): 94},
     }
 
 
