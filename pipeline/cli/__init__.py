@@ -138,13 +138,10 @@ def main() -> None:
     except Exception as error:
         if _says_interrupted(error):
             _say_stopped()
-        if not _says_disk_is_full(error):
+        said = _said_of_the_disk(error)
+        if said is None:
             raise
-        click.echo(
-            "breakeven: no space left on the disk. What was landed stays and nothing counts twice: free some space and "
-            "run again.",
-            err=True,
-        )
+        click.echo(printable(f"breakeven: {said}"), err=True)
         sys.exit(LandingError.exit_code)
 
 
@@ -157,6 +154,20 @@ def _says_interrupted(error: Exception) -> bool:
     """What Ctrl-C becomes inside DuckDB, by its words and its name: a small install has no DuckDB to import."""
     is_of_query = isinstance(error, RuntimeError) and str(error) == "Query interrupted"
     return is_of_query or type(error).__name__ == "InterruptException"
+
+
+def _said_of_the_disk(error: Exception) -> str | None:
+    """What to do about a disk that is full, or a file that may not be written or read. None: it is something else."""
+    if _says_disk_is_full(error):
+        return (
+            "no space left on the disk. What was landed stays and nothing counts twice: free some space and run again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return (
+            f"{error.filename}: {error.strerror}. What was landed stays and nothing counts twice: give the user that "
+            "runs this that permission and run again."
+        )
+    return None
 
 
 def _says_disk_is_full(error: Exception) -> bool:

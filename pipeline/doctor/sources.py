@@ -17,7 +17,7 @@ from pipeline.landing.landing import Contents
 from pipeline.landing.project import Project
 from pipeline.reports.figures import counted
 from pipeline.sources import source_named
-from pipeline.sources.inbox import Waiting, links_leading_out, waiting_files
+from pipeline.sources.inbox import Waiting, not_looked_into, waiting_files
 from pipeline.sources.ingest import context_for_probe, is_fetched, not_landed
 from pipeline.sources.source import Probe, Probed, Source
 
@@ -97,7 +97,7 @@ def _look_into(project: Project, configured: SourceConfig) -> Inbox:
             with os.scandir(folder) as entries:
                 next(entries, None)
     files = tuple(waiting_files(project, configured))
-    return Inbox(files, tuple(links_leading_out(project, configured)))
+    return Inbox(files, tuple(not_looked_into(project, configured)))
 
 
 def access_findings(asked: AskedSource, *, until: float, seconds: float) -> list[Finding]:

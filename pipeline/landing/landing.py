@@ -131,7 +131,7 @@ class Landing:
         """
         objects = tuple(map(self._stored, fetched.payloads))
         delivery = _delivery_of(fetched, objects, source=source, account=account, now=now)
-        self.store.put_if_absent(delivery.key, delivery.to_json())
+        self._put_record(delivery.key, delivery.to_json())
         return delivery
 
     def _stored(self, payload: Payload) -> LandedObject:
@@ -189,7 +189,20 @@ class Landing:
 
     def keep(self, event: Event) -> None:
         """Land an event that was made before."""
-        self.store.put_if_absent(event.key, event.to_json())
+        self._put_record(event.key, event.to_json())
+
+    def _put_record(self, key: str, content: bytes) -> None:
+        """Store it. One that is dated long before what is known is remembered at once: it is not come by when it is
+        listed from there on. A clock that went back, or a run as of an earlier moment, writes such.
+        """
+        self.store.put_if_absent(key, content)
+        prefix, today = key.partition("/")[0], self.today()
+        if key >= f"{prefix}/{today - _LISTING_MARGIN:%Y-%m-%d}":
+            return
+        self._load_catalog()
+        if key < _margin_before(prefix, self._newest(prefix), today):
+            self._known[key] = content
+            self._save_catalog()
 
     def proposing(self, events: Sequence[Event]) -> "Landing":
         """The same landing as it would be with these events. Nothing is written."""
@@ -227,10 +240,9 @@ class Landing:
         self._load_catalog()
         known_before = len(self._known)
         for prefix in ("deliveries", "events"):
-            newest = max((key for key in self._known if key.startswith(f"{prefix}/")), default="")
             new = [
                 key
-                for key in self.store.keys(prefix, after=_margin_before(prefix, newest, self.today()))
+                for key in self.store.keys(prefix, after=_margin_before(prefix, self._newest(prefix), self.today()))
                 if key not in self._known
             ]
             self._known.update(zip(new, self.store.read_all(new), strict=True))
@@ -245,6 +257,9 @@ class Landing:
             unreadable=tuple(record for record in records if isinstance(record, Unreadable)),
             redacted=self._redacted,
         )
+
+    def _newest(self, prefix: str) -> str:
+        return max((key for key in self._known if key.startswith(f"{prefix}/")), default="")
 
     def _record(self, key: str) -> Delivery | Event | Unreadable:
         if key not in self._parsed:
@@ -272,10 +287,15 @@ class Landing:
             return
         single_line = [(key, content) for key, content in sorted(self._known.items()) if b"\n" not in content]
         lines = [key.encode() + b"\t" + content for key, content in single_line]
-        self.catalog.parent.mkdir(parents=True, exist_ok=True)
         aside = self.catalog.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
-        aside.write_bytes(b"\n".join([_CATALOG_FORMAT.encode(), *lines, b"end"]))
-        aside.replace(self.catalog)
+        # It only remembers: on a disk that is full, or may not be written, what landed can still be read.
+        with suppress(OSError):
+            try:
+                self.catalog.parent.mkdir(parents=True, exist_ok=True)
+                aside.write_bytes(b"\n".join([_CATALOG_FORMAT.encode(), *lines, b"end"]))
+                aside.replace(self.catalog)
+            finally:
+                aside.unlink(missing_ok=True)
 
 
 def _altered(landed: LandedObject) -> DamagedObjectError:

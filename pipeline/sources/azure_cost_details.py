@@ -43,6 +43,7 @@ from pipeline.landing.dataset import Dataset, Frames, Settings
 from pipeline.landing.times import DAY, day_start
 from pipeline.sources.bulk import Bulk, Kind, bulk_header, read_bulk, utc_instants
 from pipeline.sources.focus_shape import CHARGES, DATASET, charges_frame, folded, refuse_nothing
+from pipeline.sources.folder import listed
 from pipeline.sources.source import FetchContext, Fetched, Payload, Probe, Probed, Source
 
 NAME = "azure_cost_details"
@@ -409,8 +410,8 @@ def _folder(context: FetchContext) -> Path:
 
 
 def _runs(root: Path, context: FetchContext) -> Iterator[_Run]:
-    for path in sorted(root.rglob("manifest.json")):
-        if not path.resolve().is_relative_to(root):
+    for path in listed(root):
+        if path.name != "manifest.json" or not path.resolve().is_relative_to(root):
             continue
         try:
             said = json.loads(path.read_bytes())
@@ -483,6 +484,9 @@ def _look(context: FetchContext) -> Probed:
         runs = list(_runs(_folder(context), context))
     except SourceError as error:
         return Probed("odd", str(error), "Copy the export again")
+    except OSError as error:
+        fix = "Let the user that runs breakeven read it"
+        return Probed("not_permitted", f"{context.settings['export']} cannot be read: {error.strerror}", fix)
     if not runs:
         return Probed("not_found", f"{context.settings['export']} holds no manifest.json of actual or amortized costs",
                       "Correct settings.export, or wait for the first run")  # fmt: skip

@@ -29,6 +29,7 @@ from pipeline.errors import ConfigError, QuarantineError, SourceError
 from pipeline.formats.values import exact_json
 from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client
 from pipeline.landing.times import day_start, stamp
+from pipeline.sources.folder import listed
 from pipeline.sources.source import Access, FetchContext, Fetched, Payload, Probe, Probed
 
 _ATTEMPTS = 4
@@ -494,7 +495,7 @@ class _Folder:
 
     def list_files(self, folder: str) -> list[ExportFile]:
         found: list[ExportFile] = []
-        for path in sorted((self._root / folder).rglob("*")):
+        for path in listed(self._root / folder):
             if not path.is_file() or not path.resolve().is_relative_to(self._root):
                 continue
             status = path.stat()

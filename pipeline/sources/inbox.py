@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.config.sources import SourceConfig
 from pipeline.errors import ConfigError, SourceError
 from pipeline.landing.project import Project
 from pipeline.landing.s3 import WHICH_POLICY, missing_permission, s3_client
+from pipeline.sources.folder import all_below
 
 _HALF_WRITTEN = (".part", ".tmp", ".crdownload")
 
@@ -53,7 +54,7 @@ def _in_folder(project: Project, configured: SourceConfig) -> Iterator[Waiting]:
             value=configured.inbox,
             fix="No such folder. Create it and drop the export there, or correct the path.",
         )
-    for path in sorted(inbox.rglob("*")):
+    for path in all_below(inbox)[0]:
         name = _spelled(path.relative_to(inbox))
         if not _is_wanted(name) or not path.is_file() or not path.resolve().is_relative_to(inbox):
             continue
@@ -69,15 +70,16 @@ def _spelled(path: PurePath) -> str:
     return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def links_leading_out(project: Project, configured: SourceConfig) -> list[str]:
-    """What is wrong with links of the inbox that point out of it: they are not followed."""
+def not_looked_into(project: Project, configured: SourceConfig) -> list[str]:
+    """What of the inbox is not read, and why: links that point out of it are not followed, folders may be closed."""
     if configured.inbox is None or configured.inbox.startswith("s3://"):
         return []
     inbox = (project.folder / configured.inbox).resolve()
+    paths, closed = all_below(inbox)
+    links = [path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(inbox)]
     return [
-        f"{_spelled(path.relative_to(inbox))} is a link that leads out of it"
-        for path in sorted(inbox.rglob("*"))
-        if path.is_symlink() and not path.resolve().is_relative_to(inbox)
+        *(f"{_spelled(path.relative_to(inbox))} is a link that leads out of it" for path in links),
+        *(f"{_spelled(Path(error.filename).relative_to(inbox))}/: {error.strerror}" for error in closed),
     ]
 
 

@@ -19,7 +19,7 @@ from pipeline.landing.project import Project
 from pipeline.landing.records import Delivery, digest
 from pipeline.landing.times import DAY, day_start
 from pipeline.sources import SOURCES, source_named
-from pipeline.sources.inbox import Waiting, links_leading_out, waiting_files
+from pipeline.sources.inbox import Waiting, not_looked_into, waiting_files
 from pipeline.sources.owned_gpus import DECLARED_FILE
 from pipeline.sources.source import FetchContext, Source
 
@@ -107,8 +107,19 @@ def ingest(
                 landed(delivery)
         except BreakevenError as error:
             problem = str(error)
+        except OSError as error:
+            problem = _refused_by_the_system(error, configured)
         results.append(Ingested(configured.source, configured.account, tuple(deliveries), problem))
     return results
+
+
+def _refused_by_the_system(error: OSError, configured: SourceConfig) -> str:
+    """A folder that may not be written, or not any more: it keeps no other source from landing."""
+    place = "" if error.filename is None else f"{Path(str(error.filename)).name}: "
+    return (
+        f"{configured.source} of {configured.account}: {place}{error.strerror or type(error).__name__}. What was "
+        "landed before stays, and nothing counts twice: put that right and run again."
+    )
 
 
 def _one_source(
@@ -294,7 +305,7 @@ def _poll(
     settings = configured.settings
     seen = _seen_in(project, configured)
     landed = frozenset(delivery.content_id for delivery in contents.deliveries)
-    not_read = links_leading_out(project, configured)
+    not_read = not_looked_into(project, configured)
     for waiting in waiting_files(project, configured):
         if seen.unchanged(waiting):
             continue
@@ -361,8 +372,10 @@ class _Seen:
         self._changed = True
 
     def save(self) -> None:
+        """It only remembers: where it cannot be written, the next run looks at the files again."""
         if self._changed:
-            swapped(self._file, self._write)
+            with suppress(OSError):
+                swapped(self._file, self._write)
 
     def _write(self, aside: Path) -> None:
         aside.write_text(json.dumps(self._known))

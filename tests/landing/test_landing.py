@@ -81,6 +81,19 @@ def test_what_is_dated_in_the_future_hides_nothing_that_lands_after_it(tmp_path)
         assert NOW + timedelta(days=days) in [delivery.landed_at for delivery in seen.deliveries]
 
 
+def test_what_is_dated_long_before_what_is_known_is_seen_as_well(tmp_path):
+    """A clock that went back by a year, or a run as of an earlier moment: who lists from the newest on passes it by."""
+    landing(tmp_path).land(one_page(), source="bills", account="acme", now=NOW)
+    landing(tmp_path).record(kind="accept", subject="now", body={}, now=NOW)
+    landing(tmp_path).contents()
+    before = NOW - timedelta(days=400)
+    landing(tmp_path).land(one_page(b"x"), source="bills", account="acme", now=before)
+    landing(tmp_path).record(kind="accept", subject="before", body={}, now=before)
+    for here in (landing(tmp_path), Landing(FolderStore(tmp_path / "landing"))):
+        assert [one.landed_at for one in here.contents().deliveries] == [before, NOW]
+        assert [one.subject for one in here.contents().events] == ["before", "now"]
+
+
 def test_as_of_shows_what_had_landed_by_then(tmp_path):
     here = landing(tmp_path)
     for hours in (0, 1, 2):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -17,6 +18,7 @@ from pipeline.cli.show import status
 from pipeline.errors import LandingError
 from pipeline.landing.store import FolderStore
 from pipeline.landing.times import day_start
+from pipeline.sources.ingest import ingest
 from tests.pipeline.conftest import MakeProject, PersonAt
 from tests.pipeline.small_project import (
     CONSOLE,
@@ -169,6 +171,53 @@ def test_a_file_that_may_not_be_read_stops_neither_its_neighbours_nor_other_acco
     assert (len(brought["labs"].deliveries), len(brought["acme"].deliveries)) == (1, 1)
 
 
+@pytest.mark.parametrize("where", ["", "2026"])
+def test_a_folder_of_an_inbox_that_may_not_be_listed_is_not_an_empty_one(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Law 3: what is in it is waited for, and said; its neighbours land."""
+    project = with_acme(make_project, source(CONSOLE, "labs"))
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, GOOD)
+    closed = project.inbox(CONSOLE, "labs") / where
+    closed.mkdir(exist_ok=True)
+    (closed / f"later-{CONSOLE_NAME}").write_bytes(three_days("9.00", "9.00", "9.00"))
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse)
+        brought = {one.account: one for one in project.ingest()}
+    assert f"{where or '.'}/: Permission denied" in str(brought["labs"].error)
+    assert (len(brought["labs"].deliveries), brought["acme"].error) == (1 if where else 0, None)
+    assert errors(project) == {"labs": None, "acme": None}
+    assert project.build().api_cost("labs") == Decimal("27.00")
+
+
+@pytest.mark.parametrize(("name", "settings"), [("aws_cur2", {}), ("azure_cost_details", {})])
+def test_a_folder_of_an_export_that_may_not_be_listed_is_not_an_export_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, Any]
+) -> None:
+    """A newer refresh may lie in it: nothing is taken for the newest, and somebody is told."""
+    (tmp_path / "export" / "metadata").mkdir(parents=True)
+    project = SmallProject(
+        tmp_path, [{"source": name, "account": "main", "settings": {"export": "export", **settings}}]
+    )
+    project.project.land_config(NOW)
+
+    def refuse(path: Any = ".") -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse)
+        (brought,) = ingest(project.project, now=NOW, environment={}, sleep=lambda _: None)
+    assert f"{name} of main: " in str(brought.error)
+    assert "Permission denied. What was landed before stays" in str(brought.error)
+
+
 def test_a_name_that_is_not_text_is_spelled_with_its_bytes(make_project: MakeProject) -> None:
     """A Latin-1 name on a UTF-8 disk lands like any other."""
     project = with_acme(make_project, source(CONSOLE, "labs"))
@@ -210,6 +259,89 @@ def test_a_disk_that_fills_up_while_landing_loses_nothing(
     built = project.build(now=LATER)
     assert built.api_cost("acme") == Decimal("6.50")
     assert built.result.snapshot.delivery_count == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_a_landing_that_may_not_be_written_any_more_loses_nothing(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, writes: int, number: int
+) -> None:
+    """B9: a permission that is lost in the midst of a run, a disk that goes read-only. The next run lands the rest."""
+    project = with_acme(make_project, source(CONSOLE, "labs"))
+    project.drop(CONSOLE, "labs", CONSOLE_NAME, three_days("1.00", "1.00", "1.00"))
+    project.project.land_config(NOW)
+    link = FolderStore._link
+    allowed = iter(range(writes))
+
+    def refused(store: FolderStore, target: Path, content: bytes) -> bool:
+        if next(allowed, None) is None:
+            raise OSError(number, os.strerror(number), str(target))
+        return link(store, target, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderStore, "_link", refused)
+        said = errors(project)
+    assert os.strerror(number) in str(said["acme"])
+    assert (said["labs"] is None) == (writes >= 2)
+    assert errors(project) == {"labs": None, "acme": None}
+    built = project.build(now=LATER)
+    assert (built.api_cost("labs"), built.api_cost("acme")) == (Decimal("3.00"), Decimal("6.50"))
+    assert built.result.snapshot.delivery_count == 2
+
+
+def test_a_full_disk_keeps_nobody_from_reading_what_landed(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run remembers is only remembered: where it finds no room, the next one looks again, and counts once."""
+    project = with_acme(make_project)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        patched.setattr(Path, "write_text", full)
+        assert errors(project) == {"acme": None}
+        assert len(project.project.landing.contents().deliveries) == 1
+    left = [path.name for path in project.project.paths.cache.rglob("*") if path.is_file()]
+    assert [name for name in left if name.startswith((".", "catalog"))] == []
+    assert errors(project) == {"acme": None}
+    assert len(project.project.landing.contents().deliveries) == 1
+
+
+@pytest.mark.parametrize("hours", [3, 24 * 400])
+def test_a_clock_that_goes_back_between_two_runs_loses_nothing(make_project: MakeProject, hours: int) -> None:
+    """B9: what has landed is listed, lands no second time, and what comes now is there; once the clock is right again,
+    what landed last counts.
+    """
+    project = with_acme(make_project)
+    assert errors(project) == {"acme": None}
+    before = NOW - timedelta(hours=hours)
+    project.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("2.00", "2.00", "2.00"))
+    (brought,) = project.ingest(now=before)
+    assert (len(brought.deliveries), brought.error) == (1, None)
+    assert project.ingest(now=before)[0].deliveries == ()
+    project.drop(CONSOLE, "acme", f"again-{CONSOLE_NAME}", three_days("3.00", "3.00", "3.00"))
+    project.ingest(now=LATER)
+    built = project.build(now=LATER)
+    assert (built.api_cost("acme"), built.result.snapshot.delivery_count) == (Decimal("9.00"), 3)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EPERM, errno.EROFS], ids=["no permission", "not permitted", "read only"]
+)
+def test_a_file_that_may_not_be_written_is_named_and_exit_code_4(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(number, os.strerror(number), "/home/acme/.breakeven/landing/events")
+
+    monkeypatch.setattr(pipeline.cli.group, "main", fail)
+    with pytest.raises(SystemExit) as exit_of:
+        pipeline.cli.main()
+    assert exit_of.value.code == LandingError.exit_code
+    said = capsys.readouterr().err
+    assert f"/home/acme/.breakeven/landing/events: {os.strerror(number)}. What was landed stays" in said
 
 
 @pytest.mark.parametrize(

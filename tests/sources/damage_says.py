@@ -193,8 +193,8 @@ def google_csv_says(content: bytes) -> Decimal:
 
 
 def google_table_says(content: bytes) -> Decimal:
-    at = content.find(b"\n", content.find(b"Currency"))
-    headers = list(re.finditer(rb"^.*SKU description.*Unrounded cost.*$", content, re.MULTILINE))
+    at = content.find(b"\n", content.lower().find(b"currency"))
+    headers = list(re.finditer(rb"^.*SKU description.*Unrounded cost.*$", content, re.MULTILINE | re.IGNORECASE))
     if at < 0 or not headers:
         raise UnsaidError("no header")
     if len(headers) > 1:
