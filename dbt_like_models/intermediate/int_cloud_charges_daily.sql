@@ -5,6 +5,7 @@
 -- Every charge of cloud bills, exports united, each amount as its export says it. `is_book` marks the one dataset per
 -- issuer, account and month that is summed; the others are controls. `is_gpu_resource`: of a declared GPU resource. The
 -- fee of a declared capacity block costs nothing where it is billed, and the days of the block cost what it was.
+-- `per_use_service`: the service of `per_use` that claims the charge; a GPU that is rented is none.
 -- partition: month
 with
 spread_fees as (
@@ -165,6 +166,30 @@ amortized_use as (
     where source = 'azure_cost_details' and commitment_discount_status = 'Used' and effective_cost is not null
 ),
 
+-- Of a charge that several claim all of them: it is neither's.
+per_use_days as (
+    select
+        owned.usage_date,
+        owned.account,
+        owned.resource_id,
+        owned.service,
+        owned.sku,
+        owned.sub_account_id,
+        string_agg(distinct rules.per_use_service, ' + ' order by rules.per_use_service) as per_use_service
+    from owned
+    inner join config_per_use_charges as rules
+        on
+            owned.account = rules.account
+            and (rules.resource_id is null or owned.resource_id = rules.resource_id)
+            and (rules.service is null or owned.service = rules.service)
+            and (rules.sku is null or owned.sku = rules.sku)
+            and (rules.sub_account_id is null or owned.sub_account_id = rules.sub_account_id)
+            and owned.usage_date >= coalesce(rules.valid_from_date, owned.usage_date)
+            and owned.usage_date < coalesce(rules.valid_to_date, owned.usage_date + 1)
+    group by
+        owned.usage_date, owned.account, owned.resource_id, owned.service, owned.sku, owned.sub_account_id
+),
+
 gpu_days as (
     select distinct
         owned.usage_date,
@@ -191,6 +216,7 @@ final as (
         and owned.precedence
         = case when owned.is_block_day then block_books.book_precedence else books.book_precedence end as is_book,
         gpu_days.resource_id is not null and not coalesce(owned.is_spread_fee, false) as is_gpu_resource,
+        case when gpu_days.resource_id is null then per_use_days.per_use_service end as per_use_service,
         owned.billing_account_id,
         owned.billing_period_start_date,
         owned.invoice_id,
@@ -244,6 +270,14 @@ final as (
             and owned.account = amortized_use.account
             and owned.commitment_discount_id is not distinct from amortized_use.commitment_discount_id
             and owned.resource_id is not distinct from amortized_use.resource_id
+    left join per_use_days
+        on
+            owned.usage_date = per_use_days.usage_date
+            and owned.account = per_use_days.account
+            and owned.resource_id is not distinct from per_use_days.resource_id
+            and owned.service is not distinct from per_use_days.service
+            and owned.sku is not distinct from per_use_days.sku
+            and owned.sub_account_id is not distinct from per_use_days.sub_account_id
     left join gpu_days
         on
             owned.usage_date = gpu_days.usage_date

@@ -106,6 +106,7 @@ final as (
         role,
         is_book,
         is_gpu_resource,
+        per_use_service,
         billing_account_id,
         billing_period_start_date,
         invoice_id,

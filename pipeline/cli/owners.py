@@ -109,8 +109,8 @@ def _answer_by_driver(
         least = "" if left_out["is_whole"] else "at least "
         of_clouds = write(left_out["known_cost_rc"] or Decimal(0))
         said = (
-            f"In none of them: {least}{of_clouds} that clouds charged from {from_date} to {to_date} beside GPUs and "
-            "the models that they host."
+            f"In none of them: {least}{of_clouds} that clouds charged from {from_date} to {to_date} beside GPUs, "
+            "the models that they host and services billed by use."
         )
         console().print(printable(said), markup=False)
 

@@ -1,7 +1,8 @@
 """Node `fct_budgets_monthly`: each budget of breakeven.yaml, what its month has cost so far, and where it is heading.
 
-Spend is what APIs billed, what clouds billed for models that they host (`fct_cloud_model_costs_daily`), and what GPUs
-cost by the measure that is best known of them (billed, else effective, else accrued, each told apart). Overheads are
+Spend is what APIs billed, what clouds billed for models that they host (`fct_cloud_model_costs_daily`), what services
+of `per_use` cost on a cloud's bill, and what GPUs cost by the measure that is best known of them (billed, else
+effective, else accrued, each told apart). Overheads are
 declared, not spent, and are in none of it; nor is what else a cloud charges. The rule of the forecast and of the
 status: `pipeline.economics.budget`.
 
@@ -21,15 +22,17 @@ import polars as pl
 
 from pipeline.decisions import rates
 from pipeline.decisions.owner_costs import IS_SPENT, RuleBooks, names_now, owners_of_use, workload_of
+from pipeline.decisions.per_use_costs import IS_COVERED, IS_PER_USE
 from pipeline.decisions.window import QUANTA, Row, status_row, valid_on, with_quanta
 from pipeline.economics.budget import DaySpend, MonthSpend, budget_status, days_of_month, month_spend
 from pipeline.economics.exact import to_places
 
 _API, _HOSTED, _GPUS = "fct_api_costs_daily", "fct_cloud_model_costs_daily", "fct_gpu_costs_daily"
 _OWNERS, _STATUS, _FX = "fct_owner_costs_daily", "fct_day_status_daily", "int_fx_rates_daily"
-_DATED = (_API, _HOSTED, _GPUS, _OWNERS, _STATUS)
+_CLOUD = "fct_cloud_charges_daily"
+_DATED = (_API, _HOSTED, _CLOUD, _GPUS, _OWNERS, _STATUS)
 _BUDGETS, _ALIASES = "config_budgets", "config_owner_aliases"
-_UNDATED = (_BUDGETS, _ALIASES, "config_deployments", "config_ownership", "config_workloads")
+_UNDATED = (_BUDGETS, _ALIASES, "config_deployments", "config_ownership", "config_per_use", "config_workloads")
 INPUTS = (*_UNDATED, *_DATED, _FX)
 # Four weeks before the newest settled day, which may lie some days before the month.
 LOOKBACK = dict.fromkeys(_DATED, 45)
@@ -64,6 +67,23 @@ READS: Mapping[str, str] = {
             count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
         from fct_cloud_model_costs_daily
         group by usage_date, model"""),
+    _CLOUD: with_quanta("""
+        select
+            usage_date, per_use_service, cost_measure,
+            quanta_of(cost_rc) as quanta,
+            count(*) - count(cost_rc) as unknown_count,
+            count(*) filter (where billed_cost_rc is null and billed_cost < 0) as unknown_credit_count
+        from (
+            select
+                usage_date, per_use_service, billed_cost, billed_cost_rc,
+                case when $is_covered then 'effective' else 'billed' end as cost_measure,
+                case when $is_covered then effective_cost_rc else billed_cost_rc end as cost_rc
+            from fct_cloud_charges_daily
+            where is_book and $is_per_use
+        ) as charges
+        group by usage_date, per_use_service, cost_measure""")
+    .replace("$is_covered", IS_COVERED)
+    .replace("$is_per_use", IS_PER_USE),
     _GPUS: with_quanta("""
         select
             usage_date, deployment_id, cost_measure,
@@ -197,6 +217,11 @@ class _Spent:
             for day, rows in self._inputs[table].items():
                 for row in rows:
                     yield _Part(day, "billed", _spend(row), row["model"])
+        services = self._inputs["config_per_use"]
+        for day, rows in self._inputs[_CLOUD].items() if services else ():
+            models = {row["per_use_service"]: row["model"] for row in valid_on(day, services)}
+            for row in rows:
+                yield _Part(day, row["cost_measure"], _spend(row), models.get(row["per_use_service"]))
         for day, rows in self._inputs[_GPUS].items():
             models = {row["deployment_id"]: row["model"] for row in valid_on(day, self._inputs["config_deployments"])}
             for row in rows:

@@ -31,6 +31,7 @@ from pipeline.decisions.charge_parts import (
     money_of,
 )
 from pipeline.decisions.cloud_model_costs import IS_HOSTED
+from pipeline.decisions.per_use_costs import IS_PER_USE
 from pipeline.decisions.window import Row, Rows, valid_on
 from pipeline.ownership import ATTRIBUTES, FIELDS, OwnerRule, RuleBook, rule_name
 
@@ -68,7 +69,7 @@ READS: Mapping[str, str] = {
             usage_date, issuer, account, sub_account_id, resource_id, billing_currency,
             coalesce($is_hosted, false) as is_hosted_model,
             is_gpu_resource, pricing_category is not distinct from 'Committed' as is_committed,
-            coalesce($is_server_usage, false) as is_server_usage,
+            coalesce($is_server_usage, false) as is_server_usage, coalesce($is_per_use, false) as is_per_use,
             billed_cost_rc is null as is_unconverted, effective_cost is null as is_effective_unknown,
             cast(sum(billed_cost) as decimal(38, 18)) as billed_cost,
             cast(sum(billed_cost_rc) as decimal(38, 18)) as billed_cost_rc,
@@ -82,9 +83,11 @@ READS: Mapping[str, str] = {
             and (not is_gpu_resource or (pricing_category is not distinct from 'Committed' and billed_cost != 0))
         group by
             usage_date, issuer, account, sub_account_id, resource_id, billing_currency, is_hosted_model,
-            is_gpu_resource, is_committed, is_server_usage, is_unconverted, is_effective_unknown""".replace(
+            is_gpu_resource, is_committed, is_server_usage, is_per_use, is_unconverted, is_effective_unknown""".replace(
         "$is_hosted", IS_HOSTED
-    ).replace("$is_server_usage", IS_SERVER_USAGE),
+    )
+    .replace("$is_server_usage", IS_SERVER_USAGE)
+    .replace("$is_per_use", IS_PER_USE),
     _GPUS: """
         select
             usage_date, issuer, account, resource_id, deployment_id, state, cost_measure, billing_currency,
@@ -151,7 +154,7 @@ SCHEMA: Mapping[str, pl.DataType] = {
 }
 # Of a row of it, in SQL: what budgets and drivers call spent. GPUs and APIs are there by the one measure that is best
 # known of them; of a model that a cloud hosts only what is billed counts: a commitment stands there in both measures.
-IS_SPENT = "(lane in ('api', 'gpu') or (lane = 'cloud_model' and cost_measure = 'billed'))"
+IS_SPENT = "(lane in ('api', 'gpu', 'cloud_per_use') or (lane = 'cloud_model' and cost_measure = 'billed'))"
 _Key = tuple[Any, ...]
 
 
@@ -161,9 +164,10 @@ def build(inputs: Mapping[str, Any]) -> pl.DataFrame:
 
     `cost_measure`: billed adds up to the bills; effective is owned hardware and what a commitment covers; accrued what
     is agreed and not billed yet. `cost_status`: unknown where a charge has no amount, unconverted where no rate.
-    `lane`: api, gpu, cloud_model (models that a cloud hosts, as `fct_cloud_model_costs_daily` has them) and cloud (all
-    else of a cloud). unknown_credit_count: of the charges those that have no amount in the reporting currency and lower
-    what is owed. Of a charge that is split, each part counts it.
+    `lane`: api, gpu, cloud_model (models that a cloud hosts, as `fct_cloud_model_costs_daily` has them), cloud_per_use
+    (what services of `per_use` cost on a cloud's bill) and cloud (all else of a cloud). unknown_credit_count: of the
+    charges those that have no amount in the reporting currency and lower what is owed. Of a charge that is split, each
+    part counts it.
     """
     rows: list[dict[str, Any]] = []
     this = inputs["this_partition"].row(0, named=True)
@@ -302,16 +306,23 @@ def _charges(
     named = {name for rule in rules for name in rule.fields}
     containers = Containers(inputs, day) if named & {"cluster", "namespace"} else None
     for row in inputs[_CLOUD].get(day, ()):
-        lane = "cloud_model" if row["is_hosted_model"] else "cloud"
         for whole in _cloud_parts(row):
             parts = [whole] if containers is None else containers.parts(whole)
-            yield from ({**part, "lane": lane} for part in parts)
+            yield from ({**part, "lane": _cloud_lane(part)} for part in parts)
     engines = Engines(inputs, day) if named & {"replica_id", "namespace"} else None
     split = Workloads(inputs, day, workloads)
     for row in inputs[_GPUS].get(day, ()):
         whole = in_quanta(row) if containers is None else containers.of_cluster(in_quanta(row))
         for of_engine in [whole] if engines is None else engines.parts(whole):
             yield from ({**part, "lane": "gpu"} for part in split.parts(of_engine))
+
+
+def _cloud_lane(part: Row) -> str:
+    if part["is_hosted_model"]:
+        return "cloud_model"
+    # Of use that a commitment covers its share of that is what it cost, and not what is billed beside it.
+    measure = "effective" if part["is_committed"] else "billed"
+    return "cloud_per_use" if part["is_per_use"] and part["cost_measure"] == measure else "cloud"
 
 
 def _cloud_parts(row: Row) -> Iterator[Row]:

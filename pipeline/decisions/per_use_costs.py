@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.decisions import rates
+from pipeline.decisions.cloud_model_costs import IS_HOSTED
 from pipeline.decisions.window import Row, Rows, valid_on
 from pipeline.economics.exact import to_places
 
@@ -24,6 +25,12 @@ _CLOUD, _INVOICES, _FX = "fct_cloud_charges_daily", "int_gpu_charges_daily", "in
 _LOGS = "stg_litellm_spend_logs__usage_hourly"
 # Hours or seconds that no day's workers take, however many: such a line does not say its time.
 _NO_TIME = 10**12
+# Of a row of it, in SQL: whether it is what a service of `per_use` cost, and no more: models that a cloud hosts are in
+# a table of their own, taxes and what buys a commitment stand beside. And whether a commitment says what it cost.
+IS_PER_USE = (
+    f"(per_use_service is not null and charge_category not in ('Tax', 'Purchase') and not coalesce({IS_HOSTED}, false))"
+)
+IS_COVERED = "pricing_category is not distinct from 'Committed'"
 _UNDATED = ("config_per_use", "config_per_use_charges", "config_per_use_tokens")
 INPUTS = (*_UNDATED, _CLOUD, _INVOICES, _FX, _LOGS)
 # What a commitment covers is billed as 0: its cost is the commitment's, amortised. What buys one is in that already.
@@ -37,11 +44,12 @@ READS: Mapping[str, str] = {
                 when charge_category = 'Usage' then 'usage'
                 else 'given_back'
             end as kind,
+            per_use_service,
             case when pricing_category = 'Committed' then 'effective' else 'billed' end as cost_measure,
             case when pricing_category = 'Committed' then effective_cost else billed_cost end as cost,
             case when pricing_category = 'Committed' then effective_cost_rc else billed_cost_rc end as cost_rc
         from fct_cloud_charges_daily
-        where is_book and not is_gpu_resource""",
+        where is_book and per_use_service is not null""",
     _INVOICES: """
         select
             usage_date, issuer, account, resource_id, billing_currency, gpu_milliseconds, realized_cost as cost
@@ -146,7 +154,7 @@ def _rows_of(day: date, inputs: Mapping[str, Any], cloud: Rows, invoices: Rows, 
     sought = valid_on(day, inputs["config_per_use_tokens"])
     fx = inputs[_FX].get(day)
     charges = [
-        *(charge for row in cloud if (charge := _cloud_charge(row, rules)) is not None),
+        *map(_cloud_charge, cloud),
         *(charge for row in invoices if (charge := _invoice_charge(row, rules, fx)) is not None),
     ]
     found: dict[tuple[str, ...], list[_Charge]] = {}
@@ -163,32 +171,18 @@ def _rows_of(day: date, inputs: Mapping[str, Any], cloud: Rows, invoices: Rows, 
         yield about | _row(shared, _Served()) | {"status": CLAIMED_TWICE, "reason": reason}
 
 
-_RULED = ("account", "resource_id", "service", "sku", "sub_account_id")
+# What rules name of a cloud's charges alone.
+_OF_CLOUDS = ("service", "sku", "sub_account_id")
 
 
-def _claiming(row: Row, rules: Rows) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            {
-                rule["per_use_service"]
-                for rule in rules
-                if all(rule[name] is None or rule[name] == row.get(name) for name in _RULED)
-            }
-        )
-    )
-
-
-def _cloud_charge(row: Row, rules: Rows) -> _Charge | None:
-    services = _claiming(row, rules)
-    if not services:
-        return None
+def _cloud_charge(row: Row) -> _Charge:
     per_unit = milliseconds_per_unit(row["consumed_unit"])
     quantity = row["consumed_quantity"]
     if quantity is not None and abs(quantity) >= _NO_TIME:
         quantity = None
     is_time = row["kind"] == "usage" and (per_unit is not None or row["consumed_unit"] is None)
     return _Charge(
-        services=services,
+        services=tuple(row["per_use_service"].split(" + ")),
         issuer=row["issuer"],
         kind=row["kind"],
         cost_measure=row["cost_measure"],
@@ -199,7 +193,17 @@ def _cloud_charge(row: Row, rules: Rows) -> _Charge | None:
 
 
 def _invoice_charge(row: Row, rules: Rows, fx: rates.RatesOfDay | None) -> _Charge | None:
-    services = _claiming(row, [rule for rule in rules if not any(rule[name] for name in _RULED[2:])])
+    services = tuple(
+        sorted(
+            {
+                rule["per_use_service"]
+                for rule in rules
+                if rule["account"] == row["account"]
+                and rule["resource_id"] in (None, row["resource_id"])
+                and not any(rule[name] for name in _OF_CLOUDS)
+            }
+        )
+    )
     if not services:
         return None
     cost, is_given_back = _fraction(row["cost"]), row["cost"] is not None and row["cost"] < 0

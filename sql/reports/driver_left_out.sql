@@ -1,4 +1,4 @@
--- What clouds charge in the period beside GPUs and the models that they host: in no driver's cost.
+-- What clouds charge in the period beside GPUs, the models that they host and services of `per_use`: in no driver's cost.
 select
     count(*) as charge_count,
     sum(realized_cost_rc) as known_cost_rc,

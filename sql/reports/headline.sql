@@ -19,6 +19,13 @@ from (
     where usage_date >= $from_date and usage_date < $to_date
     union all
     select
+        lane,
+        cost_measure,
+        realized_cost_rc
+    from fct_owner_costs_daily
+    where usage_date >= $from_date and usage_date < $to_date and lane = 'cloud_per_use'
+    union all
+    select
         'self_host' as lane,
         cost_measure,
         realized_cost_rc

@@ -36,6 +36,23 @@ unknown as (
     union all
     select
         usage_date,
+        lane,
+        issuer,
+        account,
+        cost_measure,
+        billing_currency,
+        case when realized_cost is null then 'no_amount' else 'unconverted' end as reason,
+        realized_cost,
+        cast(null as bigint) as gpu_milliseconds
+    from fct_owner_costs_daily
+    where
+        usage_date >= $from_date
+        and usage_date < $to_date
+        and lane = 'cloud_per_use'
+        and realized_cost_rc is null
+    union all
+    select
+        usage_date,
         'self_host' as lane,
         issuer,
         account,

@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
         "usage_date": pl.Date(), "issuer": _TEXT, "account": _TEXT, "sub_account_id": _TEXT, "resource_id": _TEXT,
         "service": _TEXT, "sku_meter": _TEXT, "consumed_unit": _TEXT, "consumed_quantity": _MONEY,
         "charge_category": _TEXT, "pricing_category": _TEXT, "is_book": pl.Boolean(), "is_gpu_resource": pl.Boolean(),
-        "commitment_discount_status": _TEXT,
+        "commitment_discount_status": _TEXT, "per_use_service": _TEXT,
         "billing_currency": _TEXT, "billed_cost": _MONEY, "billed_cost_rc": _MONEY, "effective_cost": _MONEY,
         "effective_cost_rc": _MONEY, "list_cost_rc": _MONEY,
     },
@@ -84,7 +84,7 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType]] = {
     },
     **{
         f"config_{name}": SCHEMAS[f"config_{name}"]
-        for name in ("budgets", "deployments", "owner_aliases", "ownership", "workloads")
+        for name in ("budgets", "deployments", "owner_aliases", "ownership", "per_use", "workloads")
     },
 }  # fmt: skip
 # A team has two workloads; chat and search share a deployment, and nobody names the third one.
@@ -630,6 +630,37 @@ def test_what_a_cloud_bills_for_models_it_hosts_is_spent_and_its_other_lines_are
         ("organisation", None): (43, 1), ("model", "Claude Haiku 4.5"): (43, 0), ("team", "search"): (40, 1),
         ("team", "support"): (3, 0),
     }  # fmt: skip
+
+
+def test_what_a_service_cost_that_is_billed_by_use_on_a_clouds_bill_is_spent_once(cache: Path) -> None:
+    """B22, B24: of use under a commitment its share of that; a model that the cloud hosts is one already, and a tax,
+    a purchase and another book's line are no use.
+    """
+    day = date(2026, 11, 2)
+
+    def used(cost: int, **said: Any) -> Row:
+        return hosted(day, Decimal(cost), **{"service": "Functions", "sub_account_id": "1", "per_use_service": "burst",
+                                             **said})  # fmt: skip
+
+    committed = {"pricing_category": "Committed", "effective_cost": Decimal(5), "effective_cost_rc": Decimal(5)}
+    tables = company(
+        fct_cloud_charges_daily=[
+            used(40), used(-3, charge_category="Credit"), used(0, **committed), used(4, billed_cost_rc=None),
+            used(20, per_use_service="burst + other"), used(7, service="Amazon Bedrock"),
+            used(100, charge_category="Tax"), used(200, charge_category="Purchase"), used(400, is_book=False),
+            used(800, per_use_service=None), used(1, sub_account_id="2"), used(2, service=None),
+        ],
+        config_per_use=[{"per_use_service": "burst", "model": "llama-70b", **ALWAYS}],
+        config_ownership=[owned({"team": "search"}, sub_account_id="1")],
+        config_budgets=[*BUDGETS, budget("model", "llama-70b")],
+    )  # fmt: skip
+    rows = november(cache, tables)
+    of_it = [("organisation", None), ("model", "llama-70b"), ("team", "search")]
+    found = {key: (rows[key]["settled_known_cost_rc"], rows[key]["unknown_charge_count"]) for key in of_it}
+    assert found == {
+        ("organisation", None): (72, 1), ("model", "llama-70b"): (45, 1), ("team", "search"): (71, 1),
+    }  # fmt: skip
+    assert rows["organisation", None]["of_which_effective_cost_rc"] == 5
 
 
 def test_what_served_nothing_is_the_only_workloads_that_names_it(cache: Path) -> None:

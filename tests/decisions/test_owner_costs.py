@@ -58,6 +58,7 @@ def cloud(day: date, cost: str, effective: str | None = None, **said: Any) -> Ro
         "usage_date": day, "issuer": "aws", "account": "aws", "sub_account_id": "1", "resource_id": "vol-1",
         "cost_measure": "billed", "billing_currency": "USD", "is_gpu_resource": False, "is_committed": False,
         "charge_count": 1, "unknown_credit_count": 0, "is_hosted_model": False, "is_server_usage": False,
+        "is_per_use": False,
         "cost": billed["cost"],
         "billed_cost": billed["cost"], "billed_cost_rc": billed["cost_rc"],
         "effective_cost": covered["cost"], "effective_cost_rc": covered["cost_rc"], **said,

@@ -74,6 +74,22 @@ def logged(model: str, prompt: int, completion: int, **fields: Any) -> Row:
             "prompt_tokens": prompt, "completion_tokens": completion, **fields}  # fmt: skip
 
 
+def _claimed(charges: Sequence[Row], rules: Sequence[Row]) -> list[Row]:
+    """Those that a rule names, with the services that claim them, as the table has them."""
+    columns = ("account", "resource_id", "service", "sku", "sub_account_id")
+    found = []
+    for one in charges:
+        names = {
+            said["per_use_service"]
+            for said in rules
+            if all(said[name] in (None, one[name]) for name in columns)
+            and (said["valid_from_date"] or DAY) <= DAY < (said["valid_to_date"] or date.max)
+        }
+        if names:
+            found.append({**one, "per_use_service": " + ".join(sorted(names))})
+    return found
+
+
 def built(
     services: Sequence[Row],
     *,
@@ -95,7 +111,7 @@ def built(
         "config_per_use": list(services),
         "config_per_use_charges": list(rules),
         "config_per_use_tokens": list(tokens),
-        "fct_cloud_charges_daily": by_day(cloud),
+        "fct_cloud_charges_daily": by_day(_claimed(cloud, rules)),
         "int_gpu_charges_daily": by_day(invoices),
         "int_fx_rates_daily": {DAY: per_use_costs.PREPARE["int_fx_rates_daily"](pl.DataFrame(rates))},
         "stg_litellm_spend_logs__usage_hourly": by_day(logs),

@@ -308,6 +308,21 @@ def _is_gpu_resource(project: Project, charge: Charge) -> bool:
     )
 
 
+def _per_use_service(project: Project, charge: Charge) -> str | None:
+    """Who claims it among the services billed by use; a rented GPU is nobody's."""
+    if _is_gpu_resource(project, charge):
+        return None
+    claiming = {
+        str(service["service"])
+        for service in in_force(project.config["per_use"], charge.usage_date)
+        for rule in service["charges"]
+        if rule["account"] == charge.account
+        and rule["sub_account"] in (None, charge.sub_account_id)
+        and all(rule[name] in (None, getattr(charge, name)) for name in ("resource_id", "service", "sku"))
+    }
+    return " + ".join(sorted(claiming)) or None
+
+
 def _check_books(project: Project, charges: Iterable[Charge]) -> None:
     books: dict[str, set[str]] = defaultdict(set)
     for charge in charges:
@@ -336,6 +351,7 @@ def cloud_rows(project: Project, lines: list[CloudLine]) -> Rows:
             "role": _role(project, charge),
             "is_book": line.is_book,
             "is_gpu_resource": line.is_gpu_resource,
+            "per_use_service": _per_use_service(project, charge),
             **{f"{name}_cost": value for name, value in own.items()},
             **{f"{name}_cost_rc": value for name, value in reported.items()},
             "conversion_status": "unconverted" if reported["billed"] is None else "converted",

@@ -26,9 +26,12 @@ PER_USE = [
         "model": "llama-70b",
         "charges": [{"account": "modal", "resource_id": "app-1"}],
         "tokens": {"gateway": "proxy", "model": "chat-burst"},
+        "to": "2026-11-04",
     },
     {"service": "endpoint", "model": "qwen-32b", "charges": {"account": "runpod", "resource_id": "endpoint-1"}},
 ]
+OWNED = [{"team": "search", "match": {"account": "modal"}, "from": "2026-11-01"}]
+BUDGETS = [{"monthly": 500}, {"model": "llama-70b", "monthly": 500}, {"team": "search", "monthly": 500}]
 STARTED = datetime(2026, 11, 2, 1, tzinfo=UTC)
 CHAT = {"deployment": "chat", "model": "base-8b", "served_names": "base", "adapters": ["legal"], "hosts": "host-1",
         "gpus_per_replica": 1}  # fmt: skip
@@ -78,10 +81,18 @@ def spool() -> bytes:
 
 def test_a_service_billed_by_use_has_a_price_and_is_in_no_gpu_state(tmp_path: Path, warm_cache: Path) -> None:
     """B22, B24."""
-    sections = {"per_use": PER_USE, "gpu_resources": GPUS, "deployments": [CHAT]}
+    sections = {
+        "per_use": PER_USE,
+        "gpu_resources": GPUS,
+        "deployments": [CHAT],
+        "ownership": OWNED,
+        "budgets": BUDGETS,
+    }
     project = SmallProject(tmp_path, [*SOURCES, source(SPOOL, "fleet")], sections, warm_cache=warm_cache)
     project.drop(SPOOL, "fleet", "spool.jsonl", spool())
-    project.drop("focus", "modal", "november.csv", focus_csv([used("2.00"), used("5.00", ResourceName="x")]))
+    # Of a day on which it is billed by use no longer.
+    later = used("50.00", ChargePeriodStart="2026-11-04T04:00:00Z", ChargePeriodEnd="2026-11-04T05:00:00Z")
+    project.drop("focus", "modal", "november.csv", focus_csv([used("2.00"), used("5.00", ResourceName="x"), later]))
     project.drop(
         INVOICE,
         "runpod",
@@ -129,6 +140,14 @@ def test_a_service_billed_by_use_has_a_price_and_is_in_no_gpu_state(tmp_path: Pa
         "and tokens > 0"
     )
     assert sum(row["full_cost_rc"] for row in adapters) == whole
+    # On a cloud's bill it is spent as it is on a bill of GPUs: in the headline, and in the budgets that it is of.
+    spent = {row["lane"]: row["realized_cost_rc"] for row in answers.ask("headline", **DAYS).to_dicts()}
+    assert spent == {"cloud_per_use": Decimal("7.00"), "self_host": Decimal("81.00")}
+    [table] = answers.ask("spend_per_use", **DAYS).to_dicts()
+    assert (table["account"], table["realized_cost_rc"]) == ("modal", Decimal("7.00"))
+    budgets = answers.rows("select scope, settled_known_cost_rc + provisional_cost_rc as cost from fct_budgets_monthly")
+    assert {row["scope"]: row["cost"] for row in budgets} == {"organisation": 88, "model": 7, "team": 7}
+    assert answers.rows("select law, detail from check_owner_money_conserved") == []
     assert answers.rows("select law, detail from check_gpu_money_conserved") == []
     assert answers.rows("select law, detail from check_gpu_time_conserved") == []
     shown = CliRunner().invoke(group, ["costs", "--project", str(tmp_path), "--from", "2026-11-01", "--format", "csv"])

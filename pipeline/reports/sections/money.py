@@ -86,7 +86,7 @@ def budget(month: Month) -> Section:
 def spend(month: Month) -> Section:
     """Who was paid, for what, and by which account, model and team."""
     api, gpu, unknown = month.ask("spend_api"), month.ask("spend_gpu"), month.ask("unknown_costs")
-    hosted = month.ask("spend_hosted")
+    hosted, per_use = month.ask("spend_hosted"), month.ask("spend_per_use")
     billed = [line for line in api if line["billed_cost_rc"] is not None or line["tokens"] is not None]
     metered_only = total(api, "metered_only_tokens", empty=None)
     unpriced = total(api, "unpriced_tokens", empty=None)
@@ -199,6 +199,7 @@ def spend(month: Month) -> Section:
             ),
         ),
         *_hosted_spend(month, hosted),
+        *_per_use_spend(month, per_use),
     ]
     blocks.extend(_by_owner(month))
     blocks.extend(_by_driver(month))
@@ -235,7 +236,7 @@ def spend(month: Month) -> Section:
         )
     elif month.rate_notes:
         blocks.append(Note(" ".join(month.rate_notes), is_warning=True))
-    return Section("spend", "Spend", _spend_sentence(month, billed, gpu, hosted), blocks)
+    return Section("spend", "Spend", _spend_sentence(month, billed, gpu, hosted, per_use), blocks)
 
 
 def _spent_traced(month: Month, line: Answer) -> CostFigure | None:
@@ -286,6 +287,44 @@ def _hosted_spend(month: Month, lines: Sequence[Answer]) -> tuple[Table, ...]:
             ),
             note="Usage alone: taxes, credits and purchases are on the cloud's bill under Commitments and prepaid."
             + (f" Of {figures.counted(uncounted, 'line')} the bill states no tokens." if uncounted else ""),
+        ),
+    )
+
+
+def _per_use_spend(month: Month, lines: Sequence[Answer]) -> tuple[Table, ...]:
+    """What services of `per_use` cost on clouds' bills: on a bill of GPUs they are among its lines."""
+    if not lines:
+        return ()
+    rows = [
+        Row(
+            (
+                figures.name(line["issuer"]),
+                figures.name(line["account"]),
+                line["cost_measure"],
+                _money_or_unknown(month, line, "realized_cost_rc"),
+            ),
+            refused=month.proof.of_money(issuer=line["issuer"], account=line["account"]),
+        )
+        for line in lines
+    ]
+    for measure in measures_of(lines):
+        own = [line for line in lines if line["cost_measure"] == measure]
+        before, lane = ("", measure), "cloud_per_use"
+        rows += _sum_row(month, own, "realized_cost_rc", measure, before=before, after=(), lane=lane)
+        rows += _unconverted_rows(month, own, before=before, after=(), lane=lane)
+    return (
+        Table(
+            name="per_use_spend",
+            caption="Services billed by use, on clouds' bills",
+            columns=(
+                Column("Issuer"),
+                Column("Account"),
+                Column("Measure"),
+                Column("Cost", month.currency, is_number=True),
+            ),
+            rows=tuple(rows),
+            note="Usage, less what was given back of it: taxes and purchases are on the cloud's bill under Commitments "
+            "and prepaid. What each of them served is under Unit costs.",
         ),
     )
 
@@ -489,8 +528,10 @@ def _unconverted_rows(
     )
 
 
-def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer], hosted: Sequence[Answer]) -> str:
-    if not api and not gpu and not hosted:
+def _spend_sentence(
+    month: Month, api: Sequence[Answer], gpu: Sequence[Answer], hosted: Sequence[Answer], per_use: Sequence[Answer]
+) -> str:
+    if not api and not gpu and not hosted and not per_use:
         return "No bill and no agreement covers a day of this month."
     parts = []
     if api:
@@ -501,6 +542,9 @@ def _spend_sentence(month: Month, api: Sequence[Answer], gpu: Sequence[Answer], 
     if hosted:
         clouds = len({line["issuer"] for line in hosted})
         parts.append(f"{figures.counted(clouds, 'cloud that hosts', 'clouds that host')} models")
+    if per_use:
+        clouds = len({line["issuer"] for line in per_use})
+        parts.append(f"services billed by use on {figures.counted(clouds, 'bill of a cloud', 'bills of clouds')}")
     models = [line for line in api if line["billed_cost_rc"] is not None]
     if not models:
         return f"Money went to {in_words(parts)}."

@@ -28,6 +28,7 @@ LANES: Mapping[str, str] = {
     "self_host": "GPUs",
     "per_use": "billed by use",
     "cloud_model": "hosted models",
+    "cloud_per_use": "services billed by use",
 }
 
 
