@@ -150,14 +150,15 @@ final as (
         is_part_of_server,
         cost_measure,
         billing_currency,
-        -- Only what costs something is hours: an option of an instance is metered in hours of it as well, at no charge.
-        -- A quantity that is no resource's time (a thousand years in hours) leaves it unknown.
+        -- Only what costs something, known or not, is hours: an option of an instance is metered in hours of it as
+        -- well, at no charge. A quantity that is no resource's time (a thousand years in hours) leaves it unknown.
         cast(sum(
             case
                 when abs(consumed_quantity) >= case when is_in_hours then 10000000 else 1000000000 end then null
-                when charge_kind = 'gpu_instance' and realized_cost > 0 and gpu_ms_per_unit is not null
+                when charge_kind != 'gpu_instance' or realized_cost <= 0 then null
+                when gpu_ms_per_unit is not null
                     then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
-                when charge_kind = 'gpu_instance' and realized_cost > 0 and is_in_hours
+                when is_in_hours
                     then cast(round(consumed_quantity * ms_per_unit) as bigint) * gpu_count
             end
         ) as bigint) as gpu_milliseconds,

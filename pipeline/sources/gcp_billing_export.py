@@ -19,7 +19,8 @@ what it holds:
 
 **Commitments.** Since 2026 usage is at its discounted price and FEE_UTILIZATION_OFFSET credits take back of the fee
 what was used: effective is what is billed, and what stays of the fee was not used. Before, COMMITTED_USAGE_DISCOUNT
-took the usage off, and the fee stands on no resource: what such usage effectively cost is unknown, and says so.
+took the usage off, and the fee stands on no resource: what such usage effectively cost is unknown, all of it, and says
+so.
 """
 
 import json
@@ -286,6 +287,10 @@ def _read(columns: Collection[str]) -> set[str]:
 def _said(columns: list[str]) -> dict[str, pl.Expr]:
     said: dict[str, pl.Expr] = {name: pl.col(path) for name, path in _SAYS.items() if path in columns}
     said["BilledCost"] = said["EffectiveCost"] = pl.col("cost")
+    if "credits" in columns:
+        is_covered = pl.col("credits").str.contains(_COMMITTED, literal=True).fill_null(value=False)
+        said["EffectiveCost"] = pl.when(~is_covered).then("cost")
+        said["PricingCategory"] = pl.when(is_covered).then(pl.lit("Committed"))
     said["BillingPeriodStart"] = pl.col("invoice_month_start")
     said["ChargeCategory"] = (
         pl.col("cost_type").str.to_lowercase().replace_strict(_CHARGED, default=pl.col("cost_type")).fill_null("Usage")

@@ -119,7 +119,8 @@ def test_a_month_is_pacific_s_and_what_came_late_is_on_the_next_invoice() -> Non
 def test_what_a_commitment_took_off_cost_something_that_the_export_does_not_say() -> None:
     """B20: the fee stands on no resource. Under the newer model what is billed is what it cost."""
     older = parsed(json_lines([row(10.0, credits=[credit(-10.0, "COMMITTED_USAGE_DISCOUNT")])]))
-    assert older["effective_cost"].to_list() == [10, None]
+    assert older["effective_cost"].to_list() == [None, None]
+    assert older["pricing_category"].to_list() == ["Committed", "Committed"]
     assert older["commitment_discount_status"].to_list() == [None, "Used"]
     newer = parsed(json_lines([row(50.0, credits=[credit(-42.0, "FEE_UTILIZATION_OFFSET")])]))
     assert newer["effective_cost"].sum() == newer["billed_cost"].sum() == 8
@@ -195,6 +196,19 @@ def test_a_gpu_server_s_time_is_that_of_its_gpus_and_its_cost_all_of_its_parts(t
     assert [tuple(one.values()) for one in answers.rows(asked)] == [
         (date(2026, 11, 2), 8 * 3_600_000, Decimal(80 - 8 + 6 + 4), True)
     ]
+
+
+def test_a_gpu_that_a_commitment_covered_has_its_hours_and_no_cost_that_anybody_knows(tmp_path: Path) -> None:
+    """B20: 80 on demand less 55 is 25 on the invoice, and neither is what the GPUs cost: the fee is elsewhere."""
+    node = {"issuer": ACCOUNT, "resource_id": NODE, "host": "a3-1", "gpu_count": 8, "from": "2026-01-01"}
+    made = project(tmp_path, gpu_resources=[node])
+    covered = row(80, credits=[credit(-55, "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE")])
+    made.drop(NAME, ACCOUNT, "november.json", json_lines([covered]))
+    answers = built(made, now=NOW, graph=cloud_graph(["fct_gpu_costs_daily", MART, *LAWS_OF_TIME]))
+    assert broken_laws(answers, LAWS_OF_TIME) == []
+    asked = "select sum(gpu_milliseconds) / 3600000 as hours, sum(realized_cost) as cost from fct_gpu_costs_daily"
+    assert answers.rows(f"{asked} where usage_date = '2026-11-02'") == [{"hours": 8, "cost": None}]
+    assert answers.one(f"select sum(billed_cost) from {MART}") == 25
 
 
 def test_it_is_known_by_its_first_line_or_header() -> None:
