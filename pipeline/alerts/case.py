@@ -41,7 +41,7 @@ class _Row:
 class VerdictRow(_Row):
     """One row of fct_verdicts_daily. Money in the reporting currency; None is unknown, never 0.
 
-    The three costs and the full-replica margin are over the window; prices, volumes and the saving name their period.
+    The four costs and the full-replica margin are over the window; prices, volumes and the saving name their period.
     """
 
     usage_date: date
@@ -70,6 +70,7 @@ class VerdictRow(_Row):
     breakeven_utilization_ratio: float | None
     demand_ratio: float | None
     current_lane: str | None
+    current_cost_rc: Decimal | None
     recommendation: str | None
     saving_rc_per_month: Decimal | None
 
@@ -422,11 +423,11 @@ def _of_workloads(verdicts: Iterable[VerdictRow], alerts: Iterable[AlertRow], fl
 
 
 def current_cost_rc_per_month(verdict: VerdictRow) -> Fraction | None:
-    """What the workload costs as it is served now: the best way and what that would save; None where unknown."""
-    if verdict.saving_rc_per_month is None or verdict.best_cost_rc is None or not verdict.window_days_count:
+    """What the workload costs as it is served now; None where unknown."""
+    if verdict.current_cost_rc is None or not verdict.window_days_count:
         return None
     days = monthrange(verdict.usage_date.year, verdict.usage_date.month)[1]
-    return Fraction(verdict.best_cost_rc) * days / verdict.window_days_count + Fraction(verdict.saving_rc_per_month)
+    return Fraction(verdict.current_cost_rc) * days / verdict.window_days_count
 
 
 def _speaks(row: AlertRow) -> bool:

@@ -228,12 +228,14 @@ def _at_stake(verdict: VerdictRow, currency: str) -> str:
     replicas = _replicas(verdict.all_self_host_replica_count)
     best = _replicas(verdict.best_replica_count)
     costs = [
+        f"as it is {money(verdict.current_cost_rc, currency)}",
         f"API only {money(verdict.api_only_cost_rc, currency)}",
         f"all self-hosted{replicas} {money(verdict.all_self_host_cost_rc, currency)}",
         f"best{best} {money(verdict.best_cost_rc, currency)}",
     ]
     if verdict.window_days_count is None or verdict.window_from_date is None:
-        return f"{first} {', '.join(costs)}."
+        said = ", ".join(costs)
+        return f"{first} {said[:1].upper()}{said[1:]}."
     window = f"{verdict.window_days_count} days from {verdict.window_from_date.isoformat()} UTC"
     return f"{first} Over {window}: {', '.join(costs)}."
 

@@ -247,6 +247,7 @@ def _verdicts(morning: Morning) -> Metadata:
         [
             "workload: advice (state)",
             "saves a month",
+            "as it is",
             "best",
             "API only",
             "self-hosted",
@@ -257,6 +258,7 @@ def _verdicts(morning: Morning) -> Metadata:
             [
                 f"{row['workload']}: {_advice(row, morning.day)} ({_words(row['state'])})",
                 figures.money(row["saving_rc_per_month"], currency),
+                figures.money(row["current_cost_rc"], currency),
                 figures.money(row["best_cost_rc"], currency),
                 figures.money(row["api_only_cost_rc"], currency),
                 figures.money(row["all_self_host_cost_rc"], currency),

@@ -193,7 +193,18 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
     if not rows:
         return False
     print_table(
-        ["workload", "day", "Mtok/day", "first break-even", "ratio", "API only", "all self-hosted", "best", "advice"],
+        [
+            "workload",
+            "day",
+            "Mtok/day",
+            "first break-even",
+            "ratio",
+            "as it is",
+            "API only",
+            "all self-hosted",
+            "best",
+            "advice",
+        ],
         [
             [
                 row["workload"],
@@ -201,6 +212,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
                 million(row["demand_tokens_per_day"]),
                 million(row["breakeven_first_tokens_per_day"]),
                 ratio(row["demand_ratio"]),
+                money(row["current_cost_rc"], currency),
                 money(row["api_only_cost_rc"], currency),
                 money(row["all_self_host_cost_rc"], currency),
                 _best(row, currency),

@@ -38,6 +38,7 @@ def verdict(**changes: Any) -> VerdictRow:
         "breakeven_utilization_ratio": 0.42,
         "demand_ratio": 1.53,
         "current_lane": "api",
+        "current_cost_rc": Decimal("10105.81"),
         "recommendation": "switch_to_self_host",
         "saving_rc_per_month": Decimal("5363.62"),
     }

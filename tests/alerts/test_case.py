@@ -57,7 +57,7 @@ def test_message_says_what_why_when_money_volume_and_how_to_check():
         "The state changed from below to above, as of 2026-01-08 UTC",
         "each month of waiting costs about $5,363.62",
         "Saving $5,363.62 a month",
-        "API only $10,267.30",
+        "as it is $10,105.81, API only $10,267.30",
         "Traffic 66.7M tokens/day; first break-even 43.6M tokens/day",
         "stays cheaper from 51.2M tokens/day",
         "Capacity 4.30M tokens per replica-hour, declared",
