@@ -273,7 +273,9 @@ cloud_days as (
             when
                 row_number() over (
                     partition by day_start_at, issuer, resource_id
-                    order by charge_gpu_ms is null, cost_measure, account, charge_id
+                    order by
+                        charge_gpu_ms is null and not is_part_of_server, cost_measure, account,
+                        charge_gpu_ms is null, charge_id
                 ) = 1
                 then cast(sum(charge_gpu_ms) over (partition by day_start_at, issuer, resource_id) as bigint)
             else 0

@@ -202,13 +202,20 @@ def test_a_gpu_that_a_commitment_covered_has_its_hours_and_no_cost_that_anybody_
     """B20: 80 on demand less 55 is 25 on the invoice, and neither is what the GPUs cost: the fee is elsewhere."""
     node = {"issuer": ACCOUNT, "resource_id": NODE, "host": "a3-1", "gpu_count": 8, "from": "2026-01-01"}
     made = project(tmp_path, gpu_resources=[node])
-    covered = row(80, credits=[credit(-55, "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE")])
-    made.drop(NAME, ACCOUNT, "november.json", json_lines([covered]))
-    answers = built(made, now=NOW, graph=cloud_graph(["fct_gpu_costs_daily", MART, *LAWS_OF_TIME]))
-    assert broken_laws(answers, LAWS_OF_TIME) == []
-    asked = "select sum(gpu_milliseconds) / 3600000 as hours, sum(realized_cost) as cost from fct_gpu_costs_daily"
-    assert answers.rows(f"{asked} where usage_date = '2026-11-02'") == [{"hours": 8, "cost": None}]
-    assert answers.one(f"select sum(billed_cost) from {MART}") == 25
+    lines = [
+        row(80, credits=[credit(-55, "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE")]),
+        row(6, sku={"id": "2", "description": "A3 Instance Core running in Americas"}),
+    ]
+    made.drop(NAME, ACCOUNT, "november.json", json_lines(lines))
+    laws = [*LAWS_OF_TIME, "check_gpu_money_conserved", "check_owner_money_conserved"]
+    answers = built(made, now=NOW, graph=cloud_graph(["fct_gpu_costs_daily", "fct_owner_costs_daily", MART, *laws]))
+    assert broken_laws(answers, laws) == []
+    asked = """
+    select cost_measure, sum(gpu_milliseconds) / 3600000 as hours, sum(realized_cost) as cost
+    from fct_gpu_costs_daily where usage_date = '2026-11-02' group by 1 order by 1
+    """
+    assert [tuple(one.values()) for one in answers.rows(asked)] == [("billed", 8, 6), ("effective", 0, None)]
+    assert answers.one(f"select sum(billed_cost) from {MART}") == 25 + 6
 
 
 def test_it_is_known_by_its_first_line_or_header() -> None:
