@@ -12,7 +12,16 @@ from pipeline.cli.options import console, emit, open_project, period, print_tabl
 from pipeline.decisions.graph import config_of
 from pipeline.formats.currency import minor_digits
 from pipeline.formats.writing import printable
-from pipeline.reports.bridge import EFFECT_SCHEMA, NOTE, WORDS, effect_rows, largest, month_bridge, rounded_effects
+from pipeline.reports.bridge import (
+    EFFECT_SCHEMA,
+    NOTE,
+    TITLES,
+    WORDS,
+    effect_rows,
+    largest,
+    month_bridge,
+    rounded_effects,
+)
 from pipeline.reports.questions import Questions
 from pipeline.reports.words import money
 
@@ -51,7 +60,7 @@ def print_bridge(folder: Path | None, as_of: str | None, to_text: str | None, ou
         [one.after_cost for one in found.lanes.values()],
     )
     print_table(
-        ["", "API", "GPUs", "together", "mostly"],
+        ["", *(TITLES[lane] for lane in found.lanes), "together", "mostly"],
         [
             [found.before.in_words(), *map(amount, (*before, found.before_cost)), ""],
             *(

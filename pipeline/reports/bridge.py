@@ -37,8 +37,9 @@ from pipeline.economics.bridge import (
 from pipeline.reports import figures
 
 Row = Mapping[str, Any]
-API, GPUS = "api", "self_host"
+API, GPUS, HOSTED, PER_USE = "api", "self_host", "cloud_model", "cloud_per_use"
 
+TITLES: Mapping[str, str] = {API: "API", GPUS: "GPUs", HOSTED: "Hosted models", PER_USE: "Billed by use"}
 WORDS: Mapping[str, str] = {
     VOLUME: "Volume",
     MIX: "Mix",
@@ -64,11 +65,14 @@ _OTHER_KINDS: Mapping[str, str] = {
 }  # fmt: skip
 # What an API counts beside its money. Storage, training and the like are of no unit that two months could share.
 _COUNTED_KINDS = ("tokens", "web_search")
+_BOUGHT: Mapping[str, str] = {API: "bridge_api", HOSTED: "bridge_hosted", PER_USE: "bridge_per_use"}
+# What stands for a workload where there is none.
+_OF_NO_WORKLOAD = ("unassigned", "hosted models", "services billed by use")
 _MILLISECONDS = 3_600_000
 _QUANTA = 10**18
 _NO_RATE = "a part of it has no exchange rate"
 _NO_PRICE = "a part of its GPU-hours has no price"
-_WITHOUT_HOSTED = "Models that clouds host are in neither cost: what was billed for them stands beside it, under Spend."
+_NO_AMOUNT = "a part of it has no amount"
 
 
 class Asks(Protocol):
@@ -97,10 +101,10 @@ class Days:
 
 @dataclass(frozen=True, kw_only=True)
 class MonthBridge:
-    """Both lanes of two stretches of days. `why_not`: why there is no bridge; then both are empty.
+    """The headline's lanes in two stretches of days: APIs and GPUs always, what clouds bill where they bill it.
+    `why_not`: why there is no bridge; then there is no lane.
 
     accrued: of the costs before and after, what no bill says yet. notes: what makes the two less alike than they look.
-    is_beside_hosted: whether clouds billed for models that they host, too: in no effect and in neither cost.
     """
 
     before: Days
@@ -108,7 +112,6 @@ class MonthBridge:
     lanes: Mapping[str, Bridge]
     accrued: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
     notes: Sequence[str] = ()
-    is_beside_hosted: bool = False
     why_not: str = ""
 
     def of(self, effect: str) -> Fraction:
@@ -137,26 +140,24 @@ def month_bridge(asks: Asks, *, first_day: date) -> MonthBridge:
         why_not = f"No day of {figures.month_name(first_day)} is settled yet: nothing is compared."
         return MonthBridge(before=before, after=after, lanes={}, why_not=why_not)
     old, new = _Costs.of(asks, before), _Costs.of(asks, after)
-    is_beside_hosted = old.has_hosted or new.has_hosted
-    if not (old.api or old.gpu) or not (new.api or new.gpu):
-        empty = before if not (old.api or old.gpu) else after
-        of = "an API or a GPU in " if is_beside_hosted else ""
-        why_not = f"No cost of {of}{empty.in_words()} is in this snapshot: nothing is compared."
+    if old.is_empty or new.is_empty:
+        empty = before if old.is_empty else after
+        why_not = f"No cost of {empty.in_words()} is in this snapshot: nothing is compared."
         return MonthBridge(before=before, after=after, lanes={}, why_not=why_not)
     return MonthBridge(
         before=before,
         after=after,
         lanes={
-            API: bridge(groups=_groups(old, new), others=_api_others(old, new)),
+            API: _bought_by_use(API, old, new),
             GPUS: bridge(deployments=_deployments(old, new), others=_gpu_others(old, new)),
+            **{
+                lane: _bought_by_use(lane, old, new)
+                for lane in (HOSTED, PER_USE)
+                if old.bought[lane] or new.bought[lane]
+            },
         },
         accrued=(old.accrued, new.accrued),
-        notes=(
-            *_notes(old, new),
-            *_unsettled_notes(asks, (before, after)),
-            *((_WITHOUT_HOSTED,) if is_beside_hosted else ()),
-        ),
-        is_beside_hosted=is_beside_hosted,
+        notes=(*_notes(old, new), *_unsettled_notes(asks, (before, after))),
     )
 
 
@@ -283,28 +284,32 @@ def _next_month(first_day: date) -> date:
 
 @dataclass(frozen=True, kw_only=True)
 class _Costs:
-    """What one of the two stretches cost, and of which accounts a bill of it is known."""
+    """What one of the two stretches cost, and of which accounts a bill of it is known. `bought`: by lane, what is
+    billed by what it is used for.
+    """
 
     days: Days
-    api: Sequence[Row]
+    bought: Mapping[str, Sequence[Row]]
     gpu: Sequence[Row]
     tokens: Mapping[str, Row]
     known_accounts: Mapping[str, int]
-    has_hosted: bool
 
     @classmethod
     def of(cls, asks: Asks, days: Days) -> "_Costs":
         period = {"from_date": days.from_date, "to_date": days.to_date}
         return cls(
             days=days,
-            api=asks.ask("bridge_api", **period).to_dicts(),
+            bought={lane: asks.ask(question, **period).to_dicts() for lane, question in _BOUGHT.items()},
             gpu=asks.ask("bridge_gpu", **period).to_dicts(),
             tokens={row["deployment_id"]: row for row in asks.ask("bridge_tokens", **period).to_dicts()},
             known_accounts={
                 row["account"]: row["known_days_count"] for row in asks.ask("bridge_accounts", **period).to_dicts()
             },
-            has_hosted=not asks.ask("spend_hosted", **period).is_empty(),
         )
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.gpu and not any(self.bought.values())
 
     @property
     def accrued(self) -> Decimal:
@@ -325,11 +330,15 @@ class _Costs:
         return measures == {"accrued"}
 
 
-def _groups(old: _Costs, new: _Costs) -> list[Group]:
-    """API lines of each workload on each account, those of one unit together."""
+def _bought_by_use(lane: str, old: _Costs, new: _Costs) -> Bridge:
+    return bridge(groups=_groups(lane, old, new), others=_uncounted(lane, old, new))
+
+
+def _groups(lane: str, old: _Costs, new: _Costs) -> list[Group]:
+    """Lines of each workload on each account, those of one unit together."""
     cells: dict[tuple[str, ...], dict[tuple[Any, ...], tuple[list[Row], list[Row]]]] = {}
     for place, costs in enumerate((old, new)):
-        for row in costs.api:
+        for row in costs.bought[lane]:
             if row["charge_kind"] not in _COUNTED_KINDS:
                 continue
             group = (row["account"], row["workload"], row["charge_kind"])
@@ -352,35 +361,37 @@ def _groups(old: _Costs, new: _Costs) -> list[Group]:
     ]
 
 
-def _api_others(old: _Costs, new: _Costs) -> list[OtherLine]:
+def _uncounted(lane: str, old: _Costs, new: _Costs) -> list[OtherLine]:
     found: dict[tuple[str, str, str], tuple[list[Row], list[Row]]] = {}
     for place, costs in enumerate((old, new)):
-        for row in costs.api:
+        for row in costs.bought[lane]:
             if row["charge_kind"] not in _COUNTED_KINDS:
                 key = (row["account"], row["workload"], row["charge_kind"])
                 found.setdefault(key, ([], []))[place].append(row)
     return [
         OtherLine(
-            name=f"{_purpose(workload, account)}, {kind.replace('_', ' ')}",
+            name=_purpose(workload, account) + ("" if lane == PER_USE else f", {kind.replace('_', ' ')}"),
             before_cost=_known(before),
             after_cost=_known(after),
-            unknown=_api_unknown((before, after), account, old, new),
+            unknown=_not_compared((before, after), account, old, new),
         )
         for (account, workload, kind), (before, after) in sorted(found.items())
     ]
 
 
 def _purpose(workload: str, account: str) -> str:
-    return f"{workload} on {account}" if workload == "unassigned" else workload
+    return f"{workload} on {account}" if workload in _OF_NO_WORKLOAD else workload
 
 
 def _known(rows: Iterable[Row]) -> Decimal:
     return sum((row["cost_rc"] for row in rows if row["cost_rc"] is not None), Decimal(0))
 
 
-def _api_unknown(rows: tuple[list[Row], list[Row]], account: str, old: _Costs, new: _Costs) -> str | None:
+def _not_compared(rows: tuple[list[Row], list[Row]], account: str, old: _Costs, new: _Costs) -> str | None:
     """Why the two months of a line cannot be compared; None where they can."""
     before, after = rows
+    if any(row.get("unrated_count") for row in (*before, *after)):
+        return _NO_AMOUNT
     if any(row["unconverted_count"] for row in (*before, *after)):
         return _NO_RATE
     return old.nothing_of((account,)) if not before else new.nothing_of((account,)) if not after else None
@@ -392,7 +403,7 @@ def _line(name: str, rows: tuple[list[Row], list[Row]], account: str, old: _Cost
         name=name,
         before=_bought(before) if before else None,
         after=_bought(after) if after else None,
-        unknown=_api_unknown(rows, account, old, new),
+        unknown=_not_compared(rows, account, old, new),
     )
 
 
@@ -493,7 +504,7 @@ def _notes(old: _Costs, new: _Costs) -> list[str]:
         notes.append(f"Volume holds the days too: {new.days.count} against {old.days.count}.")
     short = [
         f"{figures.visible(account)} {old.known_accounts[account]} of {old.days.count}"
-        for account in sorted({row["account"] for row in (*old.api, *new.api)})
+        for account in sorted({row["account"] for one in (old, new) for of in one.bought.values() for row in of})
         if 0 < old.known_accounts.get(account, 0) < old.days.count
     ]
     if short:

@@ -1,4 +1,5 @@
--- What clouds charge in the period beside GPUs, the models that they host and services of `per_use`: in no driver's cost.
+-- What clouds charge in the period beside GPUs, the models that they host and services of `per_use`: in no driver's
+-- cost.
 select
     count(*) as charge_count,
     sum(realized_cost_rc) as known_cost_rc,

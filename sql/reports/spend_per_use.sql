@@ -1,5 +1,5 @@
--- What services of `per_use` cost on clouds' bills, by who sends the bill, account and measure. Money that is not converted
--- stands in a line of its own, in its own currency; a sum of which a charge has no amount is unknown (NULL).
+-- What services of `per_use` cost on clouds' bills, by who sends the bill, account and measure. Money that is not
+-- converted stands in a line of its own, in its own currency; a sum of which a charge has no amount is unknown (NULL).
 with
 charges as (
     select

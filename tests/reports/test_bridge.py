@@ -4,6 +4,8 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.decisions.graph import current_snapshot
 from pipeline.landing.project import Project
@@ -232,23 +234,105 @@ def test_a_month_with_nothing_before_it_says_that_nothing_is_compared(tmp_path):
     assert says(document, "changes") == "No cost of September 2026 is in this snapshot: nothing is compared."
 
 
-def hosted(day, cost):
-    return {"usage_date": day, "issuer": "aws", "account": "aws", "model": "Opus", "billed_cost_rc": Decimal(cost)}
+def hosted(day, cost, tokens=10, **changes):
+    """A model's tokens on a cloud's bill."""
+    amount = None if cost is None else Decimal(cost)
+    return {
+        "usage_date": day, "issuer": "aws", "account": "aws", "model": "Opus", "token_class": "output",
+        "billing_currency": "USD", "tokens": tokens, "billed_cost": amount, "billed_cost_rc": amount, **changes,
+    }  # fmt: skip
 
 
-def test_models_that_clouds_host_are_said_to_be_in_neither_month(tmp_path):
-    """The headline counts them: October 2026 cost more than its APIs and GPUs."""
+def per_use(day, cost, **changes):
+    """What a service billed by use cost on a cloud's bill."""
+    amount = None if cost is None else Decimal(cost)
+    return {
+        "usage_date": day, "lane": "cloud_per_use", "issuer": "modal", "account": "modal", "cost_measure": "billed",
+        "billing_currency": "USD", "realized_cost": amount, "realized_cost_rc": amount, **changes,
+    }  # fmt: skip
+
+
+CLOUDS = (*ACCOUNTS, "aws", "modal")
+
+
+def test_models_that_clouds_host_have_effects_of_their_own_and_are_in_the_change(tmp_path):
+    """By hand: 20 tokens for $8, then 30 for $15: 10 more at $0.40, and $0.10 more for each of 30."""
     filled = two_months(
         api=[api_cost(**before(billed_cost=Decimal(30))), api_cost(billed_cost=Decimal(44))],
-        fct_cloud_model_costs_daily=[hosted(OCTOBER_DAY, 9)],
+        fct_cloud_model_costs_daily=[
+            hosted(SEPTEMBER_DAY, 8, 20), hosted(OCTOBER_DAY, 15, 30),
+            hosted(OCTOBER_DAY, 2, None, token_class=None, model="Guardrail"),
+        ],
+        fct_owner_costs_daily=[per_use(SEPTEMBER_DAY, 7), per_use(OCTOBER_DAY, 3)],
+        accounts=CLOUDS,
+    )  # fmt: skip
+    bridge = found(tmp_path / "found", filled)
+    told = {(row["lane"], row["effect"], row["group"]): row["change_cost_rc"] for row in effect_rows(bridge)
+            if row["lane"] != "api"}  # fmt: skip
+    assert told == {
+        ("cloud_model", "volume", "hosted models on aws"): 4, ("cloud_model", "price", "hosted models on aws"): 3,
+        ("cloud_model", "other", "hosted models on aws, other"): 2,
+        ("cloud_per_use", "other", "services billed by use on modal"): -4,
+    }  # fmt: skip
+    document = read(html(tmp_path / "page", filled))
+    assert says(document, "changes").startswith("October 2026 cost $64.00, $19.00")
+    rows = {row["What"]: row for row in table(section(document, "changes"), CAPTION)}
+    assert rows["October 2026"]["Hosted models USD"] == "17.00"
+    assert rows["September 2026"]["Billed by use USD"] == "7.00"
+
+
+def test_a_model_that_a_cloud_hosts_alone_is_compared(tmp_path):
+    alone = {"fct_cloud_model_costs_daily": [hosted(SEPTEMBER_DAY, 8), hosted(OCTOBER_DAY, 9)]}
+    assert found(tmp_path, two_months(**alone, accounts=CLOUDS)).of("price") == 1
+
+
+AMOUNTS = st.integers(-(10**6), 10**6).map(lambda units: Decimal(units).scaleb(-3))
+HOSTED_ROWS = st.lists(
+    st.builds(
+        lambda day, cost, tokens, token_class, account, currency, is_converted: hosted(
+            day, cost, tokens if token_class else None, token_class=token_class, account=account,
+            billing_currency=currency, billed_cost_rc=cost if is_converted else None,
+        ),
+        st.sampled_from([SEPTEMBER_DAY, OCTOBER_DAY]), AMOUNTS | st.none(), st.integers(0, 99) | st.none(),
+        st.sampled_from(["output", "input_uncached", None]), st.sampled_from(["aws", "azure"]),
+        st.sampled_from(["USD", "EUR"]), st.booleans(),
+    ),
+    max_size=8,
+)  # fmt: skip
+PER_USE_ROWS = st.lists(
+    st.builds(
+        lambda day, cost, measure: per_use(day, cost, cost_measure=measure),
+        st.sampled_from([SEPTEMBER_DAY, OCTOBER_DAY]), AMOUNTS | st.none(), st.sampled_from(["billed", "effective"]),
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=8, deadline=None)
+@given(models=HOSTED_ROWS, services=PER_USE_ROWS, is_known=st.booleans())
+def test_each_lane_ends_at_what_the_headline_says_and_its_effects_sum_to_the_change(
+    tmp_path_factory, models, services, is_known
+):
+    """Whatever is unknown: an amount, a count, a rate, a bill of the month before."""
+    filled = two_months(
+        api=[api_cost(**before()), api_cost()],
+        fct_cloud_model_costs_daily=models,
+        fct_owner_costs_daily=services,
+        accounts=(*CLOUDS, "azure") if is_known else ACCOUNTS,
     )
-    document = read(html(tmp_path / "both", filled))
-    assert says(document, "changes").startswith("Without hosted models October 2026 cost $44.00, $14.00")
-    assert "Models that clouds host are in neither cost" in str(found(tmp_path / "notes", filled).notes)
-    alone = two_months(fct_cloud_model_costs_daily=[hosted(SEPTEMBER_DAY, 8), hosted(OCTOBER_DAY, 9)])
-    assert found(tmp_path / "alone", alone).why_not == (
-        "No cost of an API or a GPU in September 2026 is in this snapshot: nothing is compared."
-    )
+    with Questions(snapshot_of(filled, tmp_path_factory.mktemp("any"))) as questions:
+        bridge = month_bridge(questions, first_day=OCTOBER)
+        for days, which in ((bridge.before, "before_cost"), (bridge.after, "after_cost")):
+            said = {}
+            for row in questions.ask("headline", from_date=days.from_date, to_date=days.to_date).to_dicts():
+                said[row["lane"]] = said.get(row["lane"], 0) + (row["realized_cost_rc"] or 0)
+            ends = {lane: getattr(one, which) for lane, one in bridge.lanes.items()}
+            assert {lane: cost for lane, cost in ends.items() if cost} == {
+                lane: cost for lane, cost in said.items() if cost
+            }
+    for lane, one in bridge.lanes.items():
+        told = sum(row["change_cost_rc"] for row in effect_rows(bridge) if row["lane"] == lane)
+        assert told == one.after_cost - one.before_cost
 
 
 def test_the_demo_is_bridged_from_and_to_what_its_marts_say(demo_folder):

@@ -1,6 +1,5 @@
 """What changed since the month before, and why: effects that sum to the change, to the cent as they are written."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -13,9 +12,8 @@ from pipeline.economics.bridge import Bridge
 from pipeline.formats.currency import minor_digits
 from pipeline.reports import figures
 from pipeline.reports.bridge import (
-    API,
-    GPUS,
     NOTE,
+    TITLES,
     WORDS,
     MonthBridge,
     changes_of_groups,
@@ -29,7 +27,6 @@ from pipeline.reports.sections.month import Month, marked
 _TITLE = "What changed, and why"
 _MOST_GROUPS = 20
 _REALIZED = "billed, else effective or accrued"
-_LANES: Mapping[str, str] = {API: "API", GPUS: "GPUs"}
 
 
 def changes(month: Month) -> Section:
@@ -46,14 +43,14 @@ def changes(month: Month) -> Section:
 
 
 class _Written:
-    """Costs and effects as they are written: each column sums to its last digit. Both lanes and their sum are each
+    """Costs and effects as they are written: each column sums to its last digit. The lanes and their sum are each
     rounded: the last digit of a row may be one apart.
     """
 
     def __init__(self, found: MonthBridge, digits: int) -> None:
         self._digits = digits
         self.present = found.present
-        costs: list[Bridge | MonthBridge] = [*(found.lanes[lane] for lane in _LANES), found]
+        costs: list[Bridge | MonthBridge] = [*found.lanes.values(), found]
         self.before = [self._written(one.before_cost) for one in costs]
         self.after = [self._written(one.after_cost) for one in costs]
         stored, written = rounded_effects(found, _PLACES), rounded_effects(found, digits)
@@ -98,7 +95,10 @@ def _effects(month: Month, found: MonthBridge, written: _Written, refused: tuple
         caption=f"From {found.before.in_words()} to {found.after.in_words()}",
         columns=(
             Column("What"),
-            *(Column(title, currency, is_number=True, measure=_REALIZED) for title in (*_LANES.values(), "Together")),
+            *(
+                Column(title, currency, is_number=True, measure=_REALIZED)
+                for title in (*(TITLES[lane] for lane in found.lanes), "Together")
+            ),
             Column("Mostly", is_prose=True),
         ),
         rows=(
@@ -153,7 +153,7 @@ def _groups(month: Month, found: MonthBridge, written: _Written, refused: tuple[
         Row(
             (
                 figures.visible(one.group),
-                _LANES[one.lane],
+                TITLES[one.lane],
                 month.money(_decimal(one.cost)),
                 ", ".join(f"{_within(name)} {month.money(_decimal(cost))}" for name, cost in one.effects),
             ),
@@ -204,8 +204,7 @@ def _waterfall(month: Month, found: MonthBridge, written: _Written) -> Figure:
 def _sentence(month: Month, found: MonthBridge, written: _Written) -> str:
     before, after = written.before[-1].written, written.after[-1].written
     change = after - before
-    without = "Without hosted models " if found.is_beside_hosted else ""
-    cost = f"{without}{found.after.in_words()} cost {month.priced(after)}"
+    cost = f"{found.after.in_words()} cost {month.priced(after)}"
     if not change:
         return f"{cost}, as much as {found.before.in_words()}."
     share = figures.percent(abs(change), abs(before))
