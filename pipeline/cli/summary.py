@@ -201,7 +201,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
             "ratio",
             "as it is",
             "API only",
-            "all self-hosted",
+            "self-hosted",
             "best",
             "advice",
         ],

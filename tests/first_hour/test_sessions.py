@@ -76,11 +76,13 @@ def test_every_recording_is_of_a_session_and_says_what_comes_next_in_one_line() 
         assert len(lines) == (path.name != "prometheus_and_bill.txt"), path.name
 
 
-def test_the_first_verdict_is_of_what_a_prometheus_has_kept_and_waits_for_nothing() -> None:
-    """The very first run lands the whole retention; a replica count is decided on it at once."""
+def test_the_first_verdict_is_of_what_a_prometheus_has_kept_and_waits_for_the_bill_alone() -> None:
+    """The very first run lands the whole retention; a replica count is decided on it at once, up to the API's last
+    settled day.
+    """
     told = (FOLDER / "prometheus_and_bill.txt").read_text(encoding="utf-8")
     run, verdict = told.split("$ breakeven run")[1].split("$ breakeven verdict")
     assert f"landed prometheus/fleet: {3 * (KEPT.days + 1)} deliveries" in run
-    (support,) = [line for line in verdict.splitlines() if line.startswith("│ 2026-11-04 │ support")]
+    (support,) = [line for line in verdict.splitlines() if line.startswith("│ 2026-11-03 │ support")]
     cells = [cell.strip() for cell in support.strip("│").split("│")]
     assert (cells[2], cells[-1]) == ("decided", "1")
