@@ -154,6 +154,7 @@ def landing_findings(look: LandingLook, *, configured: Iterable[tuple[str, str]]
             )
             for record in look.contents.unreadable
         ),
+        *_wrong_clocks(look),
         *_unread_finding(look),
         *(
             _found(
@@ -197,6 +198,27 @@ def _records(look: LandingLook) -> Finding:
     unreadable = len(look.contents.unreadable)
     said = f"{counted(count, 'record')} read, in formats that this release knows"
     return _found("records", "ok", said if not unreadable else f"{said}; {unreadable:,} not")
+
+
+def _wrong_clocks(look: LandingLook) -> list[Finding]:
+    """What came last from a server, or under a name, that says a moment which had not come."""
+    newest: dict[tuple[str, str, str], Delivery] = {}
+    for delivery in look.contents.deliveries:
+        newest[delivery.source, delivery.account, delivery.dataset] = delivery
+    return [
+        _found(
+            "records",
+            "note",
+            f"{one.source} of {one.account}: the last delivery of {one.dataset} says that it is of "
+            f"{one.stated_at:%Y-%m-%d %H:%M} UTC and it landed at {one.landed_at:%Y-%m-%d %H:%M}. It counts as of then",
+            fix="Set the clock that is wrong, that server's or this machine's; a file's name may state it too",
+            source=one.source,
+            account=one.account,
+            dataset=one.dataset,
+        )
+        for _, one in sorted(newest.items())
+        if one.said_at != one.stated_at
+    ]
 
 
 def _fix_of_record(reason: str) -> str:

@@ -308,6 +308,23 @@ def test_records_of_another_release_and_damaged_ones_are_told_apart(built: Small
     assert "not a landing record" in found[1]["said"]
 
 
+def test_a_clock_that_is_wrong_is_named_until_something_right_comes(built: SmallProject) -> None:
+    built.drop(
+        CONSOLE,
+        "acme",
+        CONSOLE_NAME.replace("exported_2026_11_04", "exported_2031_01_01"),
+        three_days("4.00", "4.00", "4.00"),
+    )
+    built.ingest(now=BUILT)
+    (found,) = of(rows(built.folder, as_of=WELL), "records", state="note")
+    assert "console_cost says that it is of 2031-01-01 00:00 UTC and it landed at" in found["said"]
+    assert found["fix"].startswith("Set the clock that is wrong")
+    built.drop(CONSOLE, "acme", "again.csv", three_days("5.00", "5.00", "5.00"))
+    later = BUILT + timedelta(minutes=1)
+    built.ingest(now=later)
+    assert of(rows(built.folder, as_of=later.isoformat()), "records", state="note") == []
+
+
 def test_landing_that_may_not_be_read_stops_only_what_needs_it(
     built: SmallProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
