@@ -191,6 +191,31 @@ def test_a_discount_on_a_line_of_its_own_is_counted_once(tmp_path: Path) -> None
     assert added_up(rows, "effective_cost") == 9
 
 
+def test_no_net_column_moves_a_cost_and_what_is_billed_is_the_invoice(tmp_path: Path) -> None:
+    """B20. A private discount of 10 % on everything, with its line: $10 on demand, a plan's fee of $20, a
+    reservation's of $5. The net columns say once more, line by line, what that line takes off: $31.50 in all.
+    """
+    discounted = [
+        (usage("Usage", 10.0), {"line_item_net_unblended_cost": 9.0}),
+        (usage("SavingsPlanRecurringFee", 20.0, **PLAN, savings_plan_total_commitment_to_date=20.0,
+               savings_plan_used_commitment=20.0, **NOTHING_USED), {"line_item_net_unblended_cost": 18.0}),
+        (usage("SavingsPlanCoveredUsage", 25.0, **PLAN, savings_plan_savings_plan_effective_cost=20.0),
+         {"line_item_net_unblended_cost": 22.5, "savings_plan_net_savings_plan_effective_cost": 18.0}),
+        (usage("SavingsPlanNegation", -25.0, **PLAN, line_item_resource_id=None),
+         {"line_item_net_unblended_cost": -22.5}),
+        (usage("RIFee", 5.0, **RESERVATION, reservation_unused_amortized_upfront_fee_for_billing_period=0.0,
+               reservation_unused_recurring_fee=0.0, **NOTHING_USED), {"line_item_net_unblended_cost": 4.5}),
+        (usage("DiscountedUsage", 0.0, **RESERVATION, reservation_effective_cost=5.0),
+         {"line_item_net_unblended_cost": 0.0, "reservation_net_effective_cost": 4.5}),
+        (usage("EdpDiscount", -3.5, **NOTHING_USED), {"line_item_net_unblended_cost": 0.0}),
+    ]  # fmt: skip
+    without = charges(tmp_path / "without", [one for one, _ in discounted])
+    rows = charges(tmp_path / "with", [{**one, **net} for one, net in discounted])
+    assert rows == without
+    assert added_up(rows, "billed_cost") == Decimal("31.5")
+    assert added_up(rows, "effective_cost") == Decimal("31.5")
+
+
 _TYPES = (
     "Usage", "DiscountedUsage", "SavingsPlanCoveredUsage", "SavingsPlanNegation", "SavingsPlanRecurringFee",
     "SavingsPlanUpfrontFee", "RIFee", "Fee", "Tax", "Credit", "Refund", "EdpDiscount", "SomethingNew",

@@ -27,7 +27,10 @@ PERIOD = "2026-10"
 NAME = "company-cur2"
 _MAP = pl.Map(pl.String(), pl.String())
 _MAPS = ("product", "resource_tags", "cost_category", "discount")
-_EXTRA_DOUBLES = ("line_item_blended_cost", "line_item_normalization_factor", "discount_total_discount")
+_EXTRA_DOUBLES = (
+    "line_item_blended_cost", "line_item_normalization_factor", "discount_total_discount",
+    "reservation_net_effective_cost", "savings_plan_net_savings_plan_effective_cost",
+)  # fmt: skip
 
 LINE: Line = {
     "identity_line_item_id": "k3j5v2",
