@@ -169,8 +169,10 @@ def day_windows(context: FetchContext, *, source: str, dataset: str, days: int) 
         start = stop
 
 
-def fetch_chain(api: PagedApi, params: Params) -> Chain:
-    """Every page of one question. Raises SourceError when a page cannot be had; the chain before it is dropped."""
+def fetch_chain(api: PagedApi, params: Params, *, start: datetime, stop: datetime) -> Chain:
+    """Every page of one question for the buckets of [start, stop). Raises SourceError when a page cannot be had, or has
+    others; the chain before it is dropped, and its days are asked for again.
+    """
     payloads: list[Payload] = []
     tokens: set[str] = set()
     seen: set[datetime] = set()
@@ -180,7 +182,7 @@ def fetch_chain(api: PagedApi, params: Params) -> Chain:
         while len(payloads) < _MOST_PAGES:
             asked = [*params, ("page", token)] if token else list(params)
             content, page, stated_at = _page(api, pool, asked)
-            _refuse_repeated_buckets(api, page, seen)
+            _refuse_other_buckets(api, page, seen, start=start, stop=stop)
             payloads.append(
                 Payload(name=f"page-{len(payloads) + 1:04d}.json", content=content, media_type="application/json")
             )
@@ -218,7 +220,7 @@ def fetch_windows(
     times = api.times
     for start, stop in day_windows(context, source=source, dataset=dataset, days=31):
         asked = [(times.start, times.spell(start)), (times.stop, times.spell(stop)), *params]
-        chain = fetch_chain(api, asked)
+        chain = fetch_chain(api, asked, start=start, stop=stop)
         yield Fetched(
             dataset=dataset,
             payloads=chain.payloads,
@@ -472,18 +474,23 @@ def http_date(text: str | None) -> datetime | None:
         return None
 
 
-def _refuse_repeated_buckets(api: PagedApi, page: Mapping[str, Any], seen: set[datetime]) -> None:
-    """A bucket lies on one page only; one that comes twice would be counted twice."""
+def _refuse_other_buckets(
+    api: PagedApi, page: Mapping[str, Any], seen: set[datetime], *, start: datetime, stop: datetime
+) -> None:
+    """A bucket is one that was asked for, and lies on one page only; one that comes twice would be counted twice."""
     for number, bucket in enumerate(page["data"], start=1):
-        if not isinstance(bucket, dict) or not bucket.get("results"):
+        if not isinstance(bucket, dict):
             continue
         try:
-            start = api.times.read(bucket.get(api.times.start), name=api.times.start, where=f"bucket {number}")
+            begins = api.times.read(bucket.get(api.times.start), name=api.times.start, where=f"bucket {number}")
         except QuarantineError:
             continue
-        if start in seen:
-            raise _refused(api, f"the bucket of {stamp(start)} came on two pages of one chain")
-        seen.add(start)
+        if not start <= begins < stop:
+            raise _refused(api, f"it answered with the bucket of {stamp(begins)}, which was not asked for")
+        if begins in seen and bucket.get("results"):
+            raise _refused(api, f"the bucket of {stamp(begins)} came on two pages of one chain")
+        if bucket.get("results"):
+            seen.add(begins)
 
 
 def _horizon(context: FetchContext, source: str) -> datetime:

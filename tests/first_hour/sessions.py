@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -57,6 +58,7 @@ def a_newcomer(shared_cache: Path, **environment: str) -> Iterator[Path]:
         kept = {name: value for name, value in os.environ.items() if not _NOBODYS.search(name)}
         held.enter_context(patch.dict(os.environ, {**kept, "HOME": str(home), **environment}, clear=True))
         held.enter_context(patch("pipeline.doctor.discover.gpu_names", tuple))
+        held.enter_context(patch("tests.sources.admin_api.SERVER_DATE", format_datetime(NOW, usegmt=True)))
         folder = home / "acme"
         cache = folder / ".breakeven" / "cache"
         cache.mkdir(parents=True)
