@@ -7,8 +7,9 @@
 -- its plan's or reservation's effective cost, the fee itself 0, and what it left unused on a row of its own (AWS, CUR
 -- query library, amortized cost: the unused part of a plan is savings_plan_total_commitment_to_date less used; read
 -- 2026-11-21). The net columns say once more, by line, what a private discount's own lines take off: neither cost
--- reads them, so that a discount counts once and every invoice sums. The bulk rows are read here, in one aggregate (and the tags of instances beside it). A month at a time:
--- every refresh restates its whole month, in files without an order, so that each day would read them all again.
+-- reads them, so that a discount counts once and every invoice sums. The bulk rows are read here, in one aggregate (and
+-- the tags of instances beside it). A month at a time: every refresh restates its whole month, in files without an
+-- order, so that each day would read them all again.
 -- partition: month
 with
 lines as (
