@@ -100,6 +100,11 @@ def _below_prefix(configured: SourceConfig) -> Iterator[Waiting]:
         client = s3_client()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
             for entry in page.get("Contents", []):
+                if not entry["Key"].startswith(start):
+                    raise SourceError(
+                        f"{where}: what answers as S3 lists {entry['Key'][:200]!r}, which is not below it. Nothing of "
+                        "that is read: it may be another account's."
+                    )
                 name = entry["Key"].removeprefix(start)
                 if not name or name.endswith("/") or not _is_wanted(name):
                     continue

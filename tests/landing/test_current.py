@@ -168,7 +168,7 @@ def test_a_late_old_file_does_not_undo_a_restatement():
 def test_a_statement_from_the_future_is_not_the_newest_until_then(hours: int) -> None:
     """B10: a server whose clock was ahead once, and a name with a stamp of a year to come."""
     wrong = delivery(from_day=0, to_day=5, stated=at(9, hours), landed=at(9), content="100")
-    right = delivery(from_day=0, to_day=5, stated=at(10), content="200")
+    right = delivery(from_day=0, to_day=5, stated=at(9, 1), content="200")
     again = delivery(from_day=0, to_day=5, stated=at(11, hours), landed=at(11), content="300")
     for found, last in (([wrong, right], right), ([right, wrong], right), ([again, wrong, right], again)):
         assert list(chosen(found).values()) == [last] * 5

@@ -9,6 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from pipeline.errors import SourceError
+from pipeline.landing.s3 import s3_client
 from pipeline.sources.inbox import waiting_files
 from pipeline.sources.ingest import ingest
 from tests.pipeline.small_project import CONSOLE, CONSOLE_NAME, NOW, SPOOL, SmallProject, source, spool_file, three_days
@@ -105,6 +106,24 @@ def test_a_refused_prefix_fails_its_source_with_the_permission_it_needs(s3, proj
     assert "NoSuchBucket" in str(refused.error)
     assert "s3:ListBucket" in str(refused.error)
     assert len(spool.deliveries) == 1
+
+
+def test_a_store_that_does_not_heed_the_prefix_gives_no_account_the_files_of_another(s3, project, monkeypatch):
+    """B9: what is below another prefix is in another inbox, too."""
+    s3.put_object(Bucket="exports", Key="spool/a.jsonl", Body=spool_file("2026-11-01"))
+    s3.put_object(Bucket="exports", Key="elsewhere/b.jsonl", Body=spool_file("2026-11-02"))
+
+    def ignoring():
+        client = s3_client()
+        client.meta.events.register(
+            "before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.pop("Prefix", None)
+        )
+        return client
+
+    monkeypatch.setattr("pipeline.sources.inbox.s3_client", ignoring)
+    spool = project.ingest()[1]
+    assert "lists 'elsewhere/b.jsonl', which is not below it" in str(spool.error)
+    assert spool.deliveries == ()
 
 
 def test_what_is_read_is_the_version_that_was_listed(s3, project):
