@@ -1,7 +1,8 @@
 -- One row per usage_date, issuer, account, resource_id, cost_measure, billing_currency.
 -- What a day of each GPU resource costs and how many GPU-milliseconds that pays for: billed or effective, else, once
--- the day is over, accrued at the agreed rate. A day whose time is billed has no accrual: the bill supersedes it
--- wholly; nor has a day that the issuer has billed without the resource.
+-- the day is over, accrued at the agreed rate, for the hours that the issuer says were used or else for all of them. A
+-- day whose time is billed has no accrual: the bill supersedes it wholly; nor has a day that the issuer has billed
+-- without the resource.
 -- partition: month
 with
 charges as (
@@ -18,6 +19,10 @@ gpu_resources as (
 
 sources as (
     select * from config_sources
+),
+
+used_hours as (
+    select * from stg_focus_usage__gpu_hours_daily
 ),
 
 ended_resources as (
@@ -61,28 +66,75 @@ issuer_accounts as (
     group by issuer
 ),
 
-agreed as (
+-- What the issuer says was used of a resource, where it says that without a cost. A day of it that it does not name is
+-- as agreed.
+used as (
+    select
+        used_hours.usage_date,
+        sources.issuer,
+        used_hours.resource_id,
+        case
+            when count(*) = count(used_hours.used_milliseconds)
+                then cast(
+                    sum(case when used_hours.is_gpu_time then used_hours.used_milliseconds else 0 end) as hugeint
+                )
+        end as gpu_ms,
+        cast(
+            sum(case when used_hours.is_gpu_time then 0 else used_hours.used_milliseconds end) as hugeint
+        ) as instance_ms
+    from used_hours
+    inner join sources
+        on used_hours.account = sources.account and sources.source = 'focus_usage'
+    where sources.role is distinct from 'control'
+    group by used_hours.usage_date, sources.issuer, used_hours.resource_id
+),
+
+agreed_times as (
     select
         days.usage_date,
-        gpu_resources.issuer,
-        issuer_accounts.account,
-        gpu_resources.resource_id,
-        'accrued' as cost_measure,
-        gpu_resources.currency as billing_currency,
-        gpu_resources.host as declared_host,
-        gpu_resources.gpu_count,
-        cast(gpu_resources.gpu_count * 86400000 as hugeint) as gpu_ms,
-        cast(
-            gpu_resources.contract_rate_per_gpu_hour * (gpu_resources.gpu_count * 24) as decimal(38, 18)
-        ) as realized_cost
+        gpu_resources.*,
+        used.gpu_ms + used.instance_ms * gpu_resources.gpu_count as used_ms,
+        cast(replace(cast(gpu_resources.contract_rate_per_gpu_hour as varchar), '.', '') as hugeint) as rate_quanta
     from gpu_resources
     inner join days
         on
             days.is_over
             and days.usage_date >= coalesce(gpu_resources.valid_from_date, days.usage_date)
             and days.usage_date < coalesce(gpu_resources.valid_to_date, days.usage_date + 1)
+    left join used
+        on
+            days.usage_date = used.usage_date
+            and gpu_resources.issuer = used.issuer
+            and gpu_resources.resource_id = used.resource_id
+),
+
+agreed as (
+    select
+        agreed_times.usage_date,
+        agreed_times.issuer,
+        issuer_accounts.account,
+        agreed_times.resource_id,
+        'accrued' as cost_measure,
+        agreed_times.currency as billing_currency,
+        agreed_times.host as declared_host,
+        agreed_times.gpu_count,
+        cast(coalesce(agreed_times.used_ms, agreed_times.gpu_count * 86400000) as hugeint) as gpu_ms,
+        -- What is agreed is for all of its GPUs around the clock, unless the issuer says what was used: to the quantum.
+        case
+            when agreed_times.used_ms is null
+                then cast(
+                    agreed_times.contract_rate_per_gpu_hour * (agreed_times.gpu_count * 24) as decimal(38, 18)
+                )
+            else cast(
+                cast(
+                    agreed_times.rate_quanta // 3600000 * agreed_times.used_ms
+                    + agreed_times.rate_quanta % 3600000 * agreed_times.used_ms // 3600000 as decimal(38, 0)
+                ) * cast('0.000000000000000001' as decimal(19, 18)) as decimal(38, 18)
+            )
+        end as realized_cost
+    from agreed_times
     left join issuer_accounts
-        on gpu_resources.issuer = issuer_accounts.issuer
+        on agreed_times.issuer = issuer_accounts.issuer
 ),
 
 united as (

@@ -131,7 +131,12 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         f"{money_text(Fraction(row['payable_cost']))}, {row['invoice_issuer'] or 'AWS'}"
         for row in bills.of("invoice_totals", file.account)
     ]
-    return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers, *totals))
+    used = [
+        f"{row['resource_id']}: {Decimal(row['used_milliseconds'] or 0) / 3_600_000:,.2f} hours of "
+        f"{'GPUs' if row['is_gpu_time'] else 'instances'}, {row['from_date']} to {row['last_date']}, without a cost"
+        for row in bills.of("used_hours", file.account)
+    ]
+    return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers, *totals, *used))
 
 
 def _of_spools(bills: Bills, *, rate: Decimal | None, currency: str) -> list[Told]:

@@ -77,6 +77,7 @@ QUESTIONS: Mapping[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "prepaid": (frozenset({"prepaid_csv"}), ("stg_prepaid_csv__entries_daily",)),
     "invoice_totals": (frozenset({"aws_invoices"}), ("stg_aws_invoices__totals",)),
     "drivers": (frozenset({"drivers_csv"}), ("stg_drivers_csv__values_daily",)),
+    "used_hours": (frozenset({"focus_usage"}), ("stg_focus_usage__gpu_hours_daily",)),
     "rates": (frozenset({"ecb_rates"}), ("stg_ecb_rates__rates_daily",)),
 }
 # Which Python nodes are asked for, where a file of such a source is among them.

@@ -33,6 +33,7 @@ WORDS = {
     "aws_cur": "legacy AWS Cost and Usage Report",
     "aws_invoices": "totals of AWS's invoices: no lines of a bill",
     "focus": "FOCUS cost and usage",
+    "focus_usage": "usage in FOCUS's columns without cost: no bill",
     "litellm_focus": "FOCUS export of a LiteLLM gateway: its own estimate, no bill",
     "litellm_activity": "daily activity of a LiteLLM gateway: its own estimate, no bill",
     "litellm_spend_logs": "spend logs of a LiteLLM gateway: when requests came, no bill",

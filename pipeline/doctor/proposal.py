@@ -39,7 +39,8 @@ _ACCOUNTS = {"nvml_spool": "fleet", "litellm_focus": "gateway", "litellm_activit
              "fireworks_costs": "fireworks", "mistral_usage": "mistral",
              "digitalocean_invoices": "digitalocean", "vast_charges": "vast",
              "modal_billing_csv": "modal", "drivers_csv": "business",
-             "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud"}  # fmt: skip
+             "ecb_rates": "ecb", "owned_gpus": "owned", "focus": "cloud",
+             "focus_usage": "coreweave"}  # fmt: skip
 _USUAL_FOLDERS = ("exports", "export", "invoices", "invoice", "bills", "downloads", "inbox", "data", "csv")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
 _DIVISIONS = {"openai": "project"}

@@ -15,6 +15,7 @@ from pipeline.sources.drivers_csv import SOURCE as DRIVERS_CSV
 from pipeline.sources.ecb_rates import SOURCE as ECB_RATES
 from pipeline.sources.fireworks_costs import SOURCE as FIREWORKS_COSTS
 from pipeline.sources.focus import SOURCE as FOCUS
+from pipeline.sources.focus_usage import SOURCE as FOCUS_USAGE
 from pipeline.sources.gcp_billing_export import SOURCE as GCP_BILLING_EXPORT
 from pipeline.sources.gcp_cost_table import SOURCE as GCP_COST_TABLE
 from pipeline.sources.gpu_bill import LINES
@@ -62,6 +63,7 @@ SOURCES: tuple[Source, ...] = (
     GCP_COST_TABLE,
     OCI_COST_REPORT,
     FOCUS,
+    FOCUS_USAGE,
     LITELLM_FOCUS,
     LITELLM_ACTIVITY,
     LITELLM_SPEND_LOGS,

@@ -338,6 +338,16 @@ def test_what_is_no_whole_export_says_why_and_stops_no_other(tmp_path) -> None:
     assert "scrape of vLLM" in problems["scrape.prom"]
 
 
+def test_usage_without_cost_is_told_in_hours(tmp_path: Path) -> None:
+    """B4: no cost is no zero. The hours are said, and no money."""
+    header = "ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId"
+    hour = "2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,16.5,GPU Hours,h100"
+    answer = checked(tmp_path, {"usage.csv": f"{header}\n{hour}\n".encode()})
+    told = of(answer, "usage.csv")
+    assert told.said == ("h100: 16.50 hours of GPUs, 2026-11-02 to 2026-11-02, without a cost",)
+    assert told.totals() == {}
+
+
 def test_every_source_of_files_has_a_question_and_a_name() -> None:
     """A new source that `check` would recognise and say nothing of is noticed here."""
     answered = {source for sources, _ in bills.QUESTIONS.values() for source in sources}

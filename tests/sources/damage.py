@@ -37,6 +37,7 @@ from pipeline.sources import (
     fireworks_costs,
     fireworks_metrics,
     focus,
+    focus_usage,
     gcp_billing_export,
     gcp_cost_table,
     invoice_csv,
@@ -284,6 +285,12 @@ def formats() -> dict[str, Format]:
             b"Object ID,Description,Environment,Interval Start,Resource,Cost,Tags\n"
             b"ap-1,embed,main,2026-11-02,,1.25,\nap-2,train,dev,2026-11-03,A100,10.0,\n",
             modal_billing_csv.parse, _NOVEMBER, charges(), csv_says("Cost"),
+        ),
+        "focus_usage": Format(
+            b"ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId\n"
+            b"2026-11-02T00:00:00Z,2026-11-02T01:00:00Z,8.5,GPU Hours,h100\n"
+            b"2026-11-03T05:00:00Z,2026-11-03T06:00:00Z,16,GPU Hours,h100\n",
+            focus_usage.parse, _NOVEMBER, column_read(focus_usage.TABLE.name, "quantity"), csv_says("ConsumedQuantity"),
         ),
         "prepaid_balance": Format(
             b'{"figures": {"clientBalance": 12.5}, "format": "breakeven.prepaid_balance/1"}', prepaid_balance.parse,
