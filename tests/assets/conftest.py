@@ -78,7 +78,7 @@ MakeJob = Callable[..., Job]
 @pytest.fixture(scope="session")
 def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the usual small project computed once: content-addressed, so sharing it changes no result."""
-    first = SmallProject(tmp_path_factory.mktemp("warm"), [source(CONSOLE, "acme")])
+    first = SmallProject(tmp_path_factory.mktemp("warm"), [source(CONSOLE, "acme")], shares_parsed_sql=True)
     first.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("1.00", "2.00", "3.00"))
     first.run()
     return first.cache
@@ -89,7 +89,7 @@ def make_job(tmp_path: Path, warm_cache: Path) -> Iterator[MakeJob]:
     with dg.DagsterInstance.ephemeral() as instance:
 
         def make(sources: Sequence[Mapping[str, Any]] = (source(CONSOLE, "acme"),)) -> Job:
-            project = SmallProject(tmp_path / "project", sources, warm_cache=warm_cache)
+            project = SmallProject(tmp_path / "project", sources, warm_cache=warm_cache, shares_parsed_sql=True)
             if any(one["source"] == CONSOLE for one in sources):
                 project.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("1.00", "2.00", "3.00"))
             return Job(project, instance)

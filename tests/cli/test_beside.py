@@ -89,7 +89,9 @@ beside.serve()
 @pytest.fixture
 def order(tmp_path: Path) -> DailyOrder:
     """A project with something to say: two workloads claim one account."""
-    made = SmallProject(tmp_path / "project", [source(CONSOLE, "acme")], {"workloads": _TWICE_CLAIMED})
+    made = SmallProject(
+        tmp_path / "project", [source(CONSOLE, "acme")], {"workloads": _TWICE_CLAIMED}, shares_parsed_sql=True
+    )
     made.drop(CONSOLE, "acme", CONSOLE_NAME, three_days("1.00", "2.00", "3.00"))
     made.ingest()
     brought = [Ingested(CONSOLE, "acme")]

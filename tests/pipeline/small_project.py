@@ -20,6 +20,7 @@ from pipeline.formats.spool import Gpu, Header, Record, Sample, encode_record
 from pipeline.landing.project import Project
 from pipeline.reports.questions import Questions
 from pipeline.sources.ingest import Ingested, ingest
+from tests.schemas import with_shared_schemas
 
 NOW = datetime(2026, 11, 5, 6, tzinfo=UTC)
 DAYS = ("2026-11-01", "2026-11-02", "2026-11-03")
@@ -68,19 +69,26 @@ def source(name: str, account: str, **fields: Any) -> dict[str, Any]:
 
 @dataclass
 class SmallProject:
-    """`sources` as in breakeven.yaml. Writing the configuration makes the inboxes."""
+    """`sources` as in breakeven.yaml. Writing the configuration makes the inboxes.
+
+    `shares_parsed_sql`: what the shipped SQL reads, column by column, is found once a process and not once a project;
+    to parse it takes longer than all that a job has to compute here.
+    """
 
     folder: Path
     sources: Sequence[Mapping[str, Any]]
     other_sections: Mapping[str, Any] = field(default_factory=dict)
     warm_cache: Path | None = None
+    shares_parsed_sql: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.configure()
+        if self.shares_parsed_sql:
+            with_shared_schemas(self.cache)
         if self.warm_cache is not None:
             for name in _SHARED_CACHE:
-                if (self.warm_cache / name).is_dir():
+                if (self.warm_cache / name).is_dir() and not (self.cache / name).exists():
                     shutil.copytree(self.warm_cache / name, self.cache / name, copy_function=os.link)
 
     def configure(self, **sections: Any) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,17 +36,17 @@ def heeds_term(process: subprocess.Popen[bytes]) -> bool:
     return bool(int(caught, 16) & _TERM_BIT)
 
 
-@pytest.mark.parametrize("step", range(4))
-def test_a_pod_that_is_replaced_at_any_step_ends_and_ships(step: int, tmp_path: Path) -> None:
-    """Each step of the script is made to take so long that TERM comes within the one that is meant."""
-    shell = shutil.which("sh")
-    if shell is None:
-        pytest.skip("no sh on this machine")
-    (tmp_path / "breakeven").write_text(_BREAKEVEN)
-    (tmp_path / "breakeven").chmod(0o755)
+def ended(step: int, shell: str, folder: Path) -> tuple[int, list[str]]:
+    """A pod that is asked to end within this step of its script: its exit code, and what it told, in order.
+
+    Each step is made to take so long that TERM comes within the one that is meant.
+    """
+    folder.mkdir()
+    (folder / "breakeven").write_text(_BREAKEVEN)
+    (folder / "breakeven").chmod(0o755)
     environment = {
-        "PATH": f"{tmp_path}:/usr/bin:/bin",
-        "TOLD": str(tmp_path / "told"),
+        "PATH": f"{folder}:/usr/bin:/bin",
+        "TOLD": str(folder / "told"),
         "PLACE": "there",
         "PS4": f"$(sleep {_STEP_SECONDS})",
     }
@@ -58,7 +59,20 @@ def test_a_pod_that_is_replaced_at_any_step_ends_and_ships(step: int, tmp_path: 
             time.sleep(0.01)
         time.sleep(_STEP_SECONDS * (step + 0.5))
         pod.terminate()
-        assert pod.wait(timeout=20) == 0
+        code = pod.wait(timeout=20)
     finally:
         pod.kill()
-    assert (tmp_path / "told").read_text().split() in (["closed", "shipped"], ["shipped"])
+    return code, (folder / "told").read_text().split()
+
+
+def test_a_pod_that_is_replaced_at_any_step_ends_and_ships(tmp_path: Path) -> None:
+    """One pod for each step, all at once: each mostly sleeps."""
+    shell = shutil.which("sh")
+    if shell is None:
+        pytest.skip("no sh on this machine")
+    with ThreadPoolExecutor(max_workers=4) as pods:
+        found = [pods.submit(ended, step, shell, tmp_path / str(step)) for step in range(4)]
+    for step, pod in enumerate(found):
+        code, told = pod.result()
+        assert (step, code) == (step, 0)
+        assert told in (["closed", "shipped"], ["shipped"]), step
