@@ -3,8 +3,9 @@
 -- region_id, resource_id, commitment_discount_id, commitment_discount_status, billing_currency, consumed_unit,
 -- pricing_unit.
 -- FOCUS charges by the UTC day on which their period starts: a monthly fee, a tax or a purchase stands on its first
--- day. What Google's FOCUS view meters it says as the description (its BigQuery view: sku.description). The four costs stay apart; one that any line of a row leaves out is unknown for the row. So is a quantity, whose
--- whole part is added up by itself: it may come to more than a decimal holds, and is unknown then too.
+-- day. What Google's FOCUS view meters it says as the description (its BigQuery view: sku.description). The four costs
+-- stay apart; one that any line of a row leaves out is unknown for the row. So is a quantity, whose whole part is added
+-- up by itself: it may come to more than a decimal holds, and is unknown then too.
 -- partition: month
 with
 charges as (
