@@ -3,6 +3,7 @@
 import errno
 import importlib
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 import click
@@ -12,49 +13,64 @@ from pipeline import __version__
 from pipeline.errors import BreakevenError, LandingError, MissingExtraError
 from pipeline.formats.writing import printable
 
-# name -> where it is; imported only when called, so that an agent's small install can still say `--help`.
-_COMMANDS = {
-    "check": "pipeline.cli.check:check",
-    "agent": "pipeline.cli.agent:agent",
-    "demo": "pipeline.cli.run:demo",
-    "init": "pipeline.cli.init:init",
-    "run": "pipeline.cli.run:run",
-    "rebuild": "pipeline.cli.run:rebuild",
-    "status": "pipeline.cli.show:status",
-    "doctor": "pipeline.cli.doctor:doctor",
-    "policy": "pipeline.cli.policy:policy",
-    "costs": "pipeline.cli.show:costs",
-    "owners": "pipeline.cli.owners:owners",
-    "waste": "pipeline.cli.show:waste",
-    "verdict": "pipeline.cli.show:verdict",
-    "whatif": "pipeline.cli.whatif:whatif",
-    "backtest": "pipeline.cli.backtest:backtest",
-    "prices": "pipeline.cli.prices:prices",
-    "rating": "pipeline.cli.rating:rating",
-    "advice": "pipeline.cli.advice:advice",
-    "measure": "pipeline.cli.measure:measure",
-    "explain": "pipeline.cli.explain:explain",
-    "sql": "pipeline.cli.show:sql",
-    "amend": "pipeline.cli.amend:amend",
-    "quarantine": "pipeline.cli.events:quarantine",
-    "accept": "pipeline.cli.events:accept",
-    "dismiss": "pipeline.cli.events:dismiss",
-    "alerts": "pipeline.cli.alerts:alerts",
-    "ack": "pipeline.cli.events:ack",
-    "snooze": "pipeline.cli.events:snooze",
-    "close": "pipeline.cli.close.command:close",
-    "accrue": "pipeline.cli.accrue:accrue",
-    "report": "pipeline.cli.report:report",
-    "explore": "pipeline.cli.explore:explore",
-    "export": "pipeline.cli.export:export",
-    "landing": "pipeline.cli.landing:landing",
-    "collect": "pipeline.cli.collect:collect",
-    "ui": "pipeline.cli.ui:ui",
-    "config": "pipeline.cli.config:config",
-    "completion": "pipeline.cli.completion:completion",
+# Heading -> name -> where it is, and what it does in one line of `--help`. Imported only when called, so that an
+# agent's small install can still say `--help`, and anybody's says it at once.
+_SECTIONS = {
+    "First look": {
+        "check": ("pipeline.cli.check:check", "Your cost per million tokens now: no project, nothing kept"),
+        "demo": ("pipeline.cli.run:demo", "A generated company through the whole pipeline"),
+        "init": ("pipeline.cli.init:init", "Find what is there and write a first breakeven.yaml"),
+        "doctor": ("pipeline.cli.doctor:doctor", "What is wrong, and the one thing to fix next"),
+    },
+    "Every day": {
+        "run": ("pipeline.cli.run:run", "Fetch every source, build, say what changed, tell Slack"),
+        "status": ("pipeline.cli.show:status", "What is settled, what is missing, what needs a person"),
+        "ui": ("pipeline.cli.ui:ui", "The daily assets in Dagster, on 127.0.0.1"),
+        "alerts": ("pipeline.cli.alerts:alerts", "What Slack is told, and what people say to it"),
+        "ack": ("pipeline.cli.events:ack", "Somebody took note of a case: it is not told again"),
+        "snooze": ("pipeline.cli.events:snooze", "Keep a case quiet until a moment"),
+    },
+    "What it costs": {
+        "costs": ("pipeline.cli.show:costs", "What a million tokens really cost; budgets; --by, --bridge"),
+        "owners": ("pipeline.cli.owners:owners", "Spend that nobody owns, and the line that says whose it is"),
+        "waste": ("pipeline.cli.show:waste", "Where the GPU bill went, by deployment and state"),
+        "prices": ("pipeline.cli.prices:prices", "API tokens at list, as billed and avoidable"),
+        "rating": ("pipeline.cli.rating:rating", "Metered tokens at their price, beside what was billed"),
+        "explain": ("pipeline.cli.explain:explain", "Where a figure comes from, back to the bytes"),
+        "explore": ("pipeline.cli.explore:explore", "A page that opens from disk: costs by day, sliced as you like"),
+        "sql": ("pipeline.cli.show:sql", "Ask the snapshot's tables directly"),
+    },
+    "What to do": {
+        "verdict": ("pipeline.cli.show:verdict", "Stay, fill, release or switch, and at which volume"),
+        "advice": ("pipeline.cli.advice:advice", "What to do first, and what each step would save"),
+        "whatif": ("pipeline.cli.whatif:whatif", "What flips if a price, a rate, GPUs or traffic were others"),
+        "backtest": ("pipeline.cli.backtest:backtest", "What your rule would have cost on your own days"),
+        "measure": ("pipeline.cli.measure:measure", "What a replica sustains within a service level"),
+    },
+    "The month": {
+        "report": ("pipeline.cli.report:report", "Spend, unit costs, waste, verdicts, reconciliation"),
+        "close": ("pipeline.cli.close.command:close", "Tie every invoice to its lines, and close the month"),
+        "accrue": ("pipeline.cli.accrue:accrue", "What is owed and on no bill yet, as a journal"),
+        "export": ("pipeline.cli.export:export", "Every bill in FOCUS's columns"),
+        "amend": ("pipeline.cli.amend:amend", "Correct the past by what breakeven.yaml says now"),
+    },
+    "What landed": {
+        "quarantine": ("pipeline.cli.events:quarantine", "What is kept and not counted, and why"),
+        "dismiss": ("pipeline.cli.events:dismiss", "Stop listing a quarantined file"),
+        "accept": ("pipeline.cli.events:accept", "A bucket that had rows has none: let decisions use it so"),
+        "landing": ("pipeline.cli.landing:landing", "Take out bytes that must not stay"),
+        "collect": ("pipeline.cli.collect:collect", "Delete snapshots and cached files that nothing needs"),
+        "rebuild": ("pipeline.cli.run:rebuild", "Build everything again from landing; sends nothing"),
+    },
+    "Setup": {
+        "agent": ("pipeline.cli.agent:agent", "On a GPU host: sample its GPUs, scrape its engines, ship"),
+        "policy": ("pipeline.cli.policy:policy", "The least that a role must be allowed"),
+        "config": ("pipeline.cli.config:config", "What breakeven.yaml may say"),
+        "completion": ("pipeline.cli.completion:completion", "Completion of commands and options in your shell"),
+    },
 }
-
-_LONGEST_NAME = max(map(len, _COMMANDS))
+_IN_EVERY_FULL_INSTALL = "duckdb"
+_COMMANDS = {name: where for section in _SECTIONS.values() for name, (where, _) in section.items()}
 
 
 class _LazyGroup(click.Group):
@@ -75,16 +91,19 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What each command does; what this installation lacks for one, and still the others."""
-        rows = []
-        for name in self.list_commands(ctx):
+        column = max(map(len, _COMMANDS))
+        for heading, section in _SECTIONS.items():
+            rows = [(name.ljust(column), self._said(ctx, name, does)) for name, (_, does) in section.items()]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def _said(self, ctx: click.Context, name: str, does: str) -> str:
+        if find_spec(_IN_EVERY_FULL_INSTALL) is None:
             try:
-                command = self.get_command(ctx, name)
-                said = "" if command is None else command.get_short_help_str(limit=formatter.width - 6 - _LONGEST_NAME)
+                self.get_command(ctx, name)
             except MissingExtraError:
-                said = "(needs: pip install 'breakeven[all]')"
-            rows.append((name, said))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+                return "(needs: pip install 'breakeven[all]')"
+        return does
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """By name alone: to show what each does, all of them would have to be imported at every key."""
@@ -110,7 +129,7 @@ def group() -> None:
     """What every LLM token really cost, what idle GPUs wasted, and when it is cheaper to fill, release, switch or buy.
 
     \b
-    Your own numbers, in minutes:    breakeven check --vllm URL --gpu-hour 2.69     (or --bill FILE...)
+    Your own numbers, in minutes:    breakeven check --engine URL --gpu-hour 2.69   (or --bill FILE...)
     First look, on generated data:   breakeven demo
     Your own data:                   breakeven init                     (finds what is there, writes breakeven.yaml)
     Something looks wrong:           breakeven doctor                   (keys, inboxes, landing; what to fix next)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.groups import WholeSentences
 from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
 
@@ -30,7 +31,7 @@ _spool = click.option(
 _host = click.option("--host", envvar="BREAKEVEN_HOST", default=None, metavar="NAME", help="[default: the host's name]")
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def agent() -> None:
     """On a GPU host: sample its GPUs, scrape its engines, ship what was recorded.
 

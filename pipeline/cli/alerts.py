@@ -23,6 +23,7 @@ from pipeline.alerts.slack import listen as listen_to_slack
 from pipeline.alerts.told import Standing, standing
 from pipeline.cli.cases import print_cases
 from pipeline.cli.events import ack, answers_of, done, snooze, who, wrong
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import console, emit, format_option, open_project, print_table, project_option, snapshot_for
 from pipeline.decisions.graph import config_of
 from pipeline.errors import BreakevenError
@@ -32,7 +33,7 @@ from pipeline.reports.figures import counted
 from pipeline.reports.words import money
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def alerts() -> None:
     """What Slack is told, and what people say to it. Nothing is told before `enable`, which shows what would have been.
 

@@ -127,18 +127,18 @@ def check(
 
     \b
     Examples:
-      breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69
-      breakeven check --vllm http://gpu-1:8000 --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api claude-sonnet-4-5
+      breakeven check --engine http://gpu-1:8000 --gpu-hour 2.69
+      breakeven check --engine http://gpu-1:8000 --gpu-hour 2.69 --gpus 2 --api gpt-5.2 --api claude-sonnet-4-5
       breakeven check --prometheus http://prometheus:9090 --gpu-hour 2.69 --gpus 8 --window 6h
       breakeven check --bill costs.json usage.json --gpu-hour 2.69 --gpus 2
       breakeven check --scrapes before.prom after.prom --seconds 60s --gpu-hour 2.69 --format json
     """
-    given = {"--vllm": url, "--prometheus": server, "--scrapes": scrapes, "--bill": is_bill}
+    given = {"--engine": url, "--prometheus": server, "--scrapes": scrapes, "--bill": is_bill}
     ways = [name for name, value in given.items() if value]
     if len(ways) != 1:
         said = f"{' and '.join(ways)} were given" if ways else "nothing was named"
         raise click.UsageError(
-            f"Name one thing to check: --vllm URL, --prometheus URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
+            f"Name one thing to check: --engine URL, --prometheus URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
         )
     if files and not is_bill:
         raise click.UsageError(f"{files[0]} is a file: --bill says what an export says, --scrapes reads two scrapes.")
@@ -174,7 +174,7 @@ def _of_engine(url: str, *, window: float) -> "tuple[str, list[Watched]]":
     try:
         address = metrics_url(url)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--vllm") from None
+        raise click.BadParameter(str(error), param_hint="--engine") from None
     subject = shown_url(address)
     if window and sys.stderr.isatty():
         click.echo(f"Watching {subject} for {window:g} s ...", err=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.groups import WholeSentences
 from pipeline.config.schema import SCHEMA_COMMENT, config_schema
 from pipeline.sources import SOURCES
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def config() -> None:
     """What breakeven.yaml may say.
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.explained import as_json, print_explanation
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import as_of_option, open_project, period, project_option, snapshot_for
 from pipeline.decisions.graph import shipped_graph
 from pipeline.explain.api_costs import CostFigure, explain_cost
@@ -24,7 +25,7 @@ from pipeline.explain.verdicts import explain_verdict
 from pipeline.explain.weights import explain_weights
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def explain() -> None:
     """Where a figure comes from: formula, inputs, landed objects and rows, and an outside check.
 

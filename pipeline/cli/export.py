@@ -6,6 +6,7 @@ import click
 import polars as pl
 
 from pipeline.build.closing_tables import parse_month
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import as_of_option, console, emit, open_project, project_option, snapshot_for
 from pipeline.decisions.graph import config_of
 from pipeline.formats.writing import printable
@@ -14,7 +15,7 @@ from pipeline.reports.focus_export import VERSIONS, FileFormat, FocusExport, Ver
 from pipeline.reports.questions import Questions
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def export() -> None:
     """Write what other tools read: every bill in FOCUS's columns.
 

@@ -11,6 +11,7 @@ from pipeline.build.collect import held_snapshots
 from pipeline.build.redactions import take_away
 from pipeline.cli.amend import print_moves, what_events_move
 from pipeline.cli.events import who
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import console, open_project, project_option
 from pipeline.errors import BreakevenError
 from pipeline.formats.writing import printable
@@ -21,7 +22,7 @@ from pipeline.landing.records import Delivery, digest
 _MOST_NAMED = 5
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def landing() -> None:
     """What has landed stays as it is. This is for what must not stay.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import open_project, project_option
 from pipeline.doctor.policy import aws_places, aws_policy, azure_role, gcp_role
 from pipeline.errors import BreakevenError
@@ -20,7 +21,7 @@ _CONTAINER = re.compile(
 _GCS_BUCKET = re.compile(r"(?:gs://)?([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/?")
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def policy() -> None:
     """The least that a role must be allowed, as JSON that its cloud takes.
 

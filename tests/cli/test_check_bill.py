@@ -62,7 +62,7 @@ def test_what_a_file_says_and_how_it_is_called_cannot_steer_a_terminal(tmp_path)
     [
         (["--bill"], "--bill wants the files"),
         (["--bill", "a.csv", "--api", "gpt-5-mini"], "--api is for engines"),
-        (["--bill", "a.csv", "--vllm", "http://x"], "--vllm and --bill were given"),
+        (["--bill", "a.csv", "--vllm", "http://x"], "--engine and --bill were given"),
         (["a.csv", "--vllm", "http://x"], "--bill says what an export says"),
     ],
 )

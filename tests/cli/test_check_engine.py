@@ -75,7 +75,7 @@ def test_a_watched_second_is_priced_exactly_in_json_and_csv(tmp_path) -> None:
     ("arguments", "code", "words"),
     [
         (["check"], 2, "Name one thing to check"),
-        (["check", "--vllm", "http://x", "--scrapes", "a", "b"], 2, "--vllm and --scrapes were given"),
+        (["check", "--vllm", "http://x", "--scrapes", "a", "b"], 2, "--engine and --scrapes were given"),
         (["check", "--vllm", "gpu-1:8000"], 2, "is no address"),
         (["check", "--vllm", "http://127.0.0.1:1"], 3, "refused"),
         (["check", "--vllm", "http://x", "--gpu-hour", "0"], 2, "no price above 0"),

@@ -1,5 +1,6 @@
 """Help that can be followed, completion in a real shell, and output that behaves where it is not a terminal."""
 
+import os
 import re
 import shlex
 import shutil
@@ -78,12 +79,38 @@ def test_a_small_installation_still_says_what_there_is(monkeypatch: pytest.Monke
         return imported(name)
 
     monkeypatch.setattr("pipeline.cli.importlib.import_module", without_duckdb)
+    monkeypatch.setattr("pipeline.cli.find_spec", lambda name: None)
     done = CliRunner().invoke(group, ["--help"])
     assert done.exit_code == 0, done.output
     assert re.search(r"^  costs +\(needs: pip install 'breakeven\[all\]'\)$", done.output, re.MULTILINE)
     assert re.search(r"^  policy +The least that a role must be allowed", done.output, re.MULTILINE)
     asked = CliRunner().invoke(group, ["costs"])
     assert "needs the Python module 'duckdb'" in str(asked.exception)
+
+
+def test_the_list_of_commands_is_whole_lines_and_is_there_at_once() -> None:
+    """Eighty columns, a line a command, each command once; and no command's libraries are waited for."""
+    program = "import sys; from pipeline.cli import main\ntry: main()\nfinally: print('duckdb' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    *lines, has_imported = done.stdout.splitlines()
+    assert has_imported == "False"
+    listed = [line.split()[0] for line in lines[lines.index("First look:") :] if line.startswith("  ")]
+    assert sorted(listed) == sorted(group.list_commands(click.Context(group)))
+    assert [line for line in lines[1:] if line.endswith("...")] == []
+
+
+def test_a_group_says_what_its_commands_do_in_whole_sentences() -> None:
+    for words, command in ALL:
+        if isinstance(command, click.Group):
+            said = CliRunner().invoke(group, [*words, "--help"]).output
+            assert [line for line in said.splitlines()[1:] if line.endswith("...")] == [], words
 
 
 def test_an_example_that_cannot_be_called_is_noticed() -> None:

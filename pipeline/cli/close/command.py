@@ -9,10 +9,11 @@ from pipeline.cli.close.entries import adjust, enter, rate
 from pipeline.cli.close.listing import print_list
 from pipeline.cli.close.month import MonthlyClose
 from pipeline.cli.close.values import month_of, name_of, now_option, tolerances_of
+from pipeline.cli.groups import WholeSentences
 from pipeline.cli.options import format_option, moment, open_project, project_option
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=WholeSentences, invoke_without_command=True)
 @project_option
 @now_option
 @click.option("--month", default=None, metavar="YYYY-MM", help="The month to close: one that is over.")
