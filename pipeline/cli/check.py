@@ -138,7 +138,8 @@ def check(
     if len(ways) != 1:
         said = f"{' and '.join(ways)} were given" if ways else "nothing was named"
         raise click.UsageError(
-            f"Name one thing to check: --engine URL, --prometheus URL, --scrapes FIRST SECOND or --bill FILE...; {said}."
+            "Name one thing to check: --engine URL, --prometheus URL, --scrapes FIRST SECOND or --bill FILE...; "
+            f"{said}."
         )
     if files and not is_bill:
         raise click.UsageError(f"{files[0]} is a file: --bill says what an export says, --scrapes reads two scrapes.")
