@@ -8,14 +8,17 @@ charges as (
     select
         *,
         source = 'gcp_billing_export' or starts_with(lower(service_provider), 'google') as is_of_google,
-        regexp_full_match(lower(consumed_unit), '([0-9]{1,4} )?(h|hrs?|hours?)') as is_hourly,
-        sku_meter is not null and regexp_matches(lower(sku_meter), '\blicen[cs]e') as is_licence,
-        -- AWS meters an instance as what runs and its type, Microsoft by the type without Standard_ and underscores.
+        regexp_full_match(lower(consumed_unit), '([1-9][0-9]{0,3} )?(h|hrs?|hours?)') as is_hourly,
+        -- Microsoft meters software by the cores it runs on: "4 vCPU VM License", "5+ vCPU VM Support", "7 vCPU VM".
+        coalesce(service = 'Virtual Machines Licenses', false)
+        or (sku_meter is not null and regexp_matches(lower(sku_meter), '\blicen[cs]e|\bvcpu vm\b')) as is_licence,
+        -- AWS meters an instance as what runs and its type, Microsoft by the type without Standard_ and underscores,
+        -- but where the type leaves its A100 out ("ND96asr A100 v4").
         case
             when service_provider = 'AWS'
-                then regexp_extract(sku_meter, '(?:Usage|UnusedBox|UnusedDed|Reservation):([a-z0-9.-]+)$', 1)
+                then regexp_extract(sku_meter, '(?:Usage|UnusedBox|UnusedDed|Res|Reservation):([a-z0-9.-]+)$', 1)
             when starts_with(service_provider, 'Microsoft')
-                then regexp_replace(lower(sku_meter), ' (spot|low priority)$', '')
+                then replace(regexp_replace(lower(sku_meter), ' (spot|low priority)$', ''), ' a100 ', ' ')
         end as metered_type
     from int_cloud_charges_daily
     where is_book and resource_id is not null
@@ -27,7 +30,8 @@ instance_types as (
         gpu_count,
         gpu_type,
         case cloud
-            when 'azure' then lower(replace(replace(instance_type, 'Standard_', ''), '_', ' '))
+            when 'azure'
+                then replace(lower(replace(replace(instance_type, 'Standard_', ''), '_', ' ')), ' a100 ', ' ')
             else instance_type
         end as metered_type
     from gpu_instance_types
@@ -70,24 +74,25 @@ lines as (
         and not charges.is_licence
         and case
             when charges.source in ('aws_cur', 'aws_cur2')
-                then regexp_matches(charges.sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+                then regexp_matches(charges.sku_meter, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')
             else charges.sku_meter is null or not contains(charges.sku_meter, 'EBSOptimized')
         end as is_in_hours,
         -- An old agreement of Microsoft's counts tens or hundreds of them ("100 Hours").
-        3600000 * coalesce(try_cast(regexp_extract(charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1)
-            as ms_per_unit,
+        coalesce(try_cast(regexp_extract(charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1) as hours_per_unit,
         -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and
-        -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was.
+        -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was. Its newest are named
+        -- "A4 Nvidia B200 (1 gpu slice) running in Americas" and "RTX 6000 96GB running in Belgium".
         case
             when regexp_full_match(lower(charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
             when
                 charges.is_of_google
                 and lower(charges.consumed_unit) = 'seconds'
-                and regexp_matches(charges.sku_meter, '\bGPUs?\b')
+                and regexp_matches(lower(charges.sku_meter), '\bgpus?\b|\brtx [0-9]+ [0-9]+gb\b')
                 then 1000
         end as gpu_ms_per_unit,
-        -- So does what its software costs by the hour, which Microsoft meters apart ("4 vCPU VM License").
-        coalesce(
+        -- So does what its software costs by the hour. What is given back of either pays for no time.
+        charges.charge_category = 'Usage'
+        and coalesce(
             (
                 charges.is_of_google
                 and lower(charges.consumed_unit) in ('seconds', 'byte-seconds')
@@ -154,12 +159,13 @@ final as (
         -- well, at no charge. A quantity that is no resource's time (a thousand years in hours) leaves it unknown.
         cast(sum(
             case
-                when abs(consumed_quantity) >= case when is_in_hours then 10000000 else 1000000000 end then null
+                when abs(consumed_quantity) >= case when is_in_hours then 10000000 // hours_per_unit else 1000000000 end
+                    then null
                 when charge_kind != 'gpu_instance' or realized_cost <= 0 then null
                 when gpu_ms_per_unit is not null
                     then cast(round(consumed_quantity * gpu_ms_per_unit) as bigint)
                 when is_in_hours
-                    then cast(round(consumed_quantity * ms_per_unit) as bigint) * gpu_count
+                    then cast(round(consumed_quantity * (3600000 * hours_per_unit)) as bigint) * gpu_count
             end
         ) as bigint) as gpu_milliseconds,
         cast(

@@ -143,7 +143,7 @@ server_lines as (
     where
         lines.server_id is null
         and lines.line_item_line_item_type in ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage')
-        and regexp_matches(lines.line_item_usage_type, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+        and regexp_matches(lines.line_item_usage_type, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')
 ),
 
 server_moments as (

@@ -14,7 +14,7 @@ lines as (
     where
         line_item_line_item_type in ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage')
         and line_item_resource_id is not null
-        and regexp_matches(line_item_usage_type, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+        and regexp_matches(line_item_usage_type, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')
         and resource_tags is not null
         and json_valid(resource_tags)
 ),

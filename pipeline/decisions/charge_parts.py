@@ -11,14 +11,14 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.decisions.window import Row, Rows
-from pipeline.economics.split import split_exactly
+from pipeline.economics.split import WEIGHT_SUM_LIMIT, split_exactly
 
 TOKENS, CLASSES = "fct_self_host_tokens_daily", "fct_unit_costs_daily"
 ENGINES, STATES, CONTAINERS = "fct_gpu_shares_interval", "int_gpu_states_daily", "fct_container_costs_daily"
 UNASSIGNED = "unassigned"
 # Shares in parts of this many: they are whole numbers that a split takes, whatever money they come from.
 _SHARE_PARTS = 10**15
-# AWS writes a container's amounts with ten decimals: its shares are whole numbers of that, and sum to less than 2^63.
+# AWS writes a container's amounts with ten decimals: its shares are whole numbers of that.
 _CONTAINER_DECIMALS = 10
 # As many digits as a DECIMAL(38, 18) has.
 _WIDE = Context(prec=38)
@@ -65,8 +65,9 @@ def _server(row: Row) -> _Key:
 
 
 def _container_shares(rows: Rows) -> dict[tuple[str | None, str | None], int]:
-    """(cluster, namespace) -> its share of a server, in parts of 10^-10; both None: of no container. Empty where the
-    server is not split.
+    """(cluster, namespace) -> its share of a server, in whole numbers; both None: of no container.
+
+    Empty where the server is not split.
     """
     shares: dict[tuple[str | None, str | None], int] = defaultdict(int)
     for row in rows:
@@ -82,7 +83,11 @@ def _container_shares(rows: Rows) -> dict[tuple[str | None, str | None], int]:
         if parts < 0:
             return {}
         shares[row["cluster"], row["namespace"]] += parts
-    return {place: share for place, share in shares.items() if share}
+    # A server that costs a billion a day, or is said to, is split in a coarser unit.
+    coarser = 1
+    while sum(shares.values()) // coarser >= WEIGHT_SUM_LIMIT:
+        coarser *= 10
+    return {place: share // coarser for place, share in shares.items() if share // coarser}
 
 
 class Engines:

@@ -44,7 +44,7 @@ INPUTS = (*_UNDATED, *_DATED)
 # commitment that nobody used. It is what AWS's split view splits.
 IS_SERVER_USAGE = (
     "charge_category = 'Usage' and commitment_discount_status is distinct from 'Unused' "
-    "and regexp_matches(sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')"
+    "and regexp_matches(sku_meter, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')"
 )
 READS: Mapping[str, str] = {
     _API: """

@@ -34,7 +34,7 @@ charged as (
     where
         charge_category = 'Usage'
         and commitment_discount_status is distinct from 'Unused'
-        and regexp_matches(sku_meter, '(Box|Spot|Ded|Host)Usage|UnusedBox|Reservation')
+        and regexp_matches(sku_meter, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')
     group by usage_date, source, account, resource_id, billing_currency
 ),
 

@@ -60,6 +60,12 @@ def test_what_no_rule_names_stays_a_line_of_its_own() -> None:
     assert [row["namespace"] for row in rows if row["team"] is None] == ["chat"]
 
 
+def test_a_server_of_a_billion_a_day_is_split_as_any_other_and_stops_no_build() -> None:
+    view = [container("600000000", "search"), container("399999999.9999999999", "chat"), container("1e-10", "tiny")]
+    spent = by_team(split([SEARCH, CHAT], view, server("1000000000")))
+    assert spent == {"search": Decimal("600000000.0000000006"), "chat": Decimal("399999999.9999999994")}
+
+
 def test_a_server_that_a_plan_covers_is_split_at_what_the_plan_makes_of_it() -> None:
     rows = split([SEARCH], [container("3", "search"), container("1", "chat")], server("0", "4", is_committed=True))
     spent = {(row["team"], row["cost_measure"]): row["realized_cost"].normalize() for row in rows}

@@ -527,6 +527,7 @@ def test_gpu_time_that_nobody_declares_is_told_by_the_type_of_its_instance(tmp_p
         gpu_line("2", ResourceId="i-2", ProviderName="AWS", SkuMeter="EBSOptimized:p5.48xlarge", BilledCost="3"),
         gpu_line("3", ResourceId="i-3", ProviderName="AWS", SkuMeter="SpotUsage:m7i.large", BilledCost="5"),
         gpu_line("4", ResourceId="vm-1", ProviderName="Microsoft", SkuMeter="NC80adis H100 v5 Spot", BilledCost="20"),
+        gpu_line("1", ResourceId="vm-2", ProviderName="Microsoft", SkuMeter="ND96asr A100 v4", BilledCost="27"),
         gpu_line("7200", ResourceId="a3", ProviderName="Google Cloud", ConsumedUnit="seconds", BilledCost="9",
                  SkuMeter="Nvidia H100 80GB GPU running in Americas"),
         gpu_line("5", ResourceId="ocid", ConsumedUnit="GPU Per Hour", BilledCost="50"),
@@ -544,6 +545,7 @@ def test_gpu_time_that_nobody_declares_is_told_by_the_type_of_its_instance(tmp_p
         ("i-2", "p5.48xlarge", "H100", 8, False, 16, 180),
         ("ocid", None, None, None, False, 5, 50),
         ("vm-1", "Standard_NC80adis_H100_v5", "H100", 2, False, 8, 20),
+        ("vm-2", "Standard_ND96asr_v4", "A100-40GB", 8, False, 8, 27),
     ]
     assert answers.rows("select resource_id, realized_cost from int_gpu_charges_daily") == [
         {"resource_id": "i-1", "realized_cost": Decimal(30)}
@@ -563,10 +565,17 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
             gpu_line("3600", **google, ChargeDescription="A3 Instance Core running in Americas", BilledCost="6"),
             gpu_line("1", **google, ChargeDescription="Licensing Fee", BilledCost="1"),
         ),
+        "google's newest": (
+            gpu_line("28800", **google, ChargeDescription="A4 Nvidia B200 (1 gpu slice) running in Americas"),
+            gpu_line("3600", **google, ChargeDescription="RTX 6000 96GB running in Belgium"),
+            gpu_line("3600", **google, ChargeDescription="G4 Instance Core running in Belgium"),
+        ),
         "hundreds": (gpu_line("0.01", ConsumedUnit="100 Hours", BilledCost="90"),),
         "software": (
             gpu_line("1", ProviderName="Microsoft", SkuMeter="ND96isr H100 v5", BilledCost="90"),
             gpu_line("1", ProviderName="Microsoft", SkuMeter="96 vCPU VM License", BilledCost="4"),
+            gpu_line("1", ProviderName="Microsoft", SkuMeter="5+ vCPU VM Support", BilledCost="2"),
+            gpu_line("1", ProviderName="Microsoft", SkuMeter="96 vCPU VM", BilledCost="1"),
         ),
     }
     found = {}
@@ -583,9 +592,46 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
     assert found == {
         "aws": {("gpu_instance", 8): 90, ("other", None): 2},
         "google": {("gpu_instance", 8): 87},
+        "google's newest": {("gpu_instance", 9): 3},
         "hundreds": {("gpu_instance", 8): 90},
-        "software": {("gpu_instance", 8): 94},
+        "software": {("gpu_instance", 8): 97},
     }
+
+
+def test_absurd_hours_are_unknown_in_any_unit_and_a_credit_has_none(tmp_path: Path) -> None:
+    """B18: ten million times 9,999 hours; hundreds of none; and what a seller gives back of a GPU that is covered."""
+    gpu = {"ProviderName": "Google Cloud", "ServiceName": "Compute Engine", "ConsumedUnit": "seconds",
+           "SkuMeter": "Nvidia H100 80GB GPU running in Americas"}  # fmt: skip
+    lines = (
+        *(gpu_line("9999999", ConsumedUnit="9999 Hours", SkuId=f"{number}") for number in range(40)),
+        gpu_line("24", ConsumedUnit="0 Hours"),
+        gpu_line("28800", **gpu, EffectiveCost="", PricingCategory="Committed"),
+        gpu_line("28800", **gpu, ChargeCategory="Credit", BilledCost="-5"),
+    )
+    rows = gpu_charged(tmp_path, lines).rows(
+        "select charge_kind, cost_measure, count(*) as charges, sum(gpu_milliseconds) / 3600000 as hours "
+        "from int_gpu_charges_daily group by all order by all"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("credit", "billed", 1, None),
+        ("gpu_instance", "billed", 40, None),
+        ("gpu_instance", "effective", 1, 8),
+        ("other", "billed", 1, None),
+    ]
+
+
+@pytest.mark.parametrize("meter", ["DedicatedUsage:p5.48xlarge", "USE1-UnusedDed:p5.48xlarge"])
+def test_a_gpu_instance_on_hardware_of_its_own_is_its_hours_to_aws_too(tmp_path: Path, meter: str) -> None:
+    """Class B18. AWS, "Understand codes for Amazon EC2 in billing and usage reports" (read 2026-11-30)."""
+    report = {"source": "aws_cur2", "account": ACCOUNT, "settings": {"export": "cur2"}}
+    made = project(tmp_path, report, gpu_resources=[NODE])
+    lines = [cur2.line(90.0, line_item_resource_id="i-1", line_item_usage_type=meter)]
+    cur2.refresh(cur2.FolderPlace(made.folder / "cur2"), [cur2.parquet(lines)], at=NOW - timedelta(days=3))
+    answers = built(made, graph=cloud_graph((MART, *GPU_TABLES, *CLOUD_CHECKS)))
+    asked = "select charge_kind, realized_cost, gpu_milliseconds / 3600000 as hours from int_gpu_charges_daily"
+    assert [tuple(row.values()) for row in answers.rows(asked)] == [("gpu_instance", 90, 8)]
+    assert answers.one("select instance_type from int_cloud_gpu_charges_daily") == "p5.48xlarge"
+    assert broken_laws(answers, (*GPU_TABLES[2:], *CLOUD_CHECKS)) == []
 
 
 def test_a_gpu_resource_of_another_issuer_or_time_is_a_cloud_charge(tmp_path: Path) -> None:

@@ -114,6 +114,13 @@ def test_ten_digits_that_do_not_come_to_the_whole_leave_a_rounding_line(tmp_path
     assert laws(answers) == []
 
 
+@pytest.mark.parametrize("meter", ["DedicatedUsage:g6.xlarge", "USE1-UnusedDed:g6.xlarge", "DedicatedRes:g6.xlarge"])
+def test_a_server_on_hardware_of_its_own_is_split_like_any(tmp_path: Path, meter: str) -> None:
+    answers = built(tmp_path, [server(10.0, line_item_usage_type=meter), pod("a", 7.5, 2.5)])
+    assert [(row["part"], row["effective_cost"]) for row in rows(answers)] == [("container", 10), ("rounding", 0)]
+    assert laws(answers) == []
+
+
 def test_hours_without_a_container_are_outside_the_view_and_hours_without_a_server_are_unknown(tmp_path: Path) -> None:
     """A node costs before its first pod; a pod whose server is on no line has a cost that nothing is compared with."""
     lines = [server(10.0, 3), server(10.0, 4), pod("a", 8.0, 2.0, 4), pod("a", 1.0, 1.0, 5)]
