@@ -185,7 +185,7 @@ def in_place(file: Path, settings: Settings) -> Mapping[str, InPlace] | None:
     if not is_parquet(file):
         return None
     try:
-        theirs: _Columns = dict(pl.read_parquet_schema(file))
+        theirs: _Columns = dict(pl.scan_parquet(file, glob=False).collect_schema())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0].replace(str(file), "the file")
         raise QuarantineError(f"Not a readable Parquet file ({reason}). Export it again.") from None

@@ -288,7 +288,7 @@ def refuse_rows_beyond_bytes(parquet: bytes | Path) -> None:
     size_bytes = parquet.stat().st_size if isinstance(parquet, Path) else len(parquet)
     source = parquet if isinstance(parquet, Path) else io.BytesIO(parquet)
     try:
-        rows: int = pl.scan_parquet(source).select(pl.len()).collect().item()
+        rows: int = pl.scan_parquet(source, glob=False).select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         # Whoever reads it says what is wrong.
         return
@@ -319,7 +319,7 @@ def _parquet_columns(
             frame = pl.DataFrame(relation.project(", ".join(f"{value} as c{at}" for at, value in enumerate(values))))
         except (duckdb.Error, UnicodeDecodeError) as error:
             # The engine hands over names of columns as they are, which in a damaged file may be no text.
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].replace(f"'{file}'", "it").replace(str(file), "it")
             raise QuarantineError(f"Not a readable Parquet file ({reason}). Export it again.") from None
     names = [name for name, _ in columns]
     read = [column.alias(name) for column, name in zip(frame, [*names, *doubles], strict=True)]

@@ -16,16 +16,23 @@ days from its first to its last**; a later one replaces them.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import polars as pl
 
 from pipeline.errors import QuarantineError
-from pipeline.formats.values import BLANKS, csv_header, decimal_text, json_documents, other_columns, read_csv
+from pipeline.formats.values import (
+    BLANKS,
+    canonical_json,
+    csv_header,
+    decimal_text,
+    json_documents,
+    other_columns,
+    read_csv,
+)
 from pipeline.landing.dataset import Dataset, Frames, Settings, Table
-from pipeline.landing.times import DAY
 from pipeline.sources.dropped import dropped_days
 from pipeline.sources.focus_shape import folded
 from pipeline.sources.http import check_in_window
@@ -38,6 +45,7 @@ _REQUIRED = ("ChargePeriodStart", "ChargePeriodEnd", "ConsumedQuantity", "Consum
 _RESOURCE = ("ResourceId", "SkuId", "SkuMeter")
 _COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
 _READ = frozenset(map(folded, (*_REQUIRED, *_RESOURCE, *_COSTS)))
+_INSTANT = timedelta(microseconds=1)
 
 TABLE = Table(
     name=DATASET,
@@ -72,7 +80,7 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
         name=name,
         content=content,
         media_type="application/json" if is_json(content) else "text/csv",
-        days=lambda: [start.date() for _, start, _ in _rows(content)],
+        days=lambda: [start.date() for _, start, _, _ in _rows(content)],
         settings={},
         is_window=True,
     )
@@ -80,12 +88,12 @@ def drop(name: str, content: bytes, settings: Mapping[str, Any]) -> Fetched:
 
 def parse(content: bytes, settings: Settings) -> Frames:
     """Every row's quantity as spelled. Raises QuarantineError, naming the row, for one that cannot be so."""
-    rows = [_used(where, start, record, settings) for where, start, record in _rows(content)]
+    rows = [_used(where, start, said, record, settings) for where, start, said, record in _rows(content)]
     return {TABLE.name: pl.DataFrame(rows, schema=TABLE.schema, orient="row")}
 
 
 def _records(content: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """(where, folded column -> text) of every row."""
+    """(where, column -> text) of every row."""
     if not is_json(content):
         file = read_csv(content, last_line_end_required=False)
         if absent := [name for name in _REQUIRED if folded(name) not in set(map(folded, file.header))]:
@@ -96,21 +104,39 @@ def _records(content: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     for number, document in enumerate(json_documents(content), start=1):
         if not isinstance(document, dict):
             raise QuarantineError(f"row {number}: it is no object of FOCUS's columns.")
-        yield f"row {number}", {name: "" if value is None else str(value) for name, value in document.items()}
+        yield f"row {number}", {name: _text(value) for name, value in document.items()}
 
 
-def _rows(content: bytes) -> Iterator[tuple[str, datetime, dict[str, str]]]:
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def _rows(content: bytes) -> Iterator[tuple[str, datetime, dict[str, str], dict[str, str]]]:
+    """(where, its start, folded column -> text, the row as it came)."""
     for where, record in _records(content):
-        said = {folded(name): value.strip(BLANKS) for name, value in record.items()}
-        start, end = (_instant(said.get(folded(name), ""), name=name, where=where) for name in _REQUIRED[:2])
-        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-        if not start < end <= midnight:
+        said = _said(where, record)
+        start, end = (_instant(said[folded(name)], name=name, where=where) for name in _REQUIRED[:2])
+        if not start < end or (end - _INSTANT).date() != start.date():
             raise QuarantineError(f"{where}: {start} to {end} is no part of one UTC day. Export it by the hour or day.")
-        yield where, start, record
+        yield where, start, said, record
 
 
-def _used(where: str, start: datetime, record: Mapping[str, str], settings: Settings) -> dict[str, Any]:
-    said = {folded(name): value.strip(BLANKS) for name, value in record.items()}
+def _said(where: str, record: Mapping[str, str]) -> dict[str, str]:
+    """Folded column -> text; "" for one that is required and not there."""
+    spelled: dict[str, str] = {}
+    for name in record:
+        first = spelled.setdefault(folded(name), name)
+        if first != name and folded(name) in _READ:
+            raise QuarantineError(f"{where}: {first!r} and {name!r} are one column of FOCUS. Keep one of them.")
+    absent = dict.fromkeys(map(folded, _REQUIRED), "")
+    return absent | {column: record[name].strip(BLANKS) for column, name in spelled.items()}
+
+
+def _used(
+    where: str, start: datetime, said: Mapping[str, str], record: Mapping[str, str], settings: Settings
+) -> dict[str, Any]:
     check_in_window(start.date(), settings=settings, where=where)
     for name in _COSTS:
         if _is_amount(said.get(folded(name), "")):

@@ -71,10 +71,9 @@ def recognise_bytes(name: str, content: bytes) -> Recognised:
 def _of_parquet(name: str, place: Path | io.BytesIO) -> Recognised:
     """Its columns are named at its end. They are shown to the sources as a CSV would show them."""
     try:
-        columns = list(pl.read_parquet_schema(place))
-        if isinstance(place, io.BytesIO):
-            place.seek(0)
-        tags = pl.read_parquet(place, columns=["Tags"], n_rows=_SAMPLE_ROWS) if "Tags" in columns else None
+        file = pl.scan_parquet(place, glob=False)
+        columns = file.collect_schema().names()
+        tags = file.select("Tags").head(_SAMPLE_ROWS).collect() if "Tags" in columns else None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         return Recognised(None, None, f"a Parquet file that cannot be read ({type(error).__name__}). Export it again")
     text = io.StringIO()

@@ -636,6 +636,11 @@ def test_a_line_that_cannot_be_counted_quarantines_its_file(
     assert reason in said
 
 
+def test_a_folder_whose_name_is_a_pattern_is_read_like_another(tmp_path: Path) -> None:
+    found = kept(parquet([line(1.0)]), tmp_path / "the [acme] company")
+    assert (found.error, [part.rows for part in found.tables[LINES.name].parts]) == (None, [1])
+
+
 def test_a_file_that_is_read_where_it_lies_is_never_in_memory_as_a_whole(
     acme: Company, place: S3Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_row_is_a_quantity_of_its_hour_whatever_the_file_is(spelled: Any) -> N
         ("yesterday,2026-11-03T06:00:00Z,,1,GPU Hours,h100,,", "row 2: ChargePeriodStart is 'yesterday'"),
         ("2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,,,GPU Hours,h100,,", "row 2: ConsumedQuantity is ''"),
         ("2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,,1,GPU Hours,,,", "row 2: none of ResourceId, SkuId, SkuMeter"),
+        ("9999-12-31T05:00:00Z,9999-12-31T05:00:00Z,,1,GPU Hours,h100,,", "row 2: .* is no part of one UTC day"),
     ],
 )
 def test_what_cannot_be_so_is_refused(row: str, words: str) -> None:
@@ -62,11 +63,40 @@ def test_what_cannot_be_so_is_refused(row: str, words: str) -> None:
         parse(usage(row), {})
 
 
+@pytest.mark.parametrize("spelled", [bytes, as_json], ids=["csv", "json"])
+def test_a_column_that_is_there_twice_in_other_letters_is_refused_and_not_the_last_taken(spelled: Any) -> None:
+    twice = spelled(usage(f"{H100[0]},99", header=f"{HEADER},consumed_quantity"))
+    with pytest.raises(QuarantineError, match="'ConsumedQuantity' and 'consumed_quantity' are one column of FOCUS"):
+        parse(twice, {})
+
+
+def test_a_row_of_json_without_its_quantity_is_named_and_what_is_no_text_is_kept_as_json() -> None:
+    [row] = json.loads(as_json(usage(H100[0])))
+    del row["ConsumedQuantity"]
+    with pytest.raises(QuarantineError, match="row 1: ConsumedQuantity is ''"):
+        parse(json.dumps(row).encode(), {})
+    [kept] = used(json.dumps(row | {"ConsumedQuantity": 2, "Tags": {"team": "search"}, "x_Cluster": None}).encode())
+    assert json.loads(json.loads(kept["other_columns"])["Tags"]) == {"team": "search"}
+
+
 def test_a_column_of_cost_may_be_empty_and_what_states_a_cost_is_a_bill() -> None:
     header, row = f"{HEADER},BilledCost", "2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,,1,GPU Hours,h100,,"
     assert [one["quantity"] for one in used(usage(f"{row},", header=header))] == ["1"]
     with pytest.raises(QuarantineError, match=r"row 2: BilledCost is 3\.10\. What states its cost is source `focus`"):
         parse(usage(f"{row},3.10", header=header), {})
+
+
+def test_hours_that_no_resource_has_are_unknown_and_never_a_sum_that_began_anew(tmp_path: Path) -> None:
+    """Four that come to 2^128 quanta and five hours more: as a decimal of 38 digits five hours."""
+    made = SmallProject(tmp_path, [source("focus_usage", "coreweave")], {})
+    most = ["99999999999999999999"] * 3 + ["40282366920938463468.374607431768211456"]
+    hour = "2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,"
+    made.drop("focus_usage", "coreweave", "a.csv", usage(*(f"{hour},{one},GPU Hours,h100,," for one in most)))
+    staged = "stg_focus_usage__gpu_hours_daily"
+    answers = built(made, now=NOW, graph=cloud_graph([staged]))
+    assert answers.rows(f"select used_milliseconds, line_count from {staged}") == [
+        {"used_milliseconds": None, "line_count": 4}
+    ]
 
 
 def test_hours_that_the_issuer_says_are_accrued_at_the_rate_agreed_and_else_all_of_them(tmp_path: Path) -> None:

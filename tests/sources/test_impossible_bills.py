@@ -103,6 +103,10 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], Frames], str]] = {
         lambda: _gcp(gcp.parquet([gcp.row(1)]).replace(b"currency_conversion_rate", b"\xc8urrency_conversion_rate")),
         "Not a readable Parquet file",
     ),
+    "a cut file, and no path of ours": (
+        lambda: _gcp(gcp.parquet([gcp.row(1)])[:-9]),
+        r"Not a readable Parquet file \([^/]*\). Export it again",
+    ),
     "a control character where a digit was": (
         lambda: ecb_rates.parse(b"Date,JPY,\n2026-11-19,\x0b75.1,\n", {}), "not a decimal number"),
     "the same in a bulk file": (
@@ -155,7 +159,7 @@ def test_a_parquet_over_which_polars_panics_is_refused_as_any_other(
         raise pl.exceptions.PanicException("called `Option::unwrap()` on a `None` value")
 
     content = cur2.parquet([cur2.line()])
-    monkeypatch.setattr(pl, "read_parquet_schema", panics)
+    monkeypatch.setattr(pl, "scan_parquet", panics)
     assert "a Parquet file that cannot be read" in recognise_bytes("a.parquet", content).reason
     file = tmp_path / "chunk.parquet"
     file.write_bytes(content)

@@ -72,6 +72,8 @@ def test_an_export_is_known_by_its_content_whatever_it_is_called(content, expect
 
 
 def test_parquet_is_known_by_the_columns_at_its_end(tmp_path):
+    tmp_path = tmp_path / "exports [a]"
+    tmp_path.mkdir()
     cur = parquet("bill_bill_type,line_item_unblended_cost", "Anniversary", "1.0", folder=tmp_path)
     assert by_content(cur) == ("aws_cur2", "cost_and_usage")
     bill = ("1", "a", "USD", "", "Usage", "", "Hours", "x", "y")
