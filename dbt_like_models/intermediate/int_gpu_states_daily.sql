@@ -2,7 +2,8 @@
 -- Every paid GPU-millisecond of a resource in exactly one state. What was paid for and not observed is not_present
 -- while the host was watched and showed fewer GPUs than are paid for, else unobserved; never idle. Where more was seen
 -- than is paid for, the states are cut in proportion to what is paid, and fct_gpu_leftovers_daily shows the rest. On a
--- resource whose declared scope is training, time that no engine claims is `training`, whatever was seen of it.
+-- resource whose declared scope is training, time that no engine claims is `training`, whatever was seen of it, and no
+-- deployment's: it is in the price of no token.
 -- partition: month, days apart
 with
 resource_times as (
@@ -243,14 +244,10 @@ scoped as (
         states.resource_id,
         states.gpu_uuid,
         states.deployment_id,
-        case
-            when
-                training_resources.resource_id is not null
-                and states.state in ('held_other', 'unallocated', 'unobserved')
-                then 'training'
-            else states.state
-        end as state,
-        states.state_ms
+        states.state,
+        states.state_ms,
+        training_resources.resource_id is not null
+        and states.state in ('held_other', 'unallocated', 'unobserved') as is_training
     from states
     left join training_resources
         on
@@ -266,11 +263,11 @@ final as (
         issuer,
         resource_id,
         gpu_uuid,
-        deployment_id,
-        state,
+        case when not is_training then deployment_id end as deployment_id,
+        case when is_training then 'training' else state end as state,
         cast(sum(state_ms) as bigint) as gpu_milliseconds
     from scoped
-    group by usage_date, issuer, resource_id, gpu_uuid, deployment_id, state
+    group by all
 )
 
 select * from final

@@ -167,7 +167,10 @@ def test_unobserved_hours_are_not_idle(cache: Path) -> None:
 
 @pytest.mark.parametrize("scope", ["training", "serving"])
 def test_on_what_is_there_to_train_models_no_time_that_no_engine_has_is_waste(cache: Path, scope: str) -> None:
-    """By hand, 6 of 24 hours each: an engine, other work, nothing, unseen. Every law holds; it sums to the bill."""
+    """By hand, 6 of 24 hours each: an engine, other work, nothing, unseen. Every law holds; it sums to the bill.
+
+    Training is in no token's price.
+    """
     tables = {
         SAMPLES: [
             *watched(0, 6), *watched(6, 12, compute_process_count=1), *watched(12, 18, compute_process_count=0),
@@ -177,13 +180,16 @@ def test_on_what_is_there_to_train_models_no_time_that_no_engine_has_is_waste(ca
         "config_gpu_resources": [NODE | {"scope": scope}],
         **SERVED,
     }  # fmt: skip
-    built = build_tables(cache, tables, ("fct_gpu_costs_daily", "fct_idle_runs_daily", *GPU_CHECKS))
+    shown = ("fct_gpu_costs_daily", "fct_idle_runs_daily", "fct_unit_costs_daily")
+    built = build_tables(cache, tables, (*shown, *GPU_CHECKS))
     assert broken_laws(built) == []
+    priced = {row["full_cost_rc"] for row in rows_of(built, shown[-1]) if row["token_class"] == "blended"}
+    assert priced == {12 if scope == "training" else 24}
     found = states(rows_of(built, "fct_gpu_costs_daily"))
     idle_hours = sum(row["gpu_milliseconds"] for row in rows_of(built, "fct_idle_runs_daily")) // 3_600_000
     engines = {("chat", "serving"): Decimal("11.5"), ("chat", "loaded_idle"): Decimal("0.5")}
     if scope == "training":
-        assert found == {**engines, (None, "training"): 24, ("chat", "training"): 12}
+        assert found == {**engines, (None, "training"): 36}
         assert idle_hours == 0
     else:
         assert found == {
