@@ -132,11 +132,15 @@ def _of_file(bills: Bills, file: CheckedFile) -> Told:
         for row in bills.of("invoice_totals", file.account)
     ]
     used = [
-        f"{row['resource_id']}: {Decimal(row['used_milliseconds'] or 0) / 3_600_000:,.2f} hours of "
+        f"{row['resource_id']}: {_used_time(row['used_milliseconds'])} hours of "
         f"{'GPUs' if row['is_gpu_time'] else 'instances'}, {row['from_date']} to {row['last_date']}, without a cost"
         for row in bills.of("used_hours", file.account)
     ]
     return Told(title=file.name, file=file, lines=tuple(lines), said=(*rates, *drivers, *totals, *used))
+
+
+def _used_time(milliseconds: int | None) -> str:
+    return "unknown" if milliseconds is None else _hours(int(milliseconds))
 
 
 def _of_spools(bills: Bills, *, rate: Decimal | None, currency: str) -> list[Told]:

@@ -486,7 +486,8 @@ def status(
             out.print(printable(closed), markup=False)
         held = sum(law.passed for law in laws)
         out.print(
-            f"{held} of {len({law.law for law in laws})} laws held everywhere; {len(quarantined)} files in quarantine."
+            f"{held} of {len({law.law for law in laws})} laws held everywhere; "
+            f"{counted(len(quarantined), 'file')} in quarantine."
         )
         print_finding(following)
     if quarantined or problems or any(not law.passed for law in laws):

@@ -277,6 +277,6 @@ def _laws(results: Sequence[CheckResult]) -> None:
 def _quarantine(entries: Sequence[QuarantineEntry]) -> None:
     """What was dropped and counts nowhere: figures without it look whole."""
     if entries:
-        files = counted(len(entries), "file is", "files are")
-        said = f"{files} in quarantine and count nowhere: `breakeven status` says why. {entries[0]}"
+        files = counted(len(entries), "file in quarantine counts", "files in quarantine count")
+        said = f"{files} nowhere: `breakeven status` says why. {entries[0]}"
         console().print(printable(said), style="red", markup=False)

@@ -12,7 +12,7 @@ class GpuResource(Section):
 
     `committed_until`: the first day on which it could be given back; until then it is paid for, used or not.
     `pool`: the hosts of one that is billed for several; a GPU on one of them that nothing else tells is its own.
-    `scope`: `training` where it is there to train models: its time on which no engine is is training, and no waste.
+    `scope`: `training` where it is there to train models: what of its time no engine has is training, and no waste.
     """
 
     issuer: Name

@@ -348,6 +348,15 @@ def test_usage_without_cost_is_told_in_hours(tmp_path: Path) -> None:
     assert told.totals() == {}
 
 
+def test_hours_of_which_a_days_cannot_be_are_unknown_and_not_0(tmp_path: Path) -> None:
+    header = "ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId"
+    days = [
+        f"2026-11-0{day}T05:00:00Z,2026-11-0{day}T06:00:00Z,{said},GPU Hours,h100" for day, said in ((2, 4), (3, -5))
+    ]
+    answer = checked(tmp_path, {"usage.csv": "".join(f"{row}\n" for row in (header, *days)).encode()})
+    assert of(answer, "usage.csv").said == ("h100: unknown hours of GPUs, 2026-11-02 to 2026-11-03, without a cost",)
+
+
 def test_every_source_of_files_has_a_question_and_a_name() -> None:
     """A new source that `check` would recognise and say nothing of is noticed here."""
     answered = {source for sources, _ in bills.QUESTIONS.values() for source in sources}
