@@ -10,7 +10,9 @@ charges as (
         source = 'gcp_billing_export' or starts_with(lower(service_provider), 'google') as is_of_google,
         regexp_full_match(lower(consumed_unit), '([1-9][0-9]{0,3} )?(h|hrs?|hours?)') as is_hourly,
         -- Microsoft meters software by the cores it runs on: "4 vCPU VM License", "5+ vCPU VM Support", "7 vCPU VM".
+        -- What others sell on its marketplace by the hour is software too.
         coalesce(service = 'Virtual Machines Licenses', false)
+        or (source = 'azure_cost_details' and not starts_with(service_provider, 'Microsoft'))
         or (sku_meter is not null and regexp_matches(lower(sku_meter), '\blicen[cs]e|\bvcpu vm\b')) as is_licence,
         -- AWS meters an instance as what runs and its type, Microsoft by the type without Standard_ and underscores,
         -- but where the type leaves its A100 out ("ND96asr A100 v4").
@@ -68,14 +70,14 @@ lines as (
             when charges.pricing_category = 'Committed' then charges.effective_cost
             else charges.billed_cost
         end as realized_cost,
-        -- AWS meters options of an instance (EBSOptimized) under its resource too: only these are its own hours. In
-        -- FOCUS's columns a meter may be spelled in other words, or not be said.
+        -- AWS meters options of an instance (EBSOptimized) and what others sell for it (SoftwareUsage) under it too:
+        -- only these are its own hours. In FOCUS's columns a meter may be spelled in other words, or not be said.
         charges.is_hourly
         and not charges.is_licence
         and case
             when charges.source in ('aws_cur', 'aws_cur2')
                 then regexp_matches(charges.sku_meter, '(Box|Spot|Dedicated|Host)Usage|Unused(Box|Ded)|Res(ervation)?:')
-            else charges.sku_meter is null or not contains(charges.sku_meter, 'EBSOptimized')
+            else charges.sku_meter is null or not regexp_matches(charges.sku_meter, 'EBSOptimized|SoftwareUsage')
         end as is_in_hours,
         -- An old agreement of Microsoft's counts tens or hundreds of them ("100 Hours").
         coalesce(try_cast(regexp_extract(charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1) as hours_per_unit,

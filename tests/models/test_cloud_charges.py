@@ -559,6 +559,7 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
         "aws": (
             gpu_line("1", ProviderName="AWS", x_UsageType="USE1-BoxUsage:p5.48xlarge", BilledCost="90"),
             gpu_line("1", ProviderName="AWS", x_UsageType="USE1-EBSOptimized:p5.48xlarge", BilledCost="2"),
+            gpu_line("1", ProviderName="AWS", x_UsageType="SoftwareUsage:p5.48xlarge", BilledCost="3"),
         ),
         "google": (
             gpu_line("28800", **google, ChargeDescription="Nvidia H100 80GB GPU running in Americas", BilledCost="80"),
@@ -590,7 +591,7 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
         }
         assert broken_laws(answers, (*GPU_TABLES[2:], *CLOUD_CHECKS)) == []
     assert found == {
-        "aws": {("gpu_instance", 8): 90, ("other", None): 2},
+        "aws": {("gpu_instance", 8): 90, ("other", None): 5},
         "google": {("gpu_instance", 8): 87},
         "google's newest": {("gpu_instance", 9): 3},
         "hundreds": {("gpu_instance", 8): 90},

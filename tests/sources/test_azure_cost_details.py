@@ -231,15 +231,17 @@ def test_billed_is_the_actual_sum_whatever_the_amortized_file_says(
 
 
 def test_hours_of_a_gpu_server_are_counted_once_under_a_plan(tmp_path: Path) -> None:
-    """B18, B20: both exports list the same 24 hours; eight GPUs each."""
-    files = {"actual.csv": details([row(Date="11/2/2026"), *ACTUAL[1:]]), "amortized.csv": details(AMORTIZED)}
+    """B18, B20: both exports list the same 24 hours; eight GPUs each. What NVIDIA sells for it is no other."""
+    software = row("24", Date="11/2/2026", PublisherType="Marketplace", PublisherName="NVIDIA", MeterName="Per VM")
+    actual = [row(Date="11/2/2026"), software, *ACTUAL[1:]]
+    files = {"actual.csv": details(actual), "amortized.csv": details(AMORTIZED)}
     answers = dropped(tmp_path, files, graph=cloud_graph(["int_gpu_charges_daily"]), gpu_resources=[NODE])
     asked = "select usage_date, sum(gpu_milliseconds) as ms, sum(realized_cost) as cost from int_gpu_charges_daily "
     rows = answers.rows(asked + "where charge_kind = 'gpu_instance' group by 1 order by 1")
     day = 24 * 8 * 3_600_000
     assert [tuple(one.values()) for one in rows] == [
         (date(2026, 11, 1), day, 420),
-        (date(2026, 11, 2), day, Decimal("100.25")),
+        (date(2026, 11, 2), day, Decimal("124.25")),
     ]
 
 
