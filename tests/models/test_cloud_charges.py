@@ -565,6 +565,8 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
             gpu_line("28800", **google, ChargeDescription="Nvidia H100 80GB GPU running in Americas", BilledCost="80"),
             gpu_line("3600", **google, ChargeDescription="A3 Instance Core running in Americas", BilledCost="6"),
             gpu_line("1", **google, ChargeDescription="Licensing Fee", BilledCost="1"),
+            gpu_line("28800", **google, ChargeDescription="Licensing Fee for NVIDIA AI Enterprise (GPU cost)"),
+            gpu_line("28800", **google, ChargeDescription="Management fee on NVIDIA H100 80GB GPU in Iowa"),
         ),
         "google's newest": (
             gpu_line("28800", **google, ChargeDescription="A4 Nvidia B200 (1 gpu slice) running in Americas"),
@@ -592,7 +594,7 @@ def test_hours_of_a_gpu_resource_are_those_of_each_clouds_focus_export(tmp_path:
         assert broken_laws(answers, (*GPU_TABLES[2:], *CLOUD_CHECKS)) == []
     assert found == {
         "aws": {("gpu_instance", 8): 90, ("other", None): 5},
-        "google": {("gpu_instance", 8): 87},
+        "google": {("gpu_instance", 8): 89},
         "google's newest": {("gpu_instance", 9): 3},
         "hundreds": {("gpu_instance", 8): 90},
         "software": {("gpu_instance", 8): 97},
