@@ -83,8 +83,8 @@ lines as (
         coalesce(try_cast(regexp_extract(charges.consumed_unit, '^([0-9]{1,4}) ', 1) as bigint), 1) as hours_per_unit,
         -- Time of each GPU: eight hours an hour of a server with eight. Google bills a server as its GPUs, cores and
         -- memory, each in seconds: all of them pay for its time, and its GPUs say how long it was. Its newest are named
-        -- "A4 Nvidia B200 (1 gpu slice) running in Americas" and "RTX 6000 96GB running in Belgium". A fee for a licence,
-        -- or for managing them, is no time of theirs.
+        -- "A4 Nvidia B200 (1 gpu slice) running in Americas" and "RTX 6000 96GB running in Belgium". A fee for a
+        -- licence, or for managing them, is no time of theirs.
         case
             when regexp_full_match(lower(charges.consumed_unit), 'gpu[ -](per )?hours?') then 3600000
             when
