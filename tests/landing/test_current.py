@@ -180,6 +180,7 @@ def test_a_server_that_is_a_little_ahead_is_taken_at_its_word() -> None:
         delivery(from_day=0, to_day=5, stated=at(9, hours), landed=at(9), content=f"{hours}") for hours in (3, 12)
     )
     assert list(chosen([later, earlier]).values()) == [later] * 5
+    assert [one.said_at for one in (earlier, later)] == [at(9, 3), at(9, 12)]
 
 
 def test_days_before_the_horizon_are_not_vouched_for_as_empty():

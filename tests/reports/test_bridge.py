@@ -286,6 +286,25 @@ def test_a_model_that_a_cloud_hosts_alone_is_compared(tmp_path):
     assert found(tmp_path, two_months(**alone, accounts=CLOUDS)).of("price") == 1
 
 
+def test_what_a_cloud_bills_with_an_amount_that_nobody_knows_is_not_compared(tmp_path):
+    """Of $8 and of an amount unknown, then of $9: nobody knows whether it is more, and it says so."""
+    bridge = found(
+        tmp_path,
+        two_months(
+            fct_cloud_model_costs_daily=[
+                hosted(SEPTEMBER_DAY, 8), hosted(SEPTEMBER_DAY, None), hosted(OCTOBER_DAY, 9),
+            ],
+            fct_owner_costs_daily=[per_use(SEPTEMBER_DAY, None), per_use(OCTOBER_DAY, 2)],
+            accounts=CLOUDS,
+        ),
+    )  # fmt: skip
+    told = [row for row in effect_rows(bridge) if row["lane"] in ("cloud_model", "cloud_per_use")]
+    assert [(row["lane"], row["effect"], row["reason"]) for row in told] == [
+        ("cloud_model", "unexplained", "a part of it has no amount"),
+        ("cloud_per_use", "unexplained", "a part of it has no amount"),
+    ]
+
+
 AMOUNTS = st.integers(-(10**6), 10**6).map(lambda units: Decimal(units).scaleb(-3))
 HOSTED_ROWS = st.lists(
     st.builds(

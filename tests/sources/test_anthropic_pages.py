@@ -139,9 +139,11 @@ def test_an_exponent_is_written_out() -> None:
     assert _parse(COST, content)["amount"].to_list() == ["0.0000001"]
 
 
-def test_a_row_of_another_month_is_refused() -> None:
+@pytest.mark.parametrize("rows", [(OUTPUT,), ()], ids=["used", "unused"])
+def test_a_bucket_of_another_month_is_refused(rows: tuple[dict[str, Any], ...]) -> None:
+    """Also where nothing is in it: that is not that nothing was used in this one."""
     with pytest.raises(QuarantineError, match="dated 2026-09-01, outside the window 2026-08-01 to 2026-08-31"):
-        _parse(COST, _page(_bucket("2026-09-01", OUTPUT)), WINDOW)
+        _parse(COST, _page(_bucket("2026-09-01", *rows)), WINDOW)
 
 
 @pytest.mark.parametrize("hours", [0, 25, 24 * 31])
