@@ -4,7 +4,7 @@ as what it truly cost or not at all.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -38,6 +38,11 @@ OTHER = [date(2026, 9, 1) + DAY * number for number in range(7)]
 IN_UNIX = [int(day_start(day).timestamp()) for day in (OTHER[0], OTHER[-1])]
 STARTING_AT = {"starting_at": f"{OTHER[0]}T00:00:00Z", "ending_at": f"{OTHER[-1]}T00:00:00Z"}
 START_TIME = {"start_time": str(IN_UNIX[0]), "end_time": str(IN_UNIX[1])}
+LATER = [DAYS[-1] + DAY * number for number in (10, 16)]
+STARTING_LATER = {"starting_at": f"{LATER[0]}T00:00:00Z", "ending_at": f"{LATER[1]}T00:00:00Z"}
+START_LATER = {
+    name: str(int(day_start(day).timestamp())) for name, day in zip(("start_time", "end_time"), LATER, strict=True)
+}
 MOST_PAGES = 12
 # Of none of these sources an honest server is asked so often.
 MOST_QUESTIONS = 7 * MOST_PAGES
@@ -369,10 +374,14 @@ def test_an_answer_of_other_days_than_those_asked_for_counts_for_none(dialect: D
     assert truth
 
 
+@pytest.mark.parametrize("is_later", [False, True], ids=["earlier", "later"])
 @pytest.mark.parametrize("dialect", [one for one in DIALECTS if one.rows == ("data",)], ids=_name)
-def test_an_answer_of_other_days_on_which_nothing_was_used_counts_for_none(dialect: Dialect) -> None:
+def test_an_answer_of_other_days_on_which_nothing_was_used_counts_for_none(dialect: Dialect, is_later: bool) -> None:
     """B9: its buckets say of which days they are, also where nothing is in them."""
     assert set(fetched(dialect, Lying(dialect.days([]), honest(dialect)))[0].values()) == {Decimal(0)}
+    if is_later:
+        of_later = STARTING_LATER if "starting_at" in (dialect.other or {}) else START_LATER
+        dialect = replace(dialect, other=of_later)
     found, said = fetched(dialect, Lying(dialect.days([]), ignores_the_dates(dialect)))
     assert found == {}
     assert "which was not asked for" in str(said), "what did not land is asked for again"
