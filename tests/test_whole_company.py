@@ -31,6 +31,8 @@ def test_a_whole_company_fits_in_about_forty_lines() -> None:
         "gpu-cloud",
     }
     assert "owned_gpus" in by_source
+    usage = next(source for source in config.sources if source.source == "focus_usage")
+    assert usage.account in {resource.issuer for resource in config.gpu_resources}, "what it counts has a rate"
     assert (len(config.deployments), len(config.workloads)) == (6, 4)
     assert {workload.team for workload in config.workloads} == {"support", "search", "engineering"}
     assert [workload.pinned_to for workload in config.workloads if workload.pin_reason] == ["api"]

@@ -25,6 +25,10 @@ used_hours as (
     select * from stg_focus_usage__gpu_hours_daily
 ),
 
+said_days as (
+    select * from int_reported_usage_daily
+),
+
 ended_resources as (
     select * from int_gpu_ended_resources_daily
 ),
@@ -74,67 +78,114 @@ used as (
         sources.issuer,
         used_hours.resource_id,
         case
-            when count(*) = count(used_hours.used_milliseconds)
-                then cast(
-                    sum(case when used_hours.is_gpu_time then used_hours.used_milliseconds else 0 end) as hugeint
-                )
-        end as gpu_ms,
-        cast(
-            sum(case when used_hours.is_gpu_time then 0 else used_hours.used_milliseconds end) as hugeint
-        ) as instance_ms
+            when count(*) = count(used_hours.used_hours)
+                then sum(case when used_hours.is_gpu_time then used_hours.used_hours else 0 end)
+        end as gpu_hours,
+        sum(case when used_hours.is_gpu_time then 0 else used_hours.used_hours end) as instance_hours,
+        bool_or(not used_hours.is_gpu_time) as has_instances
     from used_hours
+    inner join said_days
+        on used_hours.usage_date = said_days.usage_date and used_hours.account = said_days.account
     inner join sources
         on used_hours.account = sources.account and sources.source = 'focus_usage'
     where sources.role is distinct from 'control'
     group by used_hours.usage_date, sources.issuer, used_hours.resource_id
 ),
 
-agreed_times as (
+-- One of a pool's instances has a part of its GPUs.
+pools as (
+    select
+        issuer,
+        resource_id,
+        valid_from_date,
+        valid_to_date,
+        count(distinct host) as host_count
+    from config_gpu_pool_hosts
+    group by issuer, resource_id, valid_from_date, valid_to_date
+),
+
+agreed_days as (
     select
         days.usage_date,
         gpu_resources.*,
-        used.gpu_ms + used.instance_ms * gpu_resources.gpu_count as used_ms,
-        cast(replace(cast(gpu_resources.contract_rate_per_gpu_hour as varchar), '.', '') as hugeint) as rate_quanta
+        case
+            when pools.host_count is null then gpu_resources.gpu_count
+            when gpu_resources.gpu_count % pools.host_count = 0 then gpu_resources.gpu_count // pools.host_count
+        end as instance_gpu_count
     from gpu_resources
     inner join days
         on
             days.is_over
             and days.usage_date >= coalesce(gpu_resources.valid_from_date, days.usage_date)
             and days.usage_date < coalesce(gpu_resources.valid_to_date, days.usage_date + 1)
+    left join pools
+        on
+            gpu_resources.issuer = pools.issuer
+            and gpu_resources.resource_id = pools.resource_id
+            and gpu_resources.valid_from_date is not distinct from pools.valid_from_date
+            and gpu_resources.valid_to_date is not distinct from pools.valid_to_date
+),
+
+agreed_times as (
+    select
+        agreed_days.*,
+        cast(
+            case
+                when used.has_instances then used.gpu_hours + used.instance_hours * agreed_days.instance_gpu_count
+                else used.gpu_hours
+            end as decimal(38, 18)
+        ) as used_gpu_hours
+    from agreed_days
     left join used
         on
-            days.usage_date = used.usage_date
-            and gpu_resources.issuer = used.issuer
-            and gpu_resources.resource_id = used.resource_id
+            agreed_days.usage_date = used.usage_date
+            and agreed_days.issuer = used.issuer
+            and agreed_days.resource_id = used.resource_id
+),
+
+-- A decimal has always 18 digits after its point: without it, it counts quanta of 10^-18.
+agreed_quanta as (
+    select
+        *,
+        cast(replace(cast(contract_rate_per_gpu_hour as varchar), '.', '') as hugeint) as rate_quanta,
+        cast(replace(cast(used_gpu_hours as varchar), '.', '') as hugeint) as hours_quanta,
+        cast(1000000000000000000 as hugeint) as one
+    from agreed_times
 ),
 
 agreed as (
     select
-        agreed_times.usage_date,
-        agreed_times.issuer,
+        agreed_quanta.usage_date,
+        agreed_quanta.issuer,
         issuer_accounts.account,
-        agreed_times.resource_id,
+        agreed_quanta.resource_id,
         'accrued' as cost_measure,
-        agreed_times.currency as billing_currency,
-        agreed_times.host as declared_host,
-        agreed_times.gpu_count,
-        cast(coalesce(agreed_times.used_ms, agreed_times.gpu_count * 86400000) as hugeint) as gpu_ms,
-        -- What is agreed is for all of its GPUs around the clock, unless the issuer says what was used: to the quantum.
+        case when agreed_quanta.used_gpu_hours is null then 'agreed' else 'reported' end as accrual_basis,
+        agreed_quanta.currency as billing_currency,
+        agreed_quanta.host as declared_host,
+        agreed_quanta.gpu_count,
         case
-            when agreed_times.used_ms is null
+            when agreed_quanta.used_gpu_hours is null then cast(agreed_quanta.gpu_count * 86400000 as hugeint)
+            else cast(round(agreed_quanta.used_gpu_hours * 3600000) as hugeint)
+        end as gpu_ms,
+        -- What is agreed is for all of its GPUs around the clock, unless the issuer says what was used: rate x hours to
+        -- the last digit, half a quantum up. A rate that no GPU has, and its sum, is unknown there.
+        case
+            when agreed_quanta.used_gpu_hours is null
                 then cast(
-                    agreed_times.contract_rate_per_gpu_hour * (agreed_times.gpu_count * 24) as decimal(38, 18)
+                    agreed_quanta.contract_rate_per_gpu_hour * (agreed_quanta.gpu_count * 24) as decimal(38, 18)
                 )
-            else cast(
-                cast(
-                    agreed_times.rate_quanta // 3600000 * agreed_times.used_ms
-                    + agreed_times.rate_quanta % 3600000 * agreed_times.used_ms // 3600000 as decimal(38, 0)
-                ) * cast('0.000000000000000001' as decimal(19, 18)) as decimal(38, 18)
-            )
+            when agreed_quanta.contract_rate_per_gpu_hour < 1000000
+                then cast(
+                    agreed_quanta.rate_quanta // one * agreed_quanta.hours_quanta
+                    + agreed_quanta.rate_quanta % one * (agreed_quanta.hours_quanta // one)
+                    + (agreed_quanta.rate_quanta % one * (agreed_quanta.hours_quanta % one) * 2 + one) // (one * 2)
+                    as decimal(38, 0)
+                ) * cast('0.000000000000000001' as decimal(19, 18))
         end as realized_cost
-    from agreed_times
+    from agreed_quanta
     left join issuer_accounts
-        on agreed_times.issuer = issuer_accounts.issuer
+        on agreed_quanta.issuer = issuer_accounts.issuer
 ),
 
 united as (
@@ -173,6 +224,7 @@ final as (
         united.account,
         united.resource_id,
         united.cost_measure,
+        united.accrual_basis,
         united.billing_currency,
         coalesce(united.declared_host, agreed_resources.declared_host) as declared_host,
         cast(coalesce(united.gpu_count, agreed_resources.gpu_count) as bigint) as gpu_count,

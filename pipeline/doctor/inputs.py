@@ -49,6 +49,7 @@ def input_findings(questions: Questions, config: Config, *, from_date: date, to_
     found = [
         *_of_gpus(has, hosts, billed, config),
         *_of_clouds(on_clouds),
+        *_of_reports(questions.ask("reported_gpu_hours", **days).to_dicts(), config),
         *_of_apis(has, config),
         *_of_engines(has, hosts, config),
     ]
@@ -126,6 +127,29 @@ def _of_clouds(rows: Sequence[Row]) -> Iterator[Finding]:
                 f"{counted(row['type_gpu_count'], 'GPU')}, and gpu_resources says {row['declared_gpu_count']}",
                 "Correct gpu_count, where the line is of one such instance: its GPU-hours are counted by it",
             )
+
+
+def _of_reports(rows: Sequence[Row], config: Config) -> Iterator[Finding]:
+    """GPU-hours that an issuer counts without a cost, on days for which no rate is agreed."""
+    hours: dict[tuple[str, str], Any] = {}
+    for row in rows:
+        resource = row["issuer"], row["resource_id"]
+        if not any(
+            (agreed.issuer, agreed.resource_id) == resource
+            and agreed.contract_rate_per_gpu_hour is not None
+            and agreed.valid_from <= row["usage_date"]
+            and (agreed.valid_to is None or row["usage_date"] < agreed.valid_to)
+            for agreed in config.gpu_resources
+        ):
+            hours[resource] = hours.get(resource, 0) + row["reported_gpu_hours"]
+    if hours:
+        issuer, most = max(hours, key=lambda resource: (hours[resource], resource))
+        yield _lacks(
+            f"{sum(hours.values()):,.1f} GPU-hours of {counted(len(hours), 'resource')} are reported, and no rate is "
+            f"agreed ({most} of {issuer})",
+            "Under gpu_resources, each of them with its contract_rate_per_gpu_hour -> what accrues until it is billed",
+            cost=Cost.BELONGS_TO_NOBODY,
+        )
 
 
 def _called(row: Row) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 
 from pipeline.economics.split import split_exactly
 from pipeline.explain.evidence import Record
@@ -68,7 +69,9 @@ def _nulls_last(text: str | None) -> str:
 
 
 def accrued(agreement: Record) -> int:
-    """A day at the agreed rate: rate x GPUs x 24 hours."""
+    """A day at the agreed rate: rate x GPUs x 24 hours, or x the GPU-hours that its issuer reports of it."""
+    if (reported := agreement["reported_gpu_hours"]) is not None:
+        return floor(Fraction(agreement["contract_rate_per_gpu_hour"]) * Fraction(reported) * 10**18 + Fraction(1, 2))
     per_hour = Fraction(agreement["contract_rate_per_gpu_hour"]) * int(agreement["gpu_count"])
     return round(per_hour * 24 * 10**18)
 

@@ -72,7 +72,7 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
     return Explanation(
         title=f"GPU cost: {figure}",
         snapshot_id=evidence.snapshot.snapshot_id,
-        formula=_formula(chosen),
+        formula=_formula(chosen, is_reported=bool(landed.reported)),
         figures=(_by_state(chosen),),
         inputs=(
             Rows.of(
@@ -83,9 +83,12 @@ def explain_waste(evidence: Evidence, figure: WasteFigure, *, has_samples: bool 
             Rows.of("From the resource-day to its states", list(_split_rows(chosen, states, landed))),
         ),
         objects=(
-            object_rows(evidence, "Objects of the money", [*landed.lines, *landed.daily]),
+            object_rows(evidence, "Objects of the money", [*landed.lines, *landed.daily, *landed.reported]),
             traced_rows(evidence, "Invoice lines", landed.lines, ("invoice_id", "line_number", "amount")),
             traced_rows(evidence, "Charges of a day", landed.daily, ("usage_date", "charge_kind", "amount")),
+            traced_rows(
+                evidence, "Usage that the issuer reports", landed.reported, ("usage_date", "reported_gpu_hours")
+            ),
             Rows.of(
                 "Samples that prove the states, by object and GPU",
                 [
@@ -181,7 +184,7 @@ _STATES = {
 }
 
 
-def _formula(chosen: Sequence[Record]) -> tuple[str, ...]:
+def _formula(chosen: Sequence[Record], *, is_reported: bool) -> tuple[str, ...]:
     measures = {row["cost_measure"] for row in chosen}
     lines = [
         "cost of a state = cost of the resource-day x GPU-milliseconds of the state / GPU-milliseconds paid for, in "
@@ -191,6 +194,8 @@ def _formula(chosen: Sequence[Record]) -> tuple[str, ...]:
         lines.append("cost of the resource-day, billed = each line x milliseconds of the day / of its period.")
     if "accrued" in measures:
         lines.append("cost of the resource-day, accrued = agreed rate x GPUs x 24 h, until a bill covers the day.")
+    if is_reported:
+        lines.append("Where the issuer reports what was used of a day: agreed rate x the GPU-hours that it reports.")
     if "effective" in measures:
         lines.append("cost of the resource-day, effective = declared depreciation + hosting + power of the day.")
     lines.append("GPU-milliseconds of all states of a resource-day sum to those paid for.")

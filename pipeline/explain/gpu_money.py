@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Context, Decimal, Inexact
+from fractions import Fraction
 from typing import Any
 
 from pipeline.explain.evidence import Evidence, Record
@@ -12,6 +14,8 @@ from pipeline.explain.gpu_charges import BookedDay, accrued, booked_days, other_
 
 RESOURCE_DAY = ("usage_date", "issuer", "account", "resource_id", "cost_measure", "billing_currency")
 ROW = (*RESOURCE_DAY, "deployment_id", "state")
+_RESOURCE = ("usage_date", "issuer", "resource_id")
+_REPORTED = "stg_focus_usage__gpu_hours_daily"
 _LINE = ("account", "invoice_id", "line_number")
 _CHARGE = ("usage_date", "source", "account", "charge_id", "cost_measure")
 _EXACT = Context(prec=60, traps=[Inexact])
@@ -21,12 +25,14 @@ _EXACT = Context(prec=60, traps=[Inexact])
 class GpuMoney:
     """The landed rows behind the chosen ones, and what they make of each mart row, in quanta.
 
-    `lines`: invoice lines, whose period is split over its days. `daily`: rows that charge one day each.
+    `lines`: invoice lines, whose period is split over its days. `daily`: rows that charge one day each. `reported`:
+    rows of usage without a price, whose GPU-hours are the quantity of an accrual.
     """
 
     lines: Sequence[Record]
     daily: Sequence[Record]
     agreements: Sequence[Record]
+    reported: Sequence[Record]
     arithmetic: Sequence[Record]
     costs: Mapping[tuple[Any, ...], int]
 
@@ -43,7 +49,13 @@ def gpu_money(
     invoices = sorted({invoice_id for _, invoice_id, _ in used})
     lines = [row for row in evidence.ask("gpu_invoice_lines", invoices=invoices) if key_of(row, _LINE) in used]
     daily = [{**row, "amount": _own_amount(evidence, row)} for row in evidence.ask("gpu_daily_charges")]
-    agreements = evidence.ask("gpu_agreements")
+    reported = _reported(evidence, {row["usage_date"] for row in chosen if row["cost_measure"] == "accrued"})
+    hours: dict[tuple[Any, ...], Fraction] = defaultdict(Fraction)
+    for row in reported:
+        hours[key_of(row, _RESOURCE)] += Fraction(row["reported_gpu_hours"])
+    agreements = [
+        {**row, "reported_gpu_hours": hours.get(key_of(row, _RESOURCE))} for row in evidence.ask("gpu_agreements")
+    ]
     booked = {key_of(row, _LINE): booked_days(row) for row in lines}
     amounts: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in daily:
@@ -63,22 +75,33 @@ def gpu_money(
             whole[key_of(charge, RESOURCE_DAY)] += held
         else:
             costs[(*key_of(charge, RESOURCE_DAY), None, other_state(charge["charge_kind"]))] += held
-    agreed = {key_of(row, ("usage_date", "issuer", "resource_id")): row for row in agreements}
+    agreed = {key_of(row, _RESOURCE): row for row in agreements}
     for key in dict.fromkeys(key_of(row, RESOURCE_DAY) for row in chosen if row["cost_measure"] == "accrued"):
         row = agreed[key[0], key[1], key[3]]
         if row["contract_rate_per_gpu_hour"] is None:
             continue
         whole[key] = accrued(row)
         rate = exact_text(row["contract_rate_per_gpu_hour"])
-        step = f"{rate} per GPU-hour x {row['gpu_count']} GPUs x 24 h (no bill yet)"
+        quantity = f"{row['gpu_count']} GPUs x 24 h"
+        if row["reported_gpu_hours"] is not None:
+            quantity = f"{exact_text(row['reported_gpu_hours'])} GPU-hours that the issuer reports"
+        step = f"{rate} per GPU-hour x {quantity} (no bill yet)"
         arithmetic.append(_step(dict(zip(RESOURCE_DAY, key, strict=True)), "agreement", step, whole[key]))
     cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for row in states:
-        cells[key_of(row, ("usage_date", "issuer", "resource_id"))].append(row)
+        cells[key_of(row, _RESOURCE)].append(row)
     for key, cost in whole.items():
         for (deployment, state), part in state_shares(cost, cells[key[0], key[1], key[3]]).items():
             costs[(*key, deployment, state)] += part
-    return GpuMoney(lines, daily, agreements, arithmetic, costs)
+    return GpuMoney(lines, daily, agreements, reported, arithmetic, costs)
+
+
+def _reported(evidence: Evidence, days: set[date]) -> list[Record]:
+    """The landed rows of usage whose hours accrue on these days."""
+    if not days or _REPORTED not in evidence.snapshot.nodes:
+        return []
+    evidence.trace_model(_REPORTED, days)
+    return evidence.ask("gpu_reported")
 
 
 def _own_amount(evidence: Evidence, row: Record) -> Decimal | None:

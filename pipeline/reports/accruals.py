@@ -51,17 +51,22 @@ COLUMNS = (
     "receipt_id",
 )  # fmt: skip
 _MS_PER_HOUR = 3_600_000
+# `accrual_basis` of a resource's day -> whose count its hours are.
+_WHOSE_HOURS = {"reported": "GPU-hours reported by the issuer", "agreed": "GPU-hours of the resource"}
 Row = Mapping[str, Any]
 Ask = Callable[..., pl.DataFrame]
 
 
 @dataclass
 class _Sum:
-    """What is accrued of one thing, cost centre and currency."""
+    """What is accrued of one thing, cost centre and currency. `quantity`: tokens; `hours`: GPU-milliseconds, by
+    whether they are agreed or reported.
+    """
 
     cost: Fraction = Fraction(0)
     days: set[date] = field(default_factory=set)
     quantity: int = 0
+    hours: dict[str, int] = field(default_factory=dict)
     rates: set[str] = field(default_factory=set)
 
 
@@ -187,7 +192,8 @@ def accrued_of(
         held = sums.setdefault((thing, row["billing_currency"], centre), _Sum())
         held.cost += Fraction(row["cost"])
         held.days.add(row["usage_date"])
-        held.quantity += row["gpu_milliseconds"] or 0
+        basis = row["accrual_basis"]
+        held.hours[basis] = held.hours.get(basis, 0) + (row["gpu_milliseconds"] or 0)
     books = RuleBooks(ownership=ownership, workloads=workloads)
     for row in ask("metered_only", **period).to_dicts():
         day, key = row["usage_date"], key_of(row)
@@ -233,8 +239,12 @@ def _basis(thing: Thing, held: _Sum) -> str:
     days = f"{counted(len(held.days), 'day')} from {min(held.days)} to {max(held.days)}"
     if thing.lane == API:
         return f"{held.quantity} metered tokens at {' and '.join(sorted(held.rates))}, {days}"
-    hours = Fraction(held.quantity, _MS_PER_HOUR)
-    return f"{float(hours):.2f} GPU-hours of the resource at the agreed rate, {days}"
+    hours = (
+        f"{float(Fraction(held.hours[basis], _MS_PER_HOUR)):.2f} {whose}"
+        for basis, whose in _WHOSE_HOURS.items()
+        if basis in held.hours
+    )
+    return f"{' and '.join(hours)} at the agreed rate, {days}"
 
 
 def issue_body(accrued: Accrued, *, month: date, config: Config, about: Mapping[str, str]) -> dict[str, Any]:

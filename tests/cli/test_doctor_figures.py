@@ -275,6 +275,21 @@ def test_gpus_on_a_cloud_bill_that_nobody_declares_are_named_with_the_line_that_
     assert "i-1 of aws is a p5.48xlarge, which has 8 GPUs, and gpu_resources says 4" in found
 
 
+def test_hours_that_an_issuer_reports_and_no_rate_is_agreed_for_are_named(make_project: MakeProject) -> None:
+    """What has a rate is not among them, nor what is counted in no hours of GPUs."""
+    agreed = {"issuer": "gc", "gpu_count": 8, "contract_rate_per_gpu_hour": 2, "from": "2026-11-02"}
+    made = make_project([source("focus_usage", "gc")], gpu_resources=[{**agreed, "resource_id": "h100"}])
+    header = "ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId"
+    used = [("h100", "8", "GPU Hours"), ("b200", "16", "GPU Hours"), ("disk", "99", "GiB Hours"), ("cpu", "9", "Hours")]
+    rows_of_it = [f"2026-11-02T05:00:00Z,2026-11-02T06:00:00Z,{hours},{unit},{sku}" for sku, hours, unit in used]
+    made.drop("focus_usage", "gc", "usage.csv", "".join(f"{row}\n" for row in (header, *rows_of_it)).encode())
+    made.run(now=BUILT)
+    said = {row["said"]: row["fix"] for row in of(rows(made.folder), "inputs")}
+    (found,) = [text for text in said if "no rate is agreed" in text]
+    assert found == "16.0 GPU-hours of 1 resource are reported, and no rate is agreed (b200 of gc)"
+    assert said[found].startswith("Under gpu_resources, each of them")
+
+
 def test_the_demo_is_well(demo_rows: list[dict[str, Any]]) -> None:
     assert [row["said"] for row in demo_rows if row["state"] == "fix"] == []
     assert json.dumps(demo_rows)

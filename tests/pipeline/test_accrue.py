@@ -113,6 +113,40 @@ def test_what_is_agreed_is_accrued_and_the_bill_supersedes_it_to_the_cent(owing:
     assert journal(owing)[0] == text
 
 
+def test_hours_that_the_issuer_reports_are_accrued_as_reported_until_it_bills_them(make_project: MakeProject) -> None:
+    """By hand, at 1.115: 3.5 GPU-hours of the 29th, which the export says, are 3.9025; 48 of the 30th are 53.52. B4."""
+    made = make_project([source("focus_usage", "gc"), source(INVOICE, "gc")])
+    made.configure(gpu_resources=[RESOURCE], ownership=OWNERSHIP, **GL)
+    header = "ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId,BilledCost"
+    hours = [f"2026-11-29T{hour}:00:00Z,2026-11-29T{hour + 1}:00:00Z,1.75,GPU-Hours,srv-1," for hour in (14, 15)]
+    made.drop("focus_usage", "gc", "usage.csv", "".join(f"{row}\n" for row in (header, *hours)).encode())
+    made.ingest(now=DECEMBER)
+    made.build(now=DECEMBER)
+    _, rows = journal(made)
+    assert [(row["gl_account"], row["debit"], row["credit"]) for row in rows] == [
+        ("6110", "57.42", ""),
+        ("2150", "", "57.42"),
+    ]
+    assert rows[0]["basis"] == (
+        "3.50 GPU-hours reported by the issuer and 48.00 GPU-hours of the resource at the agreed rate, 2 days from "
+        "2026-11-29 to 2026-11-30"
+    )
+    made.drop(
+        INVOICE,
+        "gc",
+        "invoice.csv",
+        invoice_csv([("GPU server", "srv-1", "4.00")], period=("2026-11-29", "2026-12-01")),
+    )
+    made.ingest(now=LATER)
+    built = made.build(now=LATER)
+    assert built.rows("select cost_measure, sum(realized_cost) as cost from fct_gpu_costs_daily "
+                      "where usage_date < '2026-12-01' group by all") == [
+        {"cost_measure": "billed", "cost": Decimal(4)}
+    ]  # fmt: skip
+    _, rows = journal(made)
+    assert (total(rows, "6110"), total(rows, "2150"), total(rows, "2000")) == (Decimal(4), 0, Decimal(-4))
+
+
 def test_tokens_that_were_metered_and_are_on_no_bill_are_accrued_at_their_price(make_project: MakeProject) -> None:
     """By hand: a million output tokens a day; on 1 November they are billed, on the 2nd they are not yet."""
     made = make_project([source(COST_API, "main"), source(USAGE_API, "main")])

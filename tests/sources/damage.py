@@ -290,7 +290,11 @@ def formats() -> dict[str, Format]:
             b"ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId\n"
             b"2026-11-02T00:00:00Z,2026-11-02T01:00:00Z,8.5,GPU Hours,h100\n"
             b"2026-11-03T05:00:00Z,2026-11-03T06:00:00Z,16,GPU Hours,h100\n",
-            focus_usage.parse, _NOVEMBER, column_read(focus_usage.TABLE.name, "quantity"), csv_says("ConsumedQuantity"),
+            focus_usage.parse, {},
+            lambda frames: total(
+                Decimal(row["quantity"]) * row["times_stated"] for row in frames[focus_usage.TABLE.name].to_dicts()
+            ),
+            csv_says("ConsumedQuantity"),
         ),
         "prepaid_balance": Format(
             b'{"figures": {"clientBalance": 12.5}, "format": "breakeven.prepaid_balance/1"}', prepaid_balance.parse,
