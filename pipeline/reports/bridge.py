@@ -73,6 +73,7 @@ _QUANTA = 10**18
 _NO_RATE = "a part of it has no exchange rate"
 _NO_PRICE = "a part of its GPU-hours has no price"
 _NO_AMOUNT = "a part of it has no amount"
+_GIVEN_BACK = "more of it was given back than was used"
 
 
 class Asks(Protocol):
@@ -394,6 +395,9 @@ def _not_compared(rows: tuple[list[Row], list[Row]], account: str, old: _Costs, 
         return _NO_AMOUNT
     if any(row["unconverted_count"] for row in (*before, *after)):
         return _NO_RATE
+    # A cloud's bill takes use of an earlier month back under the month in which it does.
+    if any(_quantity(side) < 0 for side in rows):
+        return _GIVEN_BACK
     return old.nothing_of((account,)) if not before else new.nothing_of((account,)) if not after else None
 
 
@@ -411,9 +415,14 @@ def _bought(rows: Sequence[Row]) -> Bought:
     counted = [row for row in rows if row["is_counted"]]
     return Bought(
         amounts=_amounts(counted),
-        quantity=sum(int(row["quantity"]) for row in counted) if counted else None,
+        quantity=quantity if counted and (quantity := _quantity(counted)) >= 0 else None,
         loose_cost=_known(row for row in rows if not row["is_counted"]),
     )
+
+
+def _quantity(rows: Iterable[Row]) -> int:
+    """What is counted of it, less what was given back."""
+    return sum(int(row["quantity"]) for row in rows if row.get("quantity") is not None)
 
 
 def _amounts(rows: Iterable[Row]) -> tuple[Amount, ...]:

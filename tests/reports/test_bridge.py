@@ -286,6 +286,17 @@ def test_a_model_that_a_cloud_hosts_alone_is_compared(tmp_path):
     assert found(tmp_path, two_months(**alone, accounts=CLOUDS)).of("price") == 1
 
 
+def test_a_month_that_only_takes_tokens_back_is_not_compared_and_stops_no_report(tmp_path):
+    """A correction of September's use stands on October's bill."""
+    given_back = {"fct_cloud_model_costs_daily": [hosted(SEPTEMBER_DAY, 8), hosted(OCTOBER_DAY, -2, -5)]}
+    bridge = found(tmp_path, two_months(**given_back, accounts=CLOUDS))
+    told = [row for row in effect_rows(bridge) if row["lane"] == "cloud_model"]
+    assert [(row["effect"], row["reason"]) for row in told] == [
+        ("unexplained", "more of it was given back than was used")
+    ]
+    assert bridge.of("unexplained") == -10
+
+
 def test_what_a_cloud_bills_with_an_amount_that_nobody_knows_is_not_compared(tmp_path):
     """Of $8 and of an amount unknown, then of $9: nobody knows whether it is more, and it says so."""
     bridge = found(
