@@ -350,8 +350,10 @@ def test_usage_without_cost_is_told_in_hours(tmp_path: Path) -> None:
 
 def test_hours_of_which_a_days_cannot_be_are_unknown_and_not_0(tmp_path: Path) -> None:
     header = "ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,SkuId"
+    used = ((2, 5, 4), (3, 5, 9_000_000), (3, 6, 9_000_000))
     days = [
-        f"2026-11-0{day}T05:00:00Z,2026-11-0{day}T06:00:00Z,{said},GPU Hours,h100" for day, said in ((2, 4), (3, -5))
+        f"2026-11-0{day}T0{hour}:00:00Z,2026-11-0{day}T0{hour + 1}:00:00Z,{said},GPU Hours,h100"
+        for day, hour, said in used
     ]
     answer = checked(tmp_path, {"usage.csv": "".join(f"{row}\n" for row in (header, *days)).encode()})
     assert of(answer, "usage.csv").said == ("h100: unknown hours of GPUs, 2026-11-02 to 2026-11-03, without a cost",)
