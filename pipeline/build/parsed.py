@@ -3,9 +3,9 @@
 import json
 import os
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import date
@@ -203,23 +203,22 @@ def _parse_side_by_side(unread: Sequence[Unread], landing: Landing) -> list[Pars
         return [parse_object(item, landing.read_object(item.landed)) for item in unread]
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin_worker) as pool:
-            return list(_parsed_by(pool, unread, landing, most_waiting=2 * workers))
+            return _parsed_by(pool, unread, landing, most_waiting=2 * workers)
     except BrokenProcessPool:
         # Workers cannot start from a script without a main guard, or when memory is short: one core does it too.
         return [parse_object(item, landing.read_object(item.landed)) for item in unread]
 
 
-def _parsed_by(
-    pool: ProcessPoolExecutor, unread: Sequence[Unread], landing: Landing, *, most_waiting: int
-) -> Iterator[ParsedObject]:
-    """In their order. No more objects are in memory than keep the workers busy."""
-    waiting: deque[Future[ParsedObject]] = deque()
+def _parsed_by(pool: Executor, unread: Sequence[Unread], landing: Landing, *, most_waiting: int) -> list[ParsedObject]:
+    """In their order. No more objects are in memory than keep the workers busy, and none waits for a slow one."""
+    begun: list[Future[ParsedObject]] = []
+    waiting: set[Future[ParsedObject]] = set()
     for item in unread:
         if len(waiting) == most_waiting:
-            yield waiting.popleft().result()
-        waiting.append(pool.submit(parse_object, item, landing.read_object(item.landed)))
-    for future in waiting:
-        yield future.result()
+            waiting = wait_for(waiting, return_when=FIRST_COMPLETED).not_done
+        begun.append(pool.submit(parse_object, item, landing.read_object(item.landed)))
+        waiting.add(begun[-1])
+    return [future.result() for future in begun]
 
 
 def begin_worker() -> None:
