@@ -192,10 +192,11 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
     rows = questions.ask("verdicts", to_date=to_date).to_dicts()
     if not rows:
         return False
+    days = {row["usage_date"] for row in rows}
     print_table(
         [
             "workload",
-            "day",
+            *(["day"] if len(days) > 1 else []),
             "Mtok/day",
             "first break-even",
             "ratio",
@@ -208,7 +209,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
         [
             [
                 row["workload"],
-                str(row["usage_date"]),
+                *([str(row["usage_date"])] if len(days) > 1 else []),
                 million(row["demand_tokens_per_day"]),
                 million(row["breakeven_first_tokens_per_day"]),
                 ratio(row["demand_ratio"]),
@@ -220,7 +221,7 @@ def _verdicts(questions: Questions, currency: str, *, to_date: date) -> bool:
             ]
             for row in rows
         ],
-        "What each workload's own traffic says (28 settled days)",
+        f"What each workload's own traffic says (28 settled days{'' if len(days) > 1 else f' to {max(days)}'})",
     )
     print_conditions(rows)
     print_doubts(questions, rows, to_date=to_date)
